@@ -1,0 +1,2246 @@
+"""What a hand-written Alembic revision may say: verbs that can be run again, and questions.
+
+Each verb has the name and the arguments of its namesake in ``alembic.op``.  It makes the database
+match, or does nothing because the database matches already, or stops and says how it differs::
+
+    import alembic_helpers as helpers
+    import sqlalchemy as sa
+
+    def upgrade() -> None:
+        helpers.add_column("bills", sa.Column("last_payment", sa.Date()))
+        helpers.create_index("ix_bills_last_payment", "bills", ["last_payment"])
+
+    def downgrade() -> None:
+        helpers.drop_index("ix_bills_last_payment", "bills")
+        helpers.drop_column("bills", "last_payment")
+
+==============  ====================  ===================  ===========  ====================
+verb            same thing there      another thing there  not there    its table is missing
+==============  ====================  ===================  ===========  ====================
+create, add     skip                  SchemaConflict       act          MissingParent
+drop            act                   act                  skip         skip
+alter_column    emit what differs     --                   raise        MissingParent
+rename          old only: act; new only: skip; both or neither: SchemaConflict
+==============  ====================  ===================  ===========  ====================
+
+*Same* is the server's own opinion: the wanted thing is made on an empty temporary table, and what
+the server says of both is compared.  Each decision is one line on the logger ``alembic.helpers``.
+Every look runs on ``get_bind()``: it sees what the transaction did so far, opens no connection and
+keeps nothing.  Servers: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.
+
+This one file can be copied into any project; it needs SQLAlchemy 2.0 and Alembic 1.18.4.
+Rooms, in reading order: errors, questions, verbs (table, column, index, constraint, view, enum),
+the one mechanism, looking, comparing, dialects.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import sqlalchemy as sa
+from alembic.op import bulk_insert, execute, f, get_bind, get_context, inline_literal
+from alembic.operations import Operations, ops
+from alembic.util import CommandError
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MissingParent",
+    "OfflineUnsupported",
+    "SchemaConflict",
+    "UnsafeOperation",
+    "add_column",
+    "alter_column",
+    "bulk_insert",
+    "create_check_constraint",
+    "create_enum",
+    "create_foreign_key",
+    "create_index",
+    "create_primary_key",
+    "create_table",
+    "create_unique_constraint",
+    "create_view",
+    "drop_column",
+    "drop_constraint",
+    "drop_enum",
+    "drop_index",
+    "drop_table",
+    "drop_view",
+    "enum_exists",
+    "execute",
+    "f",
+    "get_bind",
+    "get_context",
+    "inline_literal",
+    "rename_table",
+    "table_exists",
+    "table_has_column",
+    "table_has_constraint",
+    "table_has_index",
+    "view_exists",
+]
+
+log = logging.getLogger("alembic.helpers")
+
+Definition = dict[str, str]
+"""What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
+
+
+# ------------------------------------------------------------------------------------- errors
+
+
+class SchemaConflict(CommandError):
+    """The database holds something else than the revision wants, and only a person can choose."""
+
+
+class MissingParent(SchemaConflict):
+    """The table (or the column to alter) that the revision builds on is not there."""
+
+
+class UnsafeOperation(CommandError):
+    """The change would lose rows, or cannot be made in the way this ``env.py`` runs revisions."""
+
+
+class OfflineUnsupported(CommandError):
+    """The verb has no form that a ``--sql`` script could guard on this server."""
+
+
+# ---------------------------------------------------------------------------------- questions
+# True or False on the revision's own connection; never an error for a table that is missing.
+# Offline (``--sql``) there is no database to ask: OfflineUnsupported.
+
+
+def table_exists(table_name: str, schema: str | None = None) -> bool:
+    """Tell whether the table is there (a view is not a table)."""
+    return _has_table(_online("table_exists"), table_name, schema)
+
+
+def table_has_column(table_name: str, column_name: str, schema: str | None = None) -> bool:
+    """Tell whether the table has a column of exactly this name, by the server's folding rules."""
+    bind = _online("table_has_column")
+    return _ask(bind, "column", table_name, column_name, schema) is not None
+
+
+def table_has_index(table_name: str, index_name: str, schema: str | None = None) -> bool:
+    """Tell whether the table has this index, usable: an INVALID one on PostgreSQL is not there.
+
+    The index behind a constraint is not an index, except on MariaDB and MySQL, where a unique
+    constraint *is* a unique index and nothing tells them apart
+    (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
+    """
+    found = _index(_online("table_has_index"), table_name, index_name, schema) or {}
+    usable = bool(found) and not {"invalid", "constraint"} & found.keys()
+    return usable and _on(found, table_name)
+
+
+def table_has_constraint(
+    table_name: str, constraint_name: str, type_: str | None = None, schema: str | None = None
+) -> bool:
+    """Tell whether the table has this constraint.
+
+    :param type_: ``"unique"``, ``"check"``, ``"foreignkey"``, ``"primary"``, or None for any.
+    """
+    bind = _online("table_has_constraint")
+    found = _constraint_type(bind, table_name, constraint_name, schema)
+    return found is not None and type_ in (None, found)
+
+
+def view_exists(view_name: str, schema: str | None = None) -> bool:
+    """Tell whether the view is there (a table is not a view)."""
+    return _ask(_online("view_exists"), "view", view_name, view_name, schema) is not None
+
+
+def enum_exists(enum_name: str, schema: str | None = None) -> bool:
+    """Tell whether PostgreSQL has this enum type; False on servers that have no named enums."""
+    bind = _online("enum_exists")
+    return _dialect(bind) == "postgresql" and _enum_labels(bind, enum_name, schema) is not None
+
+
+# ------------------------------------------------------------------------------ verbs: tables
+
+
+def create_table(
+    table_name: str, *columns: sa.schema.SchemaItem, if_not_exists: bool | None = None, **kw: Any
+) -> sa.Table:
+    """Create the table with its indexes, or confirm that it is there as wanted.
+
+    There already: each wanted column, key and constraint is compared, and indexes that are missing
+    are made.  What the table has beyond that is no conflict, because a revision that is run again
+    has added to it meanwhile; but a column without which no row can be inserted is.
+
+    :raises SchemaConflict: a table of that name is there with another definition.
+    """
+    table: sa.Table = _guarded().create_table(
+        table_name, *columns, if_not_exists=if_not_exists, **kw
+    )
+    return table
+
+
+def drop_table(
+    table_name: str, *, schema: str | None = None, if_exists: bool | None = None, **kw: Any
+) -> None:
+    """Drop the table, or skip when it is not there.
+
+    :raises UnsafeOperation: on SQLite with ``foreign_keys=ON``, rows of another table reference
+        this one: SQLite would delete them too, where the other servers refuse
+        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+    """
+    _guarded().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
+
+
+def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None = None) -> None:
+    """Rename the table, or skip when only the new name is there.
+
+    :raises SchemaConflict: both names are there, or neither.
+    """
+    _guarded().rename_table(old_table_name, new_table_name, schema=schema)
+
+
+# ----------------------------------------------------------------------------- verbs: columns
+
+
+def add_column(
+    table_name: str,
+    column: sa.Column[Any],
+    *,
+    schema: str | None = None,
+    if_not_exists: bool | None = None,
+    inline_references: bool | None = None,
+    inline_primary_key: bool | None = None,
+) -> None:
+    """Add the column, or confirm that it is there with the same definition.
+
+    Type, nullability, server default, computed, identity, and the comment where one is given, are
+    compared.  Its foreign keys, checks and indexes are verbs of their own: each is made or confirmed.
+
+    :raises SchemaConflict: a column of that name is there with another definition.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().add_column(
+        table_name,
+        column,
+        schema=schema,
+        if_not_exists=if_not_exists,
+        inline_references=inline_references,
+        inline_primary_key=inline_primary_key,
+    )
+
+
+def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
+    """Drop the column, or skip when it or its table is not there.
+
+    On SQLite as on PostgreSQL, the indexes and constraints that use the column go with it.
+
+    :raises UnsafeOperation: on SQLite, a view or trigger still uses the column.
+    """
+    _guarded().drop_column(table_name, column_name, schema=schema, **kw)
+
+
+def alter_column(
+    table_name: str,
+    column_name: str,
+    *,
+    nullable: bool | None = None,
+    comment: str | Literal[False] | None = False,
+    server_default: Any = False,
+    new_column_name: str | None = None,
+    type_: Any = None,
+    existing_type: Any = None,
+    existing_server_default: Any = False,
+    existing_nullable: bool | None = None,
+    existing_comment: str | None = None,
+    schema: str | None = None,
+    **kw: Any,
+) -> None:
+    """Change what differs from the wanted definition, or skip when nothing does.
+
+    The ``existing_*`` parameters need not be given: the database is asked.  A rename is a step of
+    its own: old name only, act; new name only, skip.
+
+    :raises MissingParent: the table or the column is not there.
+    :raises SchemaConflict: rename with both names there, or neither.
+    """
+    _guarded().alter_column(
+        table_name,
+        column_name,
+        nullable=nullable,
+        comment=comment,
+        server_default=server_default,
+        new_column_name=new_column_name,
+        type_=type_,
+        existing_type=existing_type,
+        existing_server_default=existing_server_default,
+        existing_nullable=existing_nullable,
+        existing_comment=existing_comment,
+        schema=schema,
+        **kw,
+    )
+
+
+# ----------------------------------------------------------------------------- verbs: indexes
+
+
+def create_index(
+    index_name: str | None,
+    table_name: str,
+    columns: Sequence[str | sa.TextClause | sa.ColumnElement[Any]],
+    *,
+    schema: str | None = None,
+    unique: bool = False,
+    if_not_exists: bool | None = None,
+    **kw: Any,
+) -> None:
+    """Create the index, or confirm that it is there with the same definition.
+
+    ``postgresql_concurrently=True`` opens the autocommit block itself, which commits what the
+    revision did before; other servers ignore it.  An INVALID index that a failed build left is
+    dropped and built again, and validity is checked before returning
+    (https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
+
+    :raises SchemaConflict: an index of that name is there over something else.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().create_index(
+        index_name,
+        table_name,
+        list(columns),
+        schema=schema,
+        unique=unique,
+        if_not_exists=if_not_exists,
+        **kw,
+    )
+
+
+def drop_index(
+    index_name: str,
+    table_name: str | None = None,
+    *,
+    schema: str | None = None,
+    if_exists: bool | None = None,
+    **kw: Any,
+) -> None:
+    """Drop the index, or skip when it is not there.
+
+    The index behind a constraint is skipped: ``drop_constraint`` is its verb.
+    ``postgresql_concurrently=True`` as in :func:`create_index`.
+    """
+    _guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
+
+
+# ------------------------------------------------------------------------- verbs: constraints
+
+
+def create_unique_constraint(
+    constraint_name: str | None,
+    table_name: str,
+    columns: Sequence[str],
+    *,
+    schema: str | None = None,
+    **kw: Any,
+) -> None:
+    """Create the unique constraint, or confirm that it is there over the same columns.
+
+    :raises SchemaConflict: a constraint of that name is there over other columns.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().create_unique_constraint(constraint_name, table_name, columns, schema=schema, **kw)
+
+
+def create_check_constraint(
+    constraint_name: str | None,
+    table_name: str,
+    condition: str | sa.ColumnElement[bool] | sa.TextClause,
+    *,
+    schema: str | None = None,
+    **kw: Any,
+) -> None:
+    """Create the check, or confirm that it is there with the same condition.
+
+    :raises SchemaConflict: a constraint of that name is there with another condition.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().create_check_constraint(constraint_name, table_name, condition, schema=schema, **kw)
+
+
+def create_foreign_key(
+    constraint_name: str | None,
+    source_table: str,
+    referent_table: str,
+    local_cols: list[str],
+    remote_cols: list[str],
+    *,
+    onupdate: str | None = None,
+    ondelete: str | None = None,
+    deferrable: bool | None = None,
+    initially: str | None = None,
+    match: str | None = None,
+    source_schema: str | None = None,
+    referent_schema: str | None = None,
+    **dialect_kw: Any,
+) -> None:
+    """Create the foreign key, or confirm that it is there with the same target and actions.
+
+    :raises SchemaConflict: a constraint of that name is there, and differs.
+    :raises MissingParent: the table or its referent is not there.
+    """
+    _guarded().create_foreign_key(
+        constraint_name,
+        source_table,
+        referent_table,
+        local_cols,
+        remote_cols,
+        onupdate=onupdate,
+        ondelete=ondelete,
+        deferrable=deferrable,
+        initially=initially,
+        match=match,
+        source_schema=source_schema,
+        referent_schema=referent_schema,
+        **dialect_kw,
+    )
+
+
+def create_primary_key(
+    constraint_name: str | None, table_name: str, columns: list[str], *, schema: str | None = None
+) -> None:
+    """Create the primary key, or confirm that the table's key has the same columns.
+
+    :raises SchemaConflict: the table has a primary key over other columns.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().create_primary_key(constraint_name, table_name, columns, schema=schema)
+
+
+def drop_constraint(
+    constraint_name: str,
+    table_name: str,
+    type_: str | None = None,
+    *,
+    schema: str | None = None,
+    if_exists: bool | None = None,
+) -> None:
+    """Drop the constraint, or skip when it or its table is not there.
+
+    :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
+        that type is dropped.  Not needed on any server.
+    """
+    _guarded().drop_constraint(
+        constraint_name, table_name, type_, schema=schema, if_exists=if_exists
+    )
+
+
+# --------------------------------------------------------------------- verbs: views and enums
+
+
+def create_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
+    """Create the view from its SELECT, or confirm that it is there.
+
+    SQLite and PostgreSQL compare the SELECT; MariaDB and MySQL keep it in words of their own, so
+    there it is compared by name, and the log line says so.
+
+    :raises SchemaConflict: a view of that name is there with another SELECT.
+    """
+    bind = _online("create_view")
+    found = _view_select(bind, view_name, schema)
+    call = f"create_view({view_name!r}, ...)"
+    if found is None:
+        _log("apply", "create_view", view_name, "not there")
+        execute(f"CREATE VIEW {_quoted(bind, view_name, schema)} AS {_escaped(definition)}")
+        return
+    wanted = _wanted_select(bind, definition)
+    if wanted is None:
+        _log("skip", "create_view", view_name, "already there, compared by name")
+    elif _words(wanted) == _words(found):
+        _log("skip", "create_view", view_name, "already there, same definition")
+    else:
+        _stop(
+            SchemaConflict,
+            f"{call}: the view is there with another SELECT.",
+            (" ".join(found.split()), " ".join(wanted.split())),
+            "Stopped, because a view that something else reads must not change by surprise.",
+            f"helpers.drop_view({view_name!r})  # before create_view, if this revision is right",
+        )
+
+
+def drop_view(view_name: str, *, schema: str | None = None) -> None:
+    """Drop the view, or skip when it is not there."""
+    bind = _online("drop_view")
+    if _ask(bind, "view", view_name, view_name, schema) is None:
+        _log("skip", "drop_view", view_name, "not there")
+        return
+    _log("apply", "drop_view", view_name, "there")
+    execute(f"DROP VIEW {_escaped(_quoted(bind, view_name, schema))}")
+
+
+def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
+    """Create PostgreSQL's enum type, or confirm that it has the same values in the same order.
+
+    Nothing on other servers, where an enum belongs to its column; the log line says so.
+
+    :raises SchemaConflict: a type of that name is there with other values.
+    """
+    bind = _online("create_enum")
+    if _dialect(bind) != "postgresql":
+        _log("skip", "create_enum", enum_name, "this server has no named enums")
+        return
+    found = _enum_labels(bind, enum_name, schema)
+    if found is None:
+        _log("apply", "create_enum", enum_name, "not there")
+        sa.dialects.postgresql.ENUM(*values, name=enum_name, schema=schema).create(bind)
+    elif found == list(values):
+        _log("skip", "create_enum", enum_name, "already there, same values")
+    else:
+        _stop(
+            SchemaConflict,
+            f"create_enum({enum_name!r}, ...): the type is there with other values.",
+            (", ".join(found), ", ".join(values)),
+            "Stopped, because columns may hold values that the wanted type does not have.",
+            *[
+                f"helpers.execute(\"ALTER TYPE {enum_name} ADD VALUE '{value}'\")"
+                for value in values
+                if value not in found
+            ],
+        )
+
+
+def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
+    """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
+    bind = _online("drop_enum")
+    if _dialect(bind) != "postgresql" or _enum_labels(bind, enum_name, schema) is None:
+        _log("skip", "drop_enum", enum_name, "not there")
+        return
+    _log("apply", "drop_enum", enum_name, "there")
+    execute(f"DROP TYPE {_escaped(_quoted(bind, enum_name, schema))}")
+
+
+# ------------------------------------------------------------------------- the one mechanism
+
+
+class _Guarded(Operations):
+    """Alembic's operations, each of which looks before it acts."""
+
+    def invoke(self, operation: ops.MigrateOperation) -> Any:
+        return _ensure(_step(self, operation))
+
+
+def _guarded() -> _Guarded:
+    return _Guarded(get_context())
+
+
+def _online(verb: str) -> sa.Connection:
+    """Return the revision's connection, or refuse: a script has no database to look at."""
+    if get_context().as_sql:
+        raise OfflineUnsupported(
+            f"{verb}: this verb asks the database, and a --sql script has none.\n"
+            "Run the revision online:\n    alembic upgrade head"
+        )
+    bind = get_bind()
+    assert bind is not None
+    return bind
+
+
+@dataclass
+class _Step:
+    """One verb, about one thing in the database."""
+
+    operations: Operations
+    operation: Any
+    verb: str
+    kind: str
+    name: str | None
+    table: str
+    schema: str | None
+    wanted: Any = None
+
+    @property
+    def bind(self) -> sa.Connection:
+        return _online(self.verb)
+
+    @property
+    def dialect(self) -> str:
+        return _dialect(self.bind)
+
+    @property
+    def call(self) -> str:
+        if self.kind == "table":
+            return f"{self.verb}({self.table!r})"
+        first, second = (
+            (self.table, self.name) if self.kind == "column" else (self.name, self.table)
+        )
+        return f"{self.verb}({first!r}, {second!r})"
+
+
+_CONSTRAINT_KINDS = {
+    ops.CreateUniqueConstraintOp: ("create_unique_constraint", "unique"),
+    ops.CreateCheckConstraintOp: ("create_check_constraint", "check"),
+    ops.CreateForeignKeyOp: ("create_foreign_key", "foreignkey"),
+    ops.CreatePrimaryKeyOp: ("create_primary_key", "primary"),
+}
+
+
+def _step(operations: Operations, operation: Any) -> _Step:
+    """Say what one of Alembic's operations is about."""
+    context = operations.migration_context
+
+    def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
+        schema = wanted.table.schema if kind in _TYPES else operation.schema
+        table = (wanted.table.name if kind in _TYPES else on) or ""
+        return _Step(operations, operation, verb, kind, name, table, schema, wanted)
+
+    on = getattr(operation, "table_name", None)
+    match operation:
+        case ops.CreateTableOp():
+            return step("create_table", "table", None, operation.to_table(context))
+        case ops.DropTableOp():
+            return step("drop_table", "table", None)
+        case ops.RenameTableOp():
+            return step("rename_table", "table", operation.new_table_name)
+        case ops.AddColumnOp():
+            made = operations.schema_obj.table(str(on), operation.column, schema=operation.schema)
+            column = made.columns[operation.column.name]
+            return step("add_column", "column", column.name, column)
+        case ops.DropColumnOp():
+            return step("drop_column", "column", operation.column_name)
+        case ops.AlterColumnOp():
+            return step("alter_column", "column", operation.column_name)
+        case ops.CreateIndexOp():
+            index = operation.to_index(context)
+            return step("create_index", "index", index.name, index)
+        case ops.DropIndexOp():
+            return step("drop_index", "index", operation.index_name)
+        case ops.DropConstraintOp():
+            return step("drop_constraint", "constraint", operation.constraint_name)
+        case ops.AddConstraintOp() if type(operation) in _CONSTRAINT_KINDS:
+            verb, kind = _CONSTRAINT_KINDS[type(operation)]
+            constraint: Any = operation.to_constraint(context)
+            return step(verb, kind, constraint.name, constraint)
+    raise NotImplementedError(f"{type(operation).__name__} has no guarded form yet")
+
+
+def _ensure(step: _Step) -> Any:
+    """Look, compare, then act, skip or refuse."""
+    prefix = step.verb.split("_")[0]
+    return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
+        prefix
+    ](step)
+
+
+def _create(step: _Step) -> Any:
+    if step.kind != "table":
+        _need_table(step, step.table, step.schema)
+    if step.kind == "foreignkey":
+        referent = step.wanted.elements[0].column.table
+        _need_table(step, referent.name, referent.schema)
+    found = _FIND[step.kind](step)
+    if found is None:
+        _decide("apply", step, "not there")
+        result = _act(step)
+    else:
+        _confirm(step, found)
+        result = step.wanted if step.kind == "table" else None
+    for part in _parts(step, created=found is None):
+        _ensure(part)
+    return result
+
+
+def _confirm(step: _Step, found: Definition) -> None:
+    """Log that what is there is what is wanted, or refuse."""
+    wanted = _WANT[step.kind](step)
+    if wanted is None:
+        return _decide("skip", step, "already there, compared by name")
+    differing = _diff(step.dialect, found, wanted)
+    extra = [key for key in found if key.startswith("column ") and key not in wanted]
+    needed = [key for key in extra if _must_be_given(found[key])]
+    if differing or needed:
+        _conflict(step, found, wanted, differing + needed)
+    more = f"; it also has {', '.join(extra)}" if extra else ""
+    _decide("skip", step, f"already there, same definition{more}")
+
+
+def _parts(step: _Step, created: bool) -> list[_Step]:
+    """Return what belongs to a thing but is made by statements of its own, each to be ensured.
+
+    Where each DDL statement commits, a crash can come between any two of them.
+    """
+    parts: list[ops.MigrateOperation] = []
+    if step.kind == "table" and not created:
+        parts = [ops.CreateIndexOp.from_index(index) for index in step.wanted.indexes]
+    if step.kind == "column":
+        table = step.wanted.table
+        for constraint in table.constraints - {table.primary_key}:
+            rule: Any = getattr(constraint, "_create_rule", None)
+            if rule is None or rule(step.operations.impl):
+                parts.append(ops.AddConstraintOp.from_constraint(constraint))
+        parts += [ops.CreateIndexOp.from_index(index) for index in table.indexes]
+    return [_step(step.operations, part) for part in parts]
+
+
+def _drop(step: _Step) -> None:
+    if step.kind != "index" and not _has_table(step.bind, step.table, step.schema):
+        return _decide("skip", step, f"table {step.table} is not there")
+    found = _FIND[step.kind](step)
+    if found is None:
+        return _decide("skip", step, "not there")
+    if "constraint" in found:
+        return _decide("skip", step, f"belongs to constraint {found['constraint']}")
+    _decide("apply", step, "there")
+    _act(step)
+
+
+def _rename(step: _Step) -> None:
+    old = _has_table(step.bind, step.table, step.schema)
+    new = _has_table(step.bind, str(step.name), step.schema)
+    if _renames(step, old, new, step.table, str(step.name)):
+        _decide("apply", step, "only the old name is there")
+        _act(step)
+    else:
+        _decide("skip", step, "only the new name is there")
+
+
+def _renames(step: _Step, old: bool, new: bool, old_name: str, new_name: str) -> bool:
+    """Tell whether a rename is still to be done; both names or neither is a conflict."""
+    if old != new:
+        return old
+    way = f"helpers.{'drop_table' if step.kind == 'table' else 'drop_column'}"
+    on = "" if step.kind == "table" else f"{step.table!r}, "
+    _stop(
+        SchemaConflict,
+        f"{step.verb}: {step.kind} {old_name!r} cannot become {new_name!r}.",
+        (
+            f"both {old_name!r} and {new_name!r}"
+            if old
+            else f"neither {old_name!r} nor {new_name!r}",
+            f"{old_name!r} only (to rename), or {new_name!r} only (renamed already)",
+        ),
+        "Stopped, because nobody knows which of the two holds the rows that count."
+        if old
+        else "Stopped, because there is nothing to rename.",
+        f"{way}({on}{new_name!r})  # if the new one is the mistake: look into it first"
+        if old
+        else "alembic current  # the database may stand at another revision than you think",
+    )
+
+
+def _alter(step: _Step) -> None:
+    _need_table(step, step.table, step.schema)
+    step = _rename_column(step)
+    found = _find_column(step)
+    if found is None:
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no such column.",
+            (", ".join(_columns(step.bind, step.table, step.schema)), str(step.name)),
+            "Stopped, because there is nothing to alter.",
+            f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this line",
+        )
+    rest = _only_differing(step, found)
+    if rest is None:
+        return _decide("skip", step, "already as wanted")
+    step.operation = rest
+    _decide("apply", step, f"was {_describe(found)}")
+    _act(step)
+
+
+def _rename_column(step: _Step) -> _Step:
+    """Do the rename that an ``alter_column`` asks for, and return the step that is left."""
+    new_name = step.operation.modify_name
+    if new_name is None or new_name == step.name:
+        return step
+    old = _ask(step.bind, "column", step.table, str(step.name), step.schema)
+    new = _ask(step.bind, "column", step.table, new_name, step.schema)
+    only_case = old is not None and old == new
+    if only_case or _renames(step, old is not None, new is not None, str(step.name), new_name):
+        rename = ops.AlterColumnOp(
+            step.table, step.operation.column_name, modify_name=new_name, schema=step.schema
+        )
+        renaming = copy.copy(step)
+        renaming.operation = rename
+        _decide("apply", step, f"renamed to {new_name}")
+        _act(renaming)
+    else:
+        _decide("skip", step, f"is {new_name} already")
+    rest = copy.copy(step)
+    rest.name, rest.operation = new_name, copy.copy(step.operation)
+    rest.operation.column_name, rest.operation.modify_name = new_name, None
+    return rest
+
+
+def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
+    """Return the operation without what the column has already, None when nothing is left."""
+    rest: Any = copy.copy(step.operation)
+    wanted = _want_altered_column(step, found)
+    differing = _diff(step.dialect, found, wanted)
+    if "type" not in differing:
+        rest.modify_type = None
+    if "null" not in differing:
+        rest.modify_nullable = None
+    if not {"default", "computed", "identity"} & set(differing):
+        rest.modify_server_default = False
+    if "comment" not in differing:
+        rest.modify_comment = False
+    return rest if differing or rest.kw.get("autoincrement") is not None else None
+
+
+def _act(step: _Step) -> Any:
+    """Do it: the dialect's own guard where it has one, else Alembic's implementation."""
+    operation = step.operation = copy.copy(step.operation)
+    for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
+        if hasattr(operation, flag):
+            setattr(operation, flag, None)
+    guards = _GUARDS.get(step.dialect, {})
+    act = guards.get(type(operation)) or _GUARDS["any"].get(type(operation), _invoke)
+    return act(step)
+
+
+def _invoke(step: _Step) -> Any:
+    return Operations(step.operations.migration_context).invoke(step.operation)
+
+
+def _need_table(step: _Step, table: str, schema: str | None) -> None:
+    if not _has_table(step.bind, table, schema):
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no table {table!r}.",
+            (f"no table {_qualified(table, schema)}", f"table {_qualified(table, schema)}"),
+            "Stopped, because there is nothing to build on.",
+            "alembic current  # the database may stand at another revision than you think",
+        )
+
+
+def _conflict(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> NoReturn:
+    shown: tuple[str, str]
+    if step.kind == "table":
+        shown = (_describe_parts(found, differing), _describe_parts(wanted, differing))
+    else:
+        shown = (_describe(found), _describe(wanted))
+    _stop(
+        SchemaConflict,
+        f"{step.call}: the {_TYPES.get(step.kind, step.kind)} is there with another definition.",
+        shown,
+        "Stopped, because only a person knows which of the two is right.",
+        *_way_on(step, wanted, differing),
+    )
+
+
+def _way_on(step: _Step, wanted: Definition, differing: list[str]) -> list[str]:
+    """Return code that mends a conflict, with the author's own names."""
+    before = "  # before this line, if the revision is right"
+    schema = f", schema={step.schema!r}" if step.schema else ""
+    match step.kind:
+        case "table":
+            return [
+                f"helpers.rename_table({step.table!r}, {step.table + '_old'!r}{schema}){before}"
+            ]
+        case "column":
+            changes = [f"type_={_code(step.wanted.type)}"] if "type" in differing else []
+            changes += [f"nullable={step.wanted.nullable}"] if "null" in differing else []
+            default = wanted.get("default", "").removeprefix("DEFAULT ")
+            code = f"sa.text({default!r})" if default else "None"
+            changes += [f"server_default={code}"] if "default" in differing else []
+            if "type" in differing and step.dialect == "postgresql":
+                using = f"{_quoted(step.bind, str(step.name))}::{wanted['type']}"
+                changes += [f"postgresql_using={using!r}"]
+            what = ", ".join([repr(step.table), repr(step.name), *changes])
+            return [f"helpers.alter_column({what}{schema}){before}"]
+        case "index":
+            return [f"helpers.drop_index({step.name!r}, {step.table!r}{schema}){before}"]
+    what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
+    return [f"helpers.drop_constraint({what}){before}"]
+
+
+def _stop(
+    error: type[CommandError], problem: str, shown: tuple[str, str], why: str, *way: str
+) -> NoReturn:
+    """Raise an error of four parts: what was asked, has and wants, why it stopped, the way on."""
+    has, wants = shown
+    code = "\n".join(f"    {line}" for line in way)
+    raise error(
+        f"{problem}\n  database has:    {has}\n  revision wants:  {wants}\n{why}\nThe way on:\n{code}"
+    )
+
+
+def _decide(decision: str, step: _Step, reason: str) -> None:
+    if step.kind == "table":
+        _log(decision, step.verb, step.table, reason)
+    else:
+        name = f"{step.name or '(unnamed)'} on {step.table}" if step.table else str(step.name)
+        _log(decision, step.verb, name, reason)
+
+
+def _log(decision: str, verb: str, what: str, reason: str) -> None:
+    log.info("%s %s %s: %s", decision, verb, what, reason)
+
+
+# ------------------------------------------------------------------------------------ looking
+# _find_<kind>: what the database has, None when it has none.  _want_<kind>: what the server makes
+# of the wanted thing, None when it cannot be said and the name must do.
+
+_SCRATCH = "_alembic_scratch"
+
+
+def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
+    return _ask(bind, "table", table, table, schema) is not None
+
+
+def _find_table(step: _Step) -> Definition | None:
+    if not _has_table(step.bind, step.table, step.schema):
+        return None
+    return {} if step.wanted is None else _table_definition(step, step.table, step.schema)
+
+
+def _want_table(step: _Step) -> Definition:
+    table: sa.Table = step.wanted
+    others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
+    names = {str(c.name) for c in table.constraints if c.name}
+    with _scratch(step, *table.columns, *others, **table.dialect_kwargs):
+        found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
+    for key in table.foreign_key_constraints:
+        text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
+        found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
+    commented = {f"column {column.name}" for column in table.columns if column.comment}
+    return {k: v if k in commented else _without_comment(v) for k, v in found.items()}
+
+
+def _table_definition(
+    step: _Step, table: str, schema: str | None, named: set[str] | None = None
+) -> Definition:
+    """Describe a table: columns, then constraints, by name where they have one, else by text.
+
+    :param named: the names that count; None: each constraint is listed by name and by text, so that
+        it is found either way.
+    """
+    columns = _columns(step.bind, table, schema).items()
+    found = {f"column {name}": _describe(column) for name, column in columns}
+    for name, kind, text in _constraints(step, table, schema):
+        if name and kind != "primary" and (named is None or name in named):
+            found[f"{kind} {name}"] = text
+        if kind == "primary" or named is None or name not in named:
+            found[text] = ""
+    return found
+
+
+def _find_column(step: _Step) -> Definition | None:
+    if _ask(step.bind, "column", step.table, str(step.name), step.schema) is None:
+        return None
+    if step.verb == "drop_column":
+        return {}
+    columns = _columns(step.bind, step.table, step.schema)
+    return next(
+        d for n, d in columns.items() if _folded(step.bind, n) == _folded(step.bind, step.name)
+    )
+
+
+def _want_column(step: _Step) -> Definition | None:
+    column: sa.Column[Any] = step.wanted
+    others = _plain_columns(step, without=column.name) if column.computed is not None else []
+    with _scratch(step, column, *others):
+        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[column.name]
+    if column.comment is None:
+        wanted.pop("comment", None)
+    return wanted
+
+
+def _want_altered_column(step: _Step, found: Definition) -> Definition:
+    """Describe the column as the operation asks for it, in the properties that it asks for."""
+    operation = step.operation
+    default = operation.modify_server_default
+    asked = {"type": operation.modify_type, "null": operation.modify_nullable}
+    keys = {key for key, value in asked.items() if value is not None}
+    keys |= {"default", "computed", "identity"} if default is not False else set()
+    keys |= {"comment"} if operation.modify_comment is not False else set()
+    column: sa.Column[Any] = sa.Column(
+        step.name,
+        operation.modify_type or _Verbatim(found["type"]),
+        nullable=bool(operation.modify_nullable),
+        server_default=None if default is False else default,
+        comment=operation.modify_comment or None,
+    )
+    others = _plain_columns(step, without=step.name) if column.computed is not None else []
+    with _scratch(step, column, *others):
+        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[str(step.name)]
+    return {key: value for key, value in wanted.items() if key in keys}
+
+
+def _find_index(step: _Step) -> Definition | None:
+    found = _index(step.bind, step.table or None, str(step.name), step.schema)
+    if found is None or (step.verb == "create_index" and "invalid" in found):
+        return None
+    if step.verb == "drop_index" and step.table and not _on(found, step.table):
+        return None
+    return found
+
+
+def _want_index(step: _Step) -> Definition | None:
+    return {"table": f"ON {step.table}", "definition": _INDEX_TEXT[step.dialect](step)}
+
+
+def _find_constraint(step: _Step) -> Definition | None:
+    """Find what drop_constraint names: by name, and by type where one is given."""
+    name = str(step.name)
+    found = _constraint_type(
+        step.bind, step.table, name, step.schema, step.operation.constraint_type
+    )
+    if found is None or step.operation.constraint_type not in (None, found):
+        return None
+    return {"type": found}
+
+
+def _find_constrained(step: _Step) -> Definition | None:
+    """Find a constraint by its name, or by what it says when the revision gives it no name."""
+    if step.name is None:
+        wanted = _WANT[step.kind](step) or {}
+        texts = [text for _, kind, text in _constraints(step) if kind == step.kind]
+        same = (text for text in texts if _same(step.dialect, text, wanted.get("definition", "")))
+        return next(({"definition": text} for text in same), None)
+    other = _constraint_type(step.bind, step.table, step.name, step.schema)
+    if other is None:
+        return None
+    if other != step.kind:
+        return {"definition": f"a {_TYPES.get(other, other)}"}
+    names = {_folded(step.bind, name): text for name, _, text in _constraints(step) if name}
+    return {"definition": names[_folded(step.bind, step.name)]}
+
+
+def _find_primary(step: _Step) -> Definition | None:
+    """Find the table's primary key, whatever its name: there can be only one."""
+    keys = (text for _, kind, text in _constraints(step) if kind == "primary")
+    return next(({"definition": text} for text in keys), None)
+
+
+def _want_columns(step: _Step) -> Definition:
+    names = [column.name for column in step.wanted.columns]
+    if step.kind == "primary":
+        return {"definition": f"PRIMARY KEY {_listed(names)}"}
+    return {"definition": _unique_text(names, step.wanted.dialect_kwargs)}
+
+
+def _want_check(step: _Step) -> Definition | None:
+    wanted = sa.CheckConstraint(step.wanted.sqltext, name="wanted")
+    try:
+        with _scratch(step, *_plain_columns(step), wanted):
+            found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
+    except (sa.exc.CompileError, sa.exc.DBAPIError):
+        return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
+    return next({"definition": text} for name, _, text in found if name == "wanted")
+
+
+def _want_foreignkey(step: _Step) -> Definition:
+    return {"definition": _foreign_key_text(step.bind, _wanted_foreign_key(step.wanted))}
+
+
+def _constraints(
+    step: _Step, table: str | None = None, schema: str | None = None
+) -> list[tuple[str | None, str, str]]:
+    """Describe every constraint of a table: name, type, text."""
+    table, schema = (step.table, step.schema) if table is None else (table, schema)
+    reflect = _sqlite_constraints if step.dialect == "sqlite" else _reflected_constraints
+    return reflect(step.bind, table, schema)
+
+
+def _reflected_constraints(
+    bind: sa.Connection, table: str, schema: str | None
+) -> list[tuple[str | None, str, str]]:
+    inspector = sa.inspect(bind)
+    key = inspector.get_pk_constraint(table, schema=schema)
+    columns = key["constrained_columns"]
+    found = [(key["name"], "primary", f"PRIMARY KEY {_listed(columns)}")] if columns else []
+    for unique in inspector.get_unique_constraints(table, schema=schema):
+        text = _unique_text(unique["column_names"], unique.get("dialect_options", {}))
+        found.append((unique["name"], "unique", text))
+    for check in inspector.get_check_constraints(table, schema=schema):
+        found.append((check["name"], "check", f"CHECK ({check['sqltext']})"))
+    for reference in inspector.get_foreign_keys(table, schema=schema):
+        found.append((reference["name"], "foreignkey", _foreign_key_text(bind, reference)))
+    return found
+
+
+_FIND: dict[str, Callable[[_Step], Definition | None]] = {
+    "table": _find_table,
+    "column": _find_column,
+    "index": _find_index,
+    "constraint": _find_constraint,
+    "unique": _find_constrained,
+    "check": _find_constrained,
+    "foreignkey": _find_constrained,
+    "primary": _find_primary,
+}
+_WANT: dict[str, Callable[[_Step], Definition | None]] = {
+    "table": _want_table,
+    "column": _want_column,
+    "index": _want_index,
+    "unique": _want_columns,
+    "check": _want_check,
+    "foreignkey": _want_foreignkey,
+    "primary": _want_columns,
+}
+
+
+@contextmanager
+def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
+    """Make the wanted thing on an empty temporary table, so that the server says what it is.
+
+    The server knows that ``now()`` is ``CURRENT_TIMESTAMP`` and ``'0'`` a number; nobody else does
+    so exactly.  Temporary tables commit nothing on any server.
+    """
+    table = step.operations.schema_obj.table(
+        _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **kw
+    )
+    table.constraints -= table.foreign_key_constraints
+    with _forgotten(step.bind):
+        step.bind.execute(CreateTable(table))
+        yield
+
+
+def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
+    columns = sa.inspect(step.bind).get_columns(step.table, schema=step.schema)
+    return [sa.Column(c["name"], c["type"]) for c in columns if c["name"] != without]
+
+
+# ---------------------------------------------------------------------------------- comparing
+# Pure: no connection below this line until the dialects.
+
+_TYPES = {
+    "unique": "unique constraint",
+    "check": "check constraint",
+    "foreignkey": "foreign key",
+    "primary": "primary key",
+}
+
+
+class _Verbatim(sa.types.UserDefinedType[Any]):
+    """A type in the server's own words."""
+
+    cache_ok = True
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_col_spec(self, **kw: Any) -> str:
+        return self.text
+
+
+_WORD = re.compile(
+    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
+      | [^\W\d]\w* | \d[\w.]* | \s+ | .""",
+    re.S | re.X,
+)
+
+
+def _tokens(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def _is_noise(token: str) -> bool:
+    return token.isspace() or token.startswith(("--", "/*"))
+
+
+def _bare(token: str) -> str:
+    """Return an identifier without its quotes."""
+    if token[:1] in ('"', "`", "["):
+        quote = token[-1]
+        return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
+    return token
+
+
+def _words(text: str) -> list[str]:
+    """Split SQL so that only what means something is left: no white space, case or quotes."""
+    words = [
+        t if t.startswith("'") else _bare(t).lower() for t in _tokens(text) if not _is_noise(t)
+    ]
+    return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
+
+
+def _same(dialect: str, one: str, other: str) -> bool:
+    """Compare two descriptions: PostgreSQL's are normal forms, the others' are the author's text."""
+    return one == other or (dialect != "postgresql" and _words(one) == _words(other))
+
+
+def _diff(dialect: str, has: Definition, wants: Definition) -> list[str]:
+    """Return the wanted properties in which the two differ."""
+    fold = str if dialect == "postgresql" else str.lower
+    there = {fold(key): value for key, value in has.items()}
+    return [
+        key
+        for key, value in wants.items()
+        if fold(key) not in there or not _same(dialect, there[fold(key)], value)
+    ]
+
+
+def _must_be_given(column: str) -> bool:
+    """Tell whether no row can be inserted without a value for a column so described."""
+    return "NOT NULL" in column and not re.search("DEFAULT|AUTO_INCREMENT|GENERATED", column)
+
+
+def _describe(definition: Definition) -> str:
+    return " ".join(value for value in definition.values() if value)
+
+
+def _describe_parts(definition: Definition, keys: list[str]) -> str:
+    parts = [f"{key} {definition.get(key, '(none)')}".strip() for key in keys]
+    return "; ".join(parts)
+
+
+def _without_comment(description: str) -> str:
+    return re.sub(r" COMMENT '(?:[^']|'')*'$", "", description)
+
+
+def _code(type_: Any) -> str:
+    """Return a type as a revision would spell it."""
+    module = type(type_).__module__
+    return f"{'sa' if module.startswith('sqlalchemy.sql') else module.split('.')[2]}.{type_!r}"
+
+
+def _qualified(table: str, schema: str | None) -> str:
+    return f"{schema}.{table}" if schema else table
+
+
+def _on(found: Definition, table: str) -> bool:
+    return found["table"].lower() == f"ON {table}".lower()
+
+
+def _listed(names: Iterable[str | None]) -> str:
+    return f"({', '.join(str(name) for name in names)})"
+
+
+def _unique_text(columns: Iterable[str | None], options: Any) -> str:
+    nulls = " NULLS NOT DISTINCT" if options.get("postgresql_nulls_not_distinct") else ""
+    return f"UNIQUE{nulls} {_listed(sorted(str(column) for column in columns))}"
+
+
+def _wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
+    """Return the key in the form in which SQLAlchemy reflects one."""
+    referred = key.elements[0].column.table
+    names = ("ondelete", "onupdate", "deferrable", "initially")
+    return {
+        "constrained_columns": list(key.column_keys),
+        "referred_schema": referred.schema,
+        "referred_table": referred.name,
+        "referred_columns": [element.column.name for element in key.elements],
+        "options": {name: getattr(key, name) for name in names},
+    }
+
+
+# ----------------------------------------------------------------------------------- dialects
+# All that is known of one server: how to ask its catalog, and what must be done its own way.
+
+
+def _dialect(bind: sa.Connection) -> str:
+    return {"mariadb": "mysql"}.get(bind.dialect.name, bind.dialect.name)
+
+
+def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
+    options = key.get("options", {})
+    schema = key["referred_schema"]
+    target = _qualified(
+        key["referred_table"], None if schema == bind.dialect.default_schema_name else schema
+    )
+    text = f"FOREIGN KEY {_listed(key['constrained_columns'])} REFERENCES {target} {_listed(key['referred_columns'])}"
+    # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
+    default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
+    for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
+        wanted = (options.get(action) or "NO ACTION").upper()
+        text += "" if wanted in default else f" ON {word} {wanted}"
+    if _dialect(bind) == "mysql":  # parses DEFERRABLE and forgets it
+        return text
+    deferred = (options.get("initially") or "").upper() == "DEFERRED"
+    text += " DEFERRABLE" if options.get("deferrable") or deferred else ""
+    return text + (" INITIALLY DEFERRED" if deferred else "")
+
+
+def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
+    quote = bind.dialect.identifier_preparer.quote_identifier
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+
+
+def _escaped(text: str) -> str:
+    """Protect ``:name`` in verbatim SQL, which ``execute`` would take for a parameter."""
+    return re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", text)
+
+
+def _folded(bind: sa.Connection, name: str | None) -> str:
+    """Return the name as the server keeps it."""
+    if _dialect(bind) == "postgresql":  # cut at 63 bytes, silently
+        return str(name).encode()[:63].decode(errors="ignore")
+    return str(name).lower()
+
+
+_POSTGRESQL = {
+    "table": "SELECT 1 FROM pg_class WHERE oid = to_regclass(:table) AND relkind IN ('r', 'p', 'f')",
+    "view": "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass(:table)"
+    " AND relkind = 'v'",
+    "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
+    " AND attname = :name AND attnum > 0 AND NOT attisdropped",
+    "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
+    " AND conname = :name",
+    "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
+    " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
+}
+_POSTGRESQL_COLUMNS = """
+SELECT a.attname AS name,
+       format_type(a.atttypid, a.atttypmod) AS type,
+       CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
+       CASE WHEN a.attgenerated = '' THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END AS "default",
+       'COLLATE ' || c.collname AS "collate",
+       CASE WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')'
+       END AS computed,
+       CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
+                          WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY' END AS identity,
+       'COMMENT ' || quote_literal(col_description(a.attrelid, a.attnum)) AS comment
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation AS c ON c.oid = a.attcollation AND a.attcollation <> t.typcollation
+WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+_POSTGRESQL_INDEX = """
+SELECT t.relname AS "table", pg_get_indexdef(i.indexrelid) AS definition, i.indisunique AS "unique",
+       i.indisvalid AS valid, k.conname AS "constraint"
+FROM pg_index AS i
+JOIN pg_class AS t ON t.oid = i.indrelid
+LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+WHERE i.indexrelid = to_regclass(:name)
+"""
+_MYSQL = {
+    "table": "SELECT 1 FROM information_schema.tables WHERE table_schema = COALESCE(:schema, DATABASE())"
+    " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+    "view": "SELECT view_definition FROM information_schema.views"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
+    "column": "SELECT column_name FROM information_schema.columns"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND column_name = :name",
+    "constraint": "SELECT constraint_type FROM information_schema.table_constraints"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND constraint_name = :name",
+}
+_SQLITE = {
+    "table": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
+    " AND name = :table COLLATE NOCASE",
+    "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
+    " AND name = :table COLLATE NOCASE",
+    "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
+    " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
+}
+_CATALOG = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}
+
+
+def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
+    """Ask the catalog one thing, in one statement; None when it is not there."""
+    dialect = _dialect(bind)
+    if dialect not in _CATALOG:
+        raise CommandError(
+            f"alembic_helpers knows PostgreSQL, MariaDB, MySQL and SQLite, not {dialect}"
+        )
+    sql = _CATALOG[dialect][what]
+    if dialect == "postgresql":
+        table, name, schema = _quoted(bind, table, schema), _folded(bind, name), None
+    if dialect == "sqlite":
+        schema = schema or "main"
+        sql = sql.replace("{schema}", _quoted(bind, schema))
+    given = {"table": table, "name": name, "schema": schema}
+    asked = {key: value for key, value in given.items() if f":{key}" in sql}
+    return bind.execute(sa.text(sql), asked).scalar()
+
+
+def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+    """Describe every column of a table."""
+    if _dialect(bind) == "postgresql":
+        rows = bind.execute(sa.text(_POSTGRESQL_COLUMNS), {"table": _quoted(bind, table, schema)})
+        return {row["name"]: _postgresql_column(dict(row)) for row in rows.mappings()}
+    columns = sa.inspect(bind).get_columns(table, schema=schema)
+    return {column["name"]: _reflected_column(bind, column) for column in columns}
+
+
+def _postgresql_column(row: dict[str, Any]) -> Definition:
+    definition = {key: row[key] or "" for key in row if key != "name"}
+    # the sequence of a SERIAL column is named after its table
+    definition["default"] = re.sub(r"nextval\(.*\)$", "nextval", definition["default"])
+    return definition
+
+
+def _reflected_column(bind: sa.Connection, column: Any) -> Definition:
+    default, computed = column["default"], column.get("computed")
+    if column.get("autoincrement") is True:
+        default = "AUTO_INCREMENT"
+    elif default is not None:
+        default = f"DEFAULT {_sqlite_default(default) if _dialect(bind) == 'sqlite' else default}"
+    stored = " STORED" if computed and computed.get("persisted") else ""
+    comment = column.get("comment")
+    return {
+        "type": column["type"].compile(dialect=bind.dialect),
+        "null": "NULL" if column["nullable"] else "NOT NULL",
+        "default": default or "",
+        "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
+        "comment": f"COMMENT {sa.literal(comment).compile(compile_kwargs={'literal_binds': True})}"
+        if comment
+        else "",
+    }
+
+
+def _sqlite_default(text: str) -> str:
+    """Return one spelling for the several that SQLite keeps as the author wrote them."""
+    while text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    return {"true": "1", "false": "0"}.get(text.lower(), text)
+
+
+def _constraint_type(
+    bind: sa.Connection, table: str, name: str, schema: str | None, type_: str | None = None
+) -> str | None:
+    """Return the type of a constraint as Alembic names it, None when it is not there."""
+    dialect = _dialect(bind)
+    if dialect == "sqlite":
+        types = {n.lower(): kind for n, kind, _ in _sqlite_constraints(bind, table, schema) if n}
+        return types.get(name.lower())
+    if dialect == "mysql" and type_ == "primary":
+        name = "PRIMARY"
+    found = _ask(bind, "constraint", table, name, schema)
+    names = {"u": "unique", "c": "check", "f": "foreignkey", "p": "primary", "x": "exclude"}
+    names |= {"UNIQUE": "unique", "CHECK": "check", "FOREIGN KEY": "foreignkey"}
+    names |= {"PRIMARY KEY": "primary"}
+    return names.get(found.decode() if isinstance(found, bytes) else found)
+
+
+def _index(
+    bind: sa.Connection, table: str | None, name: str, schema: str | None
+) -> Definition | None:
+    """Describe an index: its table, its definition; ``invalid``, ``constraint`` where it is so."""
+    return {"postgresql": _postgresql_index, "mysql": _mysql_index, "sqlite": _sqlite_index}[
+        _dialect(bind)
+    ](bind, table, name, schema)
+
+
+# ...................................................................................... PostgreSQL
+
+
+def _postgresql_index(
+    bind: sa.Connection, table: str | None, name: str, schema: str | None
+) -> Definition | None:
+    asked = {"name": _quoted(bind, name, schema)}
+    row = bind.execute(sa.text(_POSTGRESQL_INDEX), asked).mappings().first()
+    if row is None:
+        return None
+    unique = "UNIQUE " if row["unique"] else ""
+    found = {"table": f"ON {row['table']}"}
+    found["definition"] = unique + "USING " + row["definition"].split(" USING ", 1)[1]
+    found |= {} if row["valid"] else {"invalid": "INVALID"}
+    return found | ({"constraint": row["constraint"]} if row["constraint"] else {})
+
+
+def _postgresql_index_text(step: _Step) -> str:
+    """Let the server say what the wanted index is, on a scratch table with the same columns."""
+    operation = copy.copy(step.operation)
+    operation.index_name, operation.table_name, operation.schema = (
+        "_alembic_scratch_ix",
+        _SCRATCH,
+        None,
+    )
+    operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_concurrently"}
+    with _scratch(step, *_plain_columns(step)):
+        step.operations.impl.create_index(operation.to_index(step.operations.migration_context))
+        found = _postgresql_index(step.bind, None, "_alembic_scratch_ix", "pg_temp")
+    assert found is not None
+    return found["definition"]
+
+
+def _postgresql_create_index(step: _Step) -> None:
+    concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    with _outside_transaction(step) if concurrently else nullcontext():
+        if _index(step.bind, step.table, str(step.name), step.schema) is not None:
+            _decide("apply", step, "INVALID after a failed build, dropped to be built again")
+            _drop_invalid(step, concurrently)
+        _invoke(step)
+        found = _index(step.bind, step.table, str(step.name), step.schema)
+        if found is None or "invalid" in found:
+            _stop(
+                UnsafeOperation,
+                f"{step.call}: the index was built, and is INVALID.",
+                ("an INVALID index, which no query uses", "a valid index"),
+                "Stopped, because a build that met duplicates or a lock was not repeated.",
+                "alembic upgrade head  # again: drops it and builds it anew",
+            )
+
+
+def _drop_invalid(step: _Step, concurrently: bool) -> None:
+    how: dict[str, Any] = {"postgresql_concurrently": True} if concurrently else {}
+    drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **how)
+    Operations(step.operations.migration_context).invoke(drop)
+
+
+def _postgresql_drop_index(step: _Step) -> None:
+    concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    with _outside_transaction(step) if concurrently else nullcontext():
+        _invoke(step)
+
+
+@contextmanager
+def _outside_transaction(step: _Step) -> Iterator[None]:
+    """Open Alembic's autocommit block, for what cannot run in a transaction.
+
+    It asserts when somebody else than Alembic began the transaction: one that only our own look
+    began is committed, one that ``env.py`` holds is not ours to commit.
+    """
+    context = step.operations.migration_context
+    if getattr(context, "_in_external_transaction", False):
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: PostgreSQL cannot do this concurrently inside a transaction.",
+            (
+                "a transaction that env.py began before context.configure()",
+                "none, or Alembic's own",
+            ),
+            "Stopped, because committing it here would commit what env.py wanted to keep together.",
+            "connection.commit()  # in env.py, before context.configure(connection=connection)",
+        )
+    if getattr(context, "_transaction", None) is None and step.bind.in_transaction():
+        step.bind.commit()
+    with context.autocommit_block():
+        yield
+
+
+def _enum_labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
+    labels: list[str] | None = _ask(bind, "labels", name, name, schema)
+    return labels
+
+
+def _view_select(bind: sa.Connection, name: str, schema: str | None) -> str | None:
+    """Return the SELECT of a view, as the server keeps it."""
+    text: str | None = _ask(bind, "view", name, name, schema)
+    if text is None or _dialect(bind) != "sqlite":
+        return text
+    tokens = _tokens(text)
+    return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
+
+
+def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
+    """Return a SELECT as the server would keep it; None where only the name can be compared."""
+    if _dialect(bind) == "mysql":  # has no temporary views
+        return None
+    with _forgotten(bind, "VIEW"):
+        bind.execute(sa.text(f"CREATE TEMPORARY VIEW {_SCRATCH} AS {_escaped(definition)}"))
+        return _view_select(bind, _SCRATCH, _scratch_schema(bind))
+
+
+@contextmanager
+def _forgotten(bind: sa.Connection, what: str = "TABLE") -> Iterator[None]:
+    """Leave nothing of what is made within, an error included."""
+    if _dialect(bind) == "postgresql" and not _autocommits(bind):
+        savepoint = bind.begin_nested()
+        try:
+            yield
+        finally:
+            savepoint.rollback()
+        return
+    try:
+        yield
+    finally:
+        temporary = "TEMPORARY " if _dialect(bind) == "mysql" else ""  # a plain DROP commits there
+        bind.execute(sa.text(f"DROP {temporary}{what} IF EXISTS {_SCRATCH}"))
+
+
+def _autocommits(bind: sa.Connection) -> bool:
+    return bool(getattr(bind.connection.dbapi_connection, "autocommit", False))
+
+
+def _scratch_schema(bind: sa.Connection) -> str | None:
+    return "temp" if _dialect(bind) == "sqlite" else None
+
+
+# .............................................................................. MariaDB and MySQL
+
+
+def _mysql_index(
+    bind: sa.Connection, table: str | None, name: str, schema: str | None
+) -> Definition | None:
+    if not table:
+        raise CommandError(
+            f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
+            f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
+        )
+    if name.upper() == "PRIMARY" or not _has_table(bind, table, schema):
+        return None
+    show = f"SHOW INDEX FROM {_escaped(_quoted(bind, table, schema))} WHERE Key_name = :name"
+    rows = bind.execute(sa.text(show), {"name": name}).mappings().all()
+    if not rows:
+        return None
+    parts = [
+        (row["Column_name"] or f"({row.get('Expression')})")
+        + (f"({row['Sub_part']})" if row["Sub_part"] else "")
+        + (" DESC" if row["Collation"] == "D" else "")
+        for row in sorted(rows, key=lambda row: row["Seq_in_index"])
+    ]
+    prefix = {0: "UNIQUE "}.get(rows[0]["Non_unique"], "")
+    prefix = {"FULLTEXT": "FULLTEXT ", "SPATIAL": "SPATIAL "}.get(rows[0]["Index_type"], prefix)
+    return {"table": f"ON {table}", "definition": prefix + _listed(parts)}
+
+
+def _mysql_alter_column(step: _Step) -> None:
+    """Say the whole column, as MODIFY wants it: what is left out is lost.
+
+    https://mariadb.com/kb/en/alter-table/#modify-column
+    """
+    columns = sa.inspect(step.bind).get_columns(step.table, schema=step.schema)
+    column: Any = next(c for c in columns if c["name"].lower() == str(step.name).lower())
+    operation = step.operation
+    operation.existing_type = column["type"]
+    operation.existing_nullable = column["nullable"]
+    operation.existing_comment = column.get("comment")
+    default = column["default"]
+    operation.existing_server_default = None if default is None else sa.text(_escaped(default))
+    if column.get("autoincrement") is True:
+        operation.kw.setdefault("existing_autoincrement", True)
+    _invoke(step)
+
+
+def _mysql_drop_constraint(step: _Step) -> None:
+    """Say the type, which its grammar needs (one DROP for each type)."""
+    operation = step.operation
+    found = _find_constraint(step)
+    assert found is not None
+    operation.constraint_type = found["type"]
+    _invoke(step)
+
+
+# .......................................................................................... SQLite
+# A table is rebuilt from its own CREATE TABLE text with one clause changed: what is not touched
+# cannot be lost, be it a collation, an unnamed check, AUTOINCREMENT or a generated column.
+# The order of the steps is SQLite's own: https://www.sqlite.org/lang_altertable.html#otheralter
+
+
+@dataclass
+class _SqliteTable:
+    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
+
+    items: list[str]
+    tail: str
+
+
+def _sqlite_table(step: _Step) -> _SqliteTable:
+    sql: str = _ask(step.bind, "table", step.table, "", step.schema)
+    if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: {step.table!r} is a virtual table.",
+            (" ".join(sql.split()), "an ordinary table"),
+            "Stopped, because only the module behind a virtual table can change it.",
+            f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE anew",
+        )
+    return _sqlite_split(sql)
+
+
+def _sqlite_split(sql: str) -> _SqliteTable:
+    tokens = _tokens(sql)
+    items, depth = [""], 0
+    start = tokens.index("(")
+    for position, token in enumerate(tokens[start:], start):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth == 0:
+            return _SqliteTable(items, "".join(tokens[position:]))
+        if token == "," and depth == 1:
+            items.append("")
+        elif position > start:
+            items[-1] += token
+    raise AssertionError(f"unbalanced parentheses in {sql}")
+
+
+_CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
+_CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
+_GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
+_GLUED |= {("ALWAYS", "AS")}
+
+
+def _sqlite_clauses(item: str) -> list[str]:
+    """Split a column's definition: its name and type, then its constraints one by one."""
+    tokens = _tokens(item)
+    words = [token.upper() for token in tokens if not _is_noise(token)]
+    clauses, depth, seen, named = [""], 0, 0, -9
+    for token in tokens:
+        if not _is_noise(token):
+            word, previous = words[seen], words[seen - 1] if seen else ""
+            following = words[seen + 1] if seen + 1 < len(words) else ""
+            if (
+                seen
+                and depth == 0
+                and word in _CLAUSE_STARTS
+                and seen not in (named + 1, named + 2)
+                and (previous, word) not in _GLUED
+                and (word, following) != ("NOT", "DEFERRABLE")
+            ):
+                clauses.append("")
+                named = seen if word == "CONSTRAINT" else named
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            seen += 1
+        clauses[-1] += token
+    return clauses
+
+
+def _sqlite_named(clause: str) -> tuple[str | None, list[str]]:
+    """Return the name of a constraint, None without one, and its other tokens."""
+    tokens = [token for token in _tokens(clause) if not _is_noise(token)]
+    if tokens and tokens[0].upper() == "CONSTRAINT":
+        return _bare(tokens[1]), tokens[2:]
+    return None, tokens
+
+
+_SQLITE_TYPES = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
+_SQLITE_TYPES |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
+
+
+def _sqlite_type(clause: str) -> str | None:
+    tokens = _sqlite_named(clause)[1]
+    return _SQLITE_TYPES.get(tokens[0].upper()) if tokens else None
+
+
+def _sqlite_is_column(item: str) -> bool:
+    tokens = _sqlite_named(item)[1]
+    return _sqlite_type(item) is None and bool(tokens)
+
+
+def _sqlite_name(item: str) -> str:
+    """Return the folded name of the column that an item defines."""
+    return _bare(_sqlite_named(item)[1][0]).lower()
+
+
+def _sqlite_mentions(text: str, column: str) -> bool:
+    tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
+    return any(_bare(token).lower() == column.lower() for token in tokens)
+
+
+def _sqlite_constraints(
+    bind: sa.Connection, table: str, schema: str | None
+) -> list[tuple[str | None, str, str]]:
+    """Describe every constraint of a table, named or not, of the table or of one column."""
+    sql = _ask(bind, "table", table, "", schema)
+    if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
+        return []
+    found = []
+    for item in _sqlite_split(sql).items:
+        is_column = _sqlite_is_column(item)
+        column = [_bare(_sqlite_named(item)[1][0])] if is_column else []
+        for clause in _sqlite_clauses(item)[1:] if is_column else [item]:
+            kind = _sqlite_type(clause)
+            if kind is not None:
+                name, tokens = _sqlite_named(clause)
+                found.append((name, kind, _sqlite_constraint_text(bind, kind, tokens, column)))
+    return found
+
+
+def _sqlite_constraint_text(
+    bind: sa.Connection, kind: str, tokens: list[str], column: list[str]
+) -> str:
+    if kind == "check":
+        return " ".join(tokens[: _sqlite_closing(tokens) + 1])
+    columns = column or _sqlite_listed(tokens)
+    if kind == "foreignkey":
+        return _foreign_key_text(bind, _sqlite_reference(bind, tokens, columns))
+    return f"PRIMARY KEY {_listed(columns)}" if kind == "primary" else _unique_text(columns, {})
+
+
+def _sqlite_closing(tokens: list[str]) -> int:
+    """Return the position of the parenthesis that closes the first one."""
+    depth = 0
+    for position, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == ")" and depth == 0:
+            return position
+    return len(tokens)
+
+
+def _sqlite_listed(tokens: list[str]) -> list[str]:
+    """Return the names in the first parentheses."""
+    inside = tokens[tokens.index("(") + 1 : _sqlite_closing(tokens)] if "(" in tokens else []
+    starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
+    return [_bare(inside[start]) for start in starts] if inside else []
+
+
+def _sqlite_reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> dict[str, Any]:
+    words = [token.upper() for token in tokens]
+    target = tokens[words.index("REFERENCES") + 1 :]
+    actions = " ".join(token.upper() for token in target)
+    options: dict[str, Any] = {
+        key: next(iter(re.findall(rf"\bON {word} (SET \w+|NO ACTION|\w+)", actions)), None)
+        for key, word in (("ondelete", "DELETE"), ("onupdate", "UPDATE"))
+    }
+    options["deferrable"] = "DEFERRABLE" in actions and "NOT DEFERRABLE" not in actions
+    options["initially"] = "DEFERRED" if "INITIALLY DEFERRED" in actions else None
+    table = _bare(target[0])
+    has_columns = target[1:2] == ["("]
+    key = sa.inspect(bind).get_pk_constraint(table) if not has_columns else None
+    referred = key["constrained_columns"] if key else _sqlite_listed(target)
+    return {
+        "constrained_columns": columns,
+        "referred_schema": None,
+        "referred_table": table,
+        "referred_columns": referred,
+        "options": options,
+    }
+
+
+def _sqlite_index(
+    bind: sa.Connection, table: str | None, name: str, schema: str | None
+) -> Definition | None:
+    master = f"{_quoted(bind, schema or 'main')}.sqlite_master"
+    row = bind.execute(
+        sa.text(
+            f"SELECT tbl_name, sql FROM {_escaped(master)} WHERE type = 'index'"
+            " AND name = :name COLLATE NOCASE AND sql IS NOT NULL"
+        ),
+        {"name": name},
+    ).first()
+    return {"table": f"ON {row[0]}", "definition": _index_definition(row[1])} if row else None
+
+
+def _index_definition(sql: str) -> str:
+    """Cut a CREATE INDEX down to what it indexes."""
+    tokens = _tokens(sql)
+    kinds = [
+        t.upper()
+        for t in tokens[: tokens.index("(")]
+        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
+    ]
+    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
+
+
+def _compiled_index_text(step: _Step) -> str:
+    text = _index_definition(str(CreateIndex(step.wanted).compile(dialect=step.bind.dialect)))
+    return re.sub(r" USING \w+$", "", text) if step.dialect == "mysql" else text
+
+
+def _sqlite_add_column(step: _Step) -> None:
+    """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
+    column = step.wanted
+    text = str(CreateColumn(column).compile(dialect=step.bind.dialect))
+    default = next((c for c in _sqlite_clauses(text) if c.upper().startswith("DEFAULT")), "")
+    constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
+    stored = column.computed is not None and column.computed.persisted
+    if constant and not stored and (column.nullable or default):
+        step.operations.impl.add_column(step.table, column, schema=step.schema)
+        return
+    items = _sqlite_table(step).items
+    columns = [item for item in items if _sqlite_is_column(item)]
+    _sqlite_rebuild(step, [*columns, f" {text}", *items[len(columns) :]])
+
+
+def _sqlite_drop_column(step: _Step) -> None:
+    """Drop it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabdropcol"""
+    name = str(step.name)
+    items = _sqlite_table(step).items
+    position = next(
+        i
+        for i, item in enumerate(items)
+        if _sqlite_is_column(item) and _sqlite_name(item) == name.lower()
+    )
+    own = {_sqlite_type(clause) for clause in _sqlite_clauses(items[position])[1:]}
+    rest = [
+        kept
+        for item in items
+        if item is not items[position]
+        for kept in _sqlite_without(item, name)
+    ]
+    if (
+        own & {"primary", "unique", "foreignkey"}
+        or rest != items[:position] + items[position + 1 :]
+    ):
+        _sqlite_rebuild(step, rest)
+        return
+    with _sqlite_atomic(step.bind):
+        for index in _sqlite_indexes_on(step, name):
+            step.bind.exec_driver_sql(f"DROP INDEX {_quoted(step.bind, index, step.schema)}")
+        _invoke(step)
+
+
+def _sqlite_without(item: str, column: str) -> list[str]:
+    """Return an item without the constraints that use a column: nothing, or the item that is left."""
+    if _sqlite_is_column(item):
+        name, *clauses = _sqlite_clauses(item)
+        kept = [c for c in clauses if _sqlite_type(c) != "check" or not _sqlite_mentions(c, column)]
+        return ["".join([name, *kept])]
+    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _sqlite_type(item) == "foreignkey" else item
+    return [] if _sqlite_mentions(own, column) else [item]
+
+
+def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
+    return [
+        name
+        for kind, name, sql in _sqlite_belongings(step)
+        if kind == "index" and _sqlite_mentions(_index_definition(sql), column)
+    ]
+
+
+def _sqlite_belongings(step: _Step) -> list[tuple[str, str, str]]:
+    """Return the indexes and triggers of a table: type, name, SQL."""
+    master = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+    rows = step.bind.exec_driver_sql(
+        f"SELECT type, name, sql FROM {master} WHERE tbl_name = ? COLLATE NOCASE"
+        " AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid",
+        (step.table,),
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _sqlite_alter_column(step: _Step) -> None:
+    operation = step.operation
+    if operation.modify_name is not None:
+        _invoke(step)  # RENAME COLUMN also rewrites indexes, triggers and views
+        return
+    items = _sqlite_table(step).items
+    position = next(
+        i
+        for i, item in enumerate(items)
+        if _sqlite_is_column(item) and _sqlite_name(item) == str(step.name).lower()
+    )
+    name, *clauses = _sqlite_clauses(items[position])
+    wanted = sa.Column(
+        step.name,
+        operation.modify_type or sa.Integer(),
+        nullable=operation.modify_nullable is not False,
+        server_default=operation.modify_server_default or None,
+    )
+    table = step.operations.schema_obj.table(step.table, wanted)
+    text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.bind.dialect))
+    changed = _sqlite_clauses(text)
+    if operation.modify_type is not None:
+        name = f"{name[: name.index(_tokens(name.strip())[0])]}{changed[0].strip()} "
+        clauses = _sqlite_retyped(step, clauses)
+    if operation.modify_nullable is not None:
+        clauses = _sqlite_replaced(clauses, changed, ("NOT", "NULL"))
+    if operation.modify_server_default is not False:
+        clauses = _sqlite_replaced(clauses, changed, ("DEFAULT", "GENERATED", "AS"))
+    items[position] = "".join([name, *clauses])
+    _sqlite_rebuild(step, items + _sqlite_bound_checks(step, operation.modify_type))
+
+
+def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, ...]) -> list[str]:
+    """Return the clauses with those that begin so taken from the changed definition."""
+
+    def begins(clause: str) -> bool:
+        tokens = _sqlite_named(clause)[1]
+        return bool(tokens) and tokens[0].upper() in starts
+
+    kept = [clause for clause in clauses if not begins(clause)]
+    return [*(f" {clause.strip()} " for clause in changed[1:] if begins(clause)), *kept]
+
+
+def _sqlite_retyped(step: _Step, clauses: list[str]) -> list[str]:
+    """Return the clauses without the check of the old type, where the revision names that type."""
+    old = {c.split()[1] for c in _sqlite_bound_checks(step, step.operation.existing_type)}
+    return [c for c in clauses if _sqlite_named(c)[0] not in old]
+
+
+def _sqlite_bound_checks(step: _Step, type_: Any) -> list[str]:
+    """Return the named checks that a Boolean or an Enum brings along."""
+    if type_ is None:
+        return []
+    table = step.operations.schema_obj.table(step.table, sa.Column(step.name, type_))
+    checks: list[Any] = [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]
+    made = [c for c in checks if c.name and c._create_rule(step.operations.impl)]
+    return [_sqlite_spelled(step, check) for check in made]
+
+
+def _sqlite_spelled(step: _Step, constraint: sa.Constraint) -> str:
+    return " " + step.bind.dialect.ddl_compiler(step.bind.dialect, None).process(constraint)  # type: ignore[arg-type]
+
+
+def _sqlite_add_constraint(step: _Step) -> None:
+    _sqlite_rebuild(step, [*_sqlite_table(step).items, _sqlite_spelled(step, step.wanted)])
+
+
+def _sqlite_drop_constraint(step: _Step) -> None:
+    name = str(step.name).lower()
+
+    def is_it(clause: str) -> bool:
+        return (_sqlite_named(clause)[0] or "").lower() == name and _sqlite_type(clause) is not None
+
+    items = []
+    for item in _sqlite_table(step).items:
+        if _sqlite_is_column(item):
+            items.append("".join(clause for clause in _sqlite_clauses(item) if not is_it(clause)))
+        elif not is_it(item):
+            items.append(item)
+    _sqlite_rebuild(step, items)
+
+
+def _sqlite_drop_table(step: _Step) -> None:
+    """Drop it, unless SQLite would delete the rows that reference it as well."""
+    if step.bind.exec_driver_sql("PRAGMA foreign_keys").scalar():
+        for child in _sqlite_children(step):
+            columns = _sqlite_key_columns(step, child)
+            if child.lower() != step.table.lower() and _sqlite_refers(step, child, columns):
+                _stop(
+                    UnsafeOperation,
+                    f"{step.call}: rows of {child!r} reference this table.",
+                    (f"{child}{_listed(columns)} with values, foreign_keys=ON", "no such rows"),
+                    "Stopped, because SQLite would delete those rows too, or set them to NULL.",
+                    f"helpers.drop_table({child!r})  # or drop its foreign key, before this line",
+                )
+    _invoke(step)
+
+
+def _sqlite_refers(step: _Step, child: str, columns: list[str]) -> bool:
+    bind = step.bind
+    where = " OR ".join(f"{_quoted(bind, column)} IS NOT NULL" for column in columns)
+    sql = f"SELECT 1 FROM {_quoted(bind, child, step.schema)} WHERE {where} LIMIT 1"
+    return bind.exec_driver_sql(sql).first() is not None
+
+
+def _sqlite_children(step: _Step) -> list[str]:
+    """Return the tables with a foreign key to this one, itself included."""
+    schema = step.schema or "main"
+    rows = step.bind.exec_driver_sql(
+        f"SELECT DISTINCT m.name FROM {_quoted(step.bind, schema)}.sqlite_master AS m,"
+        " pragma_foreign_key_list(m.name, ?) AS k WHERE m.type = 'table' AND k.\"table\" = ? COLLATE NOCASE",
+        (schema, step.table),
+    )
+    return [row[0] for row in rows]
+
+
+def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
+    rows = step.bind.exec_driver_sql(
+        'SELECT "from" FROM pragma_foreign_key_list(?, ?) WHERE "table" = ? COLLATE NOCASE',
+        (child, step.schema or "main", step.table),
+    )
+    return [row[0] for row in rows]
+
+
+def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
+    """Rebuild the table with these items, keeping rows, indexes, triggers and all that refers to it."""
+    bind, run = step.bind, step.bind.exec_driver_sql
+    tail = _sqlite_table(step).tail
+    table = _quoted(bind, step.table, step.schema)
+    temporary = _quoted(bind, f"_alembic_tmp_{step.table}", step.schema)
+    with _sqlite_foreign_keys_off(step, items), _sqlite_atomic(bind):
+        before = _sqlite_health(step)
+        belongings = _sqlite_belongings(step)
+        counter = _sqlite_counter(step)
+        run(f"DROP TABLE IF EXISTS {temporary}")  # left by a rebuild that died half-way
+        _sqlite_try(step, f"CREATE TABLE {temporary} ({','.join(items)}{tail}")
+        columns = _sqlite_copied(step, tail)
+        run(f"INSERT INTO {temporary} ({columns}) SELECT {columns} FROM {table}")
+        legacy = run("PRAGMA legacy_alter_table").scalar()
+        run("PRAGMA legacy_alter_table = ON")  # leave what refers to the table as it is
+        run(f"DROP TABLE {table}")
+        run(f"ALTER TABLE {temporary} RENAME TO {_quoted(bind, step.table)}")
+        run(f"PRAGMA legacy_alter_table = {legacy}")
+        _sqlite_restore(step, belongings, counter)
+        _sqlite_compare_health(step, before, _sqlite_health(step))
+
+
+def _sqlite_try(step: _Step, sql: str) -> None:
+    try:
+        step.bind.exec_driver_sql(sql)
+    except sa.exc.OperationalError as error:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: the table cannot be rebuilt: {error.orig}.",
+            (" ".join(_sqlite_table(step).items), " ".join(sql.split())),
+            "Stopped, because what is left of the table would not work without it.",
+            f"helpers.drop_column({step.table!r}, ...)  # what uses it, before this line",
+        )
+
+
+def _sqlite_copied(step: _Step, tail: str) -> str:
+    """Return the columns that both tables have and that are not generated, the rowid included."""
+    bind, schema = step.bind, step.schema or "main"
+    sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
+    new = {
+        row[0].lower() for row in bind.exec_driver_sql(sql, (f"_alembic_tmp_{step.table}", schema))
+    }
+    old = [row[0] for row in bind.exec_driver_sql(sql, (step.table, schema))]
+    names = [_quoted(bind, name) for name in old if name.lower() in new]
+    taken = {name.lower() for name in old} | new
+    free = [name for name in ("rowid", "oid", "_rowid_") if name not in taken]
+    has_rowid = "WITHOUT" not in tail.upper()
+    return ", ".join([*(free[:1] if has_rowid else []), *names])
+
+
+def _sqlite_counter(step: _Step) -> int | None:
+    """Return the AUTOINCREMENT counter, which a new table would begin again."""
+    master = f"{_quoted(step.bind, step.schema or 'main')}."
+    exists = f"SELECT 1 FROM {master}sqlite_master WHERE name = 'sqlite_sequence'"
+    if step.bind.exec_driver_sql(exists).first() is None:
+        return None
+    sql = f"SELECT seq FROM {master}sqlite_sequence WHERE name = ? COLLATE NOCASE"
+    counter: int | None = step.bind.exec_driver_sql(sql, (step.table,)).scalar()
+    return counter
+
+
+def _sqlite_restore(
+    step: _Step, belongings: list[tuple[str, str, str]], counter: int | None
+) -> None:
+    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
+    dropped = str(step.name) if step.verb == "drop_column" else None
+    for kind, _, sql in belongings:
+        if kind == "index" and dropped and _sqlite_mentions(_index_definition(sql), dropped):
+            continue
+        head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
+        assert head is not None
+        step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
+    if counter is not None:
+        sequence = f"{schema}sqlite_sequence"
+        run = step.bind.exec_driver_sql
+        run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
+        run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
+
+
+@dataclass
+class _SqliteHealth:
+    """What a rebuild must not make worse."""
+
+    rows: int
+    dangling: Counter[tuple[str, str]]
+    broken: str | None
+
+
+def _sqlite_health(step: _Step) -> _SqliteHealth:
+    run = step.bind.exec_driver_sql
+    schema = _quoted(step.bind, step.schema or "main")
+    rows = run(f"SELECT count(*) FROM {_quoted(step.bind, step.table, step.schema)}").scalar()
+    broken = _sqlite_broken(step)
+    dangling: Counter[tuple[str, str]] = Counter()
+    for table in {step.table, *_sqlite_children(step)}:
+        try:
+            found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
+            dangling.update((row[0], row[2]) for row in found)
+        except sa.exc.OperationalError as error:  # a key that references no unique columns
+            broken = broken or str(error.orig)
+    return _SqliteHealth(int(rows or 0), dangling, broken)
+
+
+def _sqlite_broken(step: _Step) -> str | None:
+    """Return what is wrong with the schema: a column renamed to itself has SQLite check all of it."""
+    bind, run = step.bind, step.bind.exec_driver_sql
+    first = _quoted(bind, next(iter(_columns(bind, step.table, step.schema))))
+    run("SAVEPOINT alembic_check")
+    try:
+        run(
+            f"ALTER TABLE {_quoted(bind, step.table, step.schema)} RENAME COLUMN {first} TO {first}"
+        )
+    except sa.exc.OperationalError as error:
+        return str(error.orig)
+    finally:
+        run("ROLLBACK TO alembic_check")
+        run("RELEASE alembic_check")
+    return None
+
+
+def _sqlite_compare_health(step: _Step, before: _SqliteHealth, after: _SqliteHealth) -> None:
+    worse = after.dangling - before.dangling
+    if after.rows == before.rows and not worse and (before.broken or not after.broken):
+        return
+    lost = f"{after.rows} of {before.rows} rows would be left"
+    dangling = ", ".join(f"{n} rows of {t} without a row in {p}" for (t, p), n in worse.items())
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: the rebuilt table would not be sound.",
+        (
+            dangling or (after.broken or "" if after.rows == before.rows else lost),
+            "all rows, keys, views and triggers intact",
+        ),
+        "Stopped, and rolled back: nothing was changed.",
+        f"helpers.execute('SELECT ... FROM {step.table}')  # mend the rows, or drop what uses it, first",
+    )
+
+
+@contextmanager
+def _sqlite_atomic(bind: sa.Connection) -> Iterator[None]:
+    """Make what is done within all or nothing, whether or not the driver began a transaction."""
+    inside = bool(getattr(bind.connection.driver_connection, "in_transaction", False))
+    name = "alembic_helpers"
+    bind.exec_driver_sql(f"SAVEPOINT {name}" if inside else "BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        bind.exec_driver_sql(f"ROLLBACK TO {name}" if inside else "ROLLBACK")
+        if inside:
+            bind.exec_driver_sql(f"RELEASE {name}")
+        raise
+    bind.exec_driver_sql(f"RELEASE {name}" if inside else "COMMIT")
+
+
+@contextmanager
+def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
+    """Suspend foreign keys, whose actions would empty the children of a table that is rebuilt.
+
+    The pragma is ignored inside a transaction (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
+    Where Alembic was told that DDL is transactional, the transaction is not ours to commit: refuse.
+    Elsewhere it holds only rows that the driver would have committed before any DDL of old.
+    """
+    bind, run = step.bind, step.bind.exec_driver_sql
+    referenced = _sqlite_children(step) or _sqlite_mentions(",".join(items), step.table)
+    if not run("PRAGMA foreign_keys").scalar() or not referenced:
+        yield
+        return
+    if getattr(bind.connection.driver_connection, "in_transaction", False):
+        context = step.operations.migration_context
+        if context.impl.transactional_ddl or getattr(context, "_in_external_transaction", False):
+            _stop(
+                UnsafeOperation,
+                f"{step.call}: SQLite must rebuild the table, which other tables reference.",
+                (
+                    "foreign_keys=ON inside a transaction, where it cannot be suspended",
+                    "foreign_keys=OFF",
+                ),
+                "Stopped, because the rebuild would delete or change the rows that reference it.",
+                'connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # env.py, before configure()',
+                "connection.commit()",
+            )
+        _decide("apply", step, "commits what came before, to suspend foreign keys")
+        run("COMMIT")
+    run("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        run("PRAGMA foreign_keys = ON")
+
+
+# ..................................................................................... all of them
+
+
+def _any_create_table(step: _Step) -> sa.Table:
+    table: sa.Table = step.wanted
+    step.operations.impl.create_table(table)
+    return table
+
+
+def _any_add_column(step: _Step) -> None:
+    """Add the column alone: its constraints and indexes are steps of their own."""
+    operation, impl, column = step.operation, step.operations.impl, step.wanted
+    flags = {name: getattr(operation, name) for name in ("inline_references", "inline_primary_key")}
+    impl.add_column(step.table, column, schema=step.schema, **flags, **operation.kw)
+    dialect = step.bind.dialect
+    if column.comment is not None and dialect.supports_comments and not dialect.inline_comments:
+        impl.create_column_comment(column)
+
+
+_INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
+    "postgresql": _postgresql_index_text,
+    "mysql": _compiled_index_text,
+    "sqlite": _compiled_index_text,
+}
+_GUARDS: dict[str, dict[Any, Callable[[_Step], Any]]] = {
+    "any": {ops.CreateTableOp: _any_create_table, ops.AddColumnOp: _any_add_column},
+    "postgresql": {
+        ops.CreateIndexOp: _postgresql_create_index,
+        ops.DropIndexOp: _postgresql_drop_index,
+    },
+    "mysql": {
+        ops.AlterColumnOp: _mysql_alter_column,
+        ops.DropConstraintOp: _mysql_drop_constraint,
+    },
+    "sqlite": {
+        ops.AddColumnOp: _sqlite_add_column,
+        ops.AlterColumnOp: _sqlite_alter_column,
+        ops.DropColumnOp: _sqlite_drop_column,
+        ops.DropTableOp: _sqlite_drop_table,
+        ops.DropConstraintOp: _sqlite_drop_constraint,
+        **dict.fromkeys(_CONSTRAINT_KINDS, _sqlite_add_constraint),
+    },
+}

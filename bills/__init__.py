@@ -1,0 +1,1 @@
+"""Track bills: who owes what, by when, and what was paid."""

@@ -1,0 +1,58 @@
+"""The command line: read the arguments, run one command, print its outcome."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bills import commands, database
+from bills.models import STATUSES
+from bills.read import Refused
+from bills.table import printable
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; an error is one line on stderr and a 1."""
+    args = _parser().parse_args(argv)
+    try:
+        with database.session() as session:
+            outcome = args.run(session, args)
+    except (Refused, database.DatabaseProblem) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 1
+    print(outcome, flush=True)  # after the commit: what is printed is true
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bills",
+        description="Track bills: who owes what, by when, and what was paid.",
+        epilog="The database is DATABASE_URL, or else sqlite:///bills.db.",
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = subparsers.add_parser("list", help="list bills, the first due first")
+    command.add_argument("--user", metavar="NAME", help="only this user's")
+    command.add_argument("--status", choices=STATUSES, help="only these")
+    command.set_defaults(run=commands.list_bills)
+
+    command = subparsers.add_parser("add", help="add a bill, and the user when new")
+    command.add_argument("user", metavar="USER")
+    command.add_argument("description", metavar="DESCRIPTION")
+    command.add_argument("amount", metavar="AMOUNT", help="like 12.50")
+    command.add_argument("due", metavar="DUE", help="like 2026-01-31")
+    command.add_argument("--email", help="of a new user, or to tell two of the same name apart")
+    command.set_defaults(run=commands.add)
+
+    command = subparsers.add_parser("pay", help="pay a bill, the whole or a part of it")
+    command.add_argument("bill", metavar="BILL_ID")
+    command.add_argument("amount", metavar="AMOUNT", help="like 12.50")
+    command.add_argument("--on", metavar="DATE", help="when it was paid, today unless told")
+    command.set_defaults(run=commands.pay)
+
+    command = subparsers.add_parser("owed", help="show what each user owes, and the total")
+    command.set_defaults(run=commands.owed)
+
+    command = subparsers.add_parser("sample", help="load sample data into an empty database")
+    command.set_defaults(run=commands.sample)
+    return parser

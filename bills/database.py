@@ -1,0 +1,153 @@
+"""Open the database, and refuse one whose schema is not the one this code needs."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy.orm import Session
+
+REVISION = "0014"  # what bills.models describes; the only thing known here of the migrations
+DEFAULT_URL = "sqlite:///bills.db"
+_UPGRADE = "run: alembic upgrade head"
+
+
+class DatabaseProblem(Exception):
+    """Say in one line why the database cannot be used."""
+
+
+class WrongRevision(DatabaseProblem):
+    """Say in one line which revision the database is at; the command that mends it comes last."""
+
+
+def url() -> str:
+    """Return ``DATABASE_URL``, or the default when it is not set or empty."""
+    return os.environ.get("DATABASE_URL") or DEFAULT_URL
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """Open one transaction on a database that is at `REVISION`; commit it at the end.
+
+    Raise `WrongRevision` when the database is elsewhere, `DatabaseProblem` when it cannot be used.
+    """
+    engine = make_engine(url())
+    try:
+        _check(engine)
+        with Session(engine) as session, session.begin():
+            yield session
+    except exc.SQLAlchemyError as error:
+        raise DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}") from error
+    finally:
+        engine.dispose()
+
+
+def make_engine(address: str) -> Engine:
+    """Make an engine; raise `DatabaseProblem` for an address or a driver that will not do."""
+    parsed = _parse(address)
+    try:
+        engine = create_engine(parsed)
+    except exc.NoSuchModuleError:
+        raise DatabaseProblem(
+            f"DATABASE_URL: there is no {parsed.drivername!r}; it starts with sqlite://, "
+            "postgresql+psycopg:// or mariadb+pymysql://"
+        ) from None
+    except ImportError as error:
+        raise DatabaseProblem(
+            f"{_shown(parsed)}: the driver is not installed ({error}); install it, or name "
+            "another in DATABASE_URL: postgresql+psycopg://, mariadb+pymysql://"
+        ) from error
+    except (exc.ArgumentError, TypeError, ValueError) as error:
+        raise DatabaseProblem(f"{_shown(parsed)}: {_message(error)}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _turn_foreign_keys_on)
+    return engine
+
+
+def check_revision(connection: Connection) -> None:
+    """Raise `WrongRevision` unless the database is at `REVISION`."""
+    name = _shown(connection.engine.url)
+    found: list[str] = []
+    if inspect(connection).has_table("alembic_version"):
+        query = text("SELECT version_num FROM alembic_version ORDER BY version_num")
+        found = list(connection.scalars(query))
+    if found == [REVISION]:
+        return
+    if not found:
+        raise WrongRevision(f"{name} has no schema yet; {_UPGRADE}")
+    stamp = f"once you have checked that its schema is right, run: alembic stamp --purge {REVISION}"
+    if len(found) > 1:
+        raise WrongRevision(
+            f"{name} is at several revisions at once ({', '.join(found)}), "
+            f"this code needs {REVISION}; {stamp}"
+        )
+    [revision] = found
+    # Ids are numbered, so that their order says who is behind.
+    if not re.fullmatch("[0-9]{4}", revision):
+        raise WrongRevision(
+            f"{name} is at revision {revision!r}, unknown to this code ({REVISION}); {stamp}"
+        )
+    if revision < REVISION:
+        raise WrongRevision(
+            f"{name} is at revision {revision}, this code needs {REVISION}; {_UPGRADE}"
+        )
+    raise WrongRevision(
+        f"{name} is at revision {revision}, newer than this code ({REVISION}); "
+        f"deploy the newer code, or, from it, run: alembic downgrade {REVISION}"
+    )
+
+
+def _check(engine: Engine) -> None:
+    if _is_missing_file(engine.url):  # to connect would create it
+        raise WrongRevision(f"{_shown(engine.url)} has no schema yet; {_UPGRADE}")
+    try:
+        with engine.connect() as connection:
+            check_revision(connection)
+    except (DatabaseProblem, exc.SQLAlchemyError):
+        raise
+    except Exception as error:
+        # Drivers raise what they like here: TypeError for an option of the URL that they do not
+        # know, RuntimeError for a password scheme that needs another package.
+        raise DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}") from error
+
+
+def _is_missing_file(url: URL) -> bool:
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":memory:", "file:")):
+        return False
+    return Path(name).parent.is_dir() and not Path(name).exists()
+
+
+def _turn_foreign_keys_on(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON").close()
+
+
+def _parse(address: str) -> URL:
+    try:
+        parsed = make_url(address)
+        # An @ in a password cuts it in two, and what follows would be shown as the host.
+        if parsed.password is None or "@" not in f"{parsed.host}{parsed.database}":
+            return parsed
+    except (exc.ArgumentError, ValueError):
+        pass
+    # The address is not repeated, nor is the cause: there may be a password in them.
+    raise DatabaseProblem(
+        "DATABASE_URL cannot be read; write it like sqlite:///bills.db or "
+        "postgresql+psycopg://user:password@host/name, with @ : / ? % in the password as "
+        "%40 %3A %2F %3F %25"
+    )
+
+
+def _shown(url: URL) -> str:
+    # The query may hold a password too (?password=…).
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _message(error: Exception) -> str:
+    """Return the driver's own words in one line, without the statement and its values."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
+    words = str(cause.args[-1] if cause.args else cause)  # PyMySQL: (number, words)
+    return " ".join(words.partition("\nLINE ")[0].split()) or type(cause).__name__
