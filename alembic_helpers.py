@@ -732,6 +732,8 @@ def _renames(step: _Step, old: bool, new: bool, old_name: str, new_name: str) ->
 def _alter(step: _Step) -> None:
     _need_table(step, step.table, step.schema)
     step = _rename_column(step)
+    if step.operation.modify_name is None and not step.operation.has_changes():
+        return
     found = _find_column(step)
     if found is None:
         _stop(

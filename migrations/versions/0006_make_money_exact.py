@@ -1,0 +1,32 @@
+"""Make money exact: floats become NUMERIC(12, 2), to the cent.
+
+A float of 15 digits holds each of these amounts to the cent, so neither direction loses one.
+PostgreSQL is told how to round; MariaDB rounds by itself; SQLite has no exact numbers and keeps
+what it is given, so there the rounding is a statement of its own.
+"""
+
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for column in ("amount", "paid"):
+        helpers.alter_column(
+            "bills",
+            column,
+            type_=sa.Numeric(12, 2),
+            postgresql_using=f"round({column}::numeric, 2)",
+        )
+    if helpers.get_context().dialect.name == "sqlite":
+        helpers.execute("UPDATE bills SET amount = ROUND(amount, 2), paid = ROUND(paid, 2)")
+
+
+def downgrade() -> None:
+    for column in ("paid", "amount"):
+        helpers.alter_column("bills", column, type_=sa.Double())

