@@ -453,7 +453,7 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
     call = f"create_view({view_name!r}, ...)"
     if found is None:
         _log("apply", "create_view", view_name, "not there")
-        execute(f"CREATE VIEW {_quoted(bind, view_name, schema)} AS {_escaped(definition)}")
+        _run(bind, f"CREATE VIEW {_quoted(bind, view_name, schema)} AS {definition}")
         return
     wanted = _wanted_select(bind, definition)
     if wanted is None:
@@ -477,7 +477,7 @@ def drop_view(view_name: str, *, schema: str | None = None) -> None:
         _log("skip", "drop_view", view_name, "not there")
         return
     _log("apply", "drop_view", view_name, "there")
-    execute(f"DROP VIEW {_escaped(_quoted(bind, view_name, schema))}")
+    _run(bind, f"DROP VIEW {_quoted(bind, view_name, schema)}")
 
 
 def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
@@ -503,11 +503,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
             f"create_enum({enum_name!r}, ...): the type is there with other values.",
             (", ".join(found), ", ".join(values)),
             "Stopped, because columns may hold values that the wanted type does not have.",
-            *[
-                f"helpers.execute(\"ALTER TYPE {enum_name} ADD VALUE '{value}'\")"
-                for value in values
-                if value not in found
-            ],
+            *_way_to_enum(bind, enum_name, schema, found, list(values)),
         )
 
 
@@ -518,7 +514,7 @@ def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
         _log("skip", "drop_enum", enum_name, "not there")
         return
     _log("apply", "drop_enum", enum_name, "there")
-    execute(f"DROP TYPE {_escaped(_quoted(bind, enum_name, schema))}")
+    _run(bind, f"DROP TYPE {_quoted(bind, enum_name, schema)}")
 
 
 # ------------------------------------------------------------------------- the one mechanism
@@ -636,8 +632,7 @@ def _ensure(step: _Step) -> Any:
 def _create(step: _Step) -> Any:
     if step.kind != "table":
         _need_table(step, step.table, step.schema)
-    if step.kind == "foreignkey":
-        referent = step.wanted.elements[0].column.table
+    for referent in _referents(step):
         _need_table(step, referent.name, referent.schema)
     found = _FIND[step.kind](step)
     if found is None:
@@ -711,9 +706,10 @@ def _renames(step: _Step, old: bool, new: bool, old_name: str, new_name: str) ->
         return old
     way = f"helpers.{'drop_table' if step.kind == 'table' else 'drop_column'}"
     on = "" if step.kind == "table" else f"{step.table!r}, "
+    becomes = repr(new_name) if step.kind == "table" else f"new_column_name={new_name!r}"
     _stop(
         SchemaConflict,
-        f"{step.verb}: {step.kind} {old_name!r} cannot become {new_name!r}.",
+        f"{step.verb}({on}{old_name!r}, {becomes}): cannot rename.",
         (
             f"both {old_name!r} and {new_name!r}"
             if old
@@ -725,14 +721,15 @@ def _renames(step: _Step, old: bool, new: bool, old_name: str, new_name: str) ->
         else "Stopped, because there is nothing to rename.",
         f"{way}({on}{new_name!r})  # if the new one is the mistake: look into it first"
         if old
-        else "alembic current  # the database may stand at another revision than you think",
+        else f"helpers.{'create_table' if step.kind == 'table' else 'add_column'}"
+        f"({on}{new_name!r}, ...)  # or see where the database stands: alembic current",
     )
 
 
 def _alter(step: _Step) -> None:
     _need_table(step, step.table, step.schema)
-    step = _rename_column(step)
-    if step.operation.modify_name is None and not step.operation.has_changes():
+    asked, step = step, _rename_column(step)
+    if step is not asked and not step.operation.has_changes():
         return
     found = _find_column(step)
     if found is None:
@@ -806,6 +803,17 @@ def _invoke(step: _Step) -> Any:
     return Operations(step.operations.migration_context).invoke(step.operation)
 
 
+def _referents(step: _Step) -> list[sa.Table]:
+    """Return the tables that must be there for the foreign keys that are to be made."""
+    if step.kind == "foreignkey":
+        return [step.wanted.elements[0].column.table]
+    if step.kind != "table" or step.dialect not in _REFERENTS_FIRST:
+        return []
+    keys = sorted(step.wanted.foreign_key_constraints, key=lambda key: str(key.name))
+    tables = [key.elements[0].column.table for key in keys]
+    return [table for table in tables if table is not step.wanted]
+
+
 def _need_table(step: _Step, table: str, schema: str | None) -> None:
     if not _has_table(step.bind, table, schema):
         _stop(
@@ -813,7 +821,7 @@ def _need_table(step: _Step, table: str, schema: str | None) -> None:
             f"{step.call}: there is no table {table!r}.",
             (f"no table {_qualified(table, schema)}", f"table {_qualified(table, schema)}"),
             "Stopped, because there is nothing to build on.",
-            "alembic current  # the database may stand at another revision than you think",
+            f"helpers.create_table({table!r}, ...)  # before this line; or see: alembic current",
         )
 
 
@@ -828,34 +836,70 @@ def _conflict(step: _Step, found: Definition, wanted: Definition, differing: lis
         f"{step.call}: the {_TYPES.get(step.kind, step.kind)} is there with another definition.",
         shown,
         "Stopped, because only a person knows which of the two is right.",
-        *_way_on(step, wanted, differing),
+        *_way_on(step, found, wanted, differing),
     )
 
 
-def _way_on(step: _Step, wanted: Definition, differing: list[str]) -> list[str]:
+def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
     """Return code that mends a conflict, with the author's own names."""
     before = "  # before this line, if the revision is right"
     schema = f", schema={step.schema!r}" if step.schema else ""
     match step.kind:
         case "table":
-            return [
-                f"helpers.rename_table({step.table!r}, {step.table + '_old'!r}{schema}){before}"
-            ]
+            lines = [line for key in differing for line in _way_to_part(step, found, key)]
+            return [f"{line[:-1]}{schema}){before}" for line in lines]
         case "column":
-            changes = [f"type_={_code(step.wanted.type)}"] if "type" in differing else []
-            changes += [f"nullable={step.wanted.nullable}"] if "null" in differing else []
-            default = wanted.get("default", "").removeprefix("DEFAULT ")
-            code = f"sa.text({default!r})" if default else "None"
-            changes += [f"server_default={code}"] if "default" in differing else []
-            if "type" in differing and step.dialect == "postgresql":
-                using = f"{_quoted(step.bind, str(step.name))}::{wanted['type']}"
-                changes += [f"postgresql_using={using!r}"]
-            what = ", ".join([repr(step.table), repr(step.name), *changes])
-            return [f"helpers.alter_column({what}{schema}){before}"]
+            return [f"{_alter_code(step, wanted, differing)[:-1]}{schema}){before}"]
         case "index":
             return [f"helpers.drop_index({step.name!r}, {step.table!r}{schema}){before}"]
     what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
     return [f"helpers.drop_constraint({what}){before}"]
+
+
+def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
+    column: sa.Column[Any] = step.wanted
+    changes = [f"type_={_code(column.type)}"] if "type" in differing else []
+    changes += [f"nullable={column.nullable}"] if "null" in differing else []
+    default = wanted.get("default", "").removeprefix("DEFAULT ")
+    changes += [f"server_default={_default_code(default)}"] if "default" in differing else []
+    changes += [f"comment={column.comment!r}"] if "comment" in differing else []
+    if "type" in differing and step.dialect == "postgresql":
+        using = f"{_quoted(step.bind, column.name)}::{wanted['type']}"
+        changes += [f"postgresql_using={using!r}"]
+    return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
+
+
+def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
+    """Return code that gives a table one column or constraint as it is wanted."""
+    kind, _, name = key.partition(" ")
+    if kind == "column" and name not in step.wanted.columns:
+        return [f"helpers.alter_column({step.table!r}, {name!r}, nullable=True)"]
+    if kind == "column":
+        part = copy.copy(step)
+        part.kind, part.name, part.wanted = "column", name, step.wanted.columns[name]
+        wanted = _want_column(part) or {}
+        if key in found:
+            there = _columns(step.bind, step.table, step.schema)
+            return [_alter_code(part, wanted, _diff(step.dialect, there[name], wanted))]
+        default = wanted.get("default", "").removeprefix("DEFAULT ")
+        code = f"{name!r}, {_code(part.wanted.type)}, nullable={part.wanted.nullable}"
+        code += f", server_default={_default_code(default)}" if default else ""
+        return [f"helpers.add_column({step.table!r}, sa.Column({code}))"]
+    drop = [f"helpers.drop_constraint({name!r}, {step.table!r})"] if key in found else []
+    return [*drop, _constraint_code(step.table, _wanted_constraint(step, key))]
+
+
+def _wanted_constraint(step: _Step, key: str) -> sa.Constraint:
+    """Return the constraint of a wanted table that a property of its definition is about."""
+    for constraint in step.wanted.constraints:
+        if constraint.name and key.endswith(f" {constraint.name}"):
+            return constraint
+    for constraint in step.wanted.foreign_key_constraints:
+        if _foreign_key_text(step.bind, _wanted_foreign_key(constraint)) == key:
+            return constraint
+    kind = {"UNIQUE": sa.UniqueConstraint, "CHECK": sa.CheckConstraint}.get(key.split(" ")[0])
+    likely = (c for c in step.wanted.constraints if kind and isinstance(c, kind) and not c.name)
+    return next(likely, step.wanted.primary_key)
 
 
 def _stop(
@@ -895,7 +939,9 @@ def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
 def _find_table(step: _Step) -> Definition | None:
     if not _has_table(step.bind, step.table, step.schema):
         return None
-    return {} if step.wanted is None else _table_definition(step, step.table, step.schema)
+    if step.wanted is None:
+        return {}
+    return _table_definition(step, step.table, step.schema)
 
 
 def _want_table(step: _Step) -> Definition:
@@ -907,8 +953,7 @@ def _want_table(step: _Step) -> Definition:
     for key in table.foreign_key_constraints:
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
         found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
-    commented = {f"column {column.name}" for column in table.columns if column.comment}
-    return {k: v if k in commented else _without_comment(v) for k, v in found.items()}
+    return found
 
 
 def _table_definition(
@@ -919,8 +964,12 @@ def _table_definition(
     :param named: the names that count; None: each constraint is listed by name and by text, so that
         it is found either way.
     """
-    columns = _columns(step.bind, table, schema).items()
-    found = {f"column {name}": _describe(column) for name, column in columns}
+    found = {}
+    for column, definition in _columns(step.bind, table, schema).items():
+        comment = getattr(step.wanted.columns.get(column), "comment", None)
+        if comment is None or table == _SCRATCH:
+            definition = _with_comment(step, definition, comment)
+        found[f"column {column}"] = _describe(definition)
     for name, kind, text in _constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
             found[f"{kind} {name}"] = text
@@ -945,9 +994,7 @@ def _want_column(step: _Step) -> Definition | None:
     others = _plain_columns(step, without=column.name) if column.computed is not None else []
     with _scratch(step, column, *others):
         wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[column.name]
-    if column.comment is None:
-        wanted.pop("comment", None)
-    return wanted
+    return _with_comment(step, wanted, column.comment)
 
 
 def _want_altered_column(step: _Step, found: Definition) -> Definition:
@@ -968,7 +1015,17 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     others = _plain_columns(step, without=step.name) if column.computed is not None else []
     with _scratch(step, column, *others):
         wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[str(step.name)]
+    if "comment" in keys:
+        wanted = _with_comment(step, wanted, operation.modify_comment or "")
     return {key: value for key, value in wanted.items() if key in keys}
+
+
+def _with_comment(step: _Step, definition: Definition, comment: str | None) -> Definition:
+    """Return the definition with the wanted comment; without one where none is asked for."""
+    rest = {key: value for key, value in definition.items() if key != "comment"}
+    if comment is None or not step.bind.dialect.supports_comments:
+        return rest
+    return rest | {"comment": _comment(comment)}
 
 
 def _find_index(step: _Step) -> Definition | None:
@@ -1190,14 +1247,39 @@ def _describe_parts(definition: Definition, keys: list[str]) -> str:
     return "; ".join(parts)
 
 
-def _without_comment(description: str) -> str:
-    return re.sub(r" COMMENT '(?:[^']|'')*'$", "", description)
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+def _comment(text: str | None) -> str:
+    return f"COMMENT {_literal(text)}" if text else ""
 
 
 def _code(type_: Any) -> str:
     """Return a type as a revision would spell it."""
     module = type(type_).__module__
     return f"{'sa' if module.startswith('sqlalchemy.sql') else module.split('.')[2]}.{type_!r}"
+
+
+def _default_code(default: str) -> str:
+    return f"sa.text({default!r})" if default else "None"
+
+
+def _constraint_code(table: str, constraint: Any) -> str:
+    """Return the verb that makes a constraint."""
+    name = str(constraint.name) if constraint.name else None
+    columns = [column.name for column in getattr(constraint, "columns", ())]
+    if isinstance(constraint, sa.ForeignKeyConstraint):
+        key = _wanted_foreign_key(constraint)
+        given = {k: v for k, v in key["options"].items() if v is not None}
+        target = f"{key['referred_table']!r}, {columns}, {key['referred_columns']}"
+        options = "".join(f", {option}={value!r}" for option, value in given.items())
+        return f"helpers.create_foreign_key({name!r}, {table!r}, {target}{options})"
+    if isinstance(constraint, sa.CheckConstraint):
+        return f"helpers.create_check_constraint({name!r}, {table!r}, {str(constraint.sqltext)!r})"
+    verb = "primary_key" if isinstance(constraint, sa.PrimaryKeyConstraint) else "unique_constraint"
+    return f"helpers.create_{verb}({name!r}, {table!r}, {columns})"
 
 
 def _qualified(table: str, schema: str | None) -> str:
@@ -1262,9 +1344,9 @@ def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
     return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
 
 
-def _escaped(text: str) -> str:
-    """Protect ``:name`` in verbatim SQL, which ``execute`` would take for a parameter."""
-    return re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", text)
+def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
+    """Run SQL as it is: no ``:name`` and no ``%`` in it is a parameter."""
+    return bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
 def _folded(bind: sa.Connection, name: str | None) -> str:
@@ -1295,7 +1377,7 @@ SELECT a.attname AS name,
        END AS computed,
        CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                           WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY' END AS identity,
-       'COMMENT ' || quote_literal(col_description(a.attrelid, a.attnum)) AS comment
+       col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -1364,8 +1446,23 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
 def _postgresql_column(row: dict[str, Any]) -> Definition:
     definition = {key: row[key] or "" for key in row if key != "name"}
     # the sequence of a SERIAL column is named after its table
-    definition["default"] = re.sub(r"nextval\(.*\)$", "nextval", definition["default"])
+    default = re.sub(r"nextval\(.*\)$", "nextval", definition["default"])
+    definition["default"] = _postgresql_default(default, definition["type"])
+    definition["comment"] = _comment(definition["comment"])
     return definition
+
+
+def _postgresql_default(text: str, type_: str) -> str:
+    """Return one spelling for ``0``, ``'0'::bigint`` and ``('-0'::integer)::bigint``."""
+    constant = r"DEFAULT [(]*(-?[\d.]+|'(?:[^']|'')*'|true|false)((?:::[\w ().,]+|[)])*)"
+    literal = re.fullmatch(constant, text)
+    if literal is None:
+        return text
+    value = literal[1]
+    if type_ == "boolean" and value.strip("'") in ("t", "true", "f", "false"):
+        return f"DEFAULT {'true' if value.strip(chr(39))[0] == 't' else 'false'}"
+    number = re.fullmatch(r"'?(-?\d+(?:\.\d+)?)'?", value)
+    return f"DEFAULT {number[1] if number else value}"
 
 
 def _reflected_column(bind: sa.Connection, column: Any) -> Definition:
@@ -1375,15 +1472,12 @@ def _reflected_column(bind: sa.Connection, column: Any) -> Definition:
     elif default is not None:
         default = f"DEFAULT {_sqlite_default(default) if _dialect(bind) == 'sqlite' else default}"
     stored = " STORED" if computed and computed.get("persisted") else ""
-    comment = column.get("comment")
     return {
         "type": column["type"].compile(dialect=bind.dialect),
         "null": "NULL" if column["nullable"] else "NOT NULL",
         "default": default or "",
         "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
-        "comment": f"COMMENT {sa.literal(comment).compile(compile_kwargs={'literal_binds': True})}"
-        if comment
-        else "",
+        "comment": _comment(column.get("comment")),
     }
 
 
@@ -1527,8 +1621,24 @@ def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
     if _dialect(bind) == "mysql":  # has no temporary views
         return None
     with _forgotten(bind, "VIEW"):
-        bind.execute(sa.text(f"CREATE TEMPORARY VIEW {_SCRATCH} AS {_escaped(definition)}"))
+        _run(bind, f"CREATE TEMPORARY VIEW {_SCRATCH} AS {definition}")
         return _view_select(bind, _SCRATCH, _scratch_schema(bind))
+
+
+def _way_to_enum(
+    bind: sa.Connection, name: str, schema: str | None, found: list[str], values: list[str]
+) -> list[str]:
+    """Return code that gives the type its values: one by one, or under another name."""
+    if [value for value in values if value in found] != found:
+        return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
+    lines = []
+    for position, value in enumerate(values):
+        if value not in found:
+            before = f"BEFORE {_literal(found[0])}"
+            where = f"AFTER {_literal(values[position - 1])}" if position else before
+            sql = f"ALTER TYPE {_quoted(bind, name, schema)} ADD VALUE {_literal(value)} {where}"
+            lines.append(f"helpers.execute({sql!r})  # before this line")
+    return lines
 
 
 @contextmanager
@@ -1545,7 +1655,7 @@ def _forgotten(bind: sa.Connection, what: str = "TABLE") -> Iterator[None]:
         yield
     finally:
         temporary = "TEMPORARY " if _dialect(bind) == "mysql" else ""  # a plain DROP commits there
-        bind.execute(sa.text(f"DROP {temporary}{what} IF EXISTS {_SCRATCH}"))
+        _run(bind, f"DROP {temporary}{what} IF EXISTS {_SCRATCH}")
 
 
 def _autocommits(bind: sa.Connection) -> bool:
@@ -1569,8 +1679,8 @@ def _mysql_index(
         )
     if name.upper() == "PRIMARY" or not _has_table(bind, table, schema):
         return None
-    show = f"SHOW INDEX FROM {_escaped(_quoted(bind, table, schema))} WHERE Key_name = :name"
-    rows = bind.execute(sa.text(show), {"name": name}).mappings().all()
+    shown = _run(bind, f"SHOW INDEX FROM {_quoted(bind, table, schema)}").mappings()
+    rows = [row for row in shown if row["Key_name"].lower() == name.lower()]
     if not rows:
         return None
     parts = [
@@ -1596,7 +1706,7 @@ def _mysql_alter_column(step: _Step) -> None:
     operation.existing_nullable = column["nullable"]
     operation.existing_comment = column.get("comment")
     default = column["default"]
-    operation.existing_server_default = None if default is None else sa.text(_escaped(default))
+    operation.existing_server_default = None if default is None else sa.literal_column(default)
     if column.get("autoincrement") is True:
         operation.kw.setdefault("existing_autoincrement", True)
     _invoke(step)
@@ -1790,12 +1900,10 @@ def _sqlite_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
     master = f"{_quoted(bind, schema or 'main')}.sqlite_master"
-    row = bind.execute(
-        sa.text(
-            f"SELECT tbl_name, sql FROM {_escaped(master)} WHERE type = 'index'"
-            " AND name = :name COLLATE NOCASE AND sql IS NOT NULL"
-        ),
-        {"name": name},
+    row = bind.exec_driver_sql(
+        f"SELECT tbl_name, sql FROM {master} WHERE type = 'index' AND name = ? COLLATE NOCASE"
+        " AND sql IS NOT NULL",
+        (name,),
     ).first()
     return {"table": f"ON {row[0]}", "definition": _index_definition(row[1])} if row else None
 
@@ -1900,11 +2008,12 @@ def _sqlite_alter_column(step: _Step) -> None:
         if _sqlite_is_column(item) and _sqlite_name(item) == str(step.name).lower()
     )
     name, *clauses = _sqlite_clauses(items[position])
-    wanted = sa.Column(
+    default = operation.modify_server_default
+    wanted: sa.Column[Any] = sa.Column(
         step.name,
         operation.modify_type or sa.Integer(),
         nullable=operation.modify_nullable is not False,
-        server_default=operation.modify_server_default or None,
+        server_default=None if default is False else default,
     )
     table = step.operations.schema_obj.table(step.table, wanted)
     text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.bind.dialect))
@@ -2222,6 +2331,7 @@ def _any_add_column(step: _Step) -> None:
         impl.create_column_comment(column)
 
 
+_REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,
     "mysql": _compiled_index_text,
