@@ -90,6 +90,7 @@ __all__ = [
 
 log = logging.getLogger("alembic.helpers")
 
+_Constraint = tuple[str | None, str, str]  # its name, its type as Alembic calls it, its text
 Definition = dict[str, str]
 """What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
 
@@ -218,8 +219,8 @@ def add_column(
 ) -> None:
     """Add the column, or confirm that it is there with the same definition.
 
-    Type, nullability, server default, computed, identity, and the comment where one is given, are
-    compared.  Its foreign keys, checks and indexes are verbs of their own: each is made or confirmed.
+    Type, nullability, server default, computed, identity, and a comment that is given, are
+    compared.  Its keys, checks and indexes are verbs of their own: each is made or confirmed.
 
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
@@ -555,6 +556,7 @@ class _Step:
     table: str
     schema: str | None
     wanted: Any = None
+    is_invalid: bool = False  # an index that must be dropped before it is made
 
     @property
     def bind(self) -> sa.Connection:
@@ -613,7 +615,10 @@ def _step(operations: Operations, operation: Any) -> _Step:
         case ops.DropIndexOp():
             return step("drop_index", "index", operation.index_name)
         case ops.DropConstraintOp():
-            return step("drop_constraint", "constraint", operation.constraint_name)
+            named = operations.schema_obj.generic_constraint(
+                operation.constraint_name, on, operation.constraint_type, schema=operation.schema
+            )
+            return step("drop_constraint", "constraint", named.name)
         case ops.AddConstraintOp() if type(operation) in _CONSTRAINT_KINDS:
             verb, kind = _CONSTRAINT_KINDS[type(operation)]
             constraint: Any = operation.to_constraint(context)
@@ -743,7 +748,7 @@ def _alter(step: _Step) -> None:
             f"{step.call}: there is no such column.",
             (", ".join(_columns(step.bind, step.table, step.schema)), str(step.name)),
             "Stopped, because there is nothing to alter.",
-            f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this line",
+            f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
         )
     rest = _only_differing(step, found)
     if rest is None:
@@ -870,7 +875,7 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
     changes += [f"server_default={_default_code(default)}"] if "default" in differing else []
     changes += [f"comment={column.comment!r}"] if "comment" in differing else []
     if "type" in differing and step.dialect == "postgresql":
-        using = f"{_quoted(step.bind, column.name)}::{wanted['type']}"
+        using = f"{_quoted(step.bind, column.name)}::{wanted['type']}".replace("%", "%%")
         changes += [f"postgresql_using={using!r}"]
     return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
 
@@ -916,9 +921,8 @@ def _stop(
     """Raise an error of four parts: what was asked, has and wants, why it stopped, the way on."""
     has, wants = shown
     code = "\n".join(f"    {line}" for line in way)
-    raise error(
-        f"{problem}\n  database has:    {has}\n  revision wants:  {wants}\n{why}\nThe way on:\n{code}"
-    )
+    compared = f"  database has:    {has}\n  revision wants:  {wants}"
+    raise error(f"{problem}\n{compared}\n{why}\nThe way on:\n{code}")
 
 
 def _decide(decision: str, step: _Step, reason: str) -> None:
@@ -1001,7 +1005,9 @@ def _want_column(step: _Step) -> Definition | None:
     column: sa.Column[Any] = step.wanted
     others = _plain_columns(step, without=column.name) if column.computed is not None else []
     with _scratch(step, column, *others):
-        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[column.name]
+        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[
+            _kept(step.bind, column.name)
+        ]
     return _with_comment(step, wanted, column.comment)
 
 
@@ -1022,7 +1028,9 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     )
     others = _plain_columns(step, without=step.name) if column.computed is not None else []
     with _scratch(step, column, *others):
-        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[str(step.name)]
+        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[
+            _kept(step.bind, str(step.name))
+        ]
     if "comment" in keys:
         wanted = _with_comment(step, wanted, operation.modify_comment or "")
     return {key: value for key, value in wanted.items() if key in keys}
@@ -1038,11 +1046,12 @@ def _with_comment(step: _Step, definition: Definition, comment: str | None) -> D
 
 def _find_index(step: _Step) -> Definition | None:
     found = _index(step.bind, step.table or None, str(step.name), step.schema)
-    if found is None or (step.verb == "create_index" and "invalid" in found):
+    step.is_invalid = found is not None and "invalid" in found
+    if found is None or (step.verb == "create_index" and step.is_invalid):
         return None
     if step.verb == "drop_index" and step.table and not _on(found, step.table):
         return None
-    return found
+    return _DEFINED[step.dialect](step.bind, found) if step.verb == "create_index" else found
 
 
 def _want_index(step: _Step) -> Definition | None:
@@ -1105,17 +1114,16 @@ def _want_foreignkey(step: _Step) -> Definition:
 
 def _constraints(
     step: _Step, table: str | None = None, schema: str | None = None
-) -> list[tuple[str | None, str, str]]:
+) -> list[_Constraint]:
     """Describe every constraint of a table: name, type, text."""
     table, schema = (step.table, step.schema) if table is None else (table, schema)
-    reflect = _sqlite_constraints if step.dialect == "sqlite" else _reflected_constraints
-    return reflect(step.bind, table, schema)
+    return _CONSTRAINTS[step.dialect](step.bind, table, schema)
 
 
 def _reflected_constraints(
     bind: sa.Connection, table: str, schema: str | None
-) -> list[tuple[str | None, str, str]]:
-    inspector = sa.inspect(bind)
+) -> list[_Constraint]:
+    inspector, table = sa.inspect(bind), _kept(bind, table)
     key = inspector.get_pk_constraint(table, schema=schema)
     columns = key["constrained_columns"]
     found = [(key["name"], "primary", f"PRIMARY KEY {_listed(columns)}")] if columns else []
@@ -1167,7 +1175,8 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
 
 
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
-    columns = sa.inspect(step.bind).get_columns(step.table, schema=step.schema)
+    table = _kept(step.bind, step.table)
+    columns = sa.inspect(step.bind).get_columns(table, schema=step.schema)
     return [sa.Column(c["name"], c["type"]) for c in columns if c["name"] != without]
 
 
@@ -1196,7 +1205,7 @@ class _Verbatim(sa.types.UserDefinedType[Any]):
 
 _WORD = re.compile(
     r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | [^\W\d]\w* | \d[\w.]* | \s+ | .""",
+      | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]* | \s+ | .""",
     re.S | re.X,
 )
 
@@ -1226,7 +1235,7 @@ def _words(text: str) -> list[str]:
 
 
 def _same(dialect: str, one: str, other: str) -> bool:
-    """Compare two descriptions: PostgreSQL's are normal forms, the others' are the author's text."""
+    """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
     return one == other or (dialect != "postgresql" and _words(one) == _words(other))
 
 
@@ -1334,7 +1343,8 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
     if schema == bind.dialect.default_schema_name or _dialect(bind) == "sqlite":
         schema = None  # on SQLite a key never leaves its database
     target = _qualified(key["referred_table"], schema)
-    text = f"FOREIGN KEY {_listed(key['constrained_columns'])} REFERENCES {target} {_listed(key['referred_columns'])}"
+    text = f"FOREIGN KEY {_listed(key['constrained_columns'])}"
+    text += f" REFERENCES {target} {_listed(key['referred_columns'])}"
     # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
     default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
     for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
@@ -1348,8 +1358,15 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
 
 
 def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
-    quote = bind.dialect.identifier_preparer.quote_identifier
-    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+    """Quote a name for SQL that is run as it is: SQLAlchemy's preparer would double a ``%``."""
+    mark = "`" if _dialect(bind) == "mysql" else '"'
+    parts = [part.replace(mark, mark * 2) for part in (schema, name) if part]
+    return ".".join(f"{mark}{part}{mark}" for part in parts)
+
+
+def _worded(bind: sa.Connection, name: str | None) -> str | None:
+    """Quote a name that is not one word."""
+    return name if name is None or re.fullmatch(r"\w+", name) else _quoted(bind, name)
 
 
 def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
@@ -1357,15 +1374,21 @@ def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
     return bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
+def _kept(bind: sa.Connection, name: str) -> str:
+    """Return the name as the server keeps it: PostgreSQL cuts it at 63 bytes, silently."""
+    if _dialect(bind) == "postgresql":
+        return name.encode()[:63].decode(errors="ignore")
+    return name
+
+
 def _folded(bind: sa.Connection, name: str | None) -> str:
-    """Return the name as the server keeps it."""
-    if _dialect(bind) == "postgresql":  # cut at 63 bytes, silently
-        return str(name).encode()[:63].decode(errors="ignore")
-    return str(name).lower()
+    """Return the name so that two names of one thing are equal."""
+    return _kept(bind, str(name)) if _dialect(bind) == "postgresql" else str(name).lower()
 
 
 _POSTGRESQL = {
-    "table": "SELECT 1 FROM pg_class WHERE oid = to_regclass(:table) AND relkind IN ('r', 'p', 'f')",
+    "table": "SELECT 1 FROM pg_class WHERE oid = to_regclass(:table)"
+    " AND relkind IN ('r', 'p', 'f')",
     "view": "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind = 'v'",
     "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
@@ -1379,10 +1402,11 @@ _POSTGRESQL_COLUMNS = """
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
-       CASE WHEN a.attgenerated = '' THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END AS "default",
+       CASE WHEN a.attgenerated = ''
+            THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END AS "default",
        'COLLATE ' || c.collname AS "collate",
-       CASE WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')'
-       END AS computed,
+       CASE WHEN a.attgenerated <> ''
+            THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' END AS computed,
        CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                           WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY' END AS identity,
        col_description(a.attrelid, a.attnum) AS comment
@@ -1393,33 +1417,61 @@ LEFT JOIN pg_collation AS c ON c.oid = a.attcollation AND a.attcollation <> t.ty
 WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
+_POSTGRESQL_CONSTRAINTS = """
+SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
+       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
+       ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+             ORDER BY u.position)::text[] AS columns,
+       ARRAY(SELECT a.attname FROM unnest(k.confkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.number
+             ORDER BY u.position)::text[] AS referred_columns,
+       r.relname AS referred_table,
+       CASE WHEN NOT pg_table_is_visible(r.oid) THEN n.nspname END AS referred_schema,
+       k.confupdtype AS onupdate, k.confdeltype AS ondelete, k.condeferrable AS deferrable,
+       k.condeferred AS deferred
+FROM pg_constraint AS k
+LEFT JOIN pg_class AS r ON r.oid = k.confrelid
+LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
+WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f')
+ORDER BY k.conname
+"""
 _POSTGRESQL_INDEX = """
-SELECT t.relname AS "table", pg_get_indexdef(i.indexrelid) AS definition, i.indisunique AS "unique",
-       i.indisvalid AS valid, k.conname AS "constraint"
+SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
+       k.conname AS "constraint"
 FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_class AS t ON t.oid = i.indrelid
 LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
-WHERE i.indexrelid = to_regclass(:name)
+WHERE CASE WHEN :table = '' THEN c.oid = to_regclass(:index)
+      ELSE c.relname = :name AND c.relnamespace =
+           (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table)) END
 """
 _MYSQL = {
-    "table": "SELECT 1 FROM information_schema.tables WHERE table_schema = COALESCE(:schema, DATABASE())"
+    "table": "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE())"
     " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
     "view": "SELECT view_definition FROM information_schema.views"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "column": "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND column_name = :name",
+    "index": "SELECT * FROM information_schema.statistics"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND index_name = :name",
     "constraint": "SELECT constraint_type FROM information_schema.table_constraints"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND constraint_name = :name",
 }
 _SQLITE = {
     "table": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
-    " AND name = :table COLLATE NOCASE",
+    " AND name = ?1 COLLATE NOCASE",
     "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
-    " AND name = :table COLLATE NOCASE",
-    "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
-    " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
+    " AND name = ?1 COLLATE NOCASE",
+    "column": "SELECT name FROM pragma_table_xinfo(?1, ?3)"
+    " WHERE name = ?2 COLLATE NOCASE AND hidden <> 1",
+    "index": "SELECT tbl_name, sql FROM {schema}.sqlite_master WHERE type = 'index'"
+    " AND name = ?2 COLLATE NOCASE AND sql IS NOT NULL",
 }
 _CATALOG = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}
 
@@ -1431,12 +1483,13 @@ def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | No
         raise CommandError(
             f"alembic_helpers knows PostgreSQL, MariaDB, MySQL and SQLite, not {dialect}"
         )
-    sql = _CATALOG[dialect][what]
-    if dialect == "postgresql":
-        table, name, schema = _quoted(bind, table, schema), _folded(bind, name), None
     if dialect == "sqlite":
-        schema = schema or "main"
-        sql = sql.replace("{schema}", _quoted(bind, schema))
+        return _sqlite_ask(bind, what, table, name, schema)
+    if dialect == "postgresql":
+        table, name, schema = _quoted(bind, table, schema), _kept(bind, name), None
+    if dialect == "mysql" and any(ord(char) > 0xFFFF for char in table + name):
+        return None  # no identifier has one: https://mariadb.com/kb/en/identifier-names/
+    sql = _CATALOG[dialect][what]
     given = {"table": table, "name": name, "schema": schema}
     asked = {key: value for key, value in given.items() if f":{key}" in sql}
     return bind.execute(sa.text(sql), asked).scalar()
@@ -1454,7 +1507,7 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
 def _postgresql_column(row: dict[str, Any]) -> Definition:
     definition = {key: row[key] or "" for key in row if key != "name"}
     # the sequence of a SERIAL column is named after its table
-    default = re.sub(r"nextval\(.*\)$", "nextval", definition["default"])
+    default = re.sub(r"(?s)nextval\(.*\)$", "nextval", definition["default"])
     definition["default"] = _postgresql_default(default, definition["type"])
     definition["comment"] = _comment(definition["comment"])
     return definition
@@ -1525,18 +1578,59 @@ def _index(
 # ...................................................................................... PostgreSQL
 
 
+def _postgresql_constraints(
+    bind: sa.Connection, table: str, schema: str | None
+) -> list[_Constraint]:
+    asked = {"table": _quoted(bind, table, schema)}
+    rows = bind.execute(sa.text(_POSTGRESQL_CONSTRAINTS), asked).mappings()
+    return [_postgresql_constraint(bind, row) for row in rows]
+
+
+def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
+    type_ = row["type"].decode() if isinstance(row["type"], bytes) else row["type"]
+    if type_ == "p":
+        return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
+    if type_ == "u":
+        options = {"postgresql_nulls_not_distinct": row["nulls"]}
+        return row["name"], "unique", _unique_text(row["columns"], options)
+    if type_ == "c":
+        return row["name"], "check", f"CHECK ({row['check']})"
+    words = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+    acts = {key: row[key] for key in ("onupdate", "ondelete")}
+    acts = {k: v.decode() if isinstance(v, bytes) else v for k, v in acts.items()}
+    options = {key: words[value] for key, value in acts.items()}
+    options |= {"deferrable": row["deferrable"]}
+    options |= {"initially": "DEFERRED" if row["deferred"] else None}
+    names = ("referred_schema", "referred_table", "referred_columns")
+    key = {name: row[name] for name in names} | {"constrained_columns": row["columns"]}
+    return row["name"], "foreignkey", _foreign_key_text(bind, key | {"options": options})
+
+
 def _postgresql_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    asked = {"name": _quoted(bind, name, schema)}
+    """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
+    asked = {
+        "index": _quoted(bind, name, schema),
+        "name": _kept(bind, name),
+        "table": _quoted(bind, table, schema) if table else "",
+    }
     row = bind.execute(sa.text(_POSTGRESQL_INDEX), asked).mappings().first()
     if row is None:
         return None
-    unique = "UNIQUE " if row["unique"] else ""
-    found = {"table": f"ON {row['table']}"}
-    found["definition"] = unique + "USING " + row["definition"].split(" USING ", 1)[1]
+    found = {"table": f"ON {row['table']}", "definition": "UNIQUE " if row["unique"] else ""}
     found |= {} if row["valid"] else {"invalid": "INVALID"}
-    return found | ({"constraint": row["constraint"]} if row["constraint"] else {})
+    found |= {"constraint": row["constraint"]} if row["constraint"] else {}
+    return found | {"oid": str(row["oid"])}
+
+
+def _postgresql_defined(bind: sa.Connection, found: Definition) -> Definition:
+    """Return an index that was found with its definition, as the server spells it."""
+    sql = f"SELECT pg_get_indexdef({found['oid']})"
+    text = str(bind.exec_driver_sql(sql).scalar()).split(" USING ", 1)[1]
+    return {"table": found["table"], "definition": f"{found['definition']}USING {text}"} | {
+        key: value for key, value in found.items() if key in ("invalid", "constraint")
+    }
 
 
 def _postgresql_index_text(step: _Step) -> str:
@@ -1551,29 +1645,33 @@ def _postgresql_index_text(step: _Step) -> str:
     with _scratch(step, *_plain_columns(step)):
         step.operations.impl.create_index(operation.to_index(step.operations.migration_context))
         found = _postgresql_index(step.bind, None, "_alembic_scratch_ix", "pg_temp")
-    assert found is not None
-    return found["definition"]
+        assert found is not None
+        return _postgresql_defined(step.bind, found)["definition"]
 
 
 def _postgresql_create_index(step: _Step) -> None:
-    concurrently = step.operation.kw.get("postgresql_concurrently", False)
-    with _outside_transaction(step) if concurrently else nullcontext():
-        if _index(step.bind, step.table, str(step.name), step.schema) is not None:
-            _decide("apply", step, "INVALID after a failed build, dropped to be built again")
-            _drop_invalid(step, concurrently)
+    if not step.operation.kw.get("postgresql_concurrently", False):
+        _drop_invalid(step, concurrently=False)
+        _invoke(step)
+        return
+    with _outside_transaction(step):
+        _drop_invalid(step, concurrently=True)
         _invoke(step)
         found = _index(step.bind, step.table, str(step.name), step.schema)
-        if found is None or "invalid" in found:
-            _stop(
-                UnsafeOperation,
-                f"{step.call}: the index was built, and is INVALID.",
-                ("an INVALID index, which no query uses", "a valid index"),
-                "Stopped, because a build that met duplicates or a lock was not repeated.",
-                "alembic upgrade head  # again: drops it and builds it anew",
-            )
+    if found is None or "invalid" in found:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: the index was built, and is INVALID.",
+            ("an INVALID index, which no query uses", "a valid index"),
+            "Stopped, because a build that met duplicates or a lock was not repeated.",
+            "alembic upgrade head  # again: drops it and builds it anew",
+        )
 
 
 def _drop_invalid(step: _Step, concurrently: bool) -> None:
+    if not step.is_invalid:
+        return
+    _decide("apply", step, "INVALID after a failed build, dropped to be built again")
     how: dict[str, Any] = {"postgresql_concurrently": True} if concurrently else {}
     drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **how)
     Operations(step.operations.migration_context).invoke(drop)
@@ -1645,7 +1743,8 @@ def _way_to_enum(
             before = f"BEFORE {_literal(found[0])}"
             where = f"AFTER {_literal(values[position - 1])}" if position else before
             sql = f"ALTER TYPE {_quoted(bind, name, schema)} ADD VALUE {_literal(value)} {where}"
-            lines.append(f"helpers.execute({sql!r})  # before this line")
+            text = sql.replace(":", "\\:")  # which execute would take for a parameter
+            lines.append(f"helpers.execute({text!r})  # before this line")
     return lines
 
 
@@ -1685,20 +1784,19 @@ def _mysql_index(
             f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
             f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
         )
-    if name.upper() == "PRIMARY" or not _has_table(bind, table, schema):
-        return None
-    shown = _run(bind, f"SHOW INDEX FROM {_quoted(bind, table, schema)}").mappings()
-    rows = [row for row in shown if row["Key_name"].lower() == name.lower()]
-    if not rows:
+    asked = {"schema": schema, "table": table, "name": name}
+    found = bind.execute(sa.text(_MYSQL["index"]), asked).mappings()
+    rows = [{key.lower(): value for key, value in row.items()} for row in found]
+    if not rows or name.upper() == "PRIMARY":
         return None
     parts = [
-        (row["Column_name"] or f"({row.get('Expression')})")
-        + (f"({row['Sub_part']})" if row["Sub_part"] else "")
-        + (" DESC" if row["Collation"] == "D" else "")
-        for row in sorted(rows, key=lambda row: row["Seq_in_index"])
+        (_worded(bind, row["column_name"]) or f"({row.get('expression')})")
+        + (f"({row['sub_part']})" if row["sub_part"] else "")
+        + (" DESC" if row["collation"] == "D" else "")
+        for row in sorted(rows, key=lambda row: int(row["seq_in_index"]))
     ]
-    prefix = {0: "UNIQUE "}.get(rows[0]["Non_unique"], "")
-    prefix = {"FULLTEXT": "FULLTEXT ", "SPATIAL": "SPATIAL "}.get(rows[0]["Index_type"], prefix)
+    prefix = {0: "UNIQUE "}.get(int(rows[0]["non_unique"]), "")
+    prefix = {"FULLTEXT": "FULLTEXT ", "SPATIAL": "SPATIAL "}.get(rows[0]["index_type"], prefix)
     return {"table": f"ON {table}", "definition": prefix + _listed(parts)}
 
 
@@ -1733,6 +1831,24 @@ def _mysql_drop_constraint(step: _Step) -> None:
 # A table is rebuilt from its own CREATE TABLE text with one clause changed: what is not touched
 # cannot be lost, be it a collation, an unnamed check, AUTOINCREMENT or a generated column.
 # The order of the steps is SQLite's own: https://www.sqlite.org/lang_altertable.html#otheralter
+
+
+def _sqlite_ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
+    row = _sqlite_row(bind, what, table, name, schema)
+    return None if row is None else row[0]
+
+
+def _sqlite_row(
+    bind: sa.Connection, what: str, table: str, name: str, schema: str | None
+) -> sa.Row[Any] | None:
+    if schema not in (None, "main", "temp"):
+        attached = {row[1].lower() for row in bind.exec_driver_sql("PRAGMA database_list")}
+        if str(schema).lower() not in attached:
+            return None
+    sql = _SQLITE[what].replace("{schema}", _quoted(bind, schema or "main"))
+    values = [table, name, schema or "main"]
+    given = tuple(values[: max(int(number) for number in re.findall(r"\?([123])", sql))])
+    return bind.exec_driver_sql(sql, given).first()
 
 
 @dataclass
@@ -1873,9 +1989,7 @@ def _sqlite_mentions(text: str, column: str) -> bool:
     return any(_bare(token).lower() == column.lower() for token in tokens)
 
 
-def _sqlite_constraints(
-    bind: sa.Connection, table: str, schema: str | None
-) -> list[tuple[str | None, str, str]]:
+def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
     """Describe every constraint of a table, named or not, of the table or of one column."""
     sql = _ask(bind, "table", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
@@ -1946,13 +2060,11 @@ def _sqlite_reference(bind: sa.Connection, tokens: list[str], columns: list[str]
 def _sqlite_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    master = f"{_quoted(bind, schema or 'main')}.sqlite_master"
-    row = bind.exec_driver_sql(
-        f"SELECT tbl_name, sql FROM {master} WHERE type = 'index' AND name = ? COLLATE NOCASE"
-        " AND sql IS NOT NULL",
-        (name,),
-    ).first()
-    return {"table": f"ON {row[0]}", "definition": _index_definition(row[1])} if row else None
+    row = _sqlite_row(bind, "index", "", name, schema)
+    if row is None:
+        return None
+    on, sql = row
+    return {"table": f"ON {on}", "definition": _index_definition(sql)}
 
 
 def _index_definition(sql: str) -> str:
@@ -2178,7 +2290,8 @@ def _sqlite_children(step: _Step) -> list[str]:
     schema = step.schema or "main"
     rows = step.bind.exec_driver_sql(
         f"SELECT DISTINCT m.name FROM {_quoted(step.bind, schema)}.sqlite_master AS m,"
-        " pragma_foreign_key_list(m.name, ?) AS k WHERE m.type = 'table' AND k.\"table\" = ? COLLATE NOCASE",
+        " pragma_foreign_key_list(m.name, ?) AS k"
+        " WHERE m.type = 'table' AND k.\"table\" = ? COLLATE NOCASE",
         (schema, step.table),
     )
     return [row[0] for row in rows]
@@ -2193,7 +2306,7 @@ def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
 
 
 def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
-    """Rebuild the table with these items, keeping rows, indexes, triggers and all that refers to it."""
+    """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
     bind, run = step.bind, step.bind.exec_driver_sql
     tail = _sqlite_table(step).tail
     master = f"{_quoted(bind, step.schema or 'main')}.sqlite_master"
@@ -2362,7 +2475,7 @@ def _sqlite_unsound(
             "all rows, keys, views and triggers intact",
         ),
         "Stopped, and rolled back: nothing was changed.",
-        f"helpers.execute('SELECT ... FROM {step.table}')  # mend the rows, or drop what uses it, first",
+        f"helpers.execute('UPDATE {step.table} SET ...')  # or drop what uses it, before this line",
     )
 
 
@@ -2406,8 +2519,8 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
                     "foreign_keys=OFF",
                 ),
                 "Stopped, because the rebuild would delete or change the rows that reference it.",
-                'connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # env.py, before configure()',
-                "connection.commit()",
+                'connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # in env.py,',
+                "connection.commit()  # before context.configure(connection=connection)",
             )
         _decide("apply", step, "commits what came before, to suspend foreign keys")
         run("COMMIT")
@@ -2437,6 +2550,16 @@ def _any_add_column(step: _Step) -> None:
         impl.create_column_comment(column)
 
 
+_DEFINED: dict[str, Callable[[sa.Connection, Definition], Definition]] = {
+    "postgresql": _postgresql_defined,
+    "mysql": lambda bind, found: found,
+    "sqlite": lambda bind, found: found,
+}
+_CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constraint]]] = {
+    "postgresql": _postgresql_constraints,
+    "mysql": _reflected_constraints,
+    "sqlite": _sqlite_constraints,
+}
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,

@@ -241,7 +241,8 @@ def _start_mariadb() -> URL:
     directory = _directory() / "mariadb"
     directory.mkdir()
     # Nothing here outlives a crash, so nothing need reach the disk.
-    common = ["--no-defaults", f"--datadir={directory / 'data'}", "--skip-name-resolve"]
+    common = ["--no-defaults", f"--datadir={directory / 'data'}", f"--tmpdir={directory}"]
+    common += ["--skip-name-resolve"]  # and the tmpdir is ours, or a second server cleans it
     common += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-frm=0"]
     common += ["--innodb-flush-method=nosync", "--innodb-log-file-size=16M"]
     if os.geteuid() == 0:

@@ -16,17 +16,21 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for column in ("amount", "paid"):
-        helpers.alter_column(
-            "bills",
-            column,
-            type_=sa.Numeric(12, 2),
-            postgresql_using=f"round({column}::numeric, 2)",
-        )
+    exact = sa.Numeric(12, 2)
+    helpers.alter_column(
+        "bills", "amount", type_=exact, postgresql_using="round(amount::numeric, 2)"
+    )
+    helpers.alter_column(
+        "bills",
+        "paid",
+        type_=exact,
+        server_default="0",
+        postgresql_using="round(paid::numeric, 2)",
+    )
     if helpers.get_context().dialect.name == "sqlite":
         helpers.execute("UPDATE bills SET amount = ROUND(amount, 2), paid = ROUND(paid, 2)")
 
 
 def downgrade() -> None:
-    for column in ("paid", "amount"):
-        helpers.alter_column("bills", column, type_=sa.Double())
+    helpers.alter_column("bills", "paid", type_=sa.Double(), server_default="0")
+    helpers.alter_column("bills", "amount", type_=sa.Double())

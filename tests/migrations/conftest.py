@@ -1,5 +1,6 @@
 """The history of this repository, run as a person runs it: through `alembic`."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ class History:
                 found["enums"] = connection.execute(
                     sa.text("SELECT enumtypid::regtype::text, enumlabel FROM pg_enum ORDER BY 1, 2")
                 ).all()
-            return found
+            # an index's predicate is an expression, which equals nothing but itself
+            described: dict[str, Any] = json.loads(json.dumps(found, default=str))
+            return described
 
 
 def _sorted(items: Any) -> list[dict[str, Any]]:

@@ -165,8 +165,7 @@ def test_not_null_is_introduced_over_rows_that_have_none(at: At):
     history = at("0013")
     add_user(history, "Ada")
     history.execute(
-        "INSERT INTO bills (user_id, description, amount, due)"
-        " VALUES (1, 'Rent', 10, '2025-01-31')"
+        "INSERT INTO bills (user_id, description, amount, due) VALUES (1, 'Rent', 10, '2025-01-31')"
     )
     history.upgrade("0014")
     assert str(history.query("SELECT created_on FROM bills")[0][0]) == "2025-01-31"

@@ -1,0 +1,1 @@
+"""Run hand-written Alembic revisions safely, and check them; works on anybody's history."""

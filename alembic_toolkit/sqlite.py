@@ -1,0 +1,139 @@
+"""Make SQLite keep what the other servers promise: all of a revision or nothing, and no orphans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.util import CommandError
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
+
+# Python 3.12 brought a way to turn the driver's own transactions on and off; this is neither.
+# https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit
+_LEGACY = -1
+
+
+@contextmanager
+def transactional_ddl(connection: Connection) -> Iterator[None]:
+    """Begin transactions with BEGIN IMMEDIATE and suspend foreign keys; undo both at the end.
+
+    Left alone, the driver begins a transaction before an INSERT but not before a CREATE TABLE, so
+    that a revision that fails keeps half of its tables. And with foreign keys enforced, a table
+    that is rebuilt (SQLite has few ALTERs) takes its children's rows with it.
+
+    The connection must be in no transaction: there SQLite ignores the pragma.
+    """
+    # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#transactions-with-sqlite-and-the-sqlite3-driver
+    # https://github.com/sqlalchemy/alembic/issues/1655
+    # https://www.sqlite.org/lang_altertable.html#otheralter
+    driver: Any = connection.connection.dbapi_connection
+
+    def begin(begun: Connection) -> None:
+        # An autocommit_block() wants none, and the engine's own listener may have begun already.
+        autocommit = begun.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if begun is connection and not autocommit and not driver.in_transaction:
+            # IMMEDIATE: wait for the write lock now, when nothing was read that could be stale.
+            begun.exec_driver_sql("BEGIN IMMEDIATE")
+
+    with _no_driver_transactions(driver):
+        [enforced] = driver.execute("PRAGMA foreign_keys").fetchone()
+        driver.execute("PRAGMA foreign_keys = OFF").close()
+        # On the engine, because a connection's listeners are called before those of its engine.
+        event.listen(connection.engine, "begin", begin)
+        try:
+            yield
+        finally:
+            event.remove(connection.engine, "begin", begin)
+            if connection.in_transaction():
+                connection.rollback()
+            driver.execute(f"PRAGMA foreign_keys = {enforced}").close()
+
+
+@contextmanager
+def _no_driver_transactions(driver: Any) -> Iterator[None]:
+    """Have the driver begin nothing by itself, in whichever of its modes it is."""
+    autocommit = getattr(driver, "autocommit", _LEGACY)
+    if autocommit != _LEGACY:
+        driver.autocommit = True  # ends the empty transaction that False keeps open
+        driver.autocommit = _LEGACY
+    isolation_level, driver.isolation_level = driver.isolation_level, None
+    try:
+        yield
+    finally:
+        driver.isolation_level = isolation_level
+        if autocommit != _LEGACY:
+            driver.autocommit = autocommit
+
+
+def begin_to_write(connection: Connection) -> None:
+    """Begin a transaction; raise the driver's error when the database is locked or read-only."""
+    connection.begin()
+    # On a read-only file BEGIN IMMEDIATE begins to read; to write, if only what is there, fails.
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+
+
+def driver_in_transaction(connection: Connection) -> bool:
+    """Say whether the driver is in a transaction that somebody began without SQLAlchemy."""
+    driver: Any = connection.connection.dbapi_connection
+    always = getattr(driver, "autocommit", _LEGACY) is False
+    return bool(driver.in_transaction) and not always
+
+
+class ForeignKeyCheck:
+    """Refuse a revision that leaves rows without their parent; for ``on_version_apply``.
+
+    That hook runs in the revision's own transaction, before its commit: an error undoes it all.
+    What was broken before is not the revision's fault, and is not counted.
+    """
+
+    def __init__(self) -> None:
+        """Know of no violations yet; call `start` before the first revision."""
+        self.known: Counter[str] = Counter()
+
+    def start(self, connection: Connection) -> None:
+        """Remember the violations that are there."""
+        self.known = _violations(connection)
+
+    def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+        """Compare with the violations before.
+
+        :raises CommandError: there are new ones.
+        """
+        assert ctx.connection is not None
+        found = _violations(ctx.connection)
+        new, self.known = found - self.known, found
+        if new:
+            function = "upgrade()" if step.is_upgrade else "downgrade()"
+            lines = "".join(
+                f"\n  {what}: {count} {'row' if count == 1 else 'rows'}"
+                for what, count in sorted(new.items())
+            )
+            raise CommandError(
+                f"revision {step.up_revision_id} breaks foreign keys, "
+                f"so its {function} was rolled back:{lines}\n"
+                f"Mend or delete these rows in {function}, or keep the rows that they refer to."
+            )
+
+
+def _violations(connection: Connection) -> Counter[str]:
+    """Count the rows without a parent, by table and parent."""
+    # Table by table: a foreign key that is itself wrong is an error, and would hide the others.
+    # https://www.sqlite.org/pragma.html#pragma_foreign_key_check
+    found: Counter[str] = Counter()
+    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+    for table in tables.scalars().all():
+        try:
+            rows = connection.exec_driver_sql(
+                "SELECT parent, count(*) FROM pragma_foreign_key_check(?) GROUP BY parent", (table,)
+            ).all()
+        except DBAPIError as error:
+            found[f"{table}: {error.orig}"] = 1
+        else:
+            for parent, count in rows:
+                found[f"{table} -> {parent}"] = count
+    return found

@@ -1,0 +1,305 @@
+"""PostgreSQL's CREATE INDEX CONCURRENTLY, which nothing else in a revision is like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+import alembic_helpers as helpers
+from tests.databases import Database
+from tests.helpers.vocabulary import (
+    assert_applied,
+    assert_conflict,
+    assert_missing_parent,
+    assert_skipped,
+    assert_unsafe,
+    counted,
+    prepare,
+    revision,
+    rows,
+    run,
+)
+
+pytestmark = pytest.mark.databases("postgresql")
+
+BILLS = [
+    "CREATE TABLE bills (id INT PRIMARY KEY, amount INT, due_on DATE)",
+    "INSERT INTO bills VALUES (1, 10, NULL), (2, 10, NULL), (3, 30, NULL)",
+]
+INDEX = "SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = to_regclass('ix')"
+LEFT_OVER = "SELECT relname FROM pg_class WHERE relname LIKE '%ccnew%' OR relname LIKE '%scratch%'"
+
+
+def create(**kw: Any) -> None:
+    options = {"unique": True, "postgresql_concurrently": True} | kw
+    helpers.create_index("ix", "bills", ["amount"], **options)
+
+
+def drop() -> None:
+    helpers.drop_index("ix", "bills", postgresql_concurrently=True)
+
+
+def leave_invalid(database: Database) -> None:
+    """Fail a build as a deploy does: duplicates are met, and the index stays, INVALID."""
+    with pytest.raises(sa.exc.IntegrityError), revision(database):
+        create()
+    with database.engine.connect() as connection:
+        assert rows(connection, INDEX) == [(False, False)]
+
+
+@pytest.fixture
+def duplicates(database: Database) -> Database:
+    prepare(database, *BILLS)
+    return database
+
+
+@pytest.fixture
+def clean(duplicates: Database) -> Database:
+    prepare(duplicates, "UPDATE bills SET amount = id")
+    return duplicates
+
+
+each_way = pytest.mark.parametrize(
+    "per_migration", [True, False], ids=["per migration", "one for all"]
+)
+
+
+def test_create_index_acts_and_skips_when_concurrently(clean: Database) -> None:
+    with revision(clean) as connection, counted(clean.engine) as statements:
+        create()
+        assert any("CONCURRENTLY" in statement for statement in statements)
+        assert rows(connection, INDEX) == [(True, True)]
+        assert_skipped(create)
+        helpers.add_column("bills", sa.Column("after", sa.Integer()))
+    with revision(clean):
+        assert helpers.table_has_column("bills", "after")
+        assert_skipped(create)
+        assert_skipped(lambda: create(postgresql_concurrently=False))
+        assert_applied(drop)
+        assert_skipped(drop)
+        assert_applied(lambda: create(postgresql_concurrently=False))
+        assert_skipped(create)
+
+
+@each_way
+def test_create_index_commits_what_came_before_when_concurrently(
+    clean: Database, per_migration: bool
+) -> None:
+    with pytest.raises(ZeroDivisionError), revision(clean, transaction_per_migration=per_migration):
+        helpers.add_column("bills", sa.Column("before", sa.Integer()))
+        create()
+        helpers.add_column("bills", sa.Column("after", sa.Integer()))
+        raise ZeroDivisionError
+    with revision(clean):
+        assert helpers.table_has_column("bills", "before") is True
+        assert helpers.table_has_index("bills", "ix") is True
+        assert helpers.table_has_column("bills", "after") is False
+
+
+def test_create_index_skip_commits_nothing_when_concurrently(clean: Database) -> None:
+    with revision(clean):
+        create()
+    with pytest.raises(ZeroDivisionError), revision(clean):
+        helpers.add_column("bills", sa.Column("before", sa.Integer()))
+        assert_skipped(create)
+        assert_skipped(lambda: helpers.drop_index("nowhere", "bills", postgresql_concurrently=True))
+        raise ZeroDivisionError
+    with revision(clean):
+        assert helpers.table_has_column("bills", "before") is False
+
+
+def test_create_index_refuses_when_concurrently_and_another_is_there(clean: Database) -> None:
+    prepare(clean, "CREATE INDEX ix ON bills (due_on)")
+    with pytest.raises(ZeroDivisionError), revision(clean):
+        helpers.add_column("bills", sa.Column("before", sa.Integer()))
+        assert_conflict(create)
+        assert_missing_parent(
+            lambda: helpers.create_index("ix", "nowhere", ["a"], postgresql_concurrently=True)
+        )
+        raise ZeroDivisionError
+    with revision(clean):
+        assert helpers.table_has_column("bills", "before") is False
+
+
+@pytest.mark.parametrize("concurrently", [True, False])
+def test_create_index_repairs_it_when_a_failed_build_left_it_invalid(
+    duplicates: Database, concurrently: bool
+) -> None:
+    leave_invalid(duplicates)
+    with revision(duplicates):
+        assert helpers.table_has_index("bills", "ix") is False
+    # Again over duplicates: fails again, and says so.
+    with (
+        pytest.raises((sa.exc.IntegrityError, helpers.CommandError)),
+        revision(duplicates),
+    ):
+        create(postgresql_concurrently=concurrently)
+    prepare(duplicates, "UPDATE bills SET amount = id")
+    with revision(duplicates) as connection:
+        outcome = assert_applied(lambda: create(postgresql_concurrently=concurrently))
+        assert "INVALID" in "\n".join(outcome.lines)
+        assert rows(connection, INDEX) == [(True, True)]
+        assert rows(connection, LEFT_OVER) == []
+        assert helpers.table_has_index("bills", "ix") is True
+        assert_skipped(create)
+        with pytest.raises(sa.exc.IntegrityError):
+            run(connection, "INSERT INTO bills VALUES (4, 1, NULL)")
+            connection.commit()
+
+
+def test_create_index_repairs_it_when_the_invalid_one_was_over_another_column(
+    duplicates: Database,
+) -> None:
+    leave_invalid(duplicates)
+    with revision(duplicates):
+        act = lambda: helpers.create_index("ix", "bills", ["due_on"])  # noqa: E731
+        assert_applied(act)
+        assert_skipped(act)
+
+
+def test_create_table_repairs_its_index_when_it_is_invalid(duplicates: Database) -> None:
+    leave_invalid(duplicates)
+    prepare(duplicates, "UPDATE bills SET amount = id")
+
+    def act() -> None:
+        helpers.create_table(
+            "bills",
+            sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+            sa.Column("amount", sa.Integer()),
+            sa.Column("due_on", sa.Date()),
+            sa.Index("ix", "amount", unique=True),
+        )
+
+    with revision(duplicates):
+        assert_applied(act)
+        assert helpers.table_has_index("bills", "ix") is True
+        assert_skipped(act)
+
+
+@pytest.mark.parametrize("concurrently", [True, False])
+def test_drop_index_acts_when_it_is_invalid(duplicates: Database, concurrently: bool) -> None:
+    leave_invalid(duplicates)
+    with revision(duplicates):
+        act = lambda: helpers.drop_index("ix", "bills", postgresql_concurrently=concurrently)  # noqa: E731
+        assert_applied(act)
+        assert_skipped(act)
+
+
+def test_drop_index_acts_when_an_earlier_drop_was_interrupted(clean: Database) -> None:
+    prepare(clean, "CREATE INDEX ix ON bills (amount)")
+    # What a DROP INDEX CONCURRENTLY leaves when it dies in its second step.
+    prepare(clean, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix'::regclass")
+    with revision(clean):
+        assert helpers.table_has_index("bills", "ix") is False
+        assert_applied(drop)
+        assert_skipped(drop)
+
+
+def test_create_index_acts_when_an_earlier_drop_was_interrupted(clean: Database) -> None:
+    prepare(clean, "CREATE UNIQUE INDEX ix ON bills (amount)")
+    prepare(clean, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix'::regclass")
+    with revision(clean) as connection:
+        assert_applied(create)
+        assert rows(connection, INDEX) == [(True, True)]
+
+
+def test_drop_index_commits_what_came_before_when_concurrently(clean: Database) -> None:
+    with revision(clean):
+        create()
+    with pytest.raises(ZeroDivisionError), revision(clean):
+        helpers.add_column("bills", sa.Column("before", sa.Integer()))
+        drop()
+        raise ZeroDivisionError
+    with revision(clean):
+        assert helpers.table_has_column("bills", "before") is True
+        assert helpers.table_has_index("bills", "ix") is False
+
+
+@contextmanager
+def begun_by_env_py(database: Database) -> Any:
+    """Open a revision in a transaction that env.py began before ``configure``."""
+    with database.engine.connect() as connection:
+        run(connection, "SELECT 1")
+        context = MigrationContext.configure(connection)
+        with context.begin_transaction(), Operations.context(context):
+            yield connection
+
+
+@pytest.mark.parametrize("verb", [create, drop], ids=["create", "drop"])
+def test_verb_refuses_when_env_py_began_the_transaction(
+    clean: Database, verb: Callable[[], None]
+) -> None:
+    if verb is drop:
+        prepare(clean, "CREATE INDEX ix ON bills (amount)")
+    with begun_by_env_py(clean) as connection:
+        run(connection, "INSERT INTO bills VALUES (9, 9, NULL)")
+        message = assert_unsafe(verb, "concurrently")
+        assert "env.py" in message
+        connection.rollback()
+    with clean.engine.connect() as connection:
+        assert rows(connection, "SELECT count(*) FROM bills") == [(3,)]
+
+
+def test_create_index_skips_when_env_py_began_the_transaction_and_it_is_there(
+    clean: Database,
+) -> None:
+    with revision(clean):
+        create()
+    with begun_by_env_py(clean):
+        assert_skipped(create)
+
+
+def test_create_index_acts_when_env_py_made_the_connection_autocommit(clean: Database) -> None:
+    clean.engine = clean.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with revision(clean):
+        assert_applied(create)
+        assert_skipped(create)
+        assert_applied(drop)
+        assert_skipped(drop)
+
+
+def test_create_index_keeps_the_settings_when_concurrently(clean: Database) -> None:
+    """The session goes on as it was: same isolation level, usable transaction."""
+    with revision(clean) as connection:
+        level = connection.get_isolation_level()
+        create()
+        assert connection.get_isolation_level() == level
+        helpers.add_column("bills", sa.Column("after", sa.Integer()))
+        savepoint = connection.begin_nested()
+        run(connection, "INSERT INTO bills VALUES (9, 9, NULL)")
+        savepoint.rollback()
+        assert rows(connection, "SELECT count(*) FROM bills") == [(3,)]
+
+
+def test_create_index_acts_when_schema_is_given_and_concurrently(
+    clean: Database, other_schema: str
+) -> None:
+    prepare(
+        clean, "CREATE TABLE other.bills (amount INT)", "INSERT INTO other.bills VALUES (1), (1)"
+    )
+    with pytest.raises(sa.exc.IntegrityError), revision(clean):
+        create(schema="other")
+    prepare(clean, "TRUNCATE other.bills")
+    with revision(clean):
+        assert helpers.table_has_index("bills", "ix", schema="other") is False
+        assert_applied(lambda: create(schema="other"))
+        assert_skipped(lambda: create(schema="other"))
+        assert helpers.table_has_index("bills", "ix") is False
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+def test_create_index_ignores_the_keyword_when_the_server_has_no_such_thing(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER PRIMARY KEY, amount INTEGER)")
+    with revision(database):
+        assert_applied(create)
+        assert_skipped(create)
+        assert_applied(drop)
+        assert_skipped(drop)

@@ -1,0 +1,385 @@
+"""Hostile names, through every verb: act, skip, drop, skip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+from tests.databases import Database
+from tests.helpers.names import HOSTILE, SOME, usable
+from tests.helpers.vocabulary import (
+    Act,
+    assert_applied,
+    assert_conflict,
+    assert_missing_parent,
+    assert_skipped,
+    counted,
+    follow,
+    revision,
+    rows,
+)
+
+
+@dataclass
+class Names:
+    """One hostile name for everything, made unlike where two things may not share one."""
+
+    name: str
+    schema: str | None = None
+
+    @property
+    def table(self) -> str:
+        return f"t{self.name}"
+
+    @property
+    def column(self) -> str:
+        return self.name
+
+    @property
+    def thing(self) -> str:
+        return f"x{self.name}"
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"schema": self.schema} if self.schema else {}
+
+    def create(self, *more: sa.Column[int]) -> None:
+        helpers.create_table(
+            self.table,
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column(self.column, sa.Integer(), nullable=False, server_default="1"),
+            *more,
+            **self.where,
+        )
+
+
+PAIRS: dict[str, Callable[[Names], tuple[Act, Act]]] = {
+    "table": lambda n: (n.create, lambda: helpers.drop_table(n.table, **n.where)),
+    "column": lambda n: (
+        lambda: helpers.add_column(
+            n.table,
+            sa.Column(
+                n.thing, sa.String(20), nullable=False, server_default=n.name, comment=n.name
+            ),
+            **n.where,
+        ),
+        lambda: helpers.drop_column(n.table, n.thing, **n.where),
+    ),
+    "index": lambda n: (
+        lambda: helpers.create_index(n.thing, n.table, [n.column, "id"], **n.where),
+        lambda: helpers.drop_index(n.thing, n.table, **n.where),
+    ),
+    "unique": lambda n: (
+        lambda: helpers.create_unique_constraint(n.thing, n.table, [n.column, "id"], **n.where),
+        lambda: helpers.drop_constraint(n.thing, n.table, type_="unique", **n.where),
+    ),
+    "check": lambda n: (
+        lambda: helpers.create_check_constraint(
+            n.thing, n.table, sa.column(n.column) > 0, **n.where
+        ),
+        lambda: helpers.drop_constraint(n.thing, n.table, type_="check", **n.where),
+    ),
+    "foreign key": lambda n: (
+        lambda: helpers.create_foreign_key(
+            n.thing,
+            n.table,
+            n.table,
+            [n.column],
+            ["id"],
+            ondelete="CASCADE",
+            source_schema=n.schema,
+            referent_schema=n.schema,
+        ),
+        lambda: helpers.drop_constraint(n.thing, n.table, **n.where),
+    ),
+    "view": lambda n: (
+        lambda: helpers.create_view(n.thing, "SELECT 1 AS a", **n.where),
+        lambda: helpers.drop_view(n.thing, **n.where),
+    ),
+}
+each_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+
+
+def go_round(names: Names, pair: Callable[[Names], tuple[Act, Act]]) -> None:
+    create, drop = pair(names)
+    if create != names.create:
+        names.create()
+    assert_skipped(drop)
+    assert_applied(create)
+    assert_skipped(create)
+    assert_applied(drop)
+    assert_skipped(drop)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_verbs_act_and_skip_when_names_are_hostile(database: Database, name: str) -> None:
+    if database.name == "mariadb" and "\n" in name:
+        pytest.skip("SQLAlchemy reads SHOW CREATE TABLE line by line")
+    failures = []
+    for kind, pair in PAIRS.items():  # one database for all: making one is slow
+        with revision(database):
+            try:
+                go_round(Names(usable(database.name, name)), pair)
+            except (AssertionError, Exception) as error:
+                failures.append(f"{kind}: {type(error).__name__}: {error}")
+        with revision(database):
+            helpers.drop_table(Names(usable(database.name, name)).table)
+    assert not failures, "\n\n".join(failures)
+
+
+@each_pair
+def test_verbs_act_and_skip_when_schema_is_given(
+    database: Database, other_schema: str, pair: Callable[[Names], tuple[Act, Act]]
+) -> None:
+    with revision(database) as connection:
+        Names("Twin").create()  # the same name in the default schema is another table
+        before = {table: helpers.table_exists(table) for table in ("tTwin", "xTwin")}
+        names = Names("Twin", other_schema)
+        if pair is PAIRS["view"]:
+            names.create()
+        go_round(names, pair)
+        assert {table: helpers.table_exists(table) for table in before} == before
+        assert rows(connection, "SELECT 1") == [(1,)]
+
+
+@each_pair
+def test_verbs_miss_the_table_when_it_is_in_another_schema(
+    database: Database, other_schema: str, pair: Callable[[Names], tuple[Act, Act]]
+) -> None:
+    if pair in (PAIRS["table"], PAIRS["view"]):
+        pytest.skip("has no parent")
+    with revision(database):
+        Names("Twin").create()
+        create, drop = pair(Names("Twin", other_schema))
+        assert_missing_parent(create, "tTwin")
+        assert_skipped(drop)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_alter_column_acts_and_skips_when_names_are_hostile(database: Database, name: str) -> None:
+    names = Names(usable(database.name, name))
+    with revision(database):
+        names.create()
+        for act in (
+            lambda: helpers.alter_column(names.table, names.column, type_=sa.BigInteger()),
+            lambda: helpers.alter_column(names.table, names.column, nullable=True),
+            lambda: helpers.alter_column(names.table, names.column, server_default=None),
+            lambda: helpers.alter_column(names.table, names.column, server_default="7"),
+            lambda: helpers.alter_column(names.table, names.column, new_column_name=names.thing),
+        ):
+            assert_applied(act)
+            assert_skipped(act)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_rename_table_acts_and_skips_when_names_are_hostile(database: Database, name: str) -> None:
+    names = Names(usable(database.name, name))
+    with revision(database) as connection:
+        names.create()
+        assert_applied(lambda: helpers.rename_table(names.table, names.thing))
+        assert_skipped(lambda: helpers.rename_table(names.table, names.thing))
+        names.create()
+        assert_conflict(lambda: helpers.rename_table(names.table, names.thing))
+        assert rows(connection, "SELECT 1") == [(1,)]
+
+
+def test_rename_table_acts_when_schema_is_given(database: Database, other_schema: str) -> None:
+    with revision(database):
+        Names("a").create()
+        Names("a", other_schema).create()
+        assert_applied(lambda: helpers.rename_table("ta", "tb", schema=other_schema))
+        assert_skipped(lambda: helpers.rename_table("ta", "tb", schema=other_schema))
+        assert helpers.table_exists("ta") is True
+        assert helpers.table_exists("tb") is False
+        assert helpers.table_exists("tb", schema=other_schema) is True
+
+
+def test_alter_column_acts_when_schema_is_given(database: Database, other_schema: str) -> None:
+    with revision(database):
+        Names("a").create()
+        Names("a", other_schema).create()
+        for act in (
+            lambda: helpers.alter_column("ta", "a", type_=sa.BigInteger(), schema=other_schema),
+            lambda: helpers.alter_column("ta", "a", nullable=True, schema=other_schema),
+            lambda: helpers.alter_column("ta", "a", new_column_name="b", schema=other_schema),
+        ):
+            assert_applied(act)
+            assert_skipped(act)
+        assert helpers.table_has_column("ta", "b") is False
+        assert helpers.table_has_column("ta", "a") is True
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_create_foreign_key_acts_when_it_leads_to_another_schema(
+    database: Database, other_schema: str
+) -> None:
+    with revision(database):
+        Names("a").create()
+        Names("b", other_schema).create()
+
+        def act() -> None:
+            helpers.create_foreign_key(
+                "fk",
+                "ta",
+                "tb",
+                ["a"],
+                ["id"],
+                referent_schema=other_schema,
+                ondelete="SET DEFAULT" if database.name == "postgresql" else "CASCADE",
+            )
+
+        assert_applied(act)
+        assert_skipped(act)
+        assert_missing_parent(
+            lambda: helpers.create_foreign_key("fk2", "ta", "tb", ["a"], ["id"]), "tb"
+        )
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("name", SOME)
+def test_create_enum_acts_and_skips_when_names_are_hostile(database: Database, name: str) -> None:
+    values = [name, "it's", "a, b"]
+    with revision(database):
+        assert_skipped(lambda: helpers.drop_enum(name))
+        assert_applied(lambda: helpers.create_enum(name, values))
+        assert_skipped(lambda: helpers.create_enum(name, values))
+        assert helpers.enum_exists(name) is True
+        follow(assert_conflict(lambda: helpers.create_enum(name, [*values, "la'st"])))
+        assert_skipped(lambda: helpers.create_enum(name, [*values, "la'st"]))
+        assert_applied(lambda: helpers.drop_enum(name))
+        assert helpers.enum_exists(name) is False
+
+
+@pytest.mark.databases("postgresql")
+def test_create_enum_acts_when_schema_is_given(database: Database, other_schema: str) -> None:
+    with revision(database):
+        assert_applied(lambda: helpers.create_enum("status", ["a"], schema=other_schema))
+        assert helpers.enum_exists("status") is False
+        assert helpers.enum_exists("status", schema=other_schema) is True
+        assert_applied(lambda: helpers.create_enum("status", ["a", "b"]))
+        follow(
+            assert_conflict(lambda: helpers.create_enum("status", ["a", "b"], schema=other_schema))
+        )
+        assert_skipped(lambda: helpers.create_enum("status", ["a", "b"], schema=other_schema))
+        assert_applied(lambda: helpers.drop_enum("status", schema=other_schema))
+        assert helpers.enum_exists("status") is True
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_way_on_works_when_names_are_hostile(database: Database, name: str) -> None:
+    names = Names(usable(database.name, name))
+    with revision(database):
+        names.create(sa.Column("other", sa.Integer(), nullable=False, server_default="1"))
+        wanted: list[Act] = [
+            lambda: helpers.add_column(names.table, sa.Column(names.column, sa.String(9))),
+            lambda: helpers.create_index(names.thing, names.table, ["other"]),
+            lambda: helpers.create_check_constraint(
+                f"c{names.name}", names.table, sa.column("other") > 0
+            ),
+        ]
+        helpers.create_index(names.thing, names.table, ["id"])
+        helpers.create_check_constraint(f"c{names.name}", names.table, sa.column("other") > -1)
+        for act in wanted:
+            follow(assert_conflict(act))
+            act()
+            assert_skipped(act)
+
+
+NAMING = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def test_verbs_use_the_naming_convention_when_env_py_has_one(database: Database) -> None:
+    """As ``op`` does: ``drop_constraint("positive")`` means ``ck_bills_positive`` then."""
+    with revision(database, target_metadata=NAMING):
+        helpers.create_table(
+            "bills", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("a", sa.Integer())
+        )
+        pairs: list[tuple[str, Act, Act]] = [
+            (
+                "ck_bills_positive",
+                lambda: helpers.create_check_constraint("positive", "bills", "a > 0"),
+                lambda: helpers.drop_constraint("positive", "bills", type_="check"),
+            ),
+            (
+                "uq_bills_a",
+                lambda: helpers.create_unique_constraint(None, "bills", ["a"]),
+                lambda: helpers.drop_constraint(helpers.f("uq_bills_a"), "bills", type_="unique"),
+            ),
+            (
+                "fk_bills_a_bills",
+                lambda: helpers.create_foreign_key(None, "bills", "bills", ["a"], ["id"]),
+                lambda: helpers.drop_constraint("fk_bills_a_bills", "bills", type_="foreignkey"),
+            ),
+            (
+                "ck_plain",
+                lambda: helpers.create_check_constraint(helpers.f("ck_plain"), "bills", "a > 1"),
+                lambda: helpers.drop_constraint(helpers.f("ck_plain"), "bills", type_="check"),
+            ),
+        ]
+        for name, create, drop in pairs:
+            assert_skipped(drop)
+            assert_applied(create)
+            assert helpers.table_has_constraint("bills", name), name
+            assert_skipped(create)
+            assert_applied(drop)
+            assert_skipped(drop)
+        index = lambda: helpers.create_index(None, "bills", ["a", "id"])  # noqa: E731
+        assert_applied(index)
+        assert helpers.table_has_index("bills", "ix_bills_a_id")
+        assert_skipped(index)
+        assert_applied(lambda: helpers.drop_index("ix_bills_a_id", "bills"))
+
+
+def test_create_table_uses_the_naming_convention_when_env_py_has_one(database: Database) -> None:
+    def act() -> None:
+        helpers.create_table(
+            "bills",
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column("a", sa.Integer(), sa.ForeignKey("bills.id"), index=True, unique=True),
+            sa.Column("b", sa.Boolean(create_constraint=True, name="b"), unique=True),
+            sa.CheckConstraint("a > 0", name="positive"),
+        )
+
+    with revision(database, target_metadata=NAMING):
+        assert_applied(act)
+        assert_skipped(act)
+        assert helpers.table_has_constraint("bills", "ck_bills_positive")
+        assert helpers.table_has_constraint("bills", "uq_bills_b")
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("length", [63, 64, 80])
+def test_verbs_act_and_skip_when_the_server_cuts_the_name(database: Database, length: int) -> None:
+    name = "é" + "n" * (length - 2)
+    with revision(database):
+        table = lambda: helpers.create_table(name, sa.Column(name, sa.Integer()))  # noqa: E731
+        assert_applied(table)
+        assert_skipped(table)
+        rename = lambda: helpers.rename_table(name, f"b{name}")  # noqa: E731
+        assert_applied(rename)
+        assert_skipped(rename)
+        drop = lambda: helpers.drop_table(f"b{name}")  # noqa: E731
+        assert_applied(drop)
+        assert_skipped(drop)
+
+
+def test_verbs_send_no_stray_statement_when_they_skip(database: Database) -> None:
+    with revision(database):
+        Names("a").create()
+        with counted(database.engine) as statements:
+            helpers.drop_column("ta", "nowhere")
+        assert not [s for s in statements if s.split()[0] in ("ALTER", "DROP", "CREATE")], (
+            statements
+        )
