@@ -238,7 +238,8 @@ def add_column(
 def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
     """Drop the column, or skip when it or its table is not there.
 
-    On SQLite as on PostgreSQL, the indexes and constraints that use the column go with it.
+    The indexes and constraints that use the column go with it, as on PostgreSQL; MariaDB takes the
+    column out of an index.
 
     :raises UnsafeOperation: on SQLite, a view or trigger still uses the column.
     """
@@ -616,7 +617,10 @@ def _step(operations: Operations, operation: Any) -> _Step:
             return step("drop_index", "index", operation.index_name)
         case ops.DropConstraintOp():
             named = operations.schema_obj.generic_constraint(
-                operation.constraint_name, on, operation.constraint_type, schema=operation.schema
+                operation.constraint_name,
+                str(on),
+                operation.constraint_type,
+                schema=operation.schema,
             )
             return step("drop_constraint", "constraint", named.name)
         case ops.AddConstraintOp() if type(operation) in _CONSTRAINT_KINDS:
@@ -641,6 +645,7 @@ def _create(step: _Step) -> Any:
         _need_table(step, referent.name, referent.schema)
     found = _FIND[step.kind](step)
     if found is None:
+        _foresee(step)
         _decide("apply", step, "not there")
         result = _act(step)
     else:
@@ -649,6 +654,16 @@ def _create(step: _Step) -> Any:
     for part in _parts(step, created=found is None):
         _ensure(part)
     return result
+
+
+def _foresee(step: _Step) -> None:
+    """Refuse, before anything is changed, what a part of a new thing would refuse after it."""
+    for part in _parts(step, created=False):
+        for referent in _referents(part):
+            _need_table(part, referent.name, referent.schema)
+        found = _FIND[part.kind](part) if part.name else None
+        if found is not None:
+            _conflict(part, found, _spelled(part), ["definition"])
 
 
 def _confirm(step: _Step, found: Definition) -> None:
@@ -862,7 +877,9 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
         case "column":
             return [f"{_alter_code(step, wanted, differing)[:-1]}{schema}){before}"]
         case "index":
-            return [f"helpers.drop_index({step.name!r}, {step.table!r}{schema}){before}"]
+            verb = "drop_constraint" if "constraint" in found else "drop_index"
+            there = found["table"].removeprefix("ON ")
+            return [f"helpers.{verb}({step.name!r}, {there!r}{schema}){before}"]
     what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
     return [f"helpers.drop_constraint({what}){before}"]
 
@@ -877,6 +894,8 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
     if "type" in differing and step.dialect == "postgresql":
         using = f"{_quoted(step.bind, column.name)}::{wanted['type']}".replace("%", "%%")
         changes += [f"postgresql_using={using!r}"]
+    if {"collate", "computed", "identity"} & set(differing) or not changes:
+        changes = [f"new_column_name={column.name + '_old'!r}"]  # cannot be altered: keep it aside
     return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
 
 
@@ -1021,8 +1040,8 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     keys |= {"comment"} if operation.modify_comment is not False else set()
     column: sa.Column[Any] = sa.Column(
         step.name,
-        operation.modify_type or _Verbatim(found["type"]),
-        nullable=bool(operation.modify_nullable),
+        operation.modify_type or _verbatim(step.bind, found["type"]),
+        nullable=operation.modify_nullable is not False,
         server_default=None if default is False else default,
         comment=operation.modify_comment or None,
     )
@@ -1051,7 +1070,12 @@ def _find_index(step: _Step) -> Definition | None:
         return None
     if step.verb == "drop_index" and step.table and not _on(found, step.table):
         return None
-    return _DEFINED[step.dialect](step.bind, found) if step.verb == "create_index" else found
+    if step.verb == "drop_index":
+        return found
+    found = _DEFINED[step.dialect](step.bind, found)
+    if "constraint" in found:
+        found["definition"] = f"CONSTRAINT {found['constraint']} {found['definition']}"
+    return found
 
 
 def _want_index(step: _Step) -> Definition | None:
@@ -1099,7 +1123,7 @@ def _want_columns(step: _Step) -> Definition:
 
 
 def _want_check(step: _Step) -> Definition | None:
-    wanted = sa.CheckConstraint(step.wanted.sqltext, name="wanted")
+    wanted = sa.CheckConstraint(step.wanted.sqltext, name=sa.schema.conv("wanted"))
     try:
         with _scratch(step, *_plain_columns(step), wanted):
             found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
@@ -1118,23 +1142,6 @@ def _constraints(
     """Describe every constraint of a table: name, type, text."""
     table, schema = (step.table, step.schema) if table is None else (table, schema)
     return _CONSTRAINTS[step.dialect](step.bind, table, schema)
-
-
-def _reflected_constraints(
-    bind: sa.Connection, table: str, schema: str | None
-) -> list[_Constraint]:
-    inspector, table = sa.inspect(bind), _kept(bind, table)
-    key = inspector.get_pk_constraint(table, schema=schema)
-    columns = key["constrained_columns"]
-    found = [(key["name"], "primary", f"PRIMARY KEY {_listed(columns)}")] if columns else []
-    for unique in inspector.get_unique_constraints(table, schema=schema):
-        text = _unique_text(unique["column_names"], unique.get("dialect_options", {}))
-        found.append((unique["name"], "unique", text))
-    for check in inspector.get_check_constraints(table, schema=schema):
-        found.append((check["name"], "check", f"CHECK ({check['sqltext']})"))
-    for reference in inspector.get_foreign_keys(table, schema=schema):
-        found.append((reference["name"], "foreignkey", _foreign_key_text(bind, reference)))
-    return found
 
 
 _FIND: dict[str, Callable[[_Step], Definition | None]] = {
@@ -1158,6 +1165,14 @@ _WANT: dict[str, Callable[[_Step], Definition | None]] = {
 }
 
 
+def _spelled(step: _Step) -> Definition:
+    """Describe an index or a constraint as the revision spells it, without asking the server."""
+    if step.kind == "index":
+        return {"table": f"ON {step.table}", "definition": _compiled_index_text(step)}
+    compiler = step.bind.dialect.ddl_compiler(step.bind.dialect, None)  # type: ignore[arg-type]
+    return {"definition": str(compiler.process(step.wanted))}
+
+
 @contextmanager
 def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
     """Make the wanted thing on an empty temporary table, so that the server says what it is.
@@ -1175,9 +1190,9 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
 
 
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
-    table = _kept(step.bind, step.table)
-    columns = sa.inspect(step.bind).get_columns(table, schema=step.schema)
-    return [sa.Column(c["name"], c["type"]) for c in columns if c["name"] != without]
+    """Return the columns of the table, with their types in the server's own words."""
+    columns = _columns(step.bind, step.table, step.schema).items()
+    return [sa.Column(n, _verbatim(step.bind, c["type"])) for n, c in columns if n != without]
 
 
 # ---------------------------------------------------------------------------------- comparing
@@ -1276,7 +1291,9 @@ def _comment(text: str | None) -> str:
 def _code(type_: Any) -> str:
     """Return a type as a revision would spell it."""
     module = type(type_).__module__
-    return f"{'sa' if module.startswith('sqlalchemy.sql') else module.split('.')[2]}.{type_!r}"
+    prefix = f"sa.dialects.{module.split('.')[2]}" if ".dialects." in module else "sa"
+    inner = re.sub(r"(?<![\w.'])([A-Z]\w*)\(", r"sa.\1(", repr(type_).partition("(")[2])
+    return f"{prefix}.{type(type_).__name__}({inner}"
 
 
 def _default_code(default: str) -> str:
@@ -1367,6 +1384,12 @@ def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
 def _worded(bind: sa.Connection, name: str | None) -> str | None:
     """Quote a name that is not one word."""
     return name if name is None or re.fullmatch(r"\w+", name) else _quoted(bind, name)
+
+
+def _verbatim(bind: sa.Connection, type_: str) -> _Verbatim:
+    """Return a type in the server's own words, for DDL that the driver looks for ``%`` in."""
+    doubled = bind.dialect.paramstyle in ("format", "pyformat")
+    return _Verbatim(type_.replace("%", "%%") if doubled else type_)
 
 
 def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
@@ -1487,8 +1510,8 @@ def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | No
         return _sqlite_ask(bind, what, table, name, schema)
     if dialect == "postgresql":
         table, name, schema = _quoted(bind, table, schema), _kept(bind, name), None
-    if dialect == "mysql" and any(ord(char) > 0xFFFF for char in table + name):
-        return None  # no identifier has one: https://mariadb.com/kb/en/identifier-names/
+    if dialect == "mysql" and _mysql_impossible(table + name):
+        return None
     sql = _CATALOG[dialect][what]
     given = {"table": table, "name": name, "schema": schema}
     asked = {key: value for key, value in given.items() if f":{key}" in sql}
@@ -1500,8 +1523,10 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     if _dialect(bind) == "postgresql":
         rows = bind.execute(sa.text(_POSTGRESQL_COLUMNS), {"table": _quoted(bind, table, schema)})
         return {row["name"]: _postgresql_column(dict(row)) for row in rows.mappings()}
+    if _dialect(bind) == "mysql":
+        return _mysql_columns(bind, table, schema)
     columns = sa.inspect(bind).get_columns(table, schema=schema)
-    return {column["name"]: _reflected_column(bind, column) for column in columns}
+    return {column["name"]: _sqlite_column(bind, column) for column in columns}
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
@@ -1522,23 +1547,21 @@ def _postgresql_default(text: str, type_: str) -> str:
     value = literal[1]
     if type_ == "boolean" and value.strip("'") in ("t", "true", "f", "false"):
         return f"DEFAULT {'true' if value.strip(chr(39))[0] == 't' else 'false'}"
-    number = re.fullmatch(r"'?(-?\d+(?:\.\d+)?)'?", value)
-    return f"DEFAULT {number[1] if number else value}"
+    if re.match("smallint|integer|bigint|numeric|real|double|money", type_):
+        value = value.strip("'")
+    return f"DEFAULT {value}"
 
 
-def _reflected_column(bind: sa.Connection, column: Any) -> Definition:
+def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
     default, computed, type_ = column["default"], column.get("computed"), column["type"]
-    if column.get("autoincrement") is True:
-        default = "AUTO_INCREMENT"
-    elif default is not None:
-        default = f"DEFAULT {_sqlite_default(default) if _dialect(bind) == 'sqlite' else default}"
+    default = "" if default is None else _sqlite_default(default)
     stored = " STORED" if computed and computed.get("persisted") else ""
     return {
         "type": "" if isinstance(type_, sa.types.NullType) else type_.compile(dialect=bind.dialect),
         "null": "NULL" if column["nullable"] else "NOT NULL",
-        "default": default or "",
+        "default": f"DEFAULT {default}" if default else "",
         "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
-        "comment": _comment(column.get("comment")),
+        "comment": "",
     }
 
 
@@ -1546,7 +1569,8 @@ def _sqlite_default(text: str) -> str:
     """Return one spelling for the several that SQLite keeps as the author wrote them."""
     while text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
-    return {"true": "1", "false": "0"}.get(text.lower(), text)
+    text = re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", text)
+    return {"true": "1", "false": "0", "null": ""}.get(text.lower(), text)
 
 
 def _constraint_type(
@@ -1776,6 +1800,10 @@ def _scratch_schema(bind: sa.Connection) -> str | None:
 # .............................................................................. MariaDB and MySQL
 
 
+# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
+_MYSQL_WHOLE = (None, 768, 1024, 3072)
+
+
 def _mysql_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
@@ -1784,6 +1812,8 @@ def _mysql_index(
             f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
             f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
         )
+    if _mysql_impossible(table + name):
+        return None
     asked = {"schema": schema, "table": table, "name": name}
     found = bind.execute(sa.text(_MYSQL["index"]), asked).mappings()
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
@@ -1791,7 +1821,7 @@ def _mysql_index(
         return None
     parts = [
         (_worded(bind, row["column_name"]) or f"({row.get('expression')})")
-        + (f"({row['sub_part']})" if row["sub_part"] else "")
+        + (f"({row['sub_part']})" if row["sub_part"] not in _MYSQL_WHOLE else "")
         + (" DESC" if row["collation"] == "D" else "")
         for row in sorted(rows, key=lambda row: int(row["seq_in_index"]))
     ]
@@ -1800,31 +1830,118 @@ def _mysql_index(
     return {"table": f"ON {table}", "definition": prefix + _listed(parts)}
 
 
+def _mysql_impossible(name: str) -> bool:
+    """Tell whether no name can be so: https://mariadb.com/kb/en/identifier-names/"""
+    return any(ord(char) > 0xFFFF for char in name)
+
+
+def _mysql_items(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
+    row: Any = _run(bind, f"SHOW CREATE TABLE {_quoted(bind, table, schema)}").first()
+    return [item.strip() for item in _table_text(_mysql_doubled(row[1])).items]
+
+
+def _mysql_doubled(sql: str) -> str:
+    """Write each quote in a string as two, which MariaDB writes with a backslash in some places."""
+
+    def doubled(match: re.Match[str]) -> str:
+        inside = re.sub(
+            r"\\(.)", lambda m: "''" if m[1] == "'" else m[0], match[0][1:-1], flags=re.S
+        )
+        return f"'{inside}'" if match[0][0] == "'" else match[0]
+
+    return re.sub(r"(?s)`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'", doubled, sql)
+
+
+_MYSQL_STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
+_MYSQL_STARTS |= {"INVISIBLE"}
+
+
+def _mysql_columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+    """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
+    items = [item for item in _mysql_items(bind, table, schema) if item[0] in '`"']
+    return {_bare(_tokens(item)[0]): _mysql_column(item) for item in items}
+
+
+def _mysql_column(item: str) -> Definition:
+    first, *clauses = _clauses(item, _MYSQL_STARTS)
+    said = {clause.split()[0].upper(): clause.strip() for clause in clauses}
+    default = said.get("DEFAULT", "").removesuffix("DEFAULT NULL")
+    default = " ".join([default, said.get("ON", "")]).strip()
+    return {
+        "type": first.removeprefix(_tokens(item)[0]).strip(),
+        "null": "NOT NULL" if "NOT" in said else "NULL",
+        "default": said.get("AUTO_INCREMENT", default),
+        "computed": said.get("GENERATED", ""),
+        "comment": _comment(_mysql_text(said.get("COMMENT", "").removeprefix("COMMENT "))),
+    }
+
+
+def _mysql_text(literal: str) -> str:
+    """Return what a string literal of SHOW CREATE TABLE stands for."""
+    escapes = {"n": "\n", "r": "\r", "0": "\0"}
+    text = literal[1:-1].replace("''", "'")
+    return re.sub(r"\\(.)", lambda match: escapes.get(match[1], match[1]), text)
+
+
+def _mysql_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
+    found: list[_Constraint] = []
+    for item in _mysql_items(bind, table, schema):
+        if item[0] in '`"':
+            checks = [c for c in _clauses(item, _MYSQL_STARTS)[1:] if _kind_of(c) == "check"]
+            column = _bare(_tokens(item)[0])
+            found += [(column, *_described(bind, check, [column])[1:]) for check in checks]
+        elif _kind_of(item) is not None:
+            name, kind, text = _described(bind, item, [], schema)
+            keyed = [token for token in _tokens(item) if not token.isspace()]
+            called = _bare(keyed[2]) if kind == "unique" else name
+            found.append((called, kind, text))
+    return found
+
+
 def _mysql_alter_column(step: _Step) -> None:
     """Say the whole column, as MODIFY wants it: what is left out is lost.
 
     https://mariadb.com/kb/en/alter-table/#modify-column
     """
-    columns = sa.inspect(step.bind).get_columns(step.table, schema=step.schema)
-    column: Any = next(c for c in columns if c["name"].lower() == str(step.name).lower())
+    columns = _columns(step.bind, step.table, step.schema).items()
+    column = next(c for n, c in columns if n.lower() == str(step.name).lower())
     operation = step.operation
-    operation.existing_type = column["type"]
-    operation.existing_nullable = column["nullable"]
-    operation.existing_comment = column.get("comment")
-    default = column["default"]
-    operation.existing_server_default = None if default is None else sa.literal_column(default)
-    if column.get("autoincrement") is True:
+    operation.existing_type = _verbatim(step.bind, column["type"])
+    operation.existing_nullable = column["null"] == "NULL"
+    operation.existing_comment = column["comment"][9:-1].replace("''", "'") or None
+    default = column["default"].removeprefix("DEFAULT ")
+    if default == "AUTO_INCREMENT":
         operation.kw.setdefault("existing_autoincrement", True)
+    elif default:
+        operation.existing_server_default = sa.literal_column(default)
+    if operation.modify_nullable is None:  # else a default alone becomes ALTER COLUMN SET DEFAULT,
+        operation.modify_nullable = operation.existing_nullable  # which takes no expression
+    _invoke(step)
+
+
+def _mysql_drop_column(step: _Step) -> None:
+    """Drop the foreign keys and checks that use the column first, as the other servers do."""
+    for name, kind, text in _constraints(step):
+        own = text.split(" REFERENCES ")[0]
+        if kind in ("foreignkey", "check") and name != step.name and _mentions(own, str(step.name)):
+            drop = ops.DropConstraintOp(str(name), step.table, kind, schema=step.schema)
+            _ensure(_step(step.operations, drop))
     _invoke(step)
 
 
 def _mysql_drop_constraint(step: _Step) -> None:
-    """Say the type, which its grammar needs (one DROP for each type)."""
+    """Say the type, which its grammar needs; drop the index that came with a foreign key, too."""
     operation = step.operation
     found = _find_constraint(step)
     assert found is not None
     operation.constraint_type = found["type"]
     _invoke(step)
+    if found["type"] == "foreignkey" and _index(step.bind, step.table, str(step.name), step.schema):
+        drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema)
+        try:
+            Operations(step.operations.migration_context).invoke(drop)
+        except sa.exc.OperationalError:
+            _decide("skip", step, "its index is needed by another key")
 
 
 # .......................................................................................... SQLite
@@ -1834,7 +1951,7 @@ def _mysql_drop_constraint(step: _Step) -> None:
 
 
 def _sqlite_ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
-    row = _sqlite_row(bind, what, table, name, schema)
+    row: Any = _sqlite_row(bind, what, table, name, schema)
     return None if row is None else row[0]
 
 
@@ -1852,14 +1969,14 @@ def _sqlite_row(
 
 
 @dataclass
-class _SqliteTable:
+class _TableText:
     """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
 
     items: list[str]
     tail: str
 
 
-def _sqlite_table(step: _Step) -> _SqliteTable:
+def _sqlite_table(step: _Step) -> _TableText:
     sql: str = _ask(step.bind, "table", step.table, "", step.schema)
     if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         _stop(
@@ -1869,18 +1986,18 @@ def _sqlite_table(step: _Step) -> _SqliteTable:
             "Stopped, because only the module behind a virtual table can change it.",
             f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE anew",
         )
-    return _sqlite_split(sql)
+    return _table_text(sql)
 
 
-def _sqlite_split(sql: str) -> _SqliteTable:
+def _table_text(sql: str) -> _TableText:
     tokens = _tokens(sql)
     items, depth = [""], 0
     start = tokens.index("(")
     for position, token in enumerate(tokens[start:], start):
         depth += {"(": 1, ")": -1}.get(token, 0)
         if depth == 0:
-            apart = [part for item in items for part in _sqlite_apart(item)]
-            return _SqliteTable(apart, "".join(tokens[position:]))
+            apart = [part for item in items for part in _apart(item)]
+            return _TableText(apart, "".join(tokens[position:]))
         if token == "," and depth == 1:
             items.append("")
         elif position > start:
@@ -1888,14 +2005,14 @@ def _sqlite_split(sql: str) -> _SqliteTable:
     raise AssertionError(f"unbalanced parentheses in {sql}")
 
 
-def _sqlite_leading(item: str) -> str:
+def _leading(item: str) -> str:
     """Return the white space and the comments before an item."""
     tokens = _tokens(item)
     first = next((i for i, token in enumerate(tokens) if not _is_noise(token)), len(tokens))
     return "".join(tokens[:first])
 
 
-def _sqlite_removed(items: list[str], gone: Callable[[str], bool]) -> list[str]:
+def _without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
     """Return the items without some; the comments before them stay, with the item that follows.
 
     A comment behind a comma is mostly about what stands before the comma.
@@ -1903,7 +2020,7 @@ def _sqlite_removed(items: list[str], gone: Callable[[str], bool]) -> list[str]:
     kept: list[str] = []
     comments = ""
     for item in items:
-        leading = _sqlite_leading(item)
+        leading = _leading(item)
         if gone(item):
             comments += leading if leading.strip() else ""
         else:
@@ -1914,9 +2031,9 @@ def _sqlite_removed(items: list[str], gone: Callable[[str], bool]) -> list[str]:
     return kept
 
 
-def _sqlite_apart(item: str) -> list[str]:
+def _apart(item: str) -> list[str]:
     """Split table constraints that have no comma between them, which SQLite allows."""
-    return [item] if _sqlite_is_column(item) else _sqlite_clauses(item, _CONSTRAINT_STARTS)
+    return [item] if _is_column(item) else _clauses(item, _CONSTRAINT_STARTS)
 
 
 _CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
@@ -1926,7 +2043,7 @@ _GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAUL
 _GLUED |= {("ALWAYS", "AS")}
 
 
-def _sqlite_clauses(item: str, starts: set[str] | None = None) -> list[str]:
+def _clauses(item: str, starts: set[str] | None = None) -> list[str]:
     """Split a column's definition: its name and type, then its constraints one by one."""
     starts = _CLAUSE_STARTS if starts is None else starts
     tokens = _tokens(item)
@@ -1948,7 +2065,7 @@ def _sqlite_clauses(item: str, starts: set[str] | None = None) -> list[str]:
     return clauses
 
 
-def _sqlite_joined(clauses: list[str]) -> str:
+def _joined(clauses: list[str]) -> str:
     """Put a column's definition together again, with one space between its clauses."""
     text = clauses[0].rstrip()
     for clause in clauses[1:]:
@@ -1957,7 +2074,7 @@ def _sqlite_joined(clauses: list[str]) -> str:
     return text + ("\n" if _tokens(text)[-1].startswith("--") else "")
 
 
-def _sqlite_named(clause: str) -> tuple[str | None, list[str]]:
+def _named(clause: str) -> tuple[str | None, list[str]]:
     """Return the name of a constraint, None without one, and its other tokens."""
     tokens = [token for token in _tokens(clause) if not _is_noise(token)]
     if tokens and tokens[0].upper() == "CONSTRAINT":
@@ -1965,26 +2082,26 @@ def _sqlite_named(clause: str) -> tuple[str | None, list[str]]:
     return None, tokens
 
 
-_SQLITE_TYPES = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
-_SQLITE_TYPES |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
+_KINDS = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
+_KINDS |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
 
 
-def _sqlite_type(clause: str) -> str | None:
-    tokens = _sqlite_named(clause)[1]
-    return _SQLITE_TYPES.get(tokens[0].upper()) if tokens else None
+def _kind_of(clause: str) -> str | None:
+    tokens = _named(clause)[1]
+    return _KINDS.get(tokens[0].upper()) if tokens else None
 
 
-def _sqlite_is_column(item: str) -> bool:
-    tokens = _sqlite_named(item)[1]
-    return _sqlite_type(item) is None and bool(tokens)
+def _is_column(item: str) -> bool:
+    tokens = _named(item)[1]
+    return _kind_of(item) is None and bool(tokens)
 
 
-def _sqlite_name(item: str) -> str:
+def _column_name(item: str) -> str:
     """Return the folded name of the column that an item defines."""
-    return _bare(_sqlite_named(item)[1][0]).lower()
+    return _bare(_named(item)[1][0]).lower()
 
 
-def _sqlite_mentions(text: str, column: str) -> bool:
+def _mentions(text: str, column: str) -> bool:
     tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
     return any(_bare(token).lower() == column.lower() for token in tokens)
 
@@ -1994,30 +2111,33 @@ def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> 
     sql = _ask(bind, "table", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return []
-    found = []
-    for item in _sqlite_split(sql).items:
-        is_column = _sqlite_is_column(item)
-        column = [_bare(_sqlite_named(item)[1][0])] if is_column else []
-        for clause in _sqlite_clauses(item)[1:] if is_column else [item]:
-            kind = _sqlite_type(clause)
-            if kind is not None:
-                name, tokens = _sqlite_named(clause)
-                found.append((name, kind, _sqlite_constraint_text(bind, kind, tokens, column)))
+    found: list[_Constraint] = []
+    for item in _table_text(sql).items:
+        column = [_bare(_named(item)[1][0])] if _is_column(item) else []
+        for clause in _clauses(item)[1:] if column else [item]:
+            if _kind_of(clause) is not None:
+                found.append(_described(bind, clause, column))
     return found
 
 
-def _sqlite_constraint_text(
-    bind: sa.Connection, kind: str, tokens: list[str], column: list[str]
-) -> str:
+def _described(
+    bind: sa.Connection, clause: str, column: list[str], schema: str | None = None
+) -> _Constraint:
+    """Describe one constraint from its text, be it the table's or one column's."""
+    name, tokens = _named(clause)
+    kind = str(_kind_of(clause))
     if kind == "check":
-        return " ".join(tokens[: _sqlite_closing(tokens) + 1])
-    columns = column or _sqlite_listed(tokens)
+        return name, kind, " ".join(tokens[: _closing(tokens) + 1])
+    columns = column or _names_in(tokens)
     if kind == "foreignkey":
-        return _foreign_key_text(bind, _sqlite_reference(bind, tokens, columns))
-    return f"PRIMARY KEY {_listed(columns)}" if kind == "primary" else _unique_text(columns, {})
+        reference = _reference(bind, tokens, columns)
+        reference["referred_schema"] = reference["referred_schema"] or schema
+        return name, kind, _foreign_key_text(bind, reference)
+    text = f"PRIMARY KEY {_listed(columns)}" if kind == "primary" else _unique_text(columns, {})
+    return name, kind, text
 
 
-def _sqlite_closing(tokens: list[str]) -> int:
+def _closing(tokens: list[str]) -> int:
     """Return the position of the parenthesis that closes the first one."""
     depth = 0
     for position, token in enumerate(tokens):
@@ -2027,14 +2147,14 @@ def _sqlite_closing(tokens: list[str]) -> int:
     return len(tokens)
 
 
-def _sqlite_listed(tokens: list[str]) -> list[str]:
+def _names_in(tokens: list[str]) -> list[str]:
     """Return the names in the first parentheses."""
-    inside = tokens[tokens.index("(") + 1 : _sqlite_closing(tokens)] if "(" in tokens else []
+    inside = tokens[tokens.index("(") + 1 : _closing(tokens)] if "(" in tokens else []
     starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
     return [_bare(inside[start]) for start in starts] if inside else []
 
 
-def _sqlite_reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> dict[str, Any]:
+def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> dict[str, Any]:
     words = [token.upper() for token in tokens]
     target = tokens[words.index("REFERENCES") + 1 :]
     actions = " ".join(token.upper() for token in target)
@@ -2044,14 +2164,16 @@ def _sqlite_reference(bind: sa.Connection, tokens: list[str], columns: list[str]
     }
     options["deferrable"] = "DEFERRABLE" in actions and "NOT DEFERRABLE" not in actions
     options["initially"] = "DEFERRED" if "INITIALLY DEFERRED" in actions else None
-    table = _bare(target[0])
-    has_columns = target[1:2] == ["("]
-    key = sa.inspect(bind).get_pk_constraint(table) if not has_columns else None
-    referred = key["constrained_columns"] if key else _sqlite_listed(target)
+    table, schema = target[0], None
+    if target[1:2] == ["."]:
+        schema, table = _bare(target[0]), target[2]
+    referred = _names_in(target)
+    if "(" not in target[:4]:  # SQLite: the primary key of the other table
+        referred = sa.inspect(bind).get_pk_constraint(_bare(table))["constrained_columns"]
     return {
         "constrained_columns": columns,
-        "referred_schema": None,
-        "referred_table": table,
+        "referred_schema": schema,
+        "referred_table": _bare(table),
         "referred_columns": referred,
         "options": options,
     }
@@ -2063,8 +2185,7 @@ def _sqlite_index(
     row = _sqlite_row(bind, "index", "", name, schema)
     if row is None:
         return None
-    on, sql = row
-    return {"table": f"ON {on}", "definition": _index_definition(sql)}
+    return {"table": f"ON {row.tbl_name}", "definition": _index_definition(row.sql)}
 
 
 def _index_definition(sql: str) -> str:
@@ -2079,22 +2200,35 @@ def _index_definition(sql: str) -> str:
 
 
 def _compiled_index_text(step: _Step) -> str:
-    text = _index_definition(str(CreateIndex(step.wanted).compile(dialect=step.bind.dialect)))
-    return re.sub(r" USING \w+$", "", text) if step.dialect == "mysql" else text
+    sql = str(CreateIndex(step.wanted).compile(dialect=step.bind.dialect))
+    if step.bind.dialect.paramstyle in ("format", "pyformat"):
+        sql = sql.replace("%%", "%")
+    return _index_definition(sql)
+
+
+def _mysql_index_text(step: _Step) -> str:
+    """Spell the index as the catalog does: no method, no length that is the whole column's."""
+    text = re.sub(r" USING \w+$", "", _compiled_index_text(step))
+    for name, column in _columns(step.bind, step.table, step.schema).items():
+        whole = re.search(r"char\((\d+)\)", column["type"])
+        if whole is not None:
+            length = rf"(`?{re.escape(name)}`?)\({whole[1]}\)"
+            text = re.sub(length, r"\1", text)
+    return text
 
 
 def _sqlite_add_column(step: _Step) -> None:
     """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
     column = step.wanted
     text = str(CreateColumn(column).compile(dialect=step.bind.dialect))
-    default = next((c for c in _sqlite_clauses(text) if c.upper().startswith("DEFAULT")), "")
+    default = next((c for c in _clauses(text) if c.upper().startswith("DEFAULT")), "")
     constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
     stored = column.computed is not None and column.computed.persisted
     if constant and not stored and (column.nullable or default):
         step.operations.impl.add_column(step.table, column, schema=step.schema)
         return
     items = _sqlite_table(step).items
-    columns = [item for item in items if _sqlite_is_column(item)]
+    columns = [item for item in items if _is_column(item)]
     _sqlite_rebuild(step, [*columns, f" {text}", *items[len(columns) :]])
 
 
@@ -2102,13 +2236,13 @@ def _sqlite_drop_column(step: _Step) -> None:
     """Drop it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabdropcol"""
     name = str(step.name)
     items = _sqlite_table(step).items
-    column = items[_sqlite_position(items, name)]
-    own = {_sqlite_type(clause) for clause in _sqlite_clauses(column)[1:]}
+    column = items[_position(items, name)]
+    own = {_kind_of(clause) for clause in _clauses(column)[1:]}
     others = [item for item in items if item is not column]
-    rest = _sqlite_removed(items, lambda item: item is column or _sqlite_uses(item, name))
-    rest = [_sqlite_unchecked(item, name) for item in rest]
+    rest = _without_items(items, lambda item: item is column or _uses(item, name))
+    rest = [_unchecked(item, name) for item in rest]
     if own & {"primary", "unique", "foreignkey"} or any(
-        _sqlite_uses(item, name) or _sqlite_unchecked(item, name) != item for item in others
+        _uses(item, name) or _unchecked(item, name) != item for item in others
     ):
         _sqlite_rebuild(step, rest)
         return
@@ -2136,37 +2270,37 @@ def _sqlite_drop_column(step: _Step) -> None:
 
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
-    return found is not None and _sqlite_mentions(found[1], column)
+    return found is not None and _mentions(found[1], column)
 
 
-def _sqlite_position(items: list[str], column: str) -> int:
+def _position(items: list[str], column: str) -> int:
     return next(
         position
         for position, item in enumerate(items)
-        if _sqlite_is_column(item) and _sqlite_name(item) == column.lower()
+        if _is_column(item) and _column_name(item) == column.lower()
     )
 
 
-def _sqlite_uses(item: str, column: str) -> bool:
+def _uses(item: str, column: str) -> bool:
     """Tell whether an item is a constraint of the table that uses the column."""
-    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _sqlite_type(item) == "foreignkey" else item
-    return not _sqlite_is_column(item) and _sqlite_mentions(own, column)
+    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _kind_of(item) == "foreignkey" else item
+    return not _is_column(item) and _mentions(own, column)
 
 
-def _sqlite_unchecked(item: str, column: str) -> str:
+def _unchecked(item: str, column: str) -> str:
     """Return another column's definition without its checks that use the column."""
-    if not _sqlite_is_column(item):
+    if not _is_column(item):
         return item
-    name, *clauses = _sqlite_clauses(item)
-    kept = [c for c in clauses if _sqlite_type(c) != "check" or not _sqlite_mentions(c, column)]
-    return item if kept == clauses else _sqlite_joined([name, *kept])
+    name, *clauses = _clauses(item)
+    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(c, column)]
+    return item if kept == clauses else _joined([name, *kept])
 
 
 def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
     return [
         name
         for kind, name, sql in _sqlite_belongings(step)
-        if kind == "index" and _sqlite_mentions(_index_definition(sql), column)
+        if kind == "index" and _mentions(_index_definition(sql), column)
     ]
 
 
@@ -2187,8 +2321,8 @@ def _sqlite_alter_column(step: _Step) -> None:
         _invoke(step)  # RENAME COLUMN also rewrites indexes, triggers and views
         return
     items = _sqlite_table(step).items
-    position = _sqlite_position(items, str(step.name))
-    name, *clauses = _sqlite_clauses(items[position])
+    position = _position(items, str(step.name))
+    name, *clauses = _clauses(items[position])
     default = operation.modify_server_default
     wanted: sa.Column[Any] = sa.Column(
         step.name,
@@ -2198,15 +2332,15 @@ def _sqlite_alter_column(step: _Step) -> None:
     )
     table = step.operations.schema_obj.table(step.table, wanted)
     text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.bind.dialect))
-    changed = _sqlite_clauses(text)
+    changed = _clauses(text)
     if operation.modify_type is not None:
-        name = _sqlite_leading(name) + changed[0].strip()
+        name = _leading(name) + changed[0].strip()
         clauses = _sqlite_retyped(step, clauses)
     if operation.modify_nullable is not None:
         clauses = _sqlite_replaced(clauses, changed, ("NOT", "NULL"))
     if operation.modify_server_default is not False:
         clauses = _sqlite_replaced(clauses, changed, ("DEFAULT", "GENERATED", "AS"))
-    items[position] = _sqlite_joined([name, *clauses])
+    items[position] = _joined([name, *clauses])
     _sqlite_rebuild(step, items + _sqlite_bound_checks(step, operation.modify_type))
 
 
@@ -2214,7 +2348,7 @@ def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, 
     """Return the clauses with those that begin so taken from the changed definition."""
 
     def begins(clause: str) -> bool:
-        tokens = _sqlite_named(clause)[1]
+        tokens = _named(clause)[1]
         return bool(tokens) and tokens[0].upper() in starts
 
     kept = [clause for clause in clauses if not begins(clause)]
@@ -2224,7 +2358,7 @@ def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, 
 def _sqlite_retyped(step: _Step, clauses: list[str]) -> list[str]:
     """Return the clauses without the check of the old type, where the revision names that type."""
     old = {c.split()[1] for c in _sqlite_bound_checks(step, step.operation.existing_type)}
-    return [c for c in clauses if _sqlite_named(c)[0] not in old]
+    return [c for c in clauses if _named(c)[0] not in old]
 
 
 def _sqlite_bound_checks(step: _Step, type_: Any) -> list[str]:
@@ -2237,8 +2371,10 @@ def _sqlite_bound_checks(step: _Step, type_: Any) -> list[str]:
     return [_sqlite_spelled(step, check) for check in made]
 
 
-def _sqlite_spelled(step: _Step, constraint: sa.Constraint) -> str:
-    return " " + step.bind.dialect.ddl_compiler(step.bind.dialect, None).process(constraint)  # type: ignore[arg-type]
+def _sqlite_spelled(step: _Step, constraint: Any) -> str:
+    part = copy.copy(step)
+    part.kind, part.wanted = "constraint", constraint
+    return f" {_spelled(part)['definition']}"
 
 
 def _sqlite_add_constraint(step: _Step) -> None:
@@ -2249,17 +2385,17 @@ def _sqlite_drop_constraint(step: _Step) -> None:
     name = str(step.name).lower()
 
     def is_it(clause: str) -> bool:
-        return (_sqlite_named(clause)[0] or "").lower() == name and _sqlite_type(clause) is not None
+        return (_named(clause)[0] or "").lower() == name and _kind_of(clause) is not None
 
     def without(item: str) -> str:
-        clauses = _sqlite_clauses(item)
+        clauses = _clauses(item)
         kept = [clause for clause in clauses if not is_it(clause)]
-        return item if kept == clauses else _sqlite_joined(kept)
+        return item if kept == clauses else _joined(kept)
 
-    items = _sqlite_removed(
-        _sqlite_table(step).items, lambda item: not _sqlite_is_column(item) and is_it(item)
+    items = _without_items(
+        _sqlite_table(step).items, lambda item: not _is_column(item) and is_it(item)
     )
-    _sqlite_rebuild(step, [without(i) if _sqlite_is_column(i) else i for i in items])
+    _sqlite_rebuild(step, [without(i) if _is_column(i) else i for i in items])
 
 
 def _sqlite_drop_table(step: _Step) -> None:
@@ -2376,7 +2512,7 @@ def _sqlite_restore(
     schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
     dropped = str(step.name) if step.verb == "drop_column" else None
     for kind, _, sql in belongings:
-        if kind == "index" and dropped and _sqlite_mentions(_index_definition(sql), dropped):
+        if kind == "index" and dropped and _mentions(_index_definition(sql), dropped):
             continue
         head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
         assert head is not None
@@ -2504,7 +2640,7 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
     bind, run = step.bind, step.bind.exec_driver_sql
-    referenced = _sqlite_children(step) or _sqlite_mentions(",".join(items), step.table)
+    referenced = _sqlite_children(step) or _mentions(",".join(items), step.table)
     if not run("PRAGMA foreign_keys").scalar() or not referenced:
         yield
         return
@@ -2557,13 +2693,13 @@ _DEFINED: dict[str, Callable[[sa.Connection, Definition], Definition]] = {
 }
 _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constraint]]] = {
     "postgresql": _postgresql_constraints,
-    "mysql": _reflected_constraints,
+    "mysql": _mysql_constraints,
     "sqlite": _sqlite_constraints,
 }
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,
-    "mysql": _compiled_index_text,
+    "mysql": _mysql_index_text,
     "sqlite": _compiled_index_text,
 }
 _GUARDS: dict[str, dict[Any, Callable[[_Step], Any]]] = {
@@ -2574,6 +2710,7 @@ _GUARDS: dict[str, dict[Any, Callable[[_Step], Any]]] = {
     },
     "mysql": {
         ops.AlterColumnOp: _mysql_alter_column,
+        ops.DropColumnOp: _mysql_drop_column,
         ops.DropConstraintOp: _mysql_drop_constraint,
     },
     "sqlite": {

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from tests import databases
 from tests.databases import Database
-from tests.helpers.vocabulary import prepare, revision
+from tests.helpers.vocabulary import prepare
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +32,8 @@ def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Dat
             if name != "postgresql":
                 database = databases.new_database(name)
                 stack.callback(database.close)
-                return database
-            kept = request.getfixturevalue("postgresql")
+                return quick(database)
+            kept: Database = request.getfixturevalue("postgresql")
             stack.callback(empty, kept)
             return replace(kept, engine=sa.create_engine(kept.url, poolclass=sa.NullPool))
 
@@ -43,7 +43,18 @@ def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Dat
 @pytest.fixture
 def database(request: pytest.FixtureRequest, new_database: Callable[[str], Database]) -> Database:
     """Give the test an empty database, once per server (see the marker ``databases``)."""
-    return new_database(request.param)
+    name: str = request.param
+    return new_database(name)
+
+
+def quick(database: Database) -> Database:
+    """Connect to MariaDB without TLS: reading certificates takes longer than most tests."""
+    if database.name != "mariadb":
+        return database
+    engine = sa.create_engine(
+        database.url, poolclass=sa.NullPool, connect_args={"ssl_disabled": True}
+    )
+    return replace(database, engine=engine)
 
 
 def empty(database: Database) -> None:
@@ -56,13 +67,6 @@ def empty(database: Database) -> None:
         "DROP SCHEMA IF EXISTS other CASCADE",
         "CREATE SCHEMA public",
     )
-
-
-@pytest.fixture
-def connection(database: Database) -> Iterator[sa.Connection]:
-    """Open a revision on an empty database: the verbs work, and this is their connection."""
-    with revision(database) as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -87,9 +91,19 @@ def other_schema(database: Database) -> Iterator[str]:
             yield name
 
 
-@pytest.fixture(scope="module", params=databases.NAMES)
-def server(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Give a whole module one database per server: for grids of many small cases."""
-    database = databases.new_database(request.param)
-    yield database
-    database.close()
+@pytest.fixture(scope="module")
+def kept_servers() -> Iterator[dict[str, Database]]:
+    """Keep one database per server for a whole module: for grids of many small cases."""
+    kept: dict[str, Database] = {}
+    yield kept
+    for database in kept.values():
+        database.close()
+
+
+@pytest.fixture(params=databases.NAMES)
+def server(request: pytest.FixtureRequest, kept_servers: dict[str, Database]) -> Database:
+    """Give the test a database that the tests of its module share."""
+    if request.param not in kept_servers:
+        kept_servers[request.param] = quick(databases.new_database(request.param))
+        prepare(kept_servers[request.param], *getattr(request.module, "SHARED", {})[request.param])
+    return kept_servers[request.param]

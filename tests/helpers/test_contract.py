@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import alembic.op
@@ -27,7 +29,7 @@ from tests.helpers.vocabulary import (
 )
 
 ABSENT, SAME, OTHER, ORPHAN = "not there", "same there", "other there", "parent missing"
-EXPECT = {
+EXPECT: dict[str, Callable[[Act], Any]] = {
     "applied": assert_applied,
     "skipped": assert_skipped,
     "conflict": assert_conflict,
@@ -47,7 +49,7 @@ class Row:
     verb: str
     act: Act
     expected: dict[str, str]
-    situations: dict[str, Sequence[str]]
+    situations: Mapping[str, Sequence[str]]
     names: Sequence[str]
     servers: Sequence[str] = NAMES
     label: str = ""
@@ -239,7 +241,7 @@ ROWS = [
     *(
         Row(
             "drop_constraint",
-            lambda name=name, type_=type_: helpers.drop_constraint(name, "bills", type_=type_),
+            partial(helpers.drop_constraint, name, "bills", type_=type_),
             DROP,
             situations,
             ["bills", name],
@@ -306,7 +308,7 @@ ROWS = [
 ]
 
 
-def cells(*outcomes: str) -> Any:
+def cells(*outcomes: str) -> pytest.MarkDecorator:
     """Return the cells of the matrix in which one of these outcomes is expected."""
     found = []
     for row in ROWS:
@@ -344,18 +346,10 @@ def test_verb_does_what_the_table_says_when_asked(
 def test_verb_skips_when_run_again(prepared: Database, row: Row, expected: str) -> None:
     with revision(prepared):
         row.act()
+        assert_skipped(row.act)
     with revision(prepared):
         outcome = assert_skipped(row.act)
         assert all(row.verb in line for line in outcome.lines), outcome
-
-
-@cells("applied")
-def test_verb_skips_when_run_again_in_the_same_transaction(
-    prepared: Database, row: Row, expected: str
-) -> None:
-    with revision(prepared):
-        row.act()
-        assert_skipped(row.act)
 
 
 @cells("conflict", "missing")
@@ -367,12 +361,13 @@ def test_message_has_four_parts_when_verb_refuses(
     asked, has, wants, why, title, *code = message.splitlines()
     assert row.verb in asked
     assert [name for name in row.names if name not in asked] == []
-    assert has.startswith("  database has:    ") and has[19:].strip()
-    assert wants.startswith("  revision wants:  ") and wants[19:].strip()
-    assert has != wants
-    assert why.startswith("Stopped") and why.endswith(".")
+    assert re.match(r"  database has:    \S", has)
+    assert re.match(r"  revision wants:  \S", wants)
+    assert has.split(":", 1)[1] != wants.split(":", 1)[1]
+    assert re.fullmatch(r"Stopped.*\.", why)
     assert title == "The way on:"
-    assert code and all(line.startswith("    ") and line.strip() for line in code)
+    assert code
+    assert [line for line in code if not re.match(r"    \S", line)] == []
 
 
 @cells("conflict")

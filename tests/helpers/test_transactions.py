@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.util import CommandError
 
 import alembic_helpers as helpers
 from tests.databases import Database
@@ -16,6 +17,7 @@ from tests.helpers.vocabulary import (
     assert_missing_parent,
     assert_skipped,
     counted,
+    failing_revision,
     outcome_of,
     prepare,
     revision,
@@ -73,7 +75,7 @@ SKIPS: dict[str, Callable[[], Any]] = {
     "rename column": lambda: helpers.alter_column("bills", "nowhere", new_column_name="name"),
 }
 CONFLICTS: dict[str, Callable[[], Any]] = {
-    "create_table": lambda: table(sa.String(5)),
+    "create_table": lambda: table(sa.BigInteger()),
     "add_column": lambda: helpers.add_column("bills", sa.Column("name", sa.Integer())),
     "create_index": lambda: helpers.create_index("ix_bills", "bills", ["name"]),
     "create_unique": lambda: helpers.create_unique_constraint("uq_bills", "bills", ["name"]),
@@ -98,12 +100,11 @@ def test_verb_leaves_the_transaction_as_it_is_when_it_skips(
     database: Database, verb: Callable[[], Any]
 ) -> None:
     prepare(database, *TABLES)
-    with pytest.raises(ZeroDivisionError), revision(database) as connection:
+    with failing_revision(database) as connection:
         run(connection, "INSERT INTO users VALUES (1)")  # uncommitted
         assert_skipped(verb)
         assert rows(connection, "SELECT id FROM users") == [(1,)]
         assert connection.in_nested_transaction() is False
-        raise ZeroDivisionError
     with database.engine.connect() as connection:
         assert rows(connection, "SELECT id FROM users") == []  # a skip committed nothing
 
@@ -113,12 +114,11 @@ def test_verb_leaves_the_transaction_as_it_is_when_it_refuses(
     database: Database, verb: Callable[[], Any]
 ) -> None:
     prepare(database, *TABLES)
-    with pytest.raises(ZeroDivisionError), revision(database) as connection:
+    with failing_revision(database) as connection:
         run(connection, "INSERT INTO users VALUES (1)")
         assert_conflict(verb)
         assert rows(connection, "SELECT id FROM users") == [(1,)]
         assert connection.in_nested_transaction() is False
-        raise ZeroDivisionError
     with database.engine.connect() as connection:
         assert rows(connection, "SELECT id FROM users") == []
 
@@ -186,7 +186,7 @@ def test_verb_keeps_a_table_when_the_wanted_type_is_none(database: Database, typ
     with revision(database) as connection:
         try:
             helpers.add_column("bills", sa.Column("name", Odd()))
-        except (sa.exc.DBAPIError, helpers.CommandError):
+        except (sa.exc.DBAPIError, CommandError):
             pass
         else:
             assert database.name == "sqlite"  # where any word is a type
@@ -202,10 +202,10 @@ def test_verb_acts_when_inside_a_savepoint_of_the_author(database: Database) -> 
             assert_skipped(SKIPS["create_table"])
             assert_conflict(CONFLICTS["add_column"])
             assert_applied(lambda: helpers.add_column("bills", sa.Column("a", sa.Integer())))
-        with pytest.raises(ZeroDivisionError), connection.begin_nested():
-            assert_applied(lambda: helpers.add_column("bills", sa.Column("b", sa.Integer())))
-            assert_skipped(lambda: helpers.add_column("bills", sa.Column("b", sa.Integer())))
-            raise ZeroDivisionError
+        savepoint = connection.begin_nested()
+        assert_applied(lambda: helpers.add_column("bills", sa.Column("b", sa.Integer())))
+        assert_skipped(lambda: helpers.add_column("bills", sa.Column("b", sa.Integer())))
+        savepoint.rollback()
         assert helpers.table_has_column("bills", "a") is True
         assert helpers.table_has_column("bills", "b") is False
 
@@ -213,12 +213,11 @@ def test_verb_acts_when_inside_a_savepoint_of_the_author(database: Database) -> 
 @pytest.mark.databases("postgresql")
 def test_revision_leaves_nothing_when_it_is_rolled_back(database: Database) -> None:
     prepare(database, *TABLES)
-    with pytest.raises(ZeroDivisionError), revision(database):
+    with failing_revision(database):
         helpers.add_column("bills", sa.Column("a", sa.Integer()))
         helpers.create_index("ix_a", "bills", ["a"])
         helpers.create_check_constraint("ck_a", "bills", "a > 0")
         helpers.drop_view("owed")
-        raise ZeroDivisionError
     with revision(database):
         assert helpers.table_has_column("bills", "a") is False
         assert helpers.view_exists("owed") is True
@@ -249,6 +248,7 @@ def test_verb_takes_no_strong_lock_when_it_skips(
         verb()
         locks = rows(
             connection,
-            "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'bills'::regclass",
+            "SELECT mode FROM pg_locks"
+            " WHERE pid = pg_backend_pid() AND relation = 'bills'::regclass",
         )
         assert {mode for (mode,) in locks} <= {"AccessShareLock"}

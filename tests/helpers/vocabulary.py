@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.util import CommandError
 from sqlalchemy import event
 
 import alembic_helpers as helpers
@@ -57,6 +57,23 @@ def revision(database: Database, mode: str = "plain", **options: Any) -> Iterato
             if mode == "after-dml":
                 run(connection, "INSERT INTO written VALUES (1)")
             yield connection
+
+
+class _Fails(Exception):
+    """What ends a revision that fails."""
+
+
+@contextmanager
+def failing_revision(
+    database: Database, mode: str = "plain", **options: Any
+) -> Iterator[sa.Connection]:
+    """Run what is within as a revision that raises at its end, so that it is rolled back."""
+    try:
+        with revision(database, mode, **options) as connection:
+            yield connection
+            raise _Fails
+    except _Fails:
+        pass
 
 
 def begin_explicitly(engine: sa.Engine) -> None:
@@ -141,7 +158,7 @@ def outcome_of(act: Act) -> Outcome:
     with heard() as lines:
         try:
             act()
-        except helpers.CommandError as raised:
+        except CommandError as raised:
             error = raised
     return Outcome(lines, error, difference(before, snapshot(bind)))
 
@@ -261,7 +278,8 @@ UNION ALL
 SELECT 'column ' || nspname || '.' || relname || '.' || attname,
        concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated,
                  attcollation, pg_get_expr(adbin, adrelid), col_description(attrelid, attnum))
-FROM c JOIN pg_attribute ON attrelid = c.oid LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+FROM c JOIN pg_attribute ON attrelid = c.oid
+LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
 WHERE attnum > 0 AND NOT attisdropped AND relkind <> 'i'
 UNION ALL
 SELECT 'constraint ' || nspname || '.' || relname || '.' || conname,
@@ -317,6 +335,8 @@ def _sqlite(connection: sa.Connection) -> Snapshot:
         page = "0" if schema == "temp" else "rootpage"
         master = rows(connection, f"SELECT type, name, sql, {page} FROM {where}.sqlite_master")
         for kind, name, sql, root in master:
+            if (schema, name) == ("temp", "sqlite_sequence"):
+                continue  # stays when a temporary table with AUTOINCREMENT has gone
             found[f"{kind} {schema}.{name}"] = f"{sql} [page {root}]"
             if kind == "table" and not str(sql).upper().startswith("CREATE VIRTUAL"):
                 select = f"SELECT * FROM {quoted(connection, name, schema)}"
@@ -328,8 +348,3 @@ def _sqlite(connection: sa.Connection) -> Snapshot:
 
 def _contents(connection: sa.Connection, select: str) -> str:
     return "\n".join(sorted(map(repr, rows(connection, select))))
-
-
-def servers(*names: str) -> pytest.MarkDecorator:
-    """Run a test on these servers only."""
-    return pytest.mark.databases(*names)
