@@ -162,7 +162,7 @@ def view_exists(view_name: str, schema: str | None = None) -> bool:
 def enum_exists(enum_name: str, schema: str | None = None) -> bool:
     """Tell whether PostgreSQL has this enum type; False on servers that have no named enums."""
     bind = _online("enum_exists")
-    return _dialect(bind) == "postgresql" and _enum_labels(bind, enum_name, schema) is not None
+    return _has_enums(bind) and _enum_labels(bind, enum_name, schema) is not None
 
 
 # ------------------------------------------------------------------------------ verbs: tables
@@ -490,7 +490,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
     :raises SchemaConflict: a type of that name is there with other values.
     """
     bind = _online("create_enum")
-    if _dialect(bind) != "postgresql":
+    if not _has_enums(bind):
         _log("skip", "create_enum", enum_name, "this server has no named enums")
         return
     found = _enum_labels(bind, enum_name, schema)
@@ -512,7 +512,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
     bind = _online("drop_enum")
-    if _dialect(bind) != "postgresql" or _enum_labels(bind, enum_name, schema) is None:
+    if not _has_enums(bind) or _enum_labels(bind, enum_name, schema) is None:
         _log("skip", "drop_enum", enum_name, "not there")
         return
     _log("apply", "drop_enum", enum_name, "there")
@@ -577,7 +577,14 @@ class _Step:
         return f"{self.verb}({first!r}, {second!r})"
 
 
-_CONSTRAINT_KINDS = {
+_SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
+    ops.DropTableOp: ("drop_table", "table", "table_name"),
+    ops.RenameTableOp: ("rename_table", "table", "new_table_name"),
+    ops.DropColumnOp: ("drop_column", "column", "column_name"),
+    ops.AlterColumnOp: ("alter_column", "column", "column_name"),
+    ops.DropIndexOp: ("drop_index", "index", "index_name"),
+}
+_CONSTRAINT_KINDS: dict[Any, tuple[str, str]] = {
     ops.CreateUniqueConstraintOp: ("create_unique_constraint", "unique"),
     ops.CreateCheckConstraintOp: ("create_check_constraint", "check"),
     ops.CreateForeignKeyOp: ("create_foreign_key", "foreignkey"),
@@ -587,46 +594,33 @@ _CONSTRAINT_KINDS = {
 
 def _step(operations: Operations, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
-    context = operations.migration_context
+    on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
-        schema = wanted.table.schema if kind in _TYPES else operation.schema
-        table = (wanted.table.name if kind in _TYPES else on) or ""
-        return _Step(operations, operation, verb, kind, name, table, schema, wanted)
+        return _Step(operations, operation, verb, kind, name, on, schema, wanted)
 
-    on = getattr(operation, "table_name", None)
+    context, objects = operations.migration_context, operations.schema_obj
+    if type(operation) in _SIMPLE:
+        verb, kind, attribute = _SIMPLE[type(operation)]
+        return step(verb, kind, getattr(operation, attribute))
+    if type(operation) in _CONSTRAINT_KINDS:
+        constraint = operation.to_constraint(context)
+        on, schema = constraint.table.name, constraint.table.schema
+        return step(*_CONSTRAINT_KINDS[type(operation)], constraint.name, constraint)
     match operation:
         case ops.CreateTableOp():
-            return step("create_table", "table", None, operation.to_table(context))
-        case ops.DropTableOp():
-            return step("drop_table", "table", None)
-        case ops.RenameTableOp():
-            return step("rename_table", "table", operation.new_table_name)
+            return step("create_table", "table", on, operation.to_table(context))
         case ops.AddColumnOp():
-            made = operations.schema_obj.table(str(on), operation.column, schema=operation.schema)
+            made = objects.table(on, operation.column, schema=schema)
             column = made.columns[operation.column.name]
             return step("add_column", "column", column.name, column)
-        case ops.DropColumnOp():
-            return step("drop_column", "column", operation.column_name)
-        case ops.AlterColumnOp():
-            return step("alter_column", "column", operation.column_name)
         case ops.CreateIndexOp():
             index = operation.to_index(context)
             return step("create_index", "index", index.name, index)
-        case ops.DropIndexOp():
-            return step("drop_index", "index", operation.index_name)
         case ops.DropConstraintOp():
-            named = operations.schema_obj.generic_constraint(
-                operation.constraint_name,
-                str(on),
-                operation.constraint_type,
-                schema=operation.schema,
-            )
+            type_ = operation.constraint_type
+            named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
-        case ops.AddConstraintOp() if type(operation) in _CONSTRAINT_KINDS:
-            verb, kind = _CONSTRAINT_KINDS[type(operation)]
-            constraint: Any = operation.to_constraint(context)
-            return step(verb, kind, constraint.name, constraint)
     raise NotImplementedError(f"{type(operation).__name__} has no guarded form yet")
 
 
@@ -891,9 +885,7 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
     default = wanted.get("default", "").removeprefix("DEFAULT ")
     changes += [f"server_default={_default_code(default)}"] if "default" in differing else []
     changes += [f"comment={column.comment!r}"] if "comment" in differing else []
-    if "type" in differing and step.dialect == "postgresql":
-        using = f"{_quoted(step.bind, column.name)}::{wanted['type']}".replace("%", "%%")
-        changes += [f"postgresql_using={using!r}"]
+    changes += _cast_code(step, column.name, wanted["type"]) if "type" in differing else []
     if {"collate", "computed", "identity"} & set(differing) or not changes:
         changes = [f"new_column_name={column.name + '_old'!r}"]  # cannot be altered: keep it aside
     return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
@@ -1144,6 +1136,14 @@ def _constraints(
     return _CONSTRAINTS[step.dialect](step.bind, table, schema)
 
 
+def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> list[Any]:
+    return list(sa.inspect(bind).get_columns(table, schema=schema))
+
+
+def _inspected_key(bind: sa.Connection, table: str) -> list[str]:
+    return list(sa.inspect(bind).get_pk_constraint(table)["constrained_columns"])
+
+
 _FIND: dict[str, Callable[[_Step], Definition | None]] = {
     "table": _find_table,
     "column": _find_column,
@@ -1206,57 +1206,14 @@ _TYPES = {
 }
 
 
-class _Verbatim(sa.types.UserDefinedType[Any]):
-    """A type in the server's own words."""
-
-    cache_ok = True
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def get_col_spec(self, **kw: Any) -> str:
-        return self.text
-
-
-_WORD = re.compile(
-    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]* | \s+ | .""",
-    re.S | re.X,
-)
-
-
-def _tokens(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
-def _is_noise(token: str) -> bool:
-    return token.isspace() or token.startswith(("--", "/*"))
-
-
-def _bare(token: str) -> str:
-    """Return an identifier without its quotes."""
-    if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
-        quote = token[-1]
-        return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
-    return token
-
-
-def _words(text: str) -> list[str]:
-    """Split SQL so that only what means something is left: no white space, case or quotes."""
-    words = [
-        t if t.startswith("'") else _bare(t).lower() for t in _tokens(text) if not _is_noise(t)
-    ]
-    return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
-
-
 def _same(dialect: str, one: str, other: str) -> bool:
     """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
-    return one == other or (dialect != "postgresql" and _words(one) == _words(other))
+    return one == other or (dialect not in _NORMAL_FORMS and _words(one) == _words(other))
 
 
 def _diff(dialect: str, has: Definition, wants: Definition) -> list[str]:
     """Return the wanted properties in which the two differ."""
-    fold = str if dialect == "postgresql" else str.lower
+    fold = str if dialect in _NORMAL_FORMS else str.lower
     there = {fold(key): value for key, value in has.items()}
     return [
         key
@@ -1277,6 +1234,18 @@ def _describe(definition: Definition) -> str:
 def _describe_parts(definition: Definition, keys: list[str]) -> str:
     parts = [f"{key} {definition.get(key, '(none)')}".strip() for key in keys]
     return "; ".join(parts)
+
+
+class _Verbatim(sa.types.UserDefinedType[Any]):
+    """A type in the server's own words."""
+
+    cache_ok = True
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_col_spec(self, **kw: Any) -> str:
+        return self.text
 
 
 def _literal(text: str) -> str:
@@ -1346,8 +1315,224 @@ def _wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
     }
 
 
+# ... the text of CREATE TABLE and CREATE INDEX, taken apart and put together without loss
+
+_WORD = re.compile(
+    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
+      | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]* | \s+ | .""",
+    re.S | re.X,
+)
+
+
+def _tokens(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def _is_noise(token: str) -> bool:
+    return token.isspace() or token.startswith(("--", "/*"))
+
+
+def _bare(token: str) -> str:
+    """Return an identifier without its quotes."""
+    if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
+        quote = token[-1]
+        return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
+    return token
+
+
+def _words(text: str) -> list[str]:
+    """Split SQL so that only what means something is left: no white space, case or quotes."""
+    words = [
+        t if t.startswith("'") else _bare(t).lower() for t in _tokens(text) if not _is_noise(t)
+    ]
+    return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
+
+
+@dataclass
+class _TableText:
+    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
+
+    items: list[str]
+    tail: str
+
+
+def _table_text(sql: str) -> _TableText:
+    tokens = _tokens(sql)
+    items, depth = [""], 0
+    start = tokens.index("(")
+    for position, token in enumerate(tokens[start:], start):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth == 0:
+            apart = [part for item in items for part in _apart(item)]
+            return _TableText(apart, "".join(tokens[position:]))
+        if token == "," and depth == 1:
+            items.append("")
+        elif position > start:
+            items[-1] += token
+    raise AssertionError(f"unbalanced parentheses in {sql}")
+
+
+def _leading(item: str) -> str:
+    """Return the white space and the comments before an item."""
+    tokens = _tokens(item)
+    first = next((i for i, token in enumerate(tokens) if not _is_noise(token)), len(tokens))
+    return "".join(tokens[:first])
+
+
+def _without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
+    """Return the items without some; the comments before them stay, with the item that follows.
+
+    A comment behind a comma is mostly about what stands before the comma.
+    """
+    kept: list[str] = []
+    comments = ""
+    for item in items:
+        leading = _leading(item)
+        if gone(item):
+            comments += leading if leading.strip() else ""
+        else:
+            kept.append(comments + item)
+            comments = ""
+    if comments and kept:
+        kept[-1] = f"{kept[-1].rstrip()} {comments.strip()}\n"
+    return kept
+
+
+def _apart(item: str) -> list[str]:
+    """Split table constraints that have no comma between them, which SQLite allows."""
+    return [item] if _is_column(item) else _clauses(item, _CONSTRAINT_STARTS)
+
+
+_CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
+
+
+_CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
+_CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
+
+
+_GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
+_GLUED |= {("ALWAYS", "AS")}
+
+
+def _clauses(item: str, starts: set[str] | None = None) -> list[str]:
+    """Split a column's definition: its name and type, then its constraints one by one."""
+    starts = _CLAUSE_STARTS if starts is None else starts
+    tokens = _tokens(item)
+    words = [token.upper() for token in tokens if not _is_noise(token)]
+    clauses, depth, seen = [""], 0, 0
+    named = 0 if words[:1] == ["CONSTRAINT"] else -9
+    for token in tokens:
+        if not _is_noise(token):
+            word, previous = words[seen], words[seen - 1] if seen else ""
+            following = words[seen + 1] if seen + 1 < len(words) else ""
+            begins = seen > 0 and depth == 0 and word in starts
+            glued = (previous, word) in _GLUED or (word, following) == ("NOT", "DEFERRABLE")
+            if begins and not glued and seen not in (named + 1, named + 2):
+                clauses.append("")
+                named = seen if word == "CONSTRAINT" else named
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            seen += 1
+        clauses[-1] += token
+    return clauses
+
+
+def _joined(clauses: list[str]) -> str:
+    """Put a column's definition together again, with one space between its clauses."""
+    text = clauses[0].rstrip()
+    for clause in clauses[1:]:
+        ends_in_comment = bool(_tokens(text)) and _tokens(text)[-1].startswith("--")
+        text += ("\n" if ends_in_comment else " ") + clause.strip()
+    return text + ("\n" if _tokens(text)[-1].startswith("--") else "")
+
+
+_KINDS = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
+_KINDS |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
+
+
+def _named(clause: str) -> tuple[str | None, list[str]]:
+    """Return the name of a constraint, None without one, and its other tokens."""
+    tokens = [token for token in _tokens(clause) if not _is_noise(token)]
+    if tokens and tokens[0].upper() == "CONSTRAINT":
+        return _bare(tokens[1]), tokens[2:]
+    return None, tokens
+
+
+def _kind_of(clause: str) -> str | None:
+    tokens = _named(clause)[1]
+    return _KINDS.get(tokens[0].upper()) if tokens else None
+
+
+def _is_column(item: str) -> bool:
+    tokens = _named(item)[1]
+    return _kind_of(item) is None and bool(tokens)
+
+
+def _column_name(item: str) -> str:
+    """Return the folded name of the column that an item defines."""
+    return _bare(_named(item)[1][0]).lower()
+
+
+def _position(items: list[str], column: str) -> int:
+    return next(
+        position
+        for position, item in enumerate(items)
+        if _is_column(item) and _column_name(item) == column.lower()
+    )
+
+
+def _mentions(text: str, column: str) -> bool:
+    tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
+    return any(_bare(token).lower() == column.lower() for token in tokens)
+
+
+def _uses(item: str, column: str) -> bool:
+    """Tell whether an item is a constraint of the table that uses the column."""
+    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _kind_of(item) == "foreignkey" else item
+    return not _is_column(item) and _mentions(own, column)
+
+
+def _unchecked(item: str, column: str) -> str:
+    """Return another column's definition without its checks that use the column."""
+    if not _is_column(item):
+        return item
+    name, *clauses = _clauses(item)
+    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(c, column)]
+    return item if kept == clauses else _joined([name, *kept])
+
+
+def _closing(tokens: list[str]) -> int:
+    """Return the position of the parenthesis that closes the first one."""
+    depth = 0
+    for position, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == ")" and depth == 0:
+            return position
+    return len(tokens)
+
+
+def _names_in(tokens: list[str]) -> list[str]:
+    """Return the names in the first parentheses."""
+    inside = tokens[tokens.index("(") + 1 : _closing(tokens)] if "(" in tokens else []
+    starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
+    return [_bare(inside[start]) for start in starts] if inside else []
+
+
+def _index_definition(sql: str) -> str:
+    """Cut a CREATE INDEX down to what it indexes."""
+    tokens = _tokens(sql)
+    kinds = [
+        t.upper()
+        for t in tokens[: tokens.index("(")]
+        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
+    ]
+    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
+
+
 # ----------------------------------------------------------------------------------- dialects
 # All that is known of one server: how to ask its catalog, and what must be done its own way.
+
+
+_NORMAL_FORMS = {"postgresql"}  # describes in normal forms, and with exact names
 
 
 def _dialect(bind: sa.Connection) -> str:
@@ -1510,7 +1695,7 @@ def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | No
         return _sqlite_ask(bind, what, table, name, schema)
     if dialect == "postgresql":
         table, name, schema = _quoted(bind, table, schema), _kept(bind, name), None
-    if dialect == "mysql" and _mysql_impossible(table + name):
+    if dialect == "mysql" and _mysql_impossible(table + name + (schema or "")):
         return None
     sql = _CATALOG[dialect][what]
     given = {"table": table, "name": name, "schema": schema}
@@ -1525,7 +1710,7 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
         return {row["name"]: _postgresql_column(dict(row)) for row in rows.mappings()}
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
-    columns = sa.inspect(bind).get_columns(table, schema=schema)
+    columns = _inspected_columns(bind, table, schema)
     return {column["name"]: _sqlite_column(bind, column) for column in columns}
 
 
@@ -1732,6 +1917,18 @@ def _outside_transaction(step: _Step) -> Iterator[None]:
         yield
 
 
+def _cast_code(step: _Step, column: str, type_: str) -> list[str]:
+    """Return the cast that PostgreSQL wants to be told; ``%`` doubled, as the driver reads it."""
+    if step.dialect != "postgresql":
+        return []
+    using = f"{_quoted(step.bind, column)}::{type_}".replace("%", "%%")
+    return [f"postgresql_using={using!r}"]
+
+
+def _has_enums(bind: sa.Connection) -> bool:
+    return _dialect(bind) == "postgresql"
+
+
 def _enum_labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
     labels: list[str] | None = _ask(bind, "labels", name, name, schema)
     return labels
@@ -1812,7 +2009,7 @@ def _mysql_index(
             f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
             f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
         )
-    if _mysql_impossible(table + name):
+    if _mysql_impossible(table + name + (schema or "")):
         return None
     asked = {"schema": schema, "table": table, "name": name}
     found = bind.execute(sa.text(_MYSQL["index"]), asked).mappings()
@@ -1903,8 +2100,12 @@ def _mysql_alter_column(step: _Step) -> None:
 
     https://mariadb.com/kb/en/alter-table/#modify-column
     """
+    if step.operation.modify_name is not None:
+        return _mysql_rename_column(step)
     columns = _columns(step.bind, step.table, step.schema).items()
     column = next(c for n, c in columns if n.lower() == str(step.name).lower())
+    if column["computed"] and not isinstance(step.operation.modify_server_default, sa.Computed):
+        return _mysql_alter_computed(step, column)
     operation = step.operation
     operation.existing_type = _verbatim(step.bind, column["type"])
     operation.existing_nullable = column["null"] == "NULL"
@@ -1917,6 +2118,26 @@ def _mysql_alter_column(step: _Step) -> None:
     if operation.modify_nullable is None:  # else a default alone becomes ALTER COLUMN SET DEFAULT,
         operation.modify_nullable = operation.existing_nullable  # which takes no expression
     _invoke(step)
+
+
+def _mysql_rename_column(step: _Step) -> None:
+    """Rename without saying the definition again: MariaDB 10.5.2, MySQL 8."""
+    bind, operation = step.bind, step.operation
+    old, new = _quoted(bind, operation.column_name), _quoted(bind, operation.modify_name)
+    table = _quoted(bind, step.table, step.schema)
+    _run(bind, f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+
+
+def _mysql_alter_computed(step: _Step, column: Definition) -> None:
+    """Say the expression too, or the column becomes an ordinary one; it has no default or NULL."""
+    bind, operation = step.bind, step.operation
+    type_, comment = column["type"], column["comment"]
+    if operation.modify_type is not None:
+        type_ = sa.types.to_instance(operation.modify_type).compile(dialect=bind.dialect)
+    if operation.modify_comment is not False:
+        comment = _comment(operation.modify_comment)
+    table, name = _quoted(bind, step.table, step.schema), _quoted(bind, str(step.name))
+    _run(bind, f"ALTER TABLE {table} MODIFY {name} {type_} {column['computed']} {comment}")
 
 
 def _mysql_drop_column(step: _Step) -> None:
@@ -1968,14 +2189,6 @@ def _sqlite_row(
     return bind.exec_driver_sql(sql, given).first()
 
 
-@dataclass
-class _TableText:
-    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
-
-    items: list[str]
-    tail: str
-
-
 def _sqlite_table(step: _Step) -> _TableText:
     sql: str = _ask(step.bind, "table", step.table, "", step.schema)
     if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
@@ -1987,123 +2200,6 @@ def _sqlite_table(step: _Step) -> _TableText:
             f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE anew",
         )
     return _table_text(sql)
-
-
-def _table_text(sql: str) -> _TableText:
-    tokens = _tokens(sql)
-    items, depth = [""], 0
-    start = tokens.index("(")
-    for position, token in enumerate(tokens[start:], start):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth == 0:
-            apart = [part for item in items for part in _apart(item)]
-            return _TableText(apart, "".join(tokens[position:]))
-        if token == "," and depth == 1:
-            items.append("")
-        elif position > start:
-            items[-1] += token
-    raise AssertionError(f"unbalanced parentheses in {sql}")
-
-
-def _leading(item: str) -> str:
-    """Return the white space and the comments before an item."""
-    tokens = _tokens(item)
-    first = next((i for i, token in enumerate(tokens) if not _is_noise(token)), len(tokens))
-    return "".join(tokens[:first])
-
-
-def _without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
-    """Return the items without some; the comments before them stay, with the item that follows.
-
-    A comment behind a comma is mostly about what stands before the comma.
-    """
-    kept: list[str] = []
-    comments = ""
-    for item in items:
-        leading = _leading(item)
-        if gone(item):
-            comments += leading if leading.strip() else ""
-        else:
-            kept.append(comments + item)
-            comments = ""
-    if comments and kept:
-        kept[-1] = f"{kept[-1].rstrip()} {comments.strip()}\n"
-    return kept
-
-
-def _apart(item: str) -> list[str]:
-    """Split table constraints that have no comma between them, which SQLite allows."""
-    return [item] if _is_column(item) else _clauses(item, _CONSTRAINT_STARTS)
-
-
-_CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
-_CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
-_CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
-_GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
-_GLUED |= {("ALWAYS", "AS")}
-
-
-def _clauses(item: str, starts: set[str] | None = None) -> list[str]:
-    """Split a column's definition: its name and type, then its constraints one by one."""
-    starts = _CLAUSE_STARTS if starts is None else starts
-    tokens = _tokens(item)
-    words = [token.upper() for token in tokens if not _is_noise(token)]
-    clauses, depth, seen = [""], 0, 0
-    named = 0 if words[:1] == ["CONSTRAINT"] else -9
-    for token in tokens:
-        if not _is_noise(token):
-            word, previous = words[seen], words[seen - 1] if seen else ""
-            following = words[seen + 1] if seen + 1 < len(words) else ""
-            begins = seen > 0 and depth == 0 and word in starts
-            glued = (previous, word) in _GLUED or (word, following) == ("NOT", "DEFERRABLE")
-            if begins and not glued and seen not in (named + 1, named + 2):
-                clauses.append("")
-                named = seen if word == "CONSTRAINT" else named
-            depth += {"(": 1, ")": -1}.get(token, 0)
-            seen += 1
-        clauses[-1] += token
-    return clauses
-
-
-def _joined(clauses: list[str]) -> str:
-    """Put a column's definition together again, with one space between its clauses."""
-    text = clauses[0].rstrip()
-    for clause in clauses[1:]:
-        ends_in_comment = bool(_tokens(text)) and _tokens(text)[-1].startswith("--")
-        text += ("\n" if ends_in_comment else " ") + clause.strip()
-    return text + ("\n" if _tokens(text)[-1].startswith("--") else "")
-
-
-def _named(clause: str) -> tuple[str | None, list[str]]:
-    """Return the name of a constraint, None without one, and its other tokens."""
-    tokens = [token for token in _tokens(clause) if not _is_noise(token)]
-    if tokens and tokens[0].upper() == "CONSTRAINT":
-        return _bare(tokens[1]), tokens[2:]
-    return None, tokens
-
-
-_KINDS = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
-_KINDS |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
-
-
-def _kind_of(clause: str) -> str | None:
-    tokens = _named(clause)[1]
-    return _KINDS.get(tokens[0].upper()) if tokens else None
-
-
-def _is_column(item: str) -> bool:
-    tokens = _named(item)[1]
-    return _kind_of(item) is None and bool(tokens)
-
-
-def _column_name(item: str) -> str:
-    """Return the folded name of the column that an item defines."""
-    return _bare(_named(item)[1][0]).lower()
-
-
-def _mentions(text: str, column: str) -> bool:
-    tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
-    return any(_bare(token).lower() == column.lower() for token in tokens)
 
 
 def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
@@ -2137,23 +2233,6 @@ def _described(
     return name, kind, text
 
 
-def _closing(tokens: list[str]) -> int:
-    """Return the position of the parenthesis that closes the first one."""
-    depth = 0
-    for position, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if token == ")" and depth == 0:
-            return position
-    return len(tokens)
-
-
-def _names_in(tokens: list[str]) -> list[str]:
-    """Return the names in the first parentheses."""
-    inside = tokens[tokens.index("(") + 1 : _closing(tokens)] if "(" in tokens else []
-    starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
-    return [_bare(inside[start]) for start in starts] if inside else []
-
-
 def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> dict[str, Any]:
     words = [token.upper() for token in tokens]
     target = tokens[words.index("REFERENCES") + 1 :]
@@ -2169,7 +2248,7 @@ def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> di
         schema, table = _bare(target[0]), target[2]
     referred = _names_in(target)
     if "(" not in target[:4]:  # SQLite: the primary key of the other table
-        referred = sa.inspect(bind).get_pk_constraint(_bare(table))["constrained_columns"]
+        referred = _inspected_key(bind, _bare(table))
     return {
         "constrained_columns": columns,
         "referred_schema": schema,
@@ -2186,17 +2265,6 @@ def _sqlite_index(
     if row is None:
         return None
     return {"table": f"ON {row.tbl_name}", "definition": _index_definition(row.sql)}
-
-
-def _index_definition(sql: str) -> str:
-    """Cut a CREATE INDEX down to what it indexes."""
-    tokens = _tokens(sql)
-    kinds = [
-        t.upper()
-        for t in tokens[: tokens.index("(")]
-        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
-    ]
-    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
 
 
 def _compiled_index_text(step: _Step) -> str:
@@ -2271,29 +2339,6 @@ def _sqlite_drop_column(step: _Step) -> None:
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
     return found is not None and _mentions(found[1], column)
-
-
-def _position(items: list[str], column: str) -> int:
-    return next(
-        position
-        for position, item in enumerate(items)
-        if _is_column(item) and _column_name(item) == column.lower()
-    )
-
-
-def _uses(item: str, column: str) -> bool:
-    """Tell whether an item is a constraint of the table that uses the column."""
-    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _kind_of(item) == "foreignkey" else item
-    return not _is_column(item) and _mentions(own, column)
-
-
-def _unchecked(item: str, column: str) -> str:
-    """Return another column's definition without its checks that use the column."""
-    if not _is_column(item):
-        return item
-    name, *clauses = _clauses(item)
-    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(c, column)]
-    return item if kept == clauses else _joined([name, *kept])
 
 
 def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:

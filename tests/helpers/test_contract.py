@@ -53,7 +53,7 @@ class Row:
     names: Sequence[str]
     servers: Sequence[str] = NAMES
     label: str = ""
-    elsewhere: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.verb + (f" ({self.label})" if self.label else "")
@@ -129,6 +129,7 @@ ROWS = [
         CREATE,
         TABLES,
         ["bills"],
+        elsewhere={(ORPHAN, "sqlite"): "applied"},  # a key may name a table that comes later
     ),
     Row("drop_table", lambda: helpers.drop_table("bills"), DROP, TABLES | {ORPHAN: []}, ["bills"]),
     Row(
@@ -268,7 +269,7 @@ ROWS = [
         CREATE,
         VIEW,
         ["owed"],
-        elsewhere={"mariadb": "skipped"},  # whose text cannot be compared: by name
+        elsewhere={(OTHER, "mariadb"): "skipped"},  # whose text cannot be compared: by name
     ),
     Row("drop_view", lambda: helpers.drop_view("owed"), DROP, VIEW, ["owed"]),
     Row(
@@ -314,9 +315,7 @@ def cells(*outcomes: str) -> pytest.MarkDecorator:
     for row in ROWS:
         for situation, statements in row.situations.items():
             for server in row.servers:
-                expected = row.expected[situation]
-                if situation == OTHER:
-                    expected = row.elsewhere.get(server, expected)
+                expected = row.elsewhere.get((situation, server), row.expected[situation])
                 if expected in (outcomes or EXPECT):
                     name = f"{row}-{situation}-{server}"
                     found.append(pytest.param((server, statements), row, expected, id=name))
