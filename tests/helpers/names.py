@@ -33,6 +33,8 @@ HOSTILE = [
     "emoji🎉",
     "new\nline",
 ]
+# What matters only where a helper reads SQL itself: not on PostgreSQL.
+SYNTAX = ["CHECK", "semi;colon", "br[ack]et", "par(en", ")", "two--dashes", "/*", "back\\:colon"]
 # What the tests that need less use.
 SOME = ["Amount Due", 'quo"te', "apos'trophe", "back`tick", "select", "per%cent", ":name"]
 SOME += ["back\\slash", "dot.ted", "emoji🎉"]

@@ -157,7 +157,8 @@ TYPES |= {
             "VARBINARY": lambda: sa.VARBINARY(20),
             "BINARY": lambda: sa.BINARY(20),
             "JSON": mysql.JSON,
-            "ENUM": lambda: mysql.ENUM("a", "it's", "c, d", "\\"),
+            # SQLAlchemy 2.0.36 writes a label that is a backslash wrongly
+            "ENUM": lambda: mysql.ENUM("a", "it's", "c, d", "%"),
             "SET": lambda: mysql.SET("a", "b"),
             "Enum": lambda: sa.Enum("a", "b", name="unused"),
             "VARCHAR(charset)": lambda: mysql.VARCHAR(20, charset="latin1"),
@@ -1492,7 +1493,7 @@ def test_create_table_skips_when_its_key_counts(
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "options",
-    [{"sqlite_autoincrement": True}, {"sqlite_with_rowid": False}, {"sqlite_strict": True}],
+    [{"sqlite_autoincrement": True}, {"sqlite_with_rowid": False}],  # sqlite_strict: 2.0.37
 )
 def test_create_table_skips_when_it_is_of_a_kind_of_its_own(
     server: Database, options: dict[str, Any]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.names import HOSTILE, SOME, usable
+from tests.helpers.names import HOSTILE, SOME, SYNTAX, usable
 from tests.helpers.vocabulary import (
     Act,
     assert_applied,
@@ -121,6 +121,8 @@ def go_round(names: Names, pair: Callable[[Names], tuple[Act, Act]]) -> None:
 def test_verbs_act_and_skip_when_names_are_hostile(database: Database, name: str) -> None:
     if database.name == "mariadb" and "\n" in name:
         pytest.skip("SQLAlchemy reads SHOW CREATE TABLE line by line")
+    if database.name == "postgresql" and name in SYNTAX:
+        pytest.skip("no helper reads SQL there")
     failures = []
     for kind, pair in PAIRS.items():  # one database for all: making one is slow
         with revision(database):

@@ -628,7 +628,7 @@ def upgrade(path, kill_at=None, kill_in_copy=False):
     with revision(at(path)) as connection:
         driver = connection.connection.driver_connection
         if kill_in_copy:
-            driver.set_progress_handler(lambda: os.kill(os.getpid(), 9), 60000)
+            driver.set_progress_handler(lambda: os.kill(os.getpid(), 9), 10000)
         driver.set_trace_callback(tick)
         REBUILDS[verb]()
         driver.set_trace_callback(None)
@@ -670,7 +670,7 @@ def test_verb_finishes_when_run_again_after_kill(database: Database, verb: str) 
         "CREATE TABLE bills (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, old TEXT UNIQUE)",
         "CREATE TABLE child (bill_id INTEGER REFERENCES bills ON DELETE CASCADE)",
         "CREATE INDEX ix_name ON bills (lower(name)) WHERE id > 10",
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
         " INSERT INTO bills SELECT i, 'bill ' || i, i FROM n",
         "INSERT INTO child SELECT id FROM bills WHERE id % 10 = 0",
     )

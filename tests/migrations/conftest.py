@@ -1,7 +1,7 @@
 """The history of this repository, run as a person runs it: through `alembic`."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ class History:
 
     def downgrade(self, revision: str) -> None:
         command.downgrade(self.config, revision)
+
+    def stamp(self, revision: str) -> None:
+        command.stamp(self.config, revision)
 
     def execute(self, sql: str, **values: Any) -> None:
         with self.database.engine.begin() as connection:
@@ -99,10 +102,10 @@ def _sorted(items: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def history(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+def history(database: Database, monkeypatch: pytest.MonkeyPatch) -> History:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("DATABASE_URL", database.url)
-    yield History(database, Config(str(ROOT / "alembic.ini")))
+    return History(database, Config(str(ROOT / "alembic.ini")))
 
 
 @pytest.fixture

@@ -1,0 +1,330 @@
+"""The documents are true: each command and each block of code in them is run, in order.
+
+Each section of a page begins in a fresh clone without a database, as its reader does.
+
+- ``console``: a line that begins with ``$ `` is a command, and what follows is all that it prints;
+  ``...`` stands for anything, and what Alembic says of its context may be left out. A command
+  without output must succeed.
+- ``python`` with ``upgrade()`` and ``downgrade()``: a new revision, on a database at head; with
+  ``run(context``: the ``env.py`` of a project of its own; any other runs inside a revision.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+import alembic_helpers as helpers
+from tests.copies import ROOT, Copy, copy_repository, run
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES += sorted((ROOT / "docs").glob("**/*.md"))
+
+# Commands that are run in another form.
+HARMLESS = [
+    # It would run this very test; collecting shows that the files and options are right.
+    (r"scripts/test( .*)?", r"scripts/test\1 --collect-only -q"),
+    # It runs this very test too.
+    (r"scripts/check( .*)?", "sh -n scripts/check"),
+    # tests/test_demo.py runs it, twice; it takes five seconds.
+    (r"scripts/demo", "sh -n scripts/demo"),
+]
+
+MAY_BE_LEFT_OUT = re.compile(r"INFO  (Context impl|Will assume) .*\n")
+
+# What alembic.op has too, and needs no word in the README.
+NOT_VERBS = {"bulk_insert", "execute", "f", "get_bind", "get_context", "inline_literal"}
+
+# The words that a line of the changelog may begin with.
+ORDERS = "Add|Allow|Change|Deprecate|Document|Drop|Fix|Keep|Make|Move|Raise|Read|Refuse|Remove"
+ORDERS += "|Rename|Replace|Report|Require|Say|Stop|Support|Use"
+
+
+# Reading a page
+
+
+@dataclass
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int  # of the first line within the fences
+    fence: str
+    language: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+@dataclass
+class Section:
+    """What a reader does in a clone: the blocks below one heading."""
+
+    page: str
+    heading: str
+    blocks: list[Block] = field(default_factory=list)
+
+
+def read(path: Path, text: str) -> tuple[list[Section], str]:
+    """Return the sections of a page, and its prose with every block blanked."""
+    page = str(path.relative_to(ROOT))
+    sections, block, prose = [Section(page, "top")], None, []
+    for number, line in enumerate(text.splitlines(), start=1):
+        fence = re.fullmatch(r" *(`{3,}|~{3,})\s*(.*)", line)
+        if fence and block is None:
+            block = Block(page, number + 1, fence[1], fence[2])
+        elif fence and block is not None and fence[1] == block.fence:
+            block.text = textwrap.dedent(block.text)
+            sections[-1].blocks.append(block)
+            block = None
+        elif block is not None:
+            block.text += f"{line}\n"
+        elif line.startswith("## "):
+            sections.append(Section(page, line[3:]))
+        prose.append("" if fence or block else line)
+    assert block is None, f"{block}: the block has no end"
+    return sections, "\n".join(prose)
+
+
+def prose(path: Path) -> str:
+    return read(path, path.read_text(encoding="utf-8"))[1]
+
+
+SECTIONS = [
+    section
+    for path in PAGES
+    for section in read(path, path.read_text(encoding="utf-8"))[0]
+    if section.blocks
+]
+
+
+# Running its blocks
+
+
+@dataclass
+class Reader:
+    """Somebody who types what a section says, in a clone."""
+
+    copy: Copy
+    head: Path  # a database at head, to be copied
+
+    def run(self, block: Block) -> None:
+        if block.language == "console":
+            self.type_commands(block)
+        elif block.language == "python" and "def upgrade(" in block.text:
+            self.write_revision(block)
+        elif block.language == "python" and "run(context" in block.text:
+            self.write_env(block)
+        elif block.language == "python":
+            self.run_in_revision(block)
+        else:
+            pytest.fail(f"{block}: nothing here can run a block of {block.language or 'what?'}")
+
+    def type_commands(self, block: Block) -> None:
+        for line, command, expected in commands(block):
+            outcome = self.copy.run(harmless(command))
+            said = f"{block.page}:{line}: $ {command}\n{outcome.printed}"
+            if not expected:
+                assert outcome.status == 0, f"{said}exit status {outcome.status}"
+            elif not matches(expected, outcome.printed):
+                pytest.fail(f"{said}--- but the page says:\n{expected}")
+
+    def write_revision(self, block: Block) -> None:
+        shutil.copy(self.head, self.copy.directory / "bills.db")
+        versions = self.copy.directory / "migrations" / "versions"
+        before = {*versions.glob("*.py")}
+        outcome = self.copy.run('alembic revision -m "Add a note to bills"')
+        assert outcome.status == 0, f"{block}: {outcome.printed}"
+        [path] = {*versions.glob("*.py")} - before
+        frame = path.read_text(encoding="utf-8").partition("def upgrade(")[0]
+        path.write_text(frame + block.text, encoding="utf-8")
+
+    def write_env(self, block: Block) -> None:
+        project = self.copy.directory.parent / f"line-{block.line}"
+        project.mkdir()
+        shutil.copy(self.copy.directory / "alembic_helpers.py", project)
+
+        def succeed(command: str) -> str:
+            outcome = run(command, project, PYTHONPATH=str(self.copy.directory))
+            assert outcome.status == 0, f"{block}: $ {command}\n{outcome.printed}"
+            return outcome.printed
+
+        succeed("alembic init migrations")
+        (project / "migrations" / "env.py").write_text(block.text, encoding="utf-8")
+        succeed("alembic revision --rev-id 0001 -m test")
+        [revision] = (project / "migrations" / "versions").glob("*.py")
+        revision.write_text(REVISION, encoding="utf-8")
+        succeed("alembic upgrade head")
+        assert "0001 (head)" in succeed("alembic current"), block
+        succeed("alembic downgrade base")
+        assert "0001" not in succeed("alembic current"), block
+
+    def run_in_revision(self, block: Block) -> None:
+        database = self.copy.directory.parent / "in-a-revision.db"
+        if not database.exists():
+            shutil.copy(self.head, database)
+        engine = sa.create_engine(f"sqlite:///{database}", poolclass=sa.NullPool)
+        # Blank lines first, so that a traceback names the line of the page.
+        code = compile("\n" * (block.line - 1) + block.text, block.page, "exec")
+        with engine.begin() as connection:
+            context = MigrationContext.configure(connection)
+            with Operations.context(context):
+                exec(code, {"helpers": helpers, "sa": sa})
+
+
+REVISION = '''\
+"""Create notes."""
+
+import pathlib
+
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+
+revision = "0001"
+down_revision = None
+
+assert pathlib.Path(helpers.__file__).parent == pathlib.Path.cwd(), "not the copy"
+
+
+def upgrade():
+    helpers.create_table("notes", sa.Column("id", sa.Integer, primary_key=True))
+
+
+def downgrade():
+    helpers.drop_table("notes")
+'''
+
+
+def commands(block: Block) -> Iterator[tuple[int, str, str]]:
+    """Give each command of a console block: its line, itself, the output shown."""
+    assert block.text.startswith("$ "), f"{block}: does not begin with a command"
+    line = block.line
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield line, command, output
+        line += part.count("\n")
+
+
+def harmless(command: str) -> str:
+    for pattern, replacement in HARMLESS:
+        if match := re.fullmatch(pattern, command):
+            return match.expand(replacement)
+    return command
+
+
+def matches(expected: str, printed: str) -> bool:
+    """Compare what a page shows with what a command printed."""
+    if not MAY_BE_LEFT_OUT.search(expected):
+        printed = MAY_BE_LEFT_OUT.sub("", printed)
+    pattern = re.escape(expected.rstrip()).replace(re.escape("..."), ".*")
+    return re.fullmatch(pattern, printed.rstrip(), re.DOTALL) is not None
+
+
+# The blocks
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bring the example's database to head, once for all pages."""
+    copy = copy_repository(tmp_path_factory.mktemp("head") / "clone")
+    outcome = copy.run("alembic upgrade head")
+    assert outcome.status == 0, outcome.printed
+    return copy.directory / "bills.db"
+
+
+@pytest.mark.parametrize(
+    "section", SECTIONS, ids=lambda section: f"{section.page}: {section.heading}"
+)
+def test_section_does_what_it_says(section: Section, head: Path, tmp_path: Path) -> None:
+    (tmp_path / "my-project").mkdir()  # the reader's own
+    reader = Reader(copy_repository(tmp_path / "clone"), head)
+    for block in section.blocks:
+        reader.run(block)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_has_no_code_without_fences(path: Path) -> None:
+    indented = re.findall(r"\n *\n((?: {4}|\t).+)", prose(path))
+    commands = re.findall(r"^ *\$ .*", prose(path), re.MULTILINE)
+    assert indented + commands == []
+
+
+# What a page names
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_links_to_files_that_exist(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(path))
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_names_files_that_exist(path: Path) -> None:
+    entries = {entry.name for entry in ROOT.iterdir()}
+    words = {word for code in inline_code(path) for word in code.split()}
+    named = {word for word in words if "/" in word and word.partition("/")[0] in entries}
+    assert {word for word in named if not (ROOT / word).exists()} == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_names_helpers_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = {*re.findall(r"\bhelpers\.(\w+)", text)} - {"py"}
+    named |= {name for name in inline_code(path) if re.fullmatch(r"\w+_exists|table_has_\w+", name)}
+    assert named - {*helpers.__all__} == set()
+
+
+def inline_code(path: Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", prose(path))
+
+
+# README
+
+
+def test_readme_shows_code_by_line_12() -> None:
+    assert SECTIONS[0].page == "README.md"
+    assert SECTIONS[0].blocks[0].line - 1 <= 12
+
+
+def test_readme_table_has_the_verbs_that_exist() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", prose(ROOT / "README.md"), re.MULTILINE)
+    verbs = {name for row in rows for name in re.findall(r"`(\w+)", row)}
+    assert verbs
+    assert verbs - {*helpers.__all__} == set()
+
+
+def test_readme_names_every_verb_and_question() -> None:
+    named = {name for code in inline_code(ROOT / "README.md") for name in re.findall(r"^\w+", code)}
+    public = {name for name in helpers.__all__ if name.islower()} - NOT_VERBS
+    assert public - named == set()
+
+
+# CHANGELOG
+
+
+def test_changelog_has_dated_versions() -> None:
+    headings = re.findall(r"^##? .*", prose(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert headings.pop(0) == "# Changelog"
+    if headings[0] == "## Unreleased":
+        headings.pop(0)
+    dated = r"## \d+\.\d+\.\d+\w* \(\d{4}-\d\d-\d\d\)"
+    assert [heading for heading in headings if not re.fullmatch(dated, heading)] == []
+
+
+def test_changelog_lines_begin_with_a_verb() -> None:
+    lines = prose(ROOT / "CHANGELOG.md").splitlines()
+    assert lines
+    wrong = [line for line in lines if not re.match(rf"$|##? |- ({ORDERS}) |  \S", line)]
+    assert wrong == []
