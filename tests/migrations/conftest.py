@@ -53,7 +53,8 @@ class History:
         with self.database.engine.connect() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
                 return None
-            return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            version = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            return None if version is None else str(version)
 
     def load_samples(self) -> None:
         with Session(self.database.engine) as session:
