@@ -178,6 +178,8 @@ def create_table(
     has added to it meanwhile; but a column without which no row can be inserted is.
 
     :raises SchemaConflict: a table of that name is there with another definition.
+    :raises MissingParent: a foreign key leads to a table that is not there; not on SQLite, where it
+        may come later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
     """
     table: sa.Table = _guarded().create_table(
         table_name, *columns, if_not_exists=if_not_exists, **kw
