@@ -452,36 +452,12 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
 
     :raises SchemaConflict: a view of that name is there with another SELECT.
     """
-    bind = _online("create_view")
-    found = _view_select(bind, view_name, schema)
-    call = f"create_view({view_name!r}, ...)"
-    if found is None:
-        _log("apply", "create_view", view_name, "not there")
-        _run(bind, f"CREATE VIEW {_quoted(bind, view_name, schema)} AS {definition}")
-        return
-    wanted = _wanted_select(bind, definition)
-    if wanted is None:
-        _log("skip", "create_view", view_name, "already there, compared by name")
-    elif _words(wanted) == _words(found):
-        _log("skip", "create_view", view_name, "already there, same definition")
-    else:
-        _stop(
-            SchemaConflict,
-            f"{call}: the view is there with another SELECT.",
-            (" ".join(found.split()), " ".join(wanted.split())),
-            "Stopped, because a view that something else reads must not change by surprise.",
-            f"helpers.drop_view({view_name!r})  # before create_view, if this revision is right",
-        )
+    _ensure(_step_without_table("create_view", "view", view_name, schema, definition))
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
     """Drop the view, or skip when it is not there."""
-    bind = _online("drop_view")
-    if _ask(bind, "view", view_name, view_name, schema) is None:
-        _log("skip", "drop_view", view_name, "not there")
-        return
-    _log("apply", "drop_view", view_name, "there")
-    _run(bind, f"DROP VIEW {_quoted(bind, view_name, schema)}")
+    _ensure(_step_without_table("drop_view", "view", view_name, schema))
 
 
 def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
@@ -491,34 +467,12 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 
     :raises SchemaConflict: a type of that name is there with other values.
     """
-    bind = _online("create_enum")
-    if not _has_enums(bind):
-        _log("skip", "create_enum", enum_name, "this server has no named enums")
-        return
-    found = _enum_labels(bind, enum_name, schema)
-    if found is None:
-        _log("apply", "create_enum", enum_name, "not there")
-        sa.dialects.postgresql.ENUM(*values, name=enum_name, schema=schema).create(bind)
-    elif found == list(values):
-        _log("skip", "create_enum", enum_name, "already there, same values")
-    else:
-        _stop(
-            SchemaConflict,
-            f"create_enum({enum_name!r}, ...): the type is there with other values.",
-            (", ".join(found), ", ".join(values)),
-            "Stopped, because columns may hold values that the wanted type does not have.",
-            *_way_to_enum(bind, enum_name, schema, found, list(values)),
-        )
+    _ensure(_step_without_table("create_enum", "enum", enum_name, schema, list(values)))
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
-    bind = _online("drop_enum")
-    if not _has_enums(bind) or _enum_labels(bind, enum_name, schema) is None:
-        _log("skip", "drop_enum", enum_name, "not there")
-        return
-    _log("apply", "drop_enum", enum_name, "there")
-    _run(bind, f"DROP TYPE {_quoted(bind, enum_name, schema)}")
+    _ensure(_step_without_table("drop_enum", "enum", enum_name, schema))
 
 
 # ------------------------------------------------------------------------- the one mechanism
@@ -571,8 +525,8 @@ class _Step:
 
     @property
     def call(self) -> str:
-        if self.kind == "table":
-            return f"{self.verb}({self.table!r})"
+        if not self.table or self.kind == "table":
+            return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
         first, second = (
             (self.table, self.name) if self.kind == "column" else (self.name, self.table)
         )
@@ -626,16 +580,29 @@ def _step(operations: Operations, operation: Any) -> _Step:
     raise NotImplementedError(f"{type(operation).__name__} has no guarded form yet")
 
 
+def _step_without_table(
+    verb: str, kind: str, name: str, schema: str | None, wanted: Any = None
+) -> _Step:
+    """Say what a verb is about that Alembic has no operation for, and that has no table."""
+    _online(verb)
+    return _Step(_guarded(), None, verb, kind, name, "", schema, wanted)
+
+
+_TABLELESS = {"table", "view", "enum"}
+
+
 def _ensure(step: _Step) -> Any:
     """Look, compare, then act, skip or refuse."""
     prefix = step.verb.split("_")[0]
+    if step.kind == "enum" and not _has_enums(step.bind):
+        return _decide("skip", step, "this server has no named enums")
     return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
         prefix
     ](step)
 
 
 def _create(step: _Step) -> Any:
-    if step.kind != "table":
+    if step.kind not in _TABLELESS:
         _need_table(step, step.table, step.schema)
     for referent in _referents(step):
         _need_table(step, referent.name, referent.schema)
@@ -700,7 +667,9 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
 
 
 def _drop(step: _Step) -> None:
-    if step.kind != "index" and not _has_table(step.bind, step.table, step.schema):
+    if step.kind not in {"index", "view", "enum"} and not _has_table(
+        step.bind, step.table, step.schema
+    ):
         return _decide("skip", step, f"table {step.table} is not there")
     found = _FIND[step.kind](step)
     if found is None:
@@ -814,11 +783,10 @@ def _act(step: _Step) -> Any:
     """Do it: the dialect's own guard where it has one, else Alembic's implementation."""
     operation = step.operation = copy.copy(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
-        if hasattr(operation, flag):
+        if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
-    guards = _GUARDS.get(step.dialect, {})
-    act = guards.get(type(operation)) or _GUARDS["any"].get(type(operation), _invoke)
-    return act(step)
+    guards = _GUARDS["any"] | _GUARDS.get(step.dialect, {})
+    return guards.get(step.verb, _invoke)(step)
 
 
 def _invoke(step: _Step) -> Any:
@@ -872,6 +840,10 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
             return [f"{line[:-1]}{schema}){before}" for line in lines]
         case "column":
             return [f"{_alter_code(step, wanted, differing)[:-1]}{schema}){before}"]
+        case "view":
+            return [f"helpers.drop_view({step.name!r}{schema}){before}"]
+        case "enum":
+            return _way_to_enum(step)
         case "index":
             verb = "drop_constraint" if "constraint" in found else "drop_index"
             there = found["table"].removeprefix("ON ")
@@ -1146,10 +1118,31 @@ def _inspected_key(bind: sa.Connection, table: str) -> list[str]:
     return list(sa.inspect(bind).get_pk_constraint(table)["constrained_columns"])
 
 
+def _find_view(step: _Step) -> Definition | None:
+    text = _view_select(step.bind, str(step.name), step.schema)
+    return None if text is None else {"definition": " ".join(text.split())}
+
+
+def _want_view(step: _Step) -> Definition | None:
+    text = _wanted_select(step.bind, step.wanted)
+    return None if text is None else {"definition": " ".join(text.split())}
+
+
+def _find_enum(step: _Step) -> Definition | None:
+    labels = _enum_labels(step.bind, str(step.name), step.schema)
+    return None if labels is None else {"values": ", ".join(map(_literal, labels))}
+
+
+def _want_enum(step: _Step) -> Definition | None:
+    return {"values": ", ".join(map(_literal, step.wanted))}
+
+
 _FIND: dict[str, Callable[[_Step], Definition | None]] = {
     "table": _find_table,
     "column": _find_column,
     "index": _find_index,
+    "view": _find_view,
+    "enum": _find_enum,
     "constraint": _find_constraint,
     "unique": _find_constrained,
     "check": _find_constrained,
@@ -1160,6 +1153,8 @@ _WANT: dict[str, Callable[[_Step], Definition | None]] = {
     "table": _want_table,
     "column": _want_column,
     "index": _want_index,
+    "view": _want_view,
+    "enum": _want_enum,
     "unique": _want_columns,
     "check": _want_check,
     "foreignkey": _want_foreignkey,
@@ -1931,6 +1926,16 @@ def _has_enums(bind: sa.Connection) -> bool:
     return _dialect(bind) == "postgresql"
 
 
+def _postgresql_create_enum(step: _Step) -> None:
+    labels = ", ".join(map(_literal, step.wanted))
+    name = _quoted(step.bind, str(step.name), step.schema)
+    _run(step.bind, f"CREATE TYPE {name} AS ENUM ({labels})")
+
+
+def _postgresql_drop_enum(step: _Step) -> None:
+    _run(step.bind, f"DROP TYPE {_quoted(step.bind, str(step.name), step.schema)}")
+
+
 def _enum_labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
     labels: list[str] | None = _ask(bind, "labels", name, name, schema)
     return labels
@@ -1954,10 +1959,10 @@ def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
         return _view_select(bind, _SCRATCH, _scratch_schema(bind))
 
 
-def _way_to_enum(
-    bind: sa.Connection, name: str, schema: str | None, found: list[str], values: list[str]
-) -> list[str]:
+def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
+    name, values = str(step.name), step.wanted
+    found = _enum_labels(step.bind, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
     lines = []
@@ -1965,7 +1970,8 @@ def _way_to_enum(
         if value not in found:
             before = f"BEFORE {_literal(found[0])}"
             where = f"AFTER {_literal(values[position - 1])}" if position else before
-            sql = f"ALTER TYPE {_quoted(bind, name, schema)} ADD VALUE {_literal(value)} {where}"
+            quoted = _quoted(step.bind, name, step.schema)
+            sql = f"ALTER TYPE {quoted} ADD VALUE {_literal(value)} {where}"
             text = sql.replace(":", "\\:")  # which execute would take for a parameter
             lines.append(f"helpers.execute({text!r})  # before this line")
     return lines
@@ -2717,6 +2723,15 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
 # ..................................................................................... all of them
 
 
+def _any_create_view(step: _Step) -> None:
+    name = _quoted(step.bind, str(step.name), step.schema)
+    _run(step.bind, f"CREATE VIEW {name} AS {step.wanted}")
+
+
+def _any_drop_view(step: _Step) -> None:
+    _run(step.bind, f"DROP VIEW {_quoted(step.bind, str(step.name), step.schema)}")
+
+
 def _any_create_table(step: _Step) -> sa.Table:
     table: sa.Table = step.wanted
     step.operations.impl.create_table(table)
@@ -2749,23 +2764,30 @@ _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "mysql": _mysql_index_text,
     "sqlite": _compiled_index_text,
 }
-_GUARDS: dict[str, dict[Any, Callable[[_Step], Any]]] = {
-    "any": {ops.CreateTableOp: _any_create_table, ops.AddColumnOp: _any_add_column},
+_GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
+    "any": {
+        "create_table": _any_create_table,
+        "add_column": _any_add_column,
+        "create_view": _any_create_view,
+        "drop_view": _any_drop_view,
+    },
     "postgresql": {
-        ops.CreateIndexOp: _postgresql_create_index,
-        ops.DropIndexOp: _postgresql_drop_index,
+        "create_index": _postgresql_create_index,
+        "drop_index": _postgresql_drop_index,
+        "create_enum": _postgresql_create_enum,
+        "drop_enum": _postgresql_drop_enum,
     },
     "mysql": {
-        ops.AlterColumnOp: _mysql_alter_column,
-        ops.DropColumnOp: _mysql_drop_column,
-        ops.DropConstraintOp: _mysql_drop_constraint,
+        "alter_column": _mysql_alter_column,
+        "drop_column": _mysql_drop_column,
+        "drop_constraint": _mysql_drop_constraint,
     },
     "sqlite": {
-        ops.AddColumnOp: _sqlite_add_column,
-        ops.AlterColumnOp: _sqlite_alter_column,
-        ops.DropColumnOp: _sqlite_drop_column,
-        ops.DropTableOp: _sqlite_drop_table,
-        ops.DropConstraintOp: _sqlite_drop_constraint,
-        **dict.fromkeys(_CONSTRAINT_KINDS, _sqlite_add_constraint),
+        "add_column": _sqlite_add_column,
+        "alter_column": _sqlite_alter_column,
+        "drop_column": _sqlite_drop_column,
+        "drop_table": _sqlite_drop_table,
+        "drop_constraint": _sqlite_drop_constraint,
+        **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
     },
 }
