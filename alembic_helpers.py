@@ -603,7 +603,7 @@ def _ensure(step: _Step) -> Any:
 
 def _create(step: _Step) -> Any:
     if step.kind not in _TABLELESS:
-        _need_table(step, step.table, step.schema)
+        _need_table(step, step.table, step.schema, "indexable" if step.kind == "index" else "table")
     for referent in _referents(step):
         _need_table(step, referent.name, referent.schema)
     found = _FIND[step.kind](step)
@@ -681,19 +681,26 @@ def _drop(step: _Step) -> None:
 
 
 def _rename(step: _Step) -> None:
-    old = _has_table(step.bind, step.table, step.schema)
-    new = _has_table(step.bind, str(step.name), step.schema)
-    if _renames(step, old, new, step.table, str(step.name)):
+    new_name = str(step.name)
+    old = _ask(step.bind, "table", step.table, step.table, step.schema)
+    new = _ask(step.bind, "table", new_name, new_name, step.schema)
+    if _renames(step, old, new, step.table, new_name):
         _decide("apply", step, "only the old name is there")
         _act(step)
     else:
         _decide("skip", step, "only the new name is there")
 
 
-def _renames(step: _Step, old: bool, new: bool, old_name: str, new_name: str) -> bool:
-    """Tell whether a rename is still to be done; both names or neither is a conflict."""
-    if old != new:
-        return old
+def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> bool:
+    """Tell whether a rename is still to be done; both names or neither is a conflict.
+
+    :param old, new: what is there by either name, as the server spells it; None when nothing is.
+    """
+    if old is None or new is None:
+        if old != new:
+            return old is not None
+    elif old == new:  # one thing, by a server that does not look at the case
+        return bool(new != new_name)
     way = f"helpers.{'drop_table' if step.kind == 'table' else 'drop_column'}"
     on = "" if step.kind == "table" else f"{step.table!r}, "
     becomes = repr(new_name) if step.kind == "table" else f"new_column_name={new_name!r}"
@@ -730,12 +737,38 @@ def _alter(step: _Step) -> None:
             "Stopped, because there is nothing to alter.",
             f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
         )
-    rest = _only_differing(step, found)
+    rest, type_ = _only_differing(step, found), step.operation.modify_type
     if rest is None:
-        return _decide("skip", step, "already as wanted")
-    step.operation = rest
-    _decide("apply", step, f"was {_describe(found)}")
-    _act(step)
+        _decide("skip", step, "already as wanted")
+    else:
+        step.operation = rest
+        _decide("apply", step, f"was {_describe(found)}")
+        _act(step)
+    for part in _bound_checks(step, type_):
+        _replace_check(part)
+
+
+def _bound_checks(step: _Step, type_: Any) -> list[_Step]:
+    """Return the named checks that a Boolean or an Enum brings along, on this server."""
+    if type_ is None:
+        return []
+    objects, impl = step.operations.schema_obj, step.operations.impl
+    table = objects.table(step.table, sa.Column(step.name, type_), schema=step.schema)
+    checks: list[Any] = [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]
+    made = [check for check in checks if check.name and check._create_rule(impl)]
+    parts = [ops.AddConstraintOp.from_constraint(check) for check in made]
+    return [_step(step.operations, part) for part in parts]
+
+
+def _replace_check(step: _Step) -> None:
+    """Make a check that goes with a type, instead of the one that went with the type before."""
+    found = _find_constrained(step)
+    wanted = _want_check(step) if found is not None else None
+    if found is not None and wanted is not None and _diff(step.dialect, found, wanted):
+        drop = ops.DropConstraintOp(str(step.name), step.table, "check", schema=step.schema)
+        _ensure(_step(step.operations, drop))
+    if found is None or wanted is not None:
+        _ensure(step)
 
 
 def _rename_column(step: _Step) -> _Step:
@@ -745,8 +778,7 @@ def _rename_column(step: _Step) -> _Step:
         return step
     old = _ask(step.bind, "column", step.table, str(step.name), step.schema)
     new = _ask(step.bind, "column", step.table, new_name, step.schema)
-    only_case = old is not None and old == new
-    if only_case or _renames(step, old is not None, new is not None, str(step.name), new_name):
+    if _renames(step, old, new, str(step.name), new_name):
         rename = ops.AlterColumnOp(
             step.table, step.operation.column_name, modify_name=new_name, schema=step.schema
         )
@@ -804,8 +836,8 @@ def _referents(step: _Step) -> list[sa.Table]:
     return [table for table in tables if table is not step.wanted]
 
 
-def _need_table(step: _Step, table: str, schema: str | None) -> None:
-    if not _has_table(step.bind, table, schema):
+def _need_table(step: _Step, table: str, schema: str | None, what: str = "table") -> None:
+    if _ask(step.bind, what, table, table, schema) is None:
         _stop(
             MissingParent,
             f"{step.call}: there is no table {table!r}.",
@@ -848,6 +880,9 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
             verb = "drop_constraint" if "constraint" in found else "drop_index"
             there = found["table"].removeprefix("ON ")
             return [f"helpers.{verb}({step.name!r}, {there!r}{schema}){before}"]
+    if found["definition"].endswith(" NOT VALID"):
+        sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
+        return [f"helpers.execute({sql!r}){before}"]
     what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
     return [f"helpers.drop_constraint({what}){before}"]
 
@@ -945,7 +980,7 @@ def _want_table(step: _Step) -> Definition:
     table: sa.Table = step.wanted
     others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
     names = {str(c.name) for c in table.constraints if c.name}
-    with _scratch(step, *table.columns, *others, **table.dialect_kwargs):
+    with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
     for key in table.foreign_key_constraints:
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
@@ -1007,7 +1042,7 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     column: sa.Column[Any] = sa.Column(
         step.name,
         operation.modify_type or _verbatim(step.bind, found["type"]),
-        nullable=operation.modify_nullable is not False,
+        nullable=operation.modify_nullable is not False and not isinstance(default, sa.Identity),
         server_default=None if default is False else default,
         comment=operation.modify_comment or None,
     )
@@ -1085,7 +1120,9 @@ def _want_columns(step: _Step) -> Definition:
     names = [column.name for column in step.wanted.columns]
     if step.kind == "primary":
         return {"definition": f"PRIMARY KEY {_listed(names)}"}
-    return {"definition": _unique_text(names, step.wanted.dialect_kwargs)}
+    text = _unique_text(names, step.wanted.dialect_kwargs)
+    deferred = (step.wanted.initially or "").upper() == "DEFERRED"
+    return {"definition": text + _deferral(step.wanted.deferrable, deferred)}
 
 
 def _want_check(step: _Step) -> Definition | None:
@@ -1099,7 +1136,11 @@ def _want_check(step: _Step) -> Definition | None:
 
 
 def _want_foreignkey(step: _Step) -> Definition:
-    return {"definition": _foreign_key_text(step.bind, _wanted_foreign_key(step.wanted))}
+    key = _wanted_foreign_key(step.wanted)
+    key["referred_schema"] = _hidden_schema(
+        step.bind, key["referred_schema"], key["referred_table"]
+    )
+    return {"definition": _foreign_key_text(step.bind, key)}
 
 
 def _constraints(
@@ -1177,8 +1218,10 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
     The server knows that ``now()`` is ``CURRENT_TIMESTAMP`` and ``'0'`` a number; nobody else does
     so exactly.  Temporary tables commit nothing on any server.
     """
+    defaults = _TABLE_DEFAULTS.get(step.dialect)
+    options = (defaults(step) if defaults is not None else {}) | kw
     table = step.operations.schema_obj.table(
-        _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **kw
+        _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
     table.constraints -= table.foreign_key_constraints
     with _forgotten(step.bind):
@@ -1189,7 +1232,8 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
     """Return the columns of the table, with their types in the server's own words."""
     columns = _columns(step.bind, step.table, step.schema).items()
-    return [sa.Column(n, _verbatim(step.bind, c["type"])) for n, c in columns if n != without]
+    types = {n: f"{c['type']} {c.get('collate', '')}".strip() for n, c in columns}
+    return [sa.Column(n, _verbatim(step.bind, t)) for n, t in types.items() if n != without]
 
 
 # ---------------------------------------------------------------------------------- comparing
@@ -1225,7 +1269,8 @@ def _must_be_given(column: str) -> bool:
 
 
 def _describe(definition: Definition) -> str:
-    return " ".join(value for value in definition.values() if value)
+    hidden = ("constraint", "oid")
+    return " ".join(value for key, value in definition.items() if value and key not in hidden)
 
 
 def _describe_parts(definition: Definition, keys: list[str]) -> str:
@@ -1299,10 +1344,15 @@ def _unique_text(columns: Iterable[str | None], options: Any) -> str:
     return f"UNIQUE{nulls} {_listed(sorted(str(column) for column in columns))}"
 
 
+def _deferral(deferrable: Any, deferred: bool) -> str:
+    text = " DEFERRABLE" if deferrable or deferred else ""
+    return text + (" INITIALLY DEFERRED" if deferred else "")
+
+
 def _wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
     """Return the key in the form in which SQLAlchemy reflects one."""
     referred = key.elements[0].column.table
-    names = ("ondelete", "onupdate", "deferrable", "initially")
+    names = ("ondelete", "onupdate", "deferrable", "initially", "match")
     return {
         "constrained_columns": list(key.column_keys),
         "referred_schema": referred.schema,
@@ -1551,9 +1601,10 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
         text += "" if wanted in default else f" ON {word} {wanted}"
     if _dialect(bind) == "mysql":  # parses DEFERRABLE and forgets it
         return text
+    if (options.get("match") or "").upper() == "FULL" and _dialect(bind) == "postgresql":
+        text += " MATCH FULL"
     deferred = (options.get("initially") or "").upper() == "DEFERRED"
-    text += " DEFERRABLE" if options.get("deferrable") or deferred else ""
-    return text + (" INITIALLY DEFERRED" if deferred else "")
+    return text + _deferral(options.get("deferrable"), deferred)
 
 
 def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
@@ -1592,8 +1643,10 @@ def _folded(bind: sa.Connection, name: str | None) -> str:
 
 
 _POSTGRESQL = {
-    "table": "SELECT 1 FROM pg_class WHERE oid = to_regclass(:table)"
+    "table": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind IN ('r', 'p', 'f')",
+    "indexable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
+    " AND relkind IN ('r', 'p', 'f', 'm')",
     "view": "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind = 'v'",
     "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
@@ -1609,7 +1662,7 @@ SELECT a.attname AS name,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
        CASE WHEN a.attgenerated = ''
             THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END AS "default",
-       'COLLATE ' || c.collname AS "collate",
+       'COLLATE ' || quote_ident(c.collname) AS "collate",
        CASE WHEN a.attgenerated <> ''
             THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' END AS computed,
        CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
@@ -1625,6 +1678,8 @@ ORDER BY a.attnum
 _POSTGRESQL_CONSTRAINTS = """
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
+       CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
+       k.confmatchtype = 'f' AS matches_full,
        ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
              ORDER BY u.position)::text[] AS columns,
@@ -1653,7 +1708,7 @@ WHERE CASE WHEN :table = '' THEN c.oid = to_regclass(:index)
            (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table)) END
 """
 _MYSQL = {
-    "table": "SELECT 1 FROM information_schema.tables"
+    "table": "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE())"
     " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
     "view": "SELECT view_definition FROM information_schema.views"
@@ -1661,6 +1716,8 @@ _MYSQL = {
     "column": "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND column_name = :name",
+    "collation": "SELECT table_collation FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "index": "SELECT * FROM information_schema.statistics"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND index_name = :name",
@@ -1669,7 +1726,9 @@ _MYSQL = {
     " AND constraint_name = :name",
 }
 _SQLITE = {
-    "table": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
+    "table": "SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
+    " AND name = ?1 COLLATE NOCASE",
+    "sql": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
     " AND name = ?1 COLLATE NOCASE",
     "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
     " AND name = ?1 COLLATE NOCASE",
@@ -1694,7 +1753,7 @@ def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | No
         table, name, schema = _quoted(bind, table, schema), _kept(bind, name), None
     if dialect == "mysql" and _mysql_impossible(table + name + (schema or "")):
         return None
-    sql = _CATALOG[dialect][what]
+    sql = _CATALOG[dialect].get(what, _CATALOG[dialect]["table"])
     given = {"table": table, "name": name, "schema": schema}
     asked = {key: value for key, value in given.items() if f":{key}" in sql}
     return bind.execute(sa.text(sql), asked).scalar()
@@ -1797,19 +1856,20 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     if type_ == "p":
         return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
     if type_ == "u":
-        options = {"postgresql_nulls_not_distinct": row["nulls"]}
-        return row["name"], "unique", _unique_text(row["columns"], options)
+        text = _unique_text(row["columns"], {"postgresql_nulls_not_distinct": row["nulls"]})
+        return row["name"], "unique", text + _deferral(row["deferrable"], row["deferred"])
     if type_ == "c":
-        return row["name"], "check", f"CHECK ({row['check']})"
+        return row["name"], "check", f"CHECK ({row['check']}){row['unvalidated']}"
     words = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
     acts = {key: row[key] for key in ("onupdate", "ondelete")}
     acts = {k: v.decode() if isinstance(v, bytes) else v for k, v in acts.items()}
-    options = {key: words[value] for key, value in acts.items()}
-    options |= {"deferrable": row["deferrable"]}
+    options: dict[str, Any] = {key: words[value] for key, value in acts.items()}
+    options |= {"deferrable": row["deferrable"], "match": "FULL" if row["matches_full"] else None}
     options |= {"initially": "DEFERRED" if row["deferred"] else None}
     names = ("referred_schema", "referred_table", "referred_columns")
     key = {name: row[name] for name in names} | {"constrained_columns": row["columns"]}
-    return row["name"], "foreignkey", _foreign_key_text(bind, key | {"options": options})
+    text = _foreign_key_text(bind, key | {"options": options})
+    return row["name"], "foreignkey", text + row["unvalidated"]
 
 
 def _postgresql_index(
@@ -1922,6 +1982,15 @@ def _cast_code(step: _Step, column: str, type_: str) -> list[str]:
     return [f"postgresql_using={using!r}"]
 
 
+def _hidden_schema(bind: sa.Connection, schema: str | None, table: str) -> str | None:
+    """Return the schema that a table must be named with, None when the search path finds it."""
+    if schema is None or _dialect(bind) != "postgresql":
+        return schema
+    asked = {"short": _quoted(bind, table), "long": _quoted(bind, table, schema)}
+    found = bind.execute(sa.text("SELECT to_regclass(:short) = to_regclass(:long)"), asked)
+    return None if found.scalar() else schema
+
+
 def _has_enums(bind: sa.Connection) -> bool:
     return _dialect(bind) == "postgresql"
 
@@ -1998,6 +2067,14 @@ def _autocommits(bind: sa.Connection) -> bool:
     return bool(getattr(bind.connection.dbapi_connection, "autocommit", False))
 
 
+_STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition", "compress")
+
+
+def _scratch_options(options: Any) -> dict[str, Any]:
+    """Return the options of a table without those of its storage, which temporary ones refuse."""
+    return {k: v for k, v in options.items() if not any(word in k for word in _STORAGE)}
+
+
 def _scratch_schema(bind: sa.Connection) -> str | None:
     return "temp" if _dialect(bind) == "sqlite" else None
 
@@ -2033,6 +2110,14 @@ def _mysql_index(
     prefix = {0: "UNIQUE "}.get(int(rows[0]["non_unique"]), "")
     prefix = {"FULLTEXT": "FULLTEXT ", "SPATIAL": "SPATIAL "}.get(rows[0]["index_type"], prefix)
     return {"table": f"ON {table}", "definition": prefix + _listed(parts)}
+
+
+def _mysql_table_defaults(step: _Step) -> dict[str, Any]:
+    """Return what decides over a column that says nothing of its collation."""
+    if not step.table:
+        return {}
+    found = _ask(step.bind, "collation", step.table, "", step.schema)
+    return {f"{step.bind.dialect.name}_collate": found} if found else {}
 
 
 def _mysql_impossible(name: str) -> bool:
@@ -2191,14 +2276,14 @@ def _sqlite_row(
         attached = {row[1].lower() for row in bind.exec_driver_sql("PRAGMA database_list")}
         if str(schema).lower() not in attached:
             return None
-    sql = _SQLITE[what].replace("{schema}", _quoted(bind, schema or "main"))
+    sql = _SQLITE.get(what, _SQLITE["table"]).replace("{schema}", _quoted(bind, schema or "main"))
     values = [table, name, schema or "main"]
     given = tuple(values[: max(int(number) for number in re.findall(r"\?([123])", sql))])
     return bind.exec_driver_sql(sql, given).first()
 
 
 def _sqlite_table(step: _Step) -> _TableText:
-    sql: str = _ask(step.bind, "table", step.table, "", step.schema)
+    sql: str = _ask(step.bind, "sql", step.table, "", step.schema)
     if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         _stop(
             UnsafeOperation,
@@ -2212,7 +2297,7 @@ def _sqlite_table(step: _Step) -> _TableText:
 
 def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
     """Describe every constraint of a table, named or not, of the table or of one column."""
-    sql = _ask(bind, "table", table, "", schema)
+    sql = _ask(bind, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return []
     found: list[_Constraint] = []
@@ -2336,10 +2421,9 @@ def _sqlite_drop_column(step: _Step) -> None:
             for index in _sqlite_indexes_on(step, name):
                 step.bind.exec_driver_sql(f"DROP INDEX {_quoted(step.bind, index, step.schema)}")
             _invoke(step)
-            after = _sqlite_broken(step)
-            if after and not before:
-                health = _SqliteHealth(0, Counter(), after)
-                _sqlite_unsound(step, health, health, Counter())
+            worse = _sqlite_broken(step).items() - before.items()
+            if worse:
+                _sqlite_unsound(step, dict(worse), "", "")
     except sa.exc.OperationalError:  # a comment confuses it; or something uses the column
         _sqlite_rebuild(step, rest)
 
@@ -2388,13 +2472,12 @@ def _sqlite_alter_column(step: _Step) -> None:
     changed = _clauses(text)
     if operation.modify_type is not None:
         name = _leading(name) + changed[0].strip()
-        clauses = _sqlite_retyped(step, clauses)
     if operation.modify_nullable is not None:
         clauses = _sqlite_replaced(clauses, changed, ("NOT", "NULL"))
     if operation.modify_server_default is not False:
         clauses = _sqlite_replaced(clauses, changed, ("DEFAULT", "GENERATED", "AS"))
     items[position] = _joined([name, *clauses])
-    _sqlite_rebuild(step, items + _sqlite_bound_checks(step, operation.modify_type))
+    _sqlite_rebuild(step, items)
 
 
 def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, ...]) -> list[str]:
@@ -2406,22 +2489,6 @@ def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, 
 
     kept = [clause for clause in clauses if not begins(clause)]
     return [*(clause for clause in changed[1:] if begins(clause)), *kept]
-
-
-def _sqlite_retyped(step: _Step, clauses: list[str]) -> list[str]:
-    """Return the clauses without the check of the old type, where the revision names that type."""
-    old = {c.split()[1] for c in _sqlite_bound_checks(step, step.operation.existing_type)}
-    return [c for c in clauses if _named(c)[0] not in old]
-
-
-def _sqlite_bound_checks(step: _Step, type_: Any) -> list[str]:
-    """Return the named checks that a Boolean or an Enum brings along."""
-    if type_ is None:
-        return []
-    table = step.operations.schema_obj.table(step.table, sa.Column(step.name, type_))
-    checks: list[Any] = [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]
-    made = [c for c in checks if c.name and c._create_rule(step.operations.impl)]
-    return [_sqlite_spelled(step, check) for check in made]
 
 
 def _sqlite_spelled(step: _Step, constraint: Any) -> str:
@@ -2498,9 +2565,7 @@ def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
     """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
     bind, run = step.bind, step.bind.exec_driver_sql
     tail = _sqlite_table(step).tail
-    master = f"{_quoted(bind, step.schema or 'main')}.sqlite_master"
-    named = f"SELECT name FROM {master} WHERE type = 'table' AND name = ? COLLATE NOCASE"
-    name = str(run(named, (step.table,)).scalar())
+    name = str(_ask(bind, "table", step.table, "", step.schema))
     table = _quoted(bind, name, step.schema)
     temporary = _quoted(bind, f"_alembic_tmp_{step.table}", step.schema)
     with _sqlite_foreign_keys_off(step, items), _sqlite_atomic(bind):
@@ -2583,7 +2648,7 @@ class _SqliteHealth:
 
     rows: int
     dangling: Counter[tuple[str, str]]
-    broken: str | None
+    broken: dict[str, str]
 
 
 def _sqlite_health(step: _Step) -> _SqliteHealth:
@@ -2597,44 +2662,44 @@ def _sqlite_health(step: _Step) -> _SqliteHealth:
             found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            broken = broken or str(error.orig)
+            broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
 
 
-def _sqlite_broken(step: _Step) -> str | None:
-    """Return what is wrong with the schema.
-
-    A column renamed to itself has SQLite check all views, and most of the triggers; what a trigger
-    writes to, only the plan of a statement that fires it does.
-    """
-    bind, run = step.bind, step.bind.exec_driver_sql
-    first = _sqlite_plain_columns(step, step.table)[0]
-    table = _quoted(bind, step.table, step.schema)
-    run("SAVEPOINT alembic_check")
-    try:
-        run(f"ALTER TABLE {table} RENAME COLUMN {first} TO {first}")
-        for statement in _sqlite_firing(step):
-            run(f"EXPLAIN {statement}").close()
-    except sa.exc.OperationalError as error:
-        return str(error.orig)
-    finally:
-        run("ROLLBACK TO alembic_check")
-        run("RELEASE alembic_check")
-    return None
+def _sqlite_broken(step: _Step) -> dict[str, str]:
+    """Return what is wrong with each view and trigger: SQLite says so when it plans their use."""
+    broken = {}
+    for name, statement in _sqlite_uses(step).items():
+        try:
+            step.bind.exec_driver_sql(f"EXPLAIN {statement}").close()
+        except sa.exc.OperationalError as error:
+            broken[name] = str(error.orig)
+    return broken
 
 
-def _sqlite_firing(step: _Step) -> list[str]:
-    """Return statements that fire every trigger of the schema."""
+def _sqlite_uses(step: _Step) -> dict[str, str]:
+    """Return a statement that reads each view, and one that fires each trigger."""
     bind = step.bind
     master = f"{_quoted(bind, step.schema or 'main')}.sqlite_master"
-    rows = bind.exec_driver_sql(f"SELECT DISTINCT tbl_name FROM {master} WHERE type = 'trigger'")
-    statements = []
-    for (name,) in rows.all():
-        table = _quoted(bind, name, step.schema)
-        same = ", ".join(f"{c} = {c}" for c in _sqlite_plain_columns(step, name))
-        statements += [f"INSERT INTO {table} DEFAULT VALUES", f"DELETE FROM {table}"]
-        statements += [f"UPDATE {table} SET {same}"]
-    return statements
+    rows = bind.exec_driver_sql(
+        f"SELECT type, name, tbl_name, sql FROM {master} WHERE type IN ('view', 'trigger')"
+    ).all()
+    views = {name for type_, name, _, _ in rows if type_ == "view"}
+    uses = {f"view {v}": f"SELECT * FROM {_quoted(bind, v, step.schema)}" for v in views}
+    for type_, name, on, sql in rows:
+        if type_ == "trigger":
+            words = [token.upper() for token in _tokens(sql)]
+            event = next(word for word in words if word in ("INSERT", "UPDATE", "DELETE"))
+            uses[f"trigger {name}"] = _sqlite_firing(step, event, on)
+    return uses
+
+
+def _sqlite_firing(step: _Step, event: str, table: str) -> str:
+    name = _quoted(step.bind, table, step.schema)
+    if event == "UPDATE":
+        same = ", ".join(f"{c} = {c}" for c in _sqlite_plain_columns(step, table))
+        return f"UPDATE {name} SET {same}"
+    return f"DELETE FROM {name}" if event == "DELETE" else f"INSERT INTO {name} DEFAULT VALUES"
 
 
 def _sqlite_plain_columns(step: _Step, table: str) -> list[str]:
@@ -2645,24 +2710,22 @@ def _sqlite_plain_columns(step: _Step, table: str) -> list[str]:
 
 
 def _sqlite_compare_health(step: _Step, before: _SqliteHealth, after: _SqliteHealth) -> None:
-    worse = after.dangling - before.dangling
-    if after.rows == before.rows and not worse and (before.broken or not after.broken):
-        return
-    _sqlite_unsound(step, before, after, worse)
+    worse = (after.dangling - before.dangling).items()
+    dangling = ", ".join(f"{n} rows of {table} without a row in {p}" for (table, p), n in worse)
+    broken = {k: v for k, v in after.broken.items() if k not in before.broken}
+    lost = ""
+    if after.rows != before.rows:
+        lost = f"{after.rows} of {before.rows} rows would be left"
+    if broken or dangling or lost:
+        _sqlite_unsound(step, broken, dangling, lost)
 
 
-def _sqlite_unsound(
-    step: _Step, before: _SqliteHealth, after: _SqliteHealth, worse: Counter[tuple[str, str]]
-) -> NoReturn:
-    lost = f"{after.rows} of {before.rows} rows would be left"
-    dangling = ", ".join(f"{n} rows of {t} without a row in {p}" for (t, p), n in worse.items())
+def _sqlite_unsound(step: _Step, broken: dict[str, str], dangling: str, lost: str) -> NoReturn:
+    errors = [f"{name}: {error}" for name, error in sorted(broken.items())]
     _stop(
         UnsafeOperation,
-        f"{step.call}: the rebuilt table would not be sound.",
-        (
-            dangling or (after.broken or "" if after.rows == before.rows else lost),
-            "all rows, keys, views and triggers intact",
-        ),
+        f"{step.call}: the table would not be sound without it.",
+        ("; ".join(filter(None, [*errors, dangling, lost])), "all rows, views and triggers intact"),
         "Stopped, and rolled back: nothing was changed.",
         f"helpers.execute('UPDATE {step.table} SET ...')  # or drop what uses it, before this line",
     )
@@ -2758,6 +2821,7 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
     "mysql": _mysql_constraints,
     "sqlite": _sqlite_constraints,
 }
+_TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,

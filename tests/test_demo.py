@@ -26,7 +26,7 @@ YOUR_TURN = [
     "export DATABASE_URL=sqlite:///{directory}/demo.db",
     "python -m bills --help",
     "alembic history",
-    'alembic revision -m "Add a note to bills"',
+    "python -m bills pay 1 0.01",
 ]
 REFUSAL = rf"^error: \S+ is at revision \d+, this code needs {REVISION}; run: alembic upgrade head$"
 
