@@ -150,7 +150,8 @@ def table_has_constraint(
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"``, ``"primary"``, or None for any.
     """
     bind = _online("table_has_constraint")
-    found = _constraint_type(bind, table_name, constraint_name, schema)
+    likely = type_ if type_ != "primary" else None
+    found = _constraint_type(bind, table_name, constraint_name, schema, likely)
     return found is not None and type_ in (None, found)
 
 
@@ -864,27 +865,29 @@ def _conflict(step: _Step, found: Definition, wanted: Definition, differing: lis
 
 def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
     """Return code that mends a conflict, with the author's own names."""
-    before = "  # before this line, if the revision is right"
     schema = f", schema={step.schema!r}" if step.schema else ""
+    before = "# before this line, if the revision is right:"
     match step.kind:
         case "table":
             lines = [line for key in differing for line in _way_to_part(step, found, key)]
-            return [f"{line[:-1]}{schema}){before}" for line in lines]
+            code = [f"    {line[:-1]}{schema})" for line in lines]
+            return [before, f"if helpers.table_exists({step.table!r}{schema}):", *code]
         case "column":
-            return [f"{_alter_code(step, wanted, differing)[:-1]}{schema}){before}"]
+            there = f"if helpers.table_has_column({step.table!r}, {step.name!r}{schema}):"
+            return [before, there, f"    {_alter_code(step, wanted, differing)[:-1]}{schema})"]
         case "view":
-            return [f"helpers.drop_view({step.name!r}{schema}){before}"]
+            return [before, f"helpers.drop_view({step.name!r}{schema})"]
         case "enum":
-            return _way_to_enum(step)
+            return [before, *_way_to_enum(step)]
         case "index":
             verb = "drop_constraint" if "constraint" in found else "drop_index"
-            there = found["table"].removeprefix("ON ")
-            return [f"helpers.{verb}({step.name!r}, {there!r}{schema}){before}"]
+            on = found["table"].removeprefix("ON ")
+            return [before, f"helpers.{verb}({step.name!r}, {on!r}{schema})"]
     if found["definition"].endswith(" NOT VALID"):
         sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
-        return [f"helpers.execute({sql!r}){before}"]
+        return [before, f"helpers.execute({sql!r})"]
     what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
-    return [f"helpers.drop_constraint({what}){before}"]
+    return [before, f"helpers.drop_constraint({what})"]
 
 
 def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
@@ -1101,12 +1104,13 @@ def _find_constrained(step: _Step) -> Definition | None:
         texts = [text for _, kind, text in _constraints(step) if kind == step.kind]
         same = (text for text in texts if _same(step.dialect, text, wanted.get("definition", "")))
         return next(({"definition": text} for text in same), None)
-    other = _constraint_type(step.bind, step.table, step.name, step.schema)
+    other = _constraint_type(step.bind, step.table, step.name, step.schema, step.kind)
     if other is None:
         return None
     if other != step.kind:
         return {"definition": f"a {_TYPES.get(other, other)}"}
-    names = {_folded(step.bind, name): text for name, _, text in _constraints(step) if name}
+    same_kind = [(n, text) for n, kind, text in _constraints(step) if n and kind == step.kind]
+    names = {_folded(step.bind, name): text for name, text in same_kind}
     return {"definition": names[_folded(step.bind, step.name)]}
 
 
@@ -1132,7 +1136,8 @@ def _want_check(step: _Step) -> Definition | None:
             found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
     except (sa.exc.CompileError, sa.exc.DBAPIError):
         return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
-    return next({"definition": text} for name, _, text in found if name == "wanted")
+    late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
+    return next({"definition": text + late} for name, _, text in found if name == "wanted")
 
 
 def _want_foreignkey(step: _Step) -> Definition:
@@ -1140,7 +1145,8 @@ def _want_foreignkey(step: _Step) -> Definition:
     key["referred_schema"] = _hidden_schema(
         step.bind, key["referred_schema"], key["referred_table"]
     )
-    return {"definition": _foreign_key_text(step.bind, key)}
+    late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
+    return {"definition": _foreign_key_text(step.bind, key) + late}
 
 
 def _constraints(
@@ -1224,6 +1230,10 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
     table.constraints -= table.foreign_key_constraints
+    for column in table.columns:  # without its foreign key, a key column would count up by itself
+        wanted = getattr(step.wanted, "columns", {}).get(column.name)
+        if wanted is not None and wanted.foreign_keys:
+            column.autoincrement = False
     with _forgotten(step.bind):
         step.bind.execute(CreateTable(table))
         yield
@@ -1249,6 +1259,8 @@ _TYPES = {
 
 def _same(dialect: str, one: str, other: str) -> bool:
     """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
+    if other.endswith(" NOT VALID"):  # wanted so, and validated since
+        one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     return one == other or (dialect not in _NORMAL_FORMS and _words(one) == _words(other))
 
 
@@ -1824,11 +1836,19 @@ def _constraint_type(
         return types.get(name.lower())
     if dialect == "mysql" and type_ == "primary":
         name = "PRIMARY"
-    found = _ask(bind, "constraint", table, name, schema)
+    if dialect == "mysql":  # a key and a foreign key may have one name
+        asked = {"schema": schema, "table": table, "name": name}
+        impossible = _mysql_impossible(table + name + (schema or ""))
+        sql = sa.text(_MYSQL["constraint"])
+        there: list[Any] = [] if impossible else list(bind.execute(sql, asked).scalars())
+        there.sort(key=lambda found: found.replace(" ", "").lower() != (type_ or ""))
+        found = there[0] if there else None
+    else:
+        found = _ask(bind, "constraint", table, name, schema)
     names = {"u": "unique", "c": "check", "f": "foreignkey", "p": "primary", "x": "exclude"}
     names |= {"UNIQUE": "unique", "CHECK": "check", "FOREIGN KEY": "foreignkey"}
     names |= {"PRIMARY KEY": "primary"}
-    return names.get(found.decode() if isinstance(found, bytes) else found)
+    return names.get(found.decode() if isinstance(found, bytes) else str(found))
 
 
 def _index(
@@ -1995,6 +2015,29 @@ def _has_enums(bind: sa.Connection) -> bool:
     return _dialect(bind) == "postgresql"
 
 
+def _postgresql_create_table(step: _Step) -> sa.Table:
+    """Create the table; an enum type that is there already is confirmed, not made twice."""
+    table: sa.Table = step.wanted
+    kinds: list[Any] = [column.type for column in table.columns]
+    enums = {t.name: t for t in kinds if isinstance(t, sa.Enum) and t.native_enum and t.name}
+    there = [t for t in enums.values() if _enum_labels(step.bind, str(t.name), t.schema)]
+    if not there:
+        return _any_create_table(step)
+    for type_ in enums.values():
+        named = str(type_.name), type_.schema
+        _ensure(_step_without_table("create_enum", "enum", *named, list(type_.enums)))
+    impl: Any = step.operations.impl
+    impl.execute(CreateTable(table))
+    for index in _by_name(table.indexes):
+        impl.create_index(index)
+    if table.comment is not None:
+        impl.create_table_comment(table)
+    for column in table.columns:
+        if column.comment is not None:
+            impl.create_column_comment(column)
+    return table
+
+
 def _postgresql_create_enum(step: _Step) -> None:
     labels = ", ".join(map(_literal, step.wanted))
     name = _quoted(step.bind, str(step.name), step.schema)
@@ -2042,7 +2085,7 @@ def _way_to_enum(step: _Step) -> list[str]:
             quoted = _quoted(step.bind, name, step.schema)
             sql = f"ALTER TYPE {quoted} ADD VALUE {_literal(value)} {where}"
             text = sql.replace(":", "\\:")  # which execute would take for a parameter
-            lines.append(f"helpers.execute({text!r})  # before this line")
+            lines.append(f"helpers.execute({text!r})")
     return lines
 
 
@@ -2234,11 +2277,15 @@ def _mysql_alter_computed(step: _Step, column: Definition) -> None:
 
 
 def _mysql_drop_column(step: _Step) -> None:
-    """Drop the foreign keys and checks that use the column first, as the other servers do."""
-    for name, kind, text in _constraints(step):
-        own = text.split(" REFERENCES ")[0]
-        if kind in ("foreignkey", "check") and name != step.name and _mentions(own, str(step.name)):
-            drop = ops.DropConstraintOp(str(name), step.table, kind, schema=step.schema)
+    """Drop the keys and checks that use the column first, as the other servers do."""
+    name = str(step.name)
+    items = _mysql_items(step.bind, step.table, step.schema)
+    for item in sorted(items, key=lambda item: _kind_of(item) != "foreignkey"):
+        kind, own = _kind_of(item), re.split(r"\bREFERENCES\b", item)[0]
+        if kind in ("foreignkey", "check", "unique") and _mentions(own, name):
+            words = [token for token in _tokens(item) if not token.isspace()]
+            named = _bare(words[2]) if kind == "unique" else str(_named(item)[0])
+            drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
             _ensure(_step(step.operations, drop))
     _invoke(step)
 
@@ -2402,11 +2449,6 @@ def _sqlite_drop_column(step: _Step) -> None:
     others = [item for item in items if item is not column]
     rest = _without_items(items, lambda item: item is column or _uses(item, name))
     rest = [_unchecked(item, name) for item in rest]
-    if own & {"primary", "unique", "foreignkey"} or any(
-        _uses(item, name) or _unchecked(item, name) != item for item in others
-    ):
-        _sqlite_rebuild(step, rest)
-        return
     if any(_sqlite_is_update_of(sql, name) for _, _, sql in _sqlite_belongings(step)):
         _stop(
             UnsafeOperation,
@@ -2415,17 +2457,27 @@ def _sqlite_drop_column(step: _Step) -> None:
             "Stopped, because the trigger would stay and never fire again.",
             "helpers.execute('DROP TRIGGER ...')  # before this line",
         )
+    used = any(_uses(item, name) or _unchecked(item, name) != item for item in others)
+    if used or own & {"primary", "unique", "foreignkey"} or _sqlite_in_triggers(step, name):
+        _sqlite_rebuild(step, rest)
+        return
     try:
         with _sqlite_atomic(step.bind):
-            before = _sqlite_broken(step)
             for index in _sqlite_indexes_on(step, name):
                 step.bind.exec_driver_sql(f"DROP INDEX {_quoted(step.bind, index, step.schema)}")
             _invoke(step)
-            worse = _sqlite_broken(step).items() - before.items()
-            if worse:
-                _sqlite_unsound(step, dict(worse), "", "")
-    except sa.exc.OperationalError:  # a comment confuses it; or something uses the column
+    except sa.exc.OperationalError:  # a comment confuses it; or a view uses the column
         _sqlite_rebuild(step, rest)
+
+
+def _sqlite_in_triggers(step: _Step, column: str) -> bool:
+    """Tell whether a trigger may use a column; SQLite's own DROP COLUMN does not look well.
+
+    It leaves a trigger that writes to the column, and SQLite 3.40 crashes when that one fires.
+    """
+    master = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+    rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
+    return any(_mentions(row[0], column) for row in rows)
 
 
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
@@ -2516,6 +2568,18 @@ def _sqlite_drop_constraint(step: _Step) -> None:
         _sqlite_table(step).items, lambda item: not _is_column(item) and is_it(item)
     )
     _sqlite_rebuild(step, [without(i) if _is_column(i) else i for i in items])
+
+
+def _sqlite_rename_table(step: _Step) -> None:
+    """Rename it; by way of another name where only the case differs, which SQLite refuses."""
+    if step.table.lower() != str(step.name).lower():
+        _invoke(step)
+        return
+    names = [step.table, f"_alembic_tmp_{step.table}", str(step.name)]
+    with _sqlite_atomic(step.bind):
+        for old, new in zip(names, names[1:], strict=False):
+            table = _quoted(step.bind, old, step.schema)
+            step.bind.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {_quoted(step.bind, new)}")
 
 
 def _sqlite_drop_table(step: _Step) -> None:
@@ -2836,6 +2900,7 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "drop_view": _any_drop_view,
     },
     "postgresql": {
+        "create_table": _postgresql_create_table,
         "create_index": _postgresql_create_index,
         "drop_index": _postgresql_drop_index,
         "create_enum": _postgresql_create_enum,
@@ -2851,6 +2916,7 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "alter_column": _sqlite_alter_column,
         "drop_column": _sqlite_drop_column,
         "drop_table": _sqlite_drop_table,
+        "rename_table": _sqlite_rename_table,
         "drop_constraint": _sqlite_drop_constraint,
         **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
     },

@@ -164,6 +164,8 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a shell that starts us in the background has SIGINT ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, test: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:

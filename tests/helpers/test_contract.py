@@ -366,7 +366,7 @@ def test_message_has_four_parts_when_verb_refuses(
     assert re.fullmatch(r"Stopped.*\.", why)
     assert title == "The way on:"
     assert code
-    assert [line for line in code if not re.match(r"    \S", line)] == []
+    assert [line for line in code if not re.match(r"    +\S", line)] == []
 
 
 @cells("conflict")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -219,9 +220,9 @@ def way_on(message: str) -> list[str]:
 
 def follow(message: str) -> None:
     """Paste the code of a message into the revision."""
-    code = [line for line in way_on(message) if line.startswith("helpers.")]
-    assert code, f"nothing to paste in:\n{message}"
-    exec("\n".join(code), {"helpers": helpers, "sa": sa} | _dialect_names())
+    assert any("helpers." in line for line in way_on(message)), f"nothing to paste in:\n{message}"
+    code = message.split("\nThe way on:\n")[1]
+    exec(textwrap.dedent(code), {"helpers": helpers, "sa": sa} | _dialect_names())
 
 
 def _dialect_names() -> dict[str, Any]:
