@@ -36,6 +36,7 @@ the one mechanism, looking, comparing, dialects.
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import re
 from collections import Counter
@@ -2577,7 +2578,7 @@ def _sqlite_rename_table(step: _Step) -> None:
         return
     names = [step.table, f"_alembic_tmp_{step.table}", str(step.name)]
     with _sqlite_atomic(step.bind):
-        for old, new in zip(names, names[1:], strict=False):
+        for old, new in itertools.pairwise(names):
             table = _quoted(step.bind, old, step.schema)
             step.bind.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {_quoted(step.bind, new)}")
 
