@@ -24,9 +24,9 @@ COMMANDS = [
 YOUR_TURN = [
     ". .venv/bin/activate",
     "export DATABASE_URL=sqlite:///{directory}/demo.db",
+    "python -m bills pay 1 0.01",
     "python -m bills --help",
     "alembic history",
-    "python -m bills pay 1 0.01",
 ]
 REFUSAL = rf"^error: \S+ is at revision \d+, this code needs {REVISION}; run: alembic upgrade head$"
 
