@@ -1026,13 +1026,15 @@ def _find_column(step: _Step) -> Definition | None:
 
 
 def _want_column(step: _Step) -> Definition | None:
-    column: sa.Column[Any] = step.wanted
+    return _with_comment(step, _scratch_column(step, step.wanted), step.wanted.comment)
+
+
+def _scratch_column(step: _Step, column: sa.Column[Any]) -> Definition:
+    """Let the server describe a column, beside the others where an expression may use them."""
     others = _plain_columns(step, without=column.name) if column.computed is not None else []
     with _scratch(step, column, *others):
-        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[
-            _kept(step.bind, column.name)
-        ]
-    return _with_comment(step, wanted, column.comment)
+        made = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))
+    return made[_kept(step.bind, column.name)]
 
 
 def _want_altered_column(step: _Step, found: Definition) -> Definition:
@@ -1050,11 +1052,7 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
         server_default=None if default is False else default,
         comment=operation.modify_comment or None,
     )
-    others = _plain_columns(step, without=step.name) if column.computed is not None else []
-    with _scratch(step, column, *others):
-        wanted = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))[
-            _kept(step.bind, str(step.name))
-        ]
+    wanted = _scratch_column(step, column)
     if "comment" in keys:
         wanted = _with_comment(step, wanted, operation.modify_comment or "")
     return {key: value for key, value in wanted.items() if key in keys}
@@ -2471,12 +2469,16 @@ def _sqlite_drop_column(step: _Step) -> None:
         _sqlite_rebuild(step, rest)
 
 
+def _sqlite_master(step: _Step) -> str:
+    return f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+
+
 def _sqlite_in_triggers(step: _Step, column: str) -> bool:
     """Tell whether a trigger may use a column; SQLite's own DROP COLUMN does not look well.
 
     It leaves a trigger that writes to the column, and SQLite 3.40 crashes when that one fires.
     """
-    master = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+    master = _sqlite_master(step)
     rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
     return any(_mentions(row[0], column) for row in rows)
 
@@ -2496,7 +2498,7 @@ def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
 
 def _sqlite_belongings(step: _Step) -> list[tuple[str, str, str]]:
     """Return the indexes and triggers of a table: type, name, SQL."""
-    master = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+    master = _sqlite_master(step)
     rows = step.bind.exec_driver_sql(
         f"SELECT type, name, sql FROM {master} WHERE tbl_name = ? COLLATE NOCASE"
         " AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid",
@@ -2665,13 +2667,9 @@ def _sqlite_try(step: _Step, sql: str) -> None:
 
 def _sqlite_copied(step: _Step, tail: str) -> str:
     """Return the columns that both tables have and that are not generated, the rowid included."""
-    bind, schema = step.bind, step.schema or "main"
-    sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
-    new = {
-        row[0].lower() for row in bind.exec_driver_sql(sql, (f"_alembic_tmp_{step.table}", schema))
-    }
-    old = [row[0] for row in bind.exec_driver_sql(sql, (step.table, schema))]
-    names = [_quoted(bind, name) for name in old if name.lower() in new]
+    new = {name.lower() for name in _sqlite_plain_columns(step, f"_alembic_tmp_{step.table}")}
+    old = _sqlite_plain_columns(step, step.table)
+    names = [_quoted(step.bind, name) for name in old if name.lower() in new]
     taken = {name.lower() for name in old} | new
     free = [name for name in ("rowid", "oid", "_rowid_") if name not in taken]
     has_rowid = "WITHOUT" not in tail.upper()
@@ -2745,7 +2743,7 @@ def _sqlite_broken(step: _Step) -> dict[str, str]:
 def _sqlite_uses(step: _Step) -> dict[str, str]:
     """Return a statement that reads each view, and one that fires each trigger."""
     bind = step.bind
-    master = f"{_quoted(bind, step.schema or 'main')}.sqlite_master"
+    master = _sqlite_master(step)
     rows = bind.exec_driver_sql(
         f"SELECT type, name, tbl_name, sql FROM {master} WHERE type IN ('view', 'trigger')"
     ).all()
@@ -2762,16 +2760,17 @@ def _sqlite_uses(step: _Step) -> dict[str, str]:
 def _sqlite_firing(step: _Step, event: str, table: str) -> str:
     name = _quoted(step.bind, table, step.schema)
     if event == "UPDATE":
-        same = ", ".join(f"{c} = {c}" for c in _sqlite_plain_columns(step, table))
+        columns = [_quoted(step.bind, column) for column in _sqlite_plain_columns(step, table)]
+        same = ", ".join(f"{column} = {column}" for column in columns)
         return f"UPDATE {name} SET {same}"
     return f"DELETE FROM {name}" if event == "DELETE" else f"INSERT INTO {name} DEFAULT VALUES"
 
 
 def _sqlite_plain_columns(step: _Step, table: str) -> list[str]:
-    """Return the columns that are not generated, quoted."""
+    """Return the columns that are not generated."""
     sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
     rows = step.bind.exec_driver_sql(sql, (table, step.schema or "main"))
-    return [_quoted(step.bind, row[0]) for row in rows]
+    return [row[0] for row in rows]
 
 
 def _sqlite_compare_health(step: _Step, before: _SqliteHealth, after: _SqliteHealth) -> None:
