@@ -36,6 +36,7 @@ the one mechanism, looking, comparing, dialects.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import logging
 import re
@@ -493,14 +494,83 @@ def _guarded() -> _Guarded:
 
 def _online(verb: str) -> sa.Connection:
     """Return the revision's connection, or refuse: a script has no database to look at."""
-    if get_context().as_sql:
-        raise OfflineUnsupported(
-            f"{verb}: this verb asks the database, and a --sql script has none.\n"
-            "Run the revision online:\n    alembic upgrade head"
+    if _is_offline():
+        _unsupported(
+            verb,
+            "it asks the database, and a --sql script has none",
+            "alembic upgrade head  # without --sql; or write the step as a verb, which guards itself",
         )
+    return _bind()
+
+
+def _bind() -> sa.Connection:
+    """Return the revision's connection; offline, Alembic's stand-in, which knows the dialect."""
     bind = get_bind()
     assert bind is not None
     return bind
+
+
+# ... offline: what a --sql script gets
+
+
+def _is_offline() -> bool:
+    return bool(get_context().as_sql)
+
+
+def _unsupported(call: str, why: str, *way: str) -> NoReturn:
+    """Refuse what a script cannot say, naming the revision; nothing was written of it."""
+    server = _dialect(_bind())
+    code = "\n".join(f"    {line}" for line in way)
+    raise OfflineUnsupported(
+        f"{call}: there is no --sql form of this for {server}{_in_revision()}.\n"
+        f"Stopped, because {why}.\nThe way on:\n{code}"
+    )
+
+
+def _in_revision() -> str:
+    """Name the revision whose function is running: Alembic keeps it nowhere, its module does."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        names = frame.f_globals
+        if "revision" in names and "down_revision" in names:
+            return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+        frame = frame.f_back
+    return ""
+
+
+def _write(sql: str) -> None:
+    """Write one statement into the script."""
+    get_context().impl.static_output(f"{sql};")
+
+
+def _write_if(condition: str, sql: str) -> None:
+    """Write one statement that the server runs only where the condition holds.
+
+    PostgreSQL: a DO block.  MariaDB and MySQL have no such block outside of a procedure: a prepared
+    statement, so that one script does for both.
+
+    :param condition: an SQL expression, true or false, that names no table that may be missing.
+    :param sql: one statement without its semicolon.
+    """
+    if _dialect(_bind()) == "postgresql":
+        text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {_dollar_quoted(sql)};\n  END IF;\nEND"
+        _write(f"DO {_dollar_quoted(text, 'alembic')}")
+    else:
+        _write(f"SET @alembic_sql = IF({condition}, {_mysql_literal(sql)}, 'DO 0')")
+        _write("PREPARE alembic_statement FROM @alembic_sql")
+        _write("EXECUTE alembic_statement")
+        _write("DEALLOCATE PREPARE alembic_statement")
+
+
+def _dollar_quoted(text: str, tag: str = "sql") -> str:
+    while f"${tag}$" in text:
+        tag += "_"
+    return f"${tag}${text}${tag}$" if tag == "sql" else f"${tag}$\n{text}\n${tag}$"
+
+
+def _mysql_literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
 
 
 @dataclass
@@ -519,7 +589,7 @@ class _Step:
 
     @property
     def bind(self) -> sa.Connection:
-        return _online(self.verb)
+        return _bind()
 
     @property
     def dialect(self) -> str:
@@ -586,15 +656,21 @@ def _step_without_table(
     verb: str, kind: str, name: str, schema: str | None, wanted: Any = None
 ) -> _Step:
     """Say what a verb is about that Alembic has no operation for, and that has no table."""
-    _online(verb)
     return _Step(_guarded(), None, verb, kind, name, "", schema, wanted)
+
+
+def _script(step: _Step) -> Any:
+    """Write the step into the script, with the condition under which the server may skip it."""
+    _unsupported(step.call, "it is not written yet", "alembic upgrade head")
 
 
 _TABLELESS = {"table", "view", "enum"}
 
 
 def _ensure(step: _Step) -> Any:
-    """Look, compare, then act, skip or refuse."""
+    """Look, compare, then act, skip or refuse; offline, write what does so on the server."""
+    if _is_offline():
+        return _script(step)
     prefix = step.verb.split("_")[0]
     if step.kind == "enum" and not _has_enums(step.bind):
         return _decide("skip", step, "this server has no named enums")
