@@ -41,14 +41,18 @@ import itertools
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+import alembic.op
 import sqlalchemy as sa
-from alembic.op import bulk_insert, execute, f, get_bind, get_context, inline_literal
-from alembic.operations import Operations, ops
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
+from alembic.op import bulk_insert, execute
+from alembic.operations import BatchOperations, Operations, ops
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
@@ -61,13 +65,16 @@ __all__ = [
     "UnsafeOperation",
     "add_column",
     "alter_column",
+    "batch_alter_table",
     "bulk_insert",
     "create_check_constraint",
     "create_enum",
+    "create_exclude_constraint",
     "create_foreign_key",
     "create_index",
     "create_primary_key",
     "create_table",
+    "create_table_comment",
     "create_unique_constraint",
     "create_view",
     "drop_column",
@@ -75,14 +82,19 @@ __all__ = [
     "drop_enum",
     "drop_index",
     "drop_table",
+    "drop_table_comment",
     "drop_view",
     "enum_exists",
     "execute",
     "f",
     "get_bind",
     "get_context",
+    "implementation_for",
     "inline_literal",
+    "invoke",
+    "register_operation",
     "rename_table",
+    "run_async",
     "table_exists",
     "table_has_column",
     "table_has_constraint",
@@ -208,6 +220,68 @@ def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None
     :raises SchemaConflict: both names are there, or neither.
     """
     _guarded().rename_table(old_table_name, new_table_name, schema=schema)
+
+
+def create_table_comment(
+    table_name: str,
+    comment: str | None,
+    *,
+    existing_comment: str | None = None,
+    schema: str | None = None,
+) -> None:
+    """Give the table this comment, or skip when it has it; nothing on SQLite, which has none.
+
+    :param existing_comment: need not be given: the database is asked.
+    :raises MissingParent: the table is not there.
+    """
+    _guarded().create_table_comment(
+        table_name, comment, existing_comment=existing_comment, schema=schema
+    )
+
+
+def drop_table_comment(
+    table_name: str, *, existing_comment: str | None = None, schema: str | None = None
+) -> None:
+    """Take the comment off the table, or skip when it has none or is not there."""
+    _guarded().drop_table_comment(table_name, existing_comment=existing_comment, schema=schema)
+
+
+@contextmanager
+def batch_alter_table(
+    table_name: str,
+    schema: str | None = None,
+    recreate: Literal["auto", "always", "never"] = "auto",
+    partial_reordering: list[tuple[str, ...]] | None = None,
+    copy_from: sa.Table | None = None,
+    table_args: tuple[Any, ...] = (),
+    table_kwargs: Mapping[str, Any] = MappingProxyType({}),
+    reflect_args: tuple[Any, ...] = (),
+    reflect_kwargs: Mapping[str, Any] = MappingProxyType({}),
+    naming_convention: dict[str, str] | None = None,
+) -> Iterator[BatchOperations]:
+    """Alter one table: each operation of the block is the verb of its name, run when it ends.
+
+    As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
+    from its own text by the verb that needs it, so it need not be described or reflected:
+    ``recreate``, ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.
+
+    :param partial_reordering: the order of columns, which SQLite alone can change.
+    :param table_args: constraints and indexes to add, on any server, unless they are there.
+    :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
+    :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
+        (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
+    :raises: what the verbs raise, before the operation that it is about.
+    """
+    context = get_context()
+    place = _BatchPlace(table_name, schema, context.impl)
+    batch = _Batch(context, place)
+    yield batch
+    guarded = _guarded(naming_convention)
+    for operation in [*batch.queue, *_added(place, table_args)]:
+        guarded.invoke(operation)
+    options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
+    if partial_reordering or options:
+        _reshape(guarded, place, partial_reordering or [], options)
 
 
 # ----------------------------------------------------------------------------- verbs: columns
@@ -426,6 +500,22 @@ def create_primary_key(
     _guarded().create_primary_key(constraint_name, table_name, columns, schema=schema)
 
 
+def create_exclude_constraint(
+    constraint_name: str, table_name: str, *elements: Any, **kw: Any
+) -> sa.Table | None:
+    """Create PostgreSQL's exclusion constraint, or confirm that it is there as wanted.
+
+    :param elements: pairs of a column or an SQL expression, and an operator.
+    :raises SchemaConflict: a constraint of that name is there, and differs.
+    :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: another server, which has no such constraint
+        (https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-EXCLUDE).
+    """
+    create: Any = getattr(_guarded(), "create_exclude_constraint")  # noqa: B009
+    made: sa.Table | None = create(constraint_name, table_name, *elements, **kw)
+    return made
+
+
 def drop_constraint(
     constraint_name: str,
     table_name: str,
@@ -478,18 +568,129 @@ def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     _ensure(_step_without_table("drop_enum", "enum", enum_name, schema))
 
 
+# --------------------------------------------------------------------- what Alembic says as well
+# Passed on as they are, with their signatures, so that ``import alembic_helpers as op`` has them.
+
+_T = TypeVar("_T")
+
+
+def get_bind() -> sa.Connection:
+    """Return the revision's connection; offline Alembic's stand-in, which runs nothing."""
+    bind: sa.Connection = alembic.op.get_bind()
+    return bind
+
+
+def get_context() -> MigrationContext:
+    """Return the ``MigrationContext`` of the running revision: ``autocommit_block``, ``as_sql``."""
+    return alembic.op.get_context()
+
+
+def f(name: str) -> Any:
+    """Mark a name as final, so that no naming convention is applied to it."""
+    return alembic.op.f(name)
+
+
+def inline_literal(value: str | int, type_: Any = None) -> Any:
+    """Return a value that is written into the SQL itself, for scripts."""
+    return alembic.op.inline_literal(value, type_=type_)
+
+
+def run_async(async_function: Callable[..., Awaitable[_T]], *args: Any, **kw_args: Any) -> _T:
+    """Run an async function with the revision's ``AsyncConnection``, where ``env.py`` has one."""
+    return alembic.op.run_async(async_function, *args, **kw_args)
+
+
+def register_operation(name: str, sourcename: str | None = None) -> Any:
+    """Register an operation of a project's own, which then is an attribute of this module, too."""
+    return alembic.op.register_operation(name, sourcename)
+
+
+def implementation_for(op_cls: Any, replace: bool = False) -> Any:
+    """Register what carries out an operation of a project's own, or one of Alembic's."""
+    return alembic.op.implementation_for(op_cls, replace=replace)
+
+
+def invoke(operation: ops.MigrateOperation) -> Any:
+    """Run one of Alembic's operation objects as the verb that it stands for.
+
+    Operations that are no verb of this module (a project's own, ``ops.ExecuteSQLOp``) run as they
+    are (https://alembic.sqlalchemy.org/en/latest/api/operations.html#operation-plugins).
+    """
+    return _guarded().invoke(operation)
+
+
+if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
+
+    def __getattr__(name: str) -> Any:
+        """Return an operation that a plugin added to ``alembic.op``, as it is."""
+        if name.startswith("_") or not hasattr(alembic.op, name):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(alembic.op, name)
+
+
 # ------------------------------------------------------------------------- the one mechanism
 
 
 class _Guarded(Operations):
     """Alembic's operations, each of which looks before it acts."""
 
+    naming_convention: dict[str, str] | None = None
+
     def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if not _is_verb(operation):
+            return Operations(self.migration_context).invoke(operation)
         return _ensure(_step(self, operation))
 
 
-def _guarded() -> _Guarded:
-    return _Guarded(get_context())
+def _guarded(naming_convention: dict[str, str] | None = None) -> _Guarded:
+    guarded = _Guarded(get_context())
+    guarded.naming_convention = naming_convention
+    return guarded
+
+
+@dataclass
+class _BatchPlace:
+    """What Alembic's batch operations ask: which table."""
+
+    table_name: str
+    schema: str | None
+    impl: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.impl, name)
+
+
+class _Batch(BatchOperations):
+    """Alembic's batch operations, kept until the block ends; SQL runs at once, as in Alembic."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.queue: list[ops.MigrateOperation] = []
+
+    def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if _is_verb(operation):
+            return self.queue.append(operation)
+        return Operations(self.migration_context).invoke(operation)
+
+
+def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
+    """Return the operations that add a batch's ``table_args``."""
+    names = {c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None}
+    columns = {str(getattr(name, "name", name)) for name in names}
+    table = sa.Table(
+        place.table_name,
+        sa.MetaData(schema=place.schema),
+        *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
+        *table_args,
+    )
+    keyless = {
+        c
+        for c in table.constraints
+        if not (list(getattr(c, "columns", ())) or hasattr(c, "sqltext"))
+    }
+    wanted = _by_name(table.constraints - keyless)
+    made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
+    return made + [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
 
 
 def _online(verb: str) -> sa.Connection:
@@ -498,7 +699,7 @@ def _online(verb: str) -> sa.Connection:
         _unsupported(
             verb,
             "it asks the database, and a --sql script has none",
-            "alembic upgrade head  # without --sql; or write the step as a verb, which guards itself",
+            "alembic upgrade head  # without --sql; or say the step as a verb, which guards itself",
         )
     return _bind()
 
@@ -577,7 +778,7 @@ def _mysql_literal(text: str) -> str:
 class _Step:
     """One verb, about one thing in the database."""
 
-    operations: Operations
+    operations: _Guarded
     operation: Any
     verb: str
     kind: str
@@ -597,7 +798,7 @@ class _Step:
 
     @property
     def call(self) -> str:
-        if not self.table or self.kind == "table":
+        if not self.table or self.kind in ("table", "comment"):
             return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
         first, second = (
             (self.table, self.name) if self.kind == "column" else (self.name, self.table)
@@ -611,16 +812,24 @@ _SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
     ops.DropColumnOp: ("drop_column", "column", "column_name"),
     ops.AlterColumnOp: ("alter_column", "column", "column_name"),
     ops.DropIndexOp: ("drop_index", "index", "index_name"),
+    ops.CreateTableCommentOp: ("create_table_comment", "comment", "table_name"),
+    ops.DropTableCommentOp: ("drop_table_comment", "comment", "table_name"),
 }
 _CONSTRAINT_KINDS: dict[Any, tuple[str, str]] = {
     ops.CreateUniqueConstraintOp: ("create_unique_constraint", "unique"),
     ops.CreateCheckConstraintOp: ("create_check_constraint", "check"),
     ops.CreateForeignKeyOp: ("create_foreign_key", "foreignkey"),
     ops.CreatePrimaryKeyOp: ("create_primary_key", "primary"),
+    CreateExcludeConstraintOp: ("create_exclude_constraint", "exclude"),
 }
+_OTHER_VERBS = (ops.CreateTableOp, ops.AddColumnOp, ops.CreateIndexOp, ops.DropConstraintOp)
 
 
-def _step(operations: Operations, operation: Any) -> _Step:
+def _is_verb(operation: Any) -> bool:
+    return type(operation) in {*_SIMPLE, *_CONSTRAINT_KINDS, *_OTHER_VERBS}
+
+
+def _step(operations: _Guarded, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
 
@@ -649,7 +858,7 @@ def _step(operations: Operations, operation: Any) -> _Step:
             type_ = operation.constraint_type
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
-    raise NotImplementedError(f"{type(operation).__name__} has no guarded form yet")
+    raise AssertionError(f"{type(operation).__name__} is no verb")
 
 
 def _step_without_table(
@@ -674,6 +883,8 @@ def _ensure(step: _Step) -> Any:
     prefix = step.verb.split("_")[0]
     if step.kind == "enum" and not _has_enums(step.bind):
         return _decide("skip", step, "this server has no named enums")
+    if step.kind == "comment":
+        return _comment_on_table(step)
     return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
         prefix
     ](step)
@@ -758,6 +969,21 @@ def _drop(step: _Step) -> None:
     _act(step)
 
 
+def _comment_on_table(step: _Step) -> None:
+    """Make the table's comment what is asked for: text, or none."""
+    wanted = getattr(step.operation, "comment", None)
+    if not step.bind.dialect.supports_comments:
+        return _decide("skip", step, "this server has no comments")
+    if wanted is None and not _has_table(step.bind, step.table, step.schema):
+        return _decide("skip", step, f"table {step.table} is not there")
+    _need_table(step, step.table, step.schema)
+    found = _ask(step.bind, "table comment", step.table, "", step.schema)
+    if (found or None) == (wanted or None):
+        return _decide("skip", step, "already as wanted")
+    _decide("apply", step, f"was {found!r}" if found else "had none")
+    _act(step)
+
+
 def _rename(step: _Step) -> None:
     new_name = str(step.name)
     old = _ask(step.bind, "table", step.table, step.table, step.schema)
@@ -816,10 +1042,15 @@ def _alter(step: _Step) -> None:
             f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
         )
     rest, type_ = _only_differing(step, found), step.operation.modify_type
+    for part in _bound_checks(step, step.operation.existing_type if type_ is not None else None):
+        if str(part.name) not in {str(new.name) for new in _bound_checks(step, type_)}:
+            _ensure(_step(step.operations, part.operation.reverse()))
     if rest is None:
         _decide("skip", step, "already as wanted")
     else:
         step.operation = rest
+        if step.operation.existing_type is not None and type_ is not None:
+            step.operation.existing_type = _verbatim(step.bind, found["type"])
         _decide("apply", step, f"was {_describe(found)}")
         _act(step)
     for part in _bound_checks(step, type_):
@@ -1026,7 +1257,7 @@ def _stop(
 
 
 def _decide(decision: str, step: _Step, reason: str) -> None:
-    if step.kind == "table":
+    if step.kind in ("table", "comment"):
         _log(decision, step.verb, step.table, reason)
     else:
         name = f"{step.name or '(unnamed)'} on {step.table}" if step.table else str(step.name)
@@ -1167,6 +1398,8 @@ def _find_constraint(step: _Step) -> Definition | None:
     found = _constraint_type(
         step.bind, step.table, name, step.schema, step.operation.constraint_type
     )
+    if found is None and step.dialect == "sqlite":
+        found = _sqlite_conventional(step)
     if found is None or step.operation.constraint_type not in (None, found):
         return None
     return {"type": found}
@@ -1213,6 +1446,15 @@ def _want_check(step: _Step) -> Definition | None:
         return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
     return next({"definition": text + late} for name, _, text in found if name == "wanted")
+
+
+def _want_exclude(step: _Step) -> Definition | None:
+    operation = copy.copy(step.operation)
+    operation.table_name, operation.schema, operation._orig_constraint = _SCRATCH, None, None
+    with _scratch(step, *_plain_columns(step)):
+        step.operations.impl.add_constraint(operation.to_constraint())
+        found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
+    return next({"definition": text} for _, kind, text in found if kind == "exclude")
 
 
 def _want_foreignkey(step: _Step) -> Definition:
@@ -1270,6 +1512,7 @@ _FIND: dict[str, Callable[[_Step], Definition | None]] = {
     "check": _find_constrained,
     "foreignkey": _find_constrained,
     "primary": _find_primary,
+    "exclude": _find_constrained,
 }
 _WANT: dict[str, Callable[[_Step], Definition | None]] = {
     "table": _want_table,
@@ -1281,6 +1524,7 @@ _WANT: dict[str, Callable[[_Step], Definition | None]] = {
     "check": _want_check,
     "foreignkey": _want_foreignkey,
     "primary": _want_columns,
+    "exclude": _want_exclude,
 }
 
 
@@ -1329,6 +1573,7 @@ _TYPES = {
     "check": "check constraint",
     "foreignkey": "foreign key",
     "primary": "primary key",
+    "exclude": "exclusion constraint",
 }
 
 
@@ -1740,6 +1985,7 @@ _POSTGRESQL = {
     " AND attname = :name AND attnum > 0 AND NOT attisdropped",
     "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
     " AND conname = :name",
+    "table comment": "SELECT obj_description(to_regclass(:table), 'pg_class')",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
 }
@@ -1766,6 +2012,7 @@ _POSTGRESQL_CONSTRAINTS = """
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
+       CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
        k.confmatchtype = 'f' AS matches_full,
        ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
@@ -1780,7 +2027,7 @@ SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) A
 FROM pg_constraint AS k
 LEFT JOIN pg_class AS r ON r.oid = k.confrelid
 LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
-WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f')
+WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
 ORDER BY k.conname
 """
 _POSTGRESQL_INDEX = """
@@ -1803,6 +2050,8 @@ _MYSQL = {
     "column": "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND column_name = :name",
+    "table comment": "SELECT table_comment FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "collation": "SELECT table_collation FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "index": "SELECT * FROM information_schema.statistics"
@@ -1953,6 +2202,8 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     if type_ == "u":
         text = _unique_text(row["columns"], {"postgresql_nulls_not_distinct": row["nulls"]})
         return row["name"], "unique", text + _deferral(row["deferrable"], row["deferred"])
+    if type_ == "x":
+        return row["name"], "exclude", row["exclusion"]
     if type_ == "c":
         return row["name"], "check", f"CHECK ({row['check']}){row['unvalidated']}"
     words = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -2507,12 +2758,23 @@ def _sqlite_add_column(step: _Step) -> None:
     default = next((c for c in _clauses(text) if c.upper().startswith("DEFAULT")), "")
     constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
     stored = column.computed is not None and column.computed.persisted
-    if constant and not stored and (column.nullable or default):
+    place = _sqlite_place(step)
+    if constant and not stored and (column.nullable or default) and place is None:
         step.operations.impl.add_column(step.table, column, schema=step.schema)
         return
     items = _sqlite_table(step).items
     columns = [item for item in items if _is_column(item)]
-    _sqlite_rebuild(step, [*columns, f" {text}", *items[len(columns) :]])
+    position = len(columns) if place is None else place
+    _sqlite_rebuild(step, [*items[:position], f" {text}", *items[position:]])
+
+
+def _sqlite_place(step: _Step) -> int | None:
+    """Return where a batch's ``insert_before`` or ``insert_after`` puts a column."""
+    before, after = (step.operation.kw.get(f"insert_{where}") for where in ("before", "after"))
+    if before is None and after is None:
+        return None
+    position = _position(_sqlite_table(step).items, str(before or after))
+    return position if before is not None else position + 1
 
 
 def _sqlite_drop_column(step: _Step) -> None:
@@ -2635,18 +2897,107 @@ def _sqlite_add_constraint(step: _Step) -> None:
 def _sqlite_drop_constraint(step: _Step) -> None:
     name = str(step.name).lower()
 
-    def is_it(clause: str) -> bool:
-        return (_named(clause)[0] or "").lower() == name and _kind_of(clause) is not None
+    def is_it(clause: str, column: list[str] | None = None) -> bool:
+        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column or [])
+        return (named or "").lower() == name and _kind_of(clause) is not None
 
     def without(item: str) -> str:
+        column = [_bare(_named(item)[1][0])]
         clauses = _clauses(item)
-        kept = [clause for clause in clauses if not is_it(clause)]
+        kept = clauses[:1] + [clause for clause in clauses[1:] if not is_it(clause, column)]
         return item if kept == clauses else _joined(kept)
 
     items = _without_items(
         _sqlite_table(step).items, lambda item: not _is_column(item) and is_it(item)
     )
     _sqlite_rebuild(step, [without(i) if _is_column(i) else i for i in items])
+
+
+def _sqlite_conventional(step: _Step) -> str | None:
+    """Return the type of an unnamed constraint that a batch's convention gives the step's name."""
+    if step.operations.naming_convention is None or not _has_table(
+        step.bind, step.table, step.schema
+    ):
+        return None
+    for item in _sqlite_table(step).items:
+        column = [_bare(_named(item)[1][0])] if _is_column(item) else []
+        for clause in _clauses(item)[1:] if column else [item]:
+            kind = _kind_of(clause)
+            if kind and _sqlite_name_by_convention(step, clause, column) == step.name:
+                return kind
+    return None
+
+
+def _sqlite_name_by_convention(step: _Step, clause: str, column: list[str]) -> str | None:
+    """Return the name that a batch's naming convention gives to an unnamed constraint."""
+    name, tokens = _named(clause)
+    kind, convention = _kind_of(clause), step.operations.naming_convention
+    if name or convention is None or kind in (None, "check"):
+        return None
+    columns = column or _names_in(tokens)
+    made: Any
+    if kind == "foreignkey":
+        key = _reference(step.bind, tokens, columns)
+        targets = [f"{key['referred_table']}.{referred}" for referred in key["referred_columns"]]
+        made = sa.ForeignKeyConstraint(columns, targets)
+    else:
+        made = {"unique": sa.UniqueConstraint, "primary": sa.PrimaryKeyConstraint}[kind](*columns)
+    fields = (sa.Column(c, sa.types.NullType()) for c in columns)
+    sa.Table(step.table, sa.MetaData(naming_convention=convention), *fields, made)
+    return str(made.name) if made.name else None
+
+
+def _reshape(
+    guarded: _Guarded, place: _BatchPlace, order: Sequence[Sequence[str]], options: dict[str, Any]
+) -> None:
+    """Give a SQLite table another order of columns, or options, unless it has them."""
+    operation = ops.AlterTableOp(place.table_name, schema=place.schema)
+    step = _Step(
+        guarded, operation, "batch_alter_table", "table", None, place.table_name, place.schema
+    )
+    if step.dialect != "sqlite":
+        return _decide("skip", step, "this server cannot change the order of columns")
+    _need_table(step, step.table, step.schema)
+    text = _sqlite_table(step)
+    items = _sqlite_ordered(text.items, order)
+    if options.get("sqlite_autoincrement"):
+        items = [_sqlite_counting(items, item) for item in items if not _is_sole_key(items, item)]
+    if [item.split() for item in items] == [item.split() for item in text.items]:
+        return _decide("skip", step, "already as wanted")
+    _decide("apply", step, "rebuilt")
+    _sqlite_rebuild(step, items)
+
+
+def _sqlite_ordered(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
+    """Return the items with the columns in an order that keeps each of the sequences wanted."""
+    columns = [item for item in items if _is_column(item)]
+    names = [_column_name(item) for item in columns]
+    wanted = [[name.lower() for name in names_] for names_ in order]
+    pairs = [pair for sequence in wanted for pair in itertools.pairwise(sequence)]
+    ahead: list[str] = []
+    while len(ahead) < len(names):  # the first, in today's order, that waits for no other
+        left = [name for name in names if name not in ahead]
+        ready = [n for n in left if not any(b == n and a in left for a, b in pairs)]
+        if not ready:
+            raise CommandError(f"partial_reordering contradicts itself: {list(order)}")
+        ahead.append(ready[0])
+    return [columns[names.index(name)] for name in ahead] + items[len(columns) :]
+
+
+def _is_sole_key(items: list[str], item: str) -> bool:
+    """Tell whether an item is a primary key of the table over one column."""
+    return _kind_of(item) == "primary" and len(_names_in(_named(item)[1])) == 1
+
+
+def _sqlite_counting(items: list[str], item: str) -> str:
+    """Return the item with AUTOINCREMENT, if it is the column of the primary key."""
+    if not _is_column(item) or "AUTOINCREMENT" in item.upper():
+        return item
+    keys = [_names_in(_named(i)[1])[0].lower() for i in items if _is_sole_key(items, i)]
+    clauses = [clause for clause in _clauses(item) if _kind_of(clause) != "primary"]
+    if _column_name(item) not in keys and clauses == _clauses(item):
+        return item
+    return _joined([*clauses, "PRIMARY KEY AUTOINCREMENT"])
 
 
 def _sqlite_rename_table(step: _Step) -> None:
@@ -2926,6 +3277,16 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
 # ..................................................................................... all of them
 
 
+def _no_exclusions(step: _Step) -> NoReturn:
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: this server has no exclusion constraint.",
+        (f"{step.dialect}", "PostgreSQL"),
+        "Stopped, because rows that exclude each other would not be kept out.",
+        'if helpers.get_bind().dialect.name == "postgresql":  # or a trigger of your own, here',
+    )
+
+
 def _any_create_view(step: _Step) -> None:
     name = _quoted(step.bind, str(step.name), step.schema)
     _run(step.bind, f"CREATE VIEW {name} AS {step.wanted}")
@@ -2945,7 +3306,8 @@ def _any_add_column(step: _Step) -> None:
     """Add the column alone: its constraints and indexes are steps of their own."""
     operation, impl, column = step.operation, step.operations.impl, step.wanted
     flags = {name: getattr(operation, name) for name in ("inline_references", "inline_primary_key")}
-    impl.add_column(step.table, column, schema=step.schema, **flags, **operation.kw)
+    kw = {k: v for k, v in operation.kw.items() if k not in ("insert_before", "insert_after")}
+    impl.add_column(step.table, column, schema=step.schema, **flags, **kw)
     dialect = step.bind.dialect
     if column.comment is not None and dialect.supports_comments and not dialect.inline_comments:
         impl.create_column_comment(column)
@@ -2983,6 +3345,7 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "drop_enum": _postgresql_drop_enum,
     },
     "mysql": {
+        "create_exclude_constraint": _no_exclusions,
         "alter_column": _mysql_alter_column,
         "drop_column": _mysql_drop_column,
         "drop_constraint": _mysql_drop_constraint,
@@ -2995,5 +3358,6 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "rename_table": _sqlite_rename_table,
         "drop_constraint": _sqlite_drop_constraint,
         **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
+        "create_exclude_constraint": _no_exclusions,
     },
 }

@@ -1,0 +1,312 @@
+"""``batch_alter_table``: the verbs without the table's name, guarded on every server."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+from tests.databases import Database
+from tests.helpers.vocabulary import prepare, revision, rows
+
+
+def make_bills(database: Database) -> None:
+    with revision(database):
+        helpers.create_table(
+            "users", sa.Column("id", sa.Integer(), primary_key=True), mysql_engine="InnoDB"
+        )
+        helpers.create_table(
+            "bills",
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column("title", sa.String(50), nullable=False),
+            sa.Column("paid", sa.Float()),
+            sa.Column("user_id", sa.Integer()),
+            mysql_engine="InnoDB",
+        )
+    prepare(database, "INSERT INTO bills (id, title, paid) VALUES (1, 'Water', 1.5)")
+
+
+def alter_much() -> None:
+    with helpers.batch_alter_table("bills") as batch:
+        batch.add_column(sa.Column("due", sa.Date(), nullable=True))
+        batch.alter_column(
+            "title", type_=sa.String(80), existing_type=sa.String(50), existing_nullable=False
+        )
+        batch.drop_column("paid")
+        batch.create_index("ix_bills_due", ["due"])
+        batch.create_unique_constraint("uq_bills_title", ["title"])
+        batch.create_check_constraint("ck_bills_title", "title <> ''")
+        batch.create_foreign_key("fk_bills_user", "users", ["user_id"], ["id"])
+
+
+def test_batch_alter_table_applies_each_operation(database: Database) -> None:
+    make_bills(database)
+    with revision(database) as connection:
+        alter_much()
+        assert helpers.table_has_column("bills", "due")
+        assert not helpers.table_has_column("bills", "paid")
+        assert helpers.table_has_index("bills", "ix_bills_due")
+        for name in ("uq_bills_title", "ck_bills_title", "fk_bills_user"):
+            assert helpers.table_has_constraint("bills", name)
+        assert rows(connection, "SELECT id, title FROM bills") == [(1, "Water")]
+
+
+def test_batch_alter_table_skips_each_operation_when_run_again(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_bills(database)
+    with revision(database):
+        alter_much()
+    caplog.clear()
+    with caplog.at_level("INFO", "alembic.helpers"), revision(database):
+        alter_much()
+    assert [m.partition(" ")[0] for m in caplog.messages] == ["skip"] * 7, caplog.text
+
+
+def test_batch_alter_table_raises_when_one_operation_conflicts(database: Database) -> None:
+    make_bills(database)
+    with (
+        revision(database),
+        pytest.raises(helpers.SchemaConflict, match="title"),
+        helpers.batch_alter_table("bills") as batch,
+    ):
+        batch.add_column(sa.Column("title", sa.Integer()))
+
+
+def test_batch_alter_table_changes_nothing_when_its_block_raises(database: Database) -> None:
+    make_bills(database)
+    with revision(database):
+        with (
+            pytest.raises(ZeroDivisionError),
+            helpers.batch_alter_table("bills") as batch,
+        ):
+            _ = batch.drop_column("paid") or 1 / 0  # type: ignore[func-returns-value]
+        assert helpers.table_has_column("bills", "paid")
+
+
+def test_batch_alter_table_runs_sql_at_once_and_the_rest_at_its_end(database: Database) -> None:
+    make_bills(database)
+    with revision(database) as connection:
+        with helpers.batch_alter_table("bills") as batch:
+            batch.drop_column("paid")
+            batch.execute("UPDATE bills SET paid = 2")
+            assert rows(connection, "SELECT paid FROM bills") == [(2.0,)]
+        assert not helpers.table_has_column("bills", "paid")
+
+
+def test_batch_alter_table_raises_missing_parent_when_the_table_is_not_there(
+    database: Database,
+) -> None:
+    with (
+        revision(database),
+        pytest.raises(helpers.MissingParent, match="no table 'nothing'"),
+        helpers.batch_alter_table("nothing") as batch,
+    ):
+        batch.add_column(sa.Column("due", sa.Date()))
+
+
+def test_batch_alter_table_works_in_another_schema(database: Database, other_schema: str) -> None:
+    with revision(database):
+        helpers.create_table("t", sa.Column("id", sa.Integer()), schema=other_schema)
+        with helpers.batch_alter_table("t", schema=other_schema) as batch:
+            batch.add_column(sa.Column("due", sa.Date()))
+            batch.alter_column("id", existing_type=sa.Integer(), nullable=False)
+        assert helpers.table_has_column("t", "due", schema=other_schema)
+
+
+def test_batch_alter_table_adds_its_table_args(database: Database) -> None:
+    make_bills(database)
+    for _ in range(2):
+        with revision(database):
+            with helpers.batch_alter_table(
+                "bills",
+                table_args=(
+                    sa.CheckConstraint("user_id > 0", name="ck_bills_user"),
+                    sa.UniqueConstraint("user_id", "title", name="uq_bills"),
+                ),
+            ):
+                pass
+            assert helpers.table_has_constraint("bills", "ck_bills_user", type_="check")
+            assert helpers.table_has_constraint("bills", "uq_bills", type_="unique")
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "unnamed", ["UNIQUE (a, b)", "FOREIGN KEY (a) REFERENCES p (id)", "PRIMARY KEY (a, b)"]
+)
+def test_batch_alter_table_drops_an_unnamed_constraint_by_its_naming_convention(
+    database: Database, unnamed: str
+) -> None:
+    convention = {
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+    names = {"U": ("uq_t_a_b", "unique"), "F": ("fk_t_a_p", "foreignkey"), "P": ("pk_t", "primary")}
+    name, type_ = names[unnamed[0]]
+    prepare(
+        database,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        f"CREATE TABLE t (a INTEGER, b INTEGER, CHECK (a > 0), {unnamed})",
+    )
+    for _ in range(2):
+        with revision(database) as connection:
+            with helpers.batch_alter_table("t", naming_convention=convention) as batch:
+                batch.drop_constraint(name, type_=type_)
+            [(sql,)] = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 't'")
+            assert unnamed not in sql
+            assert "CHECK (a > 0)" in sql
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_drops_an_unnamed_key_of_a_column_by_its_naming_convention(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE t (a INTEGER REFERENCES p (id) NOT NULL, b INTEGER UNIQUE)",
+    )
+    convention = {"fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(column_0_name)s"}
+    with revision(database) as connection:
+        with helpers.batch_alter_table("t", naming_convention=convention) as batch:
+            batch.drop_constraint("fk_t_a", type_="foreignkey")
+            batch.drop_constraint("uq_b", type_="unique")
+        [(sql,)] = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 't'")
+        assert "REFERENCES" not in sql
+        assert "UNIQUE" not in sql
+        assert "NOT NULL" in sql
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_orders_the_columns(database: Database) -> None:
+    make_bills(database)
+    for _ in range(2):
+        with revision(database) as connection:
+            with helpers.batch_alter_table(
+                "bills", recreate="always", partial_reordering=[("user_id", "title")]
+            ):
+                pass
+            names = [
+                name for (name,) in rows(connection, "SELECT name FROM pragma_table_info('bills')")
+            ]
+            assert names == ["id", "paid", "user_id", "title"]
+            assert rows(connection, "SELECT id, title, paid FROM bills") == [(1, "Water", 1.5)]
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_adds_a_column_where_it_is_wanted(database: Database) -> None:
+    make_bills(database)
+    with revision(database) as connection:
+        with helpers.batch_alter_table("bills", recreate="always") as batch:
+            batch.add_column(sa.Column("due", sa.Date()), insert_after="id")
+            batch.add_column(sa.Column("kind", sa.Integer()), insert_before="due")
+        names = [
+            name for (name,) in rows(connection, "SELECT name FROM pragma_table_info('bills')")
+        ]
+        assert names[:3] == ["id", "kind", "due"]
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_gives_a_table_autoincrement(database: Database) -> None:
+    make_bills(database)
+    for _ in range(2):
+        with revision(database) as connection:
+            with helpers.batch_alter_table(
+                "bills", recreate="always", table_kwargs={"sqlite_autoincrement": True}
+            ):
+                pass
+            [(sql,)] = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 'bills'")
+            assert "AUTOINCREMENT" in sql
+            assert rows(connection, "SELECT id, title, paid FROM bills") == [(1, "Water", 1.5)]
+
+
+def test_table_comment_outcomes(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    prepare(database, "CREATE TABLE t (id INTEGER)")
+    said = []
+    for comment in ("it's 100% \\ :name", "it's 100% \\ :name", "other", None, None):
+        caplog.clear()
+        with caplog.at_level("INFO", "alembic.helpers"), revision(database):
+            if comment is None:
+                helpers.drop_table_comment("t", existing_comment="other")
+            else:
+                helpers.create_table_comment("t", comment)
+            found = None
+            if database.name != "sqlite":
+                found = sa.inspect(helpers.get_bind()).get_table_comment("t")["text"]
+            said.append((caplog.messages[-1].split()[0], found))
+    if database.name == "sqlite":
+        assert said == [("skip", None)] * 5
+    else:
+        hostile = "it's 100% \\ :name"
+        assert said == [
+            ("apply", hostile),
+            ("skip", hostile),
+            ("apply", "other"),
+            ("apply", None),
+            ("skip", None),
+        ]
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_create_table_comment_raises_missing_parent_when_the_table_is_not_there(
+    database: Database,
+) -> None:
+    with revision(database), pytest.raises(helpers.MissingParent):
+        helpers.create_table_comment("nothing", "x")
+
+
+def test_drop_table_comment_is_skipped_when_the_table_is_not_there(database: Database) -> None:
+    with revision(database):
+        helpers.drop_table_comment("nothing")
+
+
+@pytest.mark.databases("postgresql")
+def test_create_exclude_constraint_outcomes(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(database, "CREATE TABLE rooms (id INTEGER, during tsrange)")
+    said = []
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO", "alembic.helpers"), revision(database):
+            helpers.create_exclude_constraint(
+                "ex_rooms", "rooms", ("during", "&&"), where=sa.text("id > 0"), using="gist"
+            )
+            said.append(caplog.messages[-1].split()[0])
+    assert said == ["apply", "skip"]
+    with revision(database), pytest.raises(helpers.SchemaConflict, match="exclusion constraint"):
+        helpers.create_exclude_constraint("ex_rooms", "rooms", ("during", "="), using="gist")
+    with revision(database):
+        helpers.drop_constraint("ex_rooms", "rooms")
+        assert not helpers.table_has_constraint("rooms", "ex_rooms")
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+def test_create_exclude_constraint_is_refused_by_servers_that_have_none(database: Database) -> None:
+    prepare(database, "CREATE TABLE rooms (id INTEGER)")
+    with revision(database), pytest.raises(helpers.UnsafeOperation, match="exclusion constraint"):
+        helpers.create_exclude_constraint("ex_rooms", "rooms", ("id", "="))
+
+
+def test_invoke_runs_an_operation_object_as_its_verb(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    from alembic.operations import ops
+
+    prepare(database, "CREATE TABLE t (id INTEGER)")
+    with caplog.at_level("INFO", "alembic.helpers"), revision(database):
+        for _ in range(2):
+            helpers.invoke(ops.AddColumnOp("t", sa.Column("a", sa.Integer())))
+        helpers.invoke(ops.ExecuteSQLOp("INSERT INTO t (a) VALUES (1)"))
+    assert [m.split()[0] for m in caplog.messages] == ["apply", "skip"]
+
+
+def test_alter_column_drops_the_check_of_the_type_before(database: Database) -> None:
+    old = sa.Enum("a", "b", name="ck_t_kind", native_enum=False, create_constraint=True, length=5)
+    with revision(database):
+        helpers.create_table("t", sa.Column("kind", old))
+    for _ in range(2):
+        with revision(database):
+            helpers.alter_column("t", "kind", type_=sa.String(5), existing_type=old)
+            assert not helpers.table_has_constraint("t", "ck_t_kind")
