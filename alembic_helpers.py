@@ -758,9 +758,14 @@ def _write_if(condition: str, sql: str) -> None:
         _write(f"DO {_dollar_quoted(text, 'alembic')}")
     else:
         _write(f"SET @alembic_sql = IF({condition}, {_mysql_literal(sql)}, 'DO 0')")
-        _write("PREPARE alembic_statement FROM @alembic_sql")
-        _write("EXECUTE alembic_statement")
-        _write("DEALLOCATE PREPARE alembic_statement")
+        _write_prepared()
+
+
+def _write_prepared() -> None:
+    """Write what runs the statement in ``@alembic_sql``, on MariaDB and MySQL."""
+    _write("PREPARE alembic_statement FROM @alembic_sql")
+    _write("EXECUTE alembic_statement")
+    _write("DEALLOCATE PREPARE alembic_statement")
 
 
 def _dollar_quoted(text: str, tag: str = "sql") -> str:
@@ -869,8 +874,198 @@ def _step_without_table(
 
 
 def _script(step: _Step) -> Any:
-    """Write the step into the script, with the condition under which the server may skip it."""
-    _unsupported(step.call, "it is not written yet", "alembic upgrade head")
+    """Write the step into the script, so that the server skips what is done already."""
+    if step.kind in _UNKNOWN_KINDS.get(step.dialect, ()):
+        return _decide("skip", step, f"this server has no {step.kind}s of this sort")
+    _SCRIPTS.get(step.dialect, {}).get(step.verb, _script_guarded)(step)
+    return step.wanted if step.kind == "table" else None
+
+
+def _script_guarded(step: _Step) -> None:
+    """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
+    if step.verb in _NATIVE[step.dialect]:
+        for sql in _native_sql(step):
+            _write_new_type(sql) if sql.startswith(("CREATE TYPE", "CREATE DOMAIN")) else _write(
+                sql
+            )
+    elif step.dialect == "sqlite":
+        _unsupported(
+            step.call,
+            "SQLite has no IF [NOT] EXISTS for it, so it could not be run twice",
+            "alembic upgrade head  # without --sql, on the database itself",
+        )
+    else:
+        condition = _there(step) if step.verb.startswith("drop") else f"NOT {_there(step)}"
+        for sql in _plain_sql(step):
+            _write_if(condition, sql)
+    if step.kind in ("table", "column") and step.wanted is not None:
+        for part in _parts(step, created=False):
+            _script(part)
+
+
+def _native_sql(step: _Step) -> list[str]:
+    """Return the statements of a verb that the server can guard by itself."""
+    operation = step.operation = copy.copy(step.operation)
+    flag = "if_exists" if step.verb.startswith("drop") else "if_not_exists"
+    if operation is not None:
+        setattr(operation, flag, True)
+    statements = _plain_sql(step)
+    if step.verb in ("drop_column", "drop_constraint"):
+        return [sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1) for sql in statements]
+    return statements
+
+
+def _plain_sql(step: _Step) -> list[str]:
+    """Return the statements that Alembic would write, without their semicolons."""
+    if step.verb in _SQL:
+        return [_SQL[step.verb](step)]
+    impl: Any = step.operations.impl
+    buffer, impl.output_buffer = impl.output_buffer, _Statements()
+    try:
+        _GUARDS["any"].get(step.verb, _invoke)(step)
+        written: _Statements = impl.output_buffer
+    finally:
+        impl.output_buffer = buffer
+    doubled = step.bind.dialect.paramstyle in ("format", "pyformat")
+    return [sql.replace("%%", "%") if doubled else sql for sql in written]
+
+
+class _Statements(list[str]):
+    """What Alembic writes, statement by statement."""
+
+    def write(self, text: str) -> None:
+        self.append(text.strip().removesuffix(";"))
+
+    def flush(self) -> None:
+        """Do nothing: a list is written at once."""
+
+
+def _write_new_type(sql: str) -> None:
+    """Write the CREATE TYPE that goes before a table, unless the type is there."""
+    match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
+    assert match is not None
+    _write_if(f"to_regtype({_literal(match[1])}) IS NULL", sql)
+
+
+def _there(step: _Step, name: str | None = None, what: str | None = None) -> str:
+    """Return an SQL condition: the thing that the step is about is there.
+
+    It asks what an online run asks, of the same catalog.
+    """
+    what = what or step.kind
+    name = step.name if name is None else name
+    if what in _CONSTRAINED:
+        return _constraint_there(step, what, name)
+    return _asked(step, _CATALOG[step.dialect][what], step.table or str(name), str(name))
+
+
+def _asked(step: _Step, sql: str, table: str, name: str) -> str:
+    """Return a question of the catalog as a condition, with its values written into it."""
+    bind, schema = step.bind, step.schema
+    if step.dialect == "postgresql":
+        table, name = _quoted(bind, table, schema), _kept(bind, name)
+    literal = _mysql_literal if step.dialect == "mysql" else _literal
+    values = {"table": literal(table), "name": literal(name)}
+    values["schema"] = literal(schema) if schema else "NULL"
+    inner = re.sub(r"(?<!:):(table|name|schema)\b", lambda match: values[match[1]], sql)
+    return f"EXISTS ({inner})"
+
+
+_CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
+
+
+def _constraint_there(step: _Step, kind: str, name: str | None) -> str:
+    """Return the condition for a constraint: by its name, or by what it says without one."""
+    catalog = _CATALOG[step.dialect]
+    if kind == "primary":
+        return _asked(step, catalog["primary"], step.table, "")
+    if name is not None:
+        typed = "" if kind == "constraint" else catalog["of type"].format(_TYPE_CODES[kind])
+        if step.dialect == "postgresql":  # names are of one kind there
+            typed = ""
+        return _asked(step, catalog["constraint"] + typed, step.table, name)
+    columns = [column.name for column in getattr(step.wanted, "columns", ())]
+    if kind not in ("unique", "foreignkey"):
+        _unsupported(
+            step.call,
+            "without a name nobody can tell whether it is there",
+            f"helpers.{step.verb}('ck_{step.table}_...', ...)  # name it",
+        )
+    sql = catalog["unnamed"].replace("{type}", _TYPE_CODES[kind].replace(" ", "_")[:1].lower())
+    sql = sql.replace("{kind}", _TYPE_CODES[kind])
+    return _asked(step, sql, step.table, ",".join(str(column) for column in columns))
+
+
+_TYPE_CODES = {"unique": "UNIQUE", "check": "CHECK", "foreignkey": "FOREIGN KEY"}
+_TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
+
+
+def _script_rename(step: _Step) -> None:
+    """Write a rename: only the new name there, skip; both or neither, the server's own error."""
+    old, new = (_there(step, step.table, "table"), "")
+    renamed = copy.copy(step)
+    renamed.table = str(step.name)
+    new = _there(renamed, str(step.name), "table")
+    for sql in _plain_sql(step):
+        _write_if(f"{old} OR NOT {new}", sql)
+
+
+def _script_comment(step: _Step) -> None:
+    """Write a comment, which can be said twice; one on a table that may be gone, with a guard."""
+    for sql in _plain_sql(step):
+        if step.verb == "drop_table_comment":
+            _write_if(_there(step, step.table, "table"), sql)
+        else:
+            _write(sql)
+
+
+def _script_alter_column(step: _Step) -> None:
+    """Write an ALTER, which can be said twice; a rename with its guard, and before the rest."""
+    operation = step.operation
+    new_name = operation.modify_name
+    if new_name is not None and new_name != step.name:
+        old, new = _there(step), _there(step, new_name)
+        _write_if(f"{old} OR NOT {new}", _rename_column_sql(step, new_name))
+        step = copy.copy(step)
+        operation = step.operation = copy.copy(operation)
+        step.name = operation.column_name = new_name
+        operation.modify_name = None
+        if not operation.has_changes():
+            return
+    type_, existing = operation.modify_type, operation.existing_type
+    added = _bound_checks(step, type_)
+    gone = _bound_checks(step, existing if type_ is not None else None)
+    for check in gone:
+        if str(check.name) not in {str(new.name) for new in added}:
+            _script(_step(step.operations, check.operation.reverse()))
+    _SCRIPTS[step.dialect].get("alter_type", _write_altered)(_without_checks(step))
+    for check in added:
+        _script(check)
+
+
+def _without_checks(step: _Step) -> _Step:
+    """Return the step with types that bring no check along: those are steps of their own."""
+    step = copy.copy(step)
+    operation = step.operation = copy.copy(step.operation)
+    bind = step.bind
+    for attribute in ("modify_type", "existing_type"):
+        type_ = getattr(operation, attribute)
+        if type_ is not None and _bound_checks(step, type_):
+            text = sa.types.to_instance(type_).compile(dialect=bind.dialect)
+            setattr(operation, attribute, _verbatim(bind, text))
+    return step
+
+
+def _write_altered(step: _Step) -> None:
+    for sql in _plain_sql(step):
+        _write(sql)
+
+
+def _rename_column_sql(step: _Step, new_name: str) -> str:
+    bind = step.bind
+    table = _quoted(bind, step.table, step.schema)
+    old, new = _quoted(bind, str(step.name)), _quoted(bind, new_name)
+    return f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
 
 
 _TABLELESS = {"table", "view", "enum"}
@@ -1126,6 +1321,8 @@ def _act(step: _Step) -> Any:
     for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
+    if step.verb in _SQL:
+        return _run(step.bind, _SQL[step.verb](step))
     guards = _GUARDS["any"] | _GUARDS.get(step.dialect, {})
     return guards.get(step.verb, _invoke)(step)
 
@@ -1985,6 +2182,18 @@ _POSTGRESQL = {
     " AND attname = :name AND attnum > 0 AND NOT attisdropped",
     "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
     " AND conname = :name",
+    "enum": "SELECT 1 FROM pg_type WHERE oid = to_regtype(:table) AND typtype = 'e'",
+    "label": "SELECT 1 FROM pg_enum WHERE enumtypid = to_regtype(:table) AND enumlabel = :name",
+    "index": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    " WHERE indrelid = to_regclass(:table) AND relname = :name",
+    "invalid": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    " WHERE indrelid = to_regclass(:table) AND relname = :name AND NOT indisvalid",
+    "of type": "",
+    "primary": "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'p'",
+    "unnamed": "SELECT 1 FROM pg_constraint AS k WHERE conrelid = to_regclass(:table)"
+    " AND contype = '{type}' AND (SELECT string_agg(a.attname, ',' ORDER BY u.position)"
+    " FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)"
+    " JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number) = :name",
     "table comment": "SELECT obj_description(to_regclass(:table), 'pg_class')",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
@@ -2050,6 +2259,16 @@ _MYSQL = {
     "column": "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND column_name = :name",
+    "of type": " AND constraint_type = '{}'",
+    "primary": "SELECT 1 FROM information_schema.table_constraints"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND constraint_type = 'PRIMARY KEY'",
+    "unnamed": "SELECT 1 FROM information_schema.table_constraints AS k"
+    " WHERE k.table_schema = COALESCE(:schema, DATABASE()) AND k.table_name = :table"
+    " AND k.constraint_type = '{kind}'"
+    " AND (SELECT GROUP_CONCAT(u.column_name ORDER BY u.ordinal_position)"
+    " FROM information_schema.key_column_usage AS u WHERE u.table_schema = k.table_schema"
+    " AND u.table_name = k.table_name AND u.constraint_name = k.constraint_name) = :name",
     "table comment": "SELECT table_comment FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "collation": "SELECT table_collation FROM information_schema.tables"
@@ -2289,6 +2508,20 @@ def _drop_invalid(step: _Step, concurrently: bool) -> None:
     Operations(step.operations.migration_context).invoke(drop)
 
 
+def _postgresql_script_index(step: _Step) -> None:
+    """Write CREATE or DROP INDEX, outside of the transaction where it is CONCURRENTLY.
+
+    What a failed build left is dropped first: IF NOT EXISTS would be content with it.
+    """
+    concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    if step.verb == "create_index":
+        drop = _quoted(step.bind, _kept(step.bind, str(step.name)), step.schema)
+        _write_if(_there(step, what="invalid"), f"DROP INDEX {drop}")
+    context = step.operations.migration_context
+    with context.autocommit_block() if concurrently else nullcontext():
+        _script_guarded(step)
+
+
 def _postgresql_drop_index(step: _Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     with _outside_transaction(step) if concurrently else nullcontext():
@@ -2364,14 +2597,9 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
     return table
 
 
-def _postgresql_create_enum(step: _Step) -> None:
+def _create_enum_sql(step: _Step) -> str:
     labels = ", ".join(map(_literal, step.wanted))
-    name = _quoted(step.bind, str(step.name), step.schema)
-    _run(step.bind, f"CREATE TYPE {name} AS ENUM ({labels})")
-
-
-def _postgresql_drop_enum(step: _Step) -> None:
-    _run(step.bind, f"DROP TYPE {_quoted(step.bind, str(step.name), step.schema)}")
+    return f"CREATE TYPE {_quoted(step.bind, str(step.name), step.schema)} AS ENUM ({labels})"
 
 
 def _enum_labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
@@ -2584,10 +2812,7 @@ def _mysql_alter_column(step: _Step) -> None:
 
 def _mysql_rename_column(step: _Step) -> None:
     """Rename without saying the definition again: MariaDB 10.5.2, MySQL 8."""
-    bind, operation = step.bind, step.operation
-    old, new = _quoted(bind, operation.column_name), _quoted(bind, operation.modify_name)
-    table = _quoted(bind, step.table, step.schema)
-    _run(bind, f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+    _run(step.bind, _rename_column_sql(step, str(step.operation.modify_name)))
 
 
 def _mysql_alter_computed(step: _Step, column: Definition) -> None:
@@ -2600,6 +2825,134 @@ def _mysql_alter_computed(step: _Step, column: Definition) -> None:
         comment = _comment(operation.modify_comment)
     table, name = _quoted(bind, step.table, step.schema), _quoted(bind, str(step.name))
     _run(bind, f"ALTER TABLE {table} MODIFY {name} {type_} {column['computed']} {comment}")
+
+
+def _mysql_script_alter(step: _Step) -> None:
+    """Write a MODIFY that says the whole column: what the revision does not give, the server adds.
+
+    What is left out of a MODIFY is lost, and a script cannot look; so the statement is put together
+    on the server, from what its catalog says of the column at that moment.
+    """
+    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    pieces = [_mysql_literal(f"ALTER TABLE {table} MODIFY {name} "), *_mysql_pieces(step)]
+    columns = _CATALOG["mysql"]["column"].replace("column_name FROM", "{} FROM", 1)
+    asked = _asked(step, columns, step.table, str(step.name)).removeprefix("EXISTS ")
+    missing = _mysql_literal(f"alembic: there is no column {table}.{name} to alter")
+    text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
+    _write(f"SET @alembic_sql = COALESCE({text}, {missing})")
+    _write_prepared()
+
+
+def _mysql_pieces(step: _Step) -> list[str]:
+    """Return the parts of a MODIFY: SQL strings, or what the catalog says of the column."""
+    operation, bind = step.operation, step.bind
+    default, comment = operation.modify_server_default, operation.modify_comment
+    type_, nullable = operation.modify_type, operation.modify_nullable
+    type_ = operation.existing_type if type_ is None else type_
+    nullable = operation.existing_nullable if nullable is None else nullable
+    default = operation.existing_server_default if default is False else default
+    comment = (operation.existing_comment or False) if comment is False else comment
+    counts = operation.kw.get("autoincrement", operation.kw.get("existing_autoincrement"))
+    said = {
+        "type": None
+        if type_ is None
+        else sa.types.to_instance(type_).compile(dialect=bind.dialect),
+        "null": None if nullable is None else (" NULL" if nullable else " NOT NULL"),
+        "default": None if default is False else _mysql_default(bind, step, default),
+        "counts": None if counts is None else (" AUTO_INCREMENT" if counts else ""),
+        "comment": None if comment is False else f" {_mysql_comment(comment)}".rstrip(),
+    }
+    if isinstance(default, sa.Computed):
+        said["null"] = said["counts"] = ""
+    found = [
+        _MYSQL_SAYS[key] if text is None else _mysql_literal(text) for key, text in said.items()
+    ]
+    return (
+        found
+        if default is not False
+        else [found[0], _MYSQL_GENERATED.format(*found[1:4]), found[4]]
+    )
+
+
+def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
+    """Return the DEFAULT of a column, or what it is computed from, as CREATE TABLE has it."""
+    column: sa.Column[Any] = sa.Column(step.name, sa.Integer(), server_default=default)
+    if isinstance(default, sa.Computed):
+        column = sa.Column(step.name, sa.Integer(), default)
+    table = step.operations.schema_obj.table(step.table, column)
+    text = str(CreateColumn(table.columns[column.name]).compile(dialect=bind.dialect))
+    clauses = _clauses(text, _MYSQL_STARTS)[1:]
+    likely = (c.strip() for c in clauses if c.upper().startswith(("DEFAULT", "GENERATED")))
+    return next((f" {clause}" for clause in likely), "")
+
+
+def _mysql_comment(comment: Any) -> str:
+    return f"COMMENT {_mysql_literal(comment)}" if comment else ""
+
+
+# What information_schema.columns says of a column, as MODIFY wants it said.  MariaDB's
+# column_default is an expression; MySQL's a bare text unless extra says DEFAULT_GENERATED:
+# https://mariadb.com/kb/en/information-schema-columns-table/
+_MYSQL_SAYS = {
+    "type": "column_type, IF(collation_name IS NULL, '',"
+    " CONCAT(' CHARACTER SET ', character_set_name, ' COLLATE ', collation_name))",
+    "null": "IF(is_nullable = 'NO', ' NOT NULL', ' NULL')",
+    "default": "IF(column_default IS NULL OR column_default = 'NULL', '',"
+    " CONCAT(' DEFAULT ', IF(VERSION() LIKE '%MariaDB%', column_default,"
+    " IF(extra LIKE '%DEFAULT_GENERATED%', CONCAT('(', column_default, ')'),"
+    " QUOTE(column_default)))))"
+    ", IF(LOCATE('on update', extra) = 0, '',"
+    " CONCAT(' ', SUBSTR(extra, LOCATE('on update', extra))))",
+    "counts": "IF(extra LIKE '%auto_increment%', ' AUTO_INCREMENT', '')",
+    "comment": "IF(column_comment = '', '', CONCAT(' COMMENT ', QUOTE(column_comment)))",
+}
+_MYSQL_GENERATED = (
+    "IF(COALESCE(generation_expression, '') = '', CONCAT({}, {}, {}),"
+    " CONCAT(' GENERATED ALWAYS AS (', generation_expression,"
+    " IF(extra LIKE '%STORED%', ') STORED', ') VIRTUAL')))"
+)
+
+
+def _mysql_script_drop_column(step: _Step) -> None:
+    """Write the drop of the foreign keys that use the column, then that of the column."""
+    table = _quoted(step.bind, step.table, step.schema)
+    keys = (
+        "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
+        " REPLACE(constraint_name, '`', '``'), '`'))) FROM information_schema.key_column_usage"
+        " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+        " AND column_name = :name AND referenced_table_name IS NOT NULL"
+    )
+    asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
+    asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
+    _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
+    _write_prepared()
+    _script_guarded(step)
+
+
+def _mysql_script_drop_constraint(step: _Step) -> None:
+    """Write the drop; of a foreign key, with the index that came with it, unless it is needed."""
+    type_ = step.operation.constraint_type
+    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    if type_ == "primary":
+        return _write_if(_there(step, what="primary"), f"ALTER TABLE {table} DROP PRIMARY KEY")
+    drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
+    _write_if(_there(step, what=type_ or "constraint"), f"ALTER TABLE {table} DROP {drop} {name}")
+    if type_ == "foreignkey":
+        unneeded = _asked(step, _MYSQL_UNNEEDED, step.table, str(step.name))
+        _write_if(unneeded, f"ALTER TABLE {table} DROP INDEX {name}")
+
+
+# an index of that name whose first column no foreign key needs, of this table or to it
+_MYSQL_UNNEEDED = (
+    "SELECT 1 FROM information_schema.statistics AS s"
+    " WHERE s.table_schema = COALESCE(:schema, DATABASE()) AND s.table_name = :table"
+    " AND s.index_name = :name AND s.seq_in_index = 1 AND NOT EXISTS"
+    " (SELECT 1 FROM information_schema.key_column_usage AS k"
+    " WHERE k.referenced_table_name IS NOT NULL AND k.ordinal_position = 1 AND"
+    " ((k.table_schema = s.table_schema AND k.table_name = s.table_name"
+    " AND k.column_name = s.column_name) OR (k.referenced_table_schema = s.table_schema"
+    " AND k.referenced_table_name = s.table_name AND k.referenced_column_name = s.column_name)))"
+)
 
 
 def _mysql_drop_column(step: _Step) -> None:
@@ -3287,25 +3640,43 @@ def _no_exclusions(step: _Step) -> NoReturn:
     )
 
 
-def _any_create_view(step: _Step) -> None:
+def _create_view_sql(step: _Step) -> str:
     name = _quoted(step.bind, str(step.name), step.schema)
-    _run(step.bind, f"CREATE VIEW {name} AS {step.wanted}")
+    exists = "IF NOT EXISTS " if _is_offline() and step.dialect == "sqlite" else ""
+    return f"CREATE VIEW {exists}{name} AS {step.wanted}"
 
 
-def _any_drop_view(step: _Step) -> None:
-    _run(step.bind, f"DROP VIEW {_quoted(step.bind, str(step.name), step.schema)}")
+def _drop_sql(step: _Step) -> str:
+    exists = "IF EXISTS " if _is_offline() else ""
+    what = "VIEW" if step.kind == "view" else "TYPE"
+    return f"DROP {what} {exists}{_quoted(step.bind, str(step.name), step.schema)}"
+
+
+_SQL: dict[str, Callable[[_Step], str]] = {  # what Alembic has no operation for
+    "create_view": _create_view_sql,
+    "drop_view": _drop_sql,
+    "create_enum": _create_enum_sql,
+    "drop_enum": _drop_sql,
+}
 
 
 def _any_create_table(step: _Step) -> sa.Table:
     table: sa.Table = step.wanted
-    step.operations.impl.create_table(table)
+    if not _is_offline():
+        step.operations.impl.create_table(table)
+        return table
+    indexes, table.indexes = table.indexes, set()  # in a script they are steps of their own
+    impl: Any = step.operations.impl
+    impl.create_table(table, if_not_exists=True)
+    table.indexes = indexes
     return table
 
 
 def _any_add_column(step: _Step) -> None:
     """Add the column alone: its constraints and indexes are steps of their own."""
     operation, impl, column = step.operation, step.operations.impl, step.wanted
-    flags = {name: getattr(operation, name) for name in ("inline_references", "inline_primary_key")}
+    names = ("if_not_exists", "inline_references", "inline_primary_key")
+    flags = {name: getattr(operation, name) for name in names}
     kw = {k: v for k, v in operation.kw.items() if k not in ("insert_before", "insert_after")}
     impl.add_column(step.table, column, schema=step.schema, **flags, **kw)
     dialect = step.bind.dialect
@@ -3334,15 +3705,11 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     "any": {
         "create_table": _any_create_table,
         "add_column": _any_add_column,
-        "create_view": _any_create_view,
-        "drop_view": _any_drop_view,
     },
     "postgresql": {
         "create_table": _postgresql_create_table,
         "create_index": _postgresql_create_index,
         "drop_index": _postgresql_drop_index,
-        "create_enum": _postgresql_create_enum,
-        "drop_enum": _postgresql_drop_enum,
     },
     "mysql": {
         "create_exclude_constraint": _no_exclusions,
@@ -3358,6 +3725,50 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "rename_table": _sqlite_rename_table,
         "drop_constraint": _sqlite_drop_constraint,
         **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
+        "create_exclude_constraint": _no_exclusions,
+    },
+}
+
+# ... in scripts
+
+_NATIVE = {  # the verbs for which the server's own grammar has IF [NOT] EXISTS
+    "sqlite": {
+        "create_table",
+        "drop_table",
+        "create_index",
+        "drop_index",
+        "create_view",
+        "drop_view",
+    },
+    "mysql": {"create_table", "drop_table", "drop_view"},  # MariaDB has more, MySQL has not
+    "postgresql": {
+        "create_table",
+        "drop_table",
+        "add_column",
+        "drop_column",
+        "create_index",
+        "drop_index",
+        "drop_constraint",
+        "drop_view",
+        "drop_enum",
+    },
+}
+_UNKNOWN_KINDS = {"sqlite": {"enum", "comment"}, "mysql": {"enum"}}
+_EVERYWHERE: dict[str, Callable[[_Step], Any]] = {
+    "rename_table": _script_rename,
+    "alter_column": _script_alter_column,
+    "create_table_comment": _script_comment,
+    "drop_table_comment": _script_comment,
+}
+_SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
+    "sqlite": {"create_exclude_constraint": _no_exclusions},
+    "postgresql": _EVERYWHERE
+    | {"create_index": _postgresql_script_index, "drop_index": _postgresql_script_index},
+    "mysql": _EVERYWHERE
+    | {
+        "alter_type": _mysql_script_alter,
+        "drop_column": _mysql_script_drop_column,
+        "drop_constraint": _mysql_script_drop_constraint,
         "create_exclude_constraint": _no_exclusions,
     },
 }
