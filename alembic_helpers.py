@@ -2514,7 +2514,7 @@ def _postgresql_script_index(step: _Step) -> None:
     What a failed build left is dropped first: IF NOT EXISTS would be content with it.
     """
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
-    if step.verb == "create_index":
+    if step.verb == "create_index" and concurrently:
         drop = _quoted(step.bind, _kept(step.bind, str(step.name)), step.schema)
         _write_if(_there(step, what="invalid"), f"DROP INDEX {drop}")
     context = step.operations.migration_context
@@ -2936,10 +2936,12 @@ def _mysql_script_drop_constraint(step: _Step) -> None:
     if type_ == "primary":
         return _write_if(_there(step, what="primary"), f"ALTER TABLE {table} DROP PRIMARY KEY")
     drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
+    if type_ in ("foreignkey", None):
+        _write(f"SET @alembic_key = {_there(step, what='foreignkey')}")
     _write_if(_there(step, what=type_ or "constraint"), f"ALTER TABLE {table} DROP {drop} {name}")
-    if type_ == "foreignkey":
+    if type_ in ("foreignkey", None):
         unneeded = _asked(step, _MYSQL_UNNEEDED, step.table, str(step.name))
-        _write_if(unneeded, f"ALTER TABLE {table} DROP INDEX {name}")
+        _write_if(f"@alembic_key AND {unneeded}", f"ALTER TABLE {table} DROP INDEX {name}")
 
 
 # an index of that name whose first column no foreign key needs, of this table or to it

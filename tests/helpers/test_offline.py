@@ -1,0 +1,379 @@
+"""``--sql``: each verb's script, run twice by the server's own client, does what the verb does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+from tests.databases import NAMES, Database
+from tests.helpers import names
+from tests.helpers.conftest import empty
+from tests.helpers.scripts import run_with_client, written
+from tests.helpers.test_contract import ABSENT, OTHER, ROWS, SAME, Row, bills, users
+from tests.helpers.vocabulary import Act, prepare, revision, snapshot
+
+# SQLite has no IF [NOT] EXISTS for anything else, and no other condition.
+GUARDED_BY_SQLITE = {
+    "create_table",
+    "drop_table",
+    "create_index",
+    "drop_index",
+    "create_view",
+    "drop_view",
+}
+NOTHING_ON_SQLITE = {"create_enum", "drop_enum", "create_table_comment", "drop_table_comment"}
+
+NewDatabase = Callable[[str], Database]
+
+
+def held(database: Database) -> dict[str, str]:
+    """Return all that the database holds, without what differs between two that are the same."""
+    with database.engine.connect() as connection:
+        found = snapshot(connection)
+    numbers = re.compile(r"\[page \d+\]|^\d+ (\w) \d+ |AUTO_INCREMENT=\d+ ")
+    texts = {key: numbers.sub(r"\1", text) for key, text in found.items()}
+    return {_key(key, database): _key(text, database) for key, text in texts.items()}
+
+
+def _key(text: str, database: Database) -> str:
+    spelled = re.sub(r"'(\d+)'::\w+", r"\1", " ".join(text.split()))
+    return spelled.replace(str(database.engine.url.database), "DATABASE")
+
+
+def assert_scripted(server: str, new_database: NewDatabase, state: list[str], act: Act) -> str:
+    """Run the verb online, then its script twice on a database of its own: all must agree."""
+    online = new_database(server)
+    prepare(online, *state)
+    with revision(online):
+        act()
+    wanted = held(online)
+    if server == "postgresql":
+        empty(online)
+    database = new_database(server)
+    prepare(database, *state)
+    before = held(database)
+    script = written(database, act)
+    assert held(database) == before, "writing a script touched the database"
+    for _ in range(2):
+        run_with_client(database, script)
+        assert held(database) == wanted, script
+    return script
+
+
+def assert_offline_unsupported(database: Database, act: Act, call: str) -> None:
+    with pytest.raises(helpers.OfflineUnsupported) as raised:
+        written(database, act)
+    message = str(raised.value)
+    assert call in message
+    assert "The way on:\n    " in message
+
+
+@pytest.mark.parametrize("server", NAMES)
+@pytest.mark.parametrize("situation", [ABSENT, SAME, OTHER])
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_script_does_what_the_verb_does(
+    row: Row, situation: str, server: str, new_database: NewDatabase
+) -> None:
+    if server not in row.servers or situation not in row.situations:
+        pytest.skip(f"{row.verb} has no such cell on {server}")
+    expected = row.elsewhere.get((server, situation), row.expected[situation])
+    state = list(row.situations[situation])
+    if server == "sqlite" and row.verb not in GUARDED_BY_SQLITE | NOTHING_ON_SQLITE:
+        assert_offline_unsupported(new_database(server), row.act, row.verb)
+    elif expected in ("applied", "skipped"):
+        assert_scripted(server, new_database, state, row.act)
+    else:  # what a script cannot see: it leaves the thing alone, or the server refuses
+        database = new_database(server)
+        prepare(database, *state)
+        before = held(database)
+        with suppress(AssertionError):
+            run_with_client(database, written(database, row.act))
+        assert held(database) == before
+
+
+@pytest.mark.parametrize("server", NAMES)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.verb.startswith("drop")], ids=str)
+def test_script_of_a_drop_is_a_skip_when_the_table_is_gone(
+    row: Row, server: str, new_database: NewDatabase
+) -> None:
+    if server not in row.servers or (server == "sqlite" and row.verb not in GUARDED_BY_SQLITE):
+        pytest.skip(f"{row.verb} has no such cell on {server}")
+    assert_scripted(server, new_database, [], row.act)
+
+
+# Hostile names
+
+
+@pytest.mark.parametrize("server", NAMES)
+@pytest.mark.parametrize("name", names.HOSTILE)
+def test_script_is_right_when_names_are_hostile(
+    name: str, server: str, new_database: NewDatabase
+) -> None:
+    if server == "mariadb" and any(ord(char) > 0xFFFF for char in name):
+        pytest.skip("MariaDB has no such names")
+
+    def act() -> None:
+        helpers.create_table(
+            name,
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column(name, sa.String(20), nullable=False, server_default="x"),
+        )
+        helpers.create_index(f"{name}i", name, [name])
+        if server != "sqlite":
+            helpers.add_column(name, sa.Column(f"{name}2", sa.Integer()))
+            helpers.alter_column(
+                name, f"{name}2", nullable=False, existing_type=sa.Integer(), server_default="0"
+            )
+            helpers.create_unique_constraint(f"{name}u", name, [f"{name}2"])
+            helpers.create_table_comment(name, name)
+            helpers.drop_index(f"{name}gone", name)
+            helpers.drop_column(name, f"{name}gone")
+            helpers.drop_constraint(f"{name}gone", name, type_="unique")
+
+    assert_scripted(server, new_database, [], act)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("name", names.HOSTILE)
+def test_script_renames_when_names_are_hostile(
+    name: str, server: str, new_database: NewDatabase
+) -> None:
+    if server == "mariadb" and any(ord(char) > 0xFFFF for char in name):
+        pytest.skip("MariaDB has no such names")
+
+    def act() -> None:
+        helpers.rename_table("bills", name)
+        helpers.alter_column(name, "amount", new_column_name=name)
+
+    assert_scripted(server, new_database, [bills()], act)
+
+
+HOSTILE_VALUES = [
+    "it's",
+    'a "quote"',
+    "50% off",
+    ":name",
+    "back\\slash",
+    "a;b",
+    "$sql$ $alembic$",
+    "é☂",
+]
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("value", HOSTILE_VALUES)
+def test_script_is_right_when_values_are_hostile(
+    value: str, server: str, new_database: NewDatabase
+) -> None:
+    def act() -> None:
+        helpers.add_column(
+            "bills",
+            sa.Column("a", sa.String(50), server_default=value, nullable=False, comment=value),
+        )
+        helpers.alter_column("bills", "due_on", comment=value, existing_type=sa.Date())
+        text = sa.literal(value).compile(
+            dialect=helpers.get_bind().dialect, compile_kwargs={"literal_binds": True}
+        )
+        if server == "postgresql" or "\\" not in value:
+            helpers.create_check_constraint(
+                "ck_a", "bills", sa.column("a") != sa.literal_column(str(text).replace("%%", "%"))
+            )
+
+    assert_scripted(server, new_database, [bills()], act)
+
+
+# Columns
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nullable": False},
+        {"type_": sa.BigInteger()},
+        {"server_default": "7"},
+        {"server_default": None},
+        {"comment": "new"},
+        {"comment": None},
+        {"new_column_name": "total", "nullable": False},
+        {"type_": sa.Numeric(12, 2), "nullable": False, "server_default": sa.text("0")},
+    ],
+    ids=str,
+)
+def test_script_of_alter_column_keeps_what_is_not_altered(
+    change: dict[str, Any], server: str, new_database: NewDatabase
+) -> None:
+    comment = " COMMENT 'it''s'" if server == "mariadb" else ""
+    state = [
+        f"CREATE TABLE t (id INTEGER, n INTEGER DEFAULT 5{comment})",
+        "INSERT INTO t VALUES (1, 2)",
+    ]
+    if server == "postgresql":
+        state.insert(1, "COMMENT ON COLUMN t.n IS 'it''s'")
+    script = assert_scripted(
+        server, new_database, state, lambda: helpers.alter_column("t", "n", **change)
+    )
+    assert script
+
+
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "INTEGER AUTO_INCREMENT PRIMARY KEY",
+        "VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german2_ci NOT NULL DEFAULT 'a''b\\\\c'",
+        "TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP",
+        "INTEGER AS (id + 1) STORED",
+        "INTEGER AS (id + 1) VIRTUAL",
+        "DATETIME(6) NULL DEFAULT NULL",
+        "DECIMAL(10, 3) UNSIGNED NOT NULL DEFAULT 1.500",
+        "ENUM('a', 'it''s') NOT NULL DEFAULT 'a'",
+        "BIT(3) DEFAULT b'101'",
+        "JSON",
+    ],
+)
+def test_script_of_a_comment_keeps_the_rest_of_the_column(
+    definition: str, new_database: NewDatabase
+) -> None:
+    assert_scripted(
+        "mariadb",
+        new_database,
+        [f"CREATE TABLE t (id INTEGER, n {definition})"],
+        lambda: helpers.alter_column("t", "n", comment="a new one"),
+    )
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_alter_column_stops_when_the_column_is_not_there(
+    server: str, new_database: NewDatabase
+) -> None:
+    database = new_database(server)
+    prepare(database, bills())
+    script = written(
+        database,
+        lambda: helpers.alter_column("bills", "nil", nullable=False, existing_type=sa.Integer()),
+    )
+    with pytest.raises(AssertionError, match="nil"):
+        run_with_client(database, script)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_rename_stops_when_both_names_are_there(
+    server: str, new_database: NewDatabase
+) -> None:
+    database = new_database(server)
+    prepare(database, bills(), users())
+    script = written(database, lambda: helpers.rename_table("bills", "users"))
+    with pytest.raises(AssertionError, match="already exists"):
+        run_with_client(database, script)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_add_column_adds_its_keys_and_indexes(
+    server: str, new_database: NewDatabase
+) -> None:
+    def act() -> None:
+        column: sa.Column[Any] = sa.Column(
+            "payer_id",
+            sa.Integer(),
+            sa.ForeignKey("users.id", name="fk_bills_payer"),
+            index=True,
+            unique=True,
+        )
+        helpers.add_column("bills", column)
+
+    assert_scripted(server, new_database, [users(), bills()], act)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_an_unnamed_key_looks_at_its_columns(
+    server: str, new_database: NewDatabase
+) -> None:
+    def act() -> None:
+        helpers.create_foreign_key(None, "bills", "users", ["user_id"], ["id"])
+        helpers.create_unique_constraint(None, "bills", ["due_on", "amount"])
+
+    assert_scripted(server, new_database, [users(), bills()], act)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_an_unnamed_check_is_refused(server: str, new_database: NewDatabase) -> None:
+    assert_offline_unsupported(
+        new_database(server),
+        lambda: helpers.create_check_constraint(None, "bills", "amount > 0"),
+        "create_check_constraint",
+    )
+
+
+@pytest.mark.databases("mariadb")
+def test_script_of_drop_column_drops_its_foreign_keys(new_database: NewDatabase) -> None:
+    state = [users(), bills("CONSTRAINT `odd``key` FOREIGN KEY (user_id) REFERENCES users (id)")]
+    script = written(new_database("mariadb"), lambda: helpers.drop_column("bills", "user_id"))
+    database = new_database("mariadb")
+    prepare(database, *state)
+    for _ in range(2):
+        run_with_client(database, script)
+    with database.engine.connect() as connection:
+        assert "user_id" not in str(connection.exec_driver_sql("SHOW CREATE TABLE bills").one())
+
+
+# Enums, views, indexes, batches
+
+
+@pytest.mark.databases("postgresql")
+def test_script_of_create_table_makes_its_enum_once(new_database: NewDatabase) -> None:
+    def act() -> None:
+        for table in ("one", "two"):
+            helpers.create_table(table, sa.Column("kind", sa.Enum("a", "b's", name="my kind")))
+
+    assert_scripted("postgresql", new_database, [], act)
+
+
+@pytest.mark.databases("postgresql")
+def test_script_of_a_concurrent_index_leaves_the_transaction(new_database: NewDatabase) -> None:
+    def act() -> None:
+        helpers.create_index("ix", "bills", ["amount"], postgresql_concurrently=True)
+
+    script = assert_scripted("postgresql", new_database, [bills()], act)
+    assert re.search(r"COMMIT;\s+CREATE INDEX CONCURRENTLY IF NOT EXISTS ix .*\s+BEGIN;", script)
+
+
+@pytest.mark.databases("postgresql")
+def test_script_of_an_index_builds_an_invalid_one_again(new_database: NewDatabase) -> None:
+    database = new_database("postgresql")
+    prepare(
+        database,
+        bills(),
+        "CREATE UNIQUE INDEX ix ON bills (amount)",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix'::regclass",
+    )
+    script = written(database, lambda: helpers.create_index("ix", "bills", ["amount"], unique=True))
+    run_with_client(database, script)
+    with revision(database):
+        assert helpers.table_has_index("bills", "ix")
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_script_of_a_batch_is_that_of_its_operations(
+    server: str, new_database: NewDatabase
+) -> None:
+    def act() -> None:
+        with helpers.batch_alter_table("bills") as batch:
+            batch.add_column(sa.Column("paid", sa.Integer()))
+            batch.alter_column("due_on", new_column_name="due", existing_type=sa.Date())
+            batch.create_index("ix_bills_paid", ["paid"])
+            batch.drop_column("amount")
+
+    assert_scripted(server, new_database, [bills()], act)
+
+
+def test_question_is_refused_in_a_script(database: Database) -> None:
+    assert_offline_unsupported(
+        database, lambda: helpers.table_has_column("bills", "amount"), "table_has_column"
+    )
