@@ -44,6 +44,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
@@ -64,6 +65,7 @@ __all__ = [
     "SchemaConflict",
     "UnsafeOperation",
     "add_column",
+    "add_enum_value",
     "alter_column",
     "batch_alter_table",
     "bulk_insert",
@@ -93,12 +95,15 @@ __all__ = [
     "inline_literal",
     "invoke",
     "register_operation",
+    "rename_enum_value",
     "rename_table",
+    "replace_view",
     "run_async",
     "table_exists",
     "table_has_column",
     "table_has_constraint",
     "table_has_index",
+    "validate_constraint",
     "view_exists",
 ]
 
@@ -534,6 +539,22 @@ def drop_constraint(
     )
 
 
+def validate_constraint(
+    constraint_name: str, table_name: str, *, schema: str | None = None
+) -> None:
+    """Check the rows that a ``NOT VALID`` constraint of PostgreSQL has not seen yet.
+
+    Skipped when it is valid; nothing on other servers, whose constraints are valid from the start.
+    It blocks neither reads nor writes
+    (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).
+
+    :raises MissingParent: the constraint or its table is not there.
+    """
+    step = _step_without_table("validate_constraint", "constraint", constraint_name, schema)
+    step.table = table_name
+    _ensure(step)
+
+
 # --------------------------------------------------------------------- verbs: views and enums
 
 
@@ -546,6 +567,19 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
     :raises SchemaConflict: a view of that name is there with another SELECT.
     """
     _ensure(_step_without_table("create_view", "view", view_name, schema, definition))
+
+
+def replace_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
+    """Give the view this SELECT, whatever it had; create it when it is not there.
+
+    Skipped when the SELECT is the same; MariaDB and MySQL, which keep it in words of their own, are
+    told it each time.  Where PostgreSQL refuses to replace a view because its columns change, the
+    view is dropped and made anew, and its privileges with it.
+
+    :raises UnsafeOperation: on PostgreSQL, the columns change and other views use the view
+        (https://www.postgresql.org/docs/current/sql-createview.html).
+    """
+    _ensure(_step_without_table("replace_view", "view", view_name, schema, definition))
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
@@ -561,6 +595,41 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
     :raises SchemaConflict: a type of that name is there with other values.
     """
     _ensure(_step_without_table("create_enum", "enum", enum_name, schema, list(values)))
+
+
+def add_enum_value(
+    enum_name: str,
+    value: str,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    schema: str | None = None,
+) -> None:
+    """Add a value to PostgreSQL's enum type, or confirm that it is there; nothing elsewhere.
+
+    It can be used later in the same revision: what the revision did before is committed, because
+    the server wants a value committed before its use
+    (https://www.postgresql.org/docs/current/sql-altertype.html#id-1.9.3.42.7).  In a transaction
+    that ``env.py`` began nothing is committed, and the value is of use after that.
+
+    :param before, after: the value beside which it goes, one of them; at the end by default.
+    :raises SchemaConflict: the value is there, on the wrong side of ``before`` or ``after``.
+    :raises MissingParent: the type, or the value beside which it goes, is not there.
+    """
+    wanted = (value, before, after)
+    _ensure(_step_without_table("add_enum_value", "enum", enum_name, schema, wanted))
+
+
+def rename_enum_value(
+    enum_name: str, old_value: str, new_value: str, *, schema: str | None = None
+) -> None:
+    """Rename a value of PostgreSQL's enum type, or skip when only the new one is there.
+
+    :raises SchemaConflict: both values are there, or neither.
+    :raises MissingParent: the type is not there.
+    """
+    wanted = (old_value, new_value)
+    _ensure(_step_without_table("rename_enum_value", "enum", enum_name, schema, wanted))
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
@@ -1078,8 +1147,8 @@ def _ensure(step: _Step) -> Any:
     prefix = step.verb.split("_")[0]
     if step.kind == "enum" and not _has_enums(step.bind):
         return _decide("skip", step, "this server has no named enums")
-    if step.kind == "comment":
-        return _comment_on_table(step)
+    if step.verb in _OWN_WAY:
+        return _OWN_WAY[step.verb](step)
     return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
         prefix
     ](step)
@@ -1164,6 +1233,103 @@ def _drop(step: _Step) -> None:
     _act(step)
 
 
+def _replace_view(step: _Step) -> None:
+    found = _find_view(step)
+    wanted = _want_view(step) if found is not None else None
+    if found is not None and wanted is not None and not _diff(step.dialect, found, wanted):
+        return _decide("skip", step, "already there, same definition")
+    _decide("apply", step, "not there" if found is None else f"was {_describe(found)}")
+    if step.dialect in _REPLACE:
+        return _REPLACE[step.dialect](step)
+    _act(step)
+
+
+def _add_label(step: _Step) -> None:
+    value, before, after = step.wanted
+    labels = _need_labels(step, [beside for beside in (before, after) if beside])
+    if value in labels:
+        there = labels.index(value)
+        late = before is not None and there > labels.index(before)
+        early = after is not None and there < labels.index(after)
+        if late or early:
+            _stop(
+                SchemaConflict,
+                f"{step.call}: the value {value!r} is there, at another place.",
+                (", ".join(labels), f"{value} {'before' if late else 'after'} {before or after}"),
+                "Stopped, because the order of the values is what ORDER BY and < go by.",
+                _label_aside(step, value),
+            )
+        return _decide("skip", step, f"{value!r} is there")
+    _decide("apply", step, f"{value!r} was not there")
+    held = getattr(step.operations.migration_context, "_in_external_transaction", False)
+    block: Any = nullcontext if held else partial(_outside_transaction, step)
+    with block():
+        _act(step)
+
+
+def _label_aside(step: _Step, value: str) -> str:
+    """Return code that puts a value out of the way of the one that is wanted."""
+    schema = f", schema={step.schema!r}" if step.schema else ""
+    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema}"
+    return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
+
+
+def _rename_label(step: _Step) -> None:
+    labels = _need_labels(step, [])
+    old, new = step.wanted
+    if (old in labels) == (new in labels):
+        both = old in labels
+        _stop(
+            SchemaConflict,
+            f"{step.call}: cannot rename {old!r} to {new!r}.",
+            (", ".join(labels), f"{old!r} only (to rename), or {new!r} only (renamed already)"),
+            "Stopped, because rows may hold either of them."
+            if both
+            else "Stopped, because there is nothing to rename.",
+            _label_aside(step, new)
+            if both
+            else f"helpers.add_enum_value({step.name!r}, {new!r})  # instead of this line",
+        )
+    if new in labels:
+        return _decide("skip", step, f"is {new!r} already")
+    _decide("apply", step, f"{old!r} becomes {new!r}")
+    _act(step)
+
+
+def _need_labels(step: _Step, wanted: list[str]) -> list[str]:
+    """Return the values of an enum type, which must be there, with the wanted ones."""
+    labels = _enum_labels(step.bind, str(step.name), step.schema)
+    if labels is None or set(wanted) - set(labels):
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no such type, or value.",
+            (", ".join(labels or []) or "no type of this name", ", ".join(wanted) or "the type"),
+            "Stopped, because there is nothing to build on.",
+            f"helpers.create_enum({step.name!r}, [...])  # before this line",
+        )
+    return labels
+
+
+def _validate(step: _Step) -> None:
+    if step.dialect != "postgresql":
+        return _decide("skip", step, "this server validates a constraint when it is made")
+    _need_table(step, step.table, step.schema)
+    found = {name: text for name, _, text in _constraints(step)}
+    name = _kept(step.bind, str(step.name))
+    if name not in found:
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no such constraint.",
+            (", ".join(str(name) for name in found) or "no constraint", name),
+            "Stopped, because there is nothing to validate.",
+            f"helpers.create_check_constraint({name!r}, {step.table!r}, ...)  # before this line",
+        )
+    if not found[name].endswith(" NOT VALID"):
+        return _decide("skip", step, "valid already")
+    _decide("apply", step, "NOT VALID until now")
+    _act(step)
+
+
 def _comment_on_table(step: _Step) -> None:
     """Make the table's comment what is asked for: text, or none."""
     wanted = getattr(step.operation, "comment", None)
@@ -1177,6 +1343,16 @@ def _comment_on_table(step: _Step) -> None:
         return _decide("skip", step, "already as wanted")
     _decide("apply", step, f"was {found!r}" if found else "had none")
     _act(step)
+
+
+_OWN_WAY: dict[str, Callable[[_Step], None]] = {
+    "replace_view": _replace_view,
+    "add_enum_value": _add_label,
+    "rename_enum_value": _rename_label,
+    "validate_constraint": _validate,
+    "create_table_comment": _comment_on_table,
+    "drop_table_comment": _comment_on_table,
+}
 
 
 def _rename(step: _Step) -> None:
@@ -1391,7 +1567,8 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
     if found["definition"].endswith(" NOT VALID"):
         sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
         return [before, f"helpers.execute({sql!r})"]
-    what = f"{step.name!r}, {step.table!r}, type_={step.kind!r}{schema}"
+    type_ = "" if step.kind == "exclude" else f", type_={step.kind!r}"  # which Alembic knows not
+    what = f"{step.name!r}, {step.table!r}{type_}{schema}"
     return [before, f"helpers.drop_constraint({what})"]
 
 
@@ -1685,6 +1862,8 @@ def _find_view(step: _Step) -> Definition | None:
 
 
 def _want_view(step: _Step) -> Definition | None:
+    if step.dialect == "mysql" and step.verb != "replace_view":
+        return None  # it has no temporary views, and to make a lasting one commits
     text = _wanted_select(step.bind, step.wanted)
     return None if text is None else {"definition": " ".join(text.split())}
 
@@ -2522,6 +2701,44 @@ def _postgresql_script_index(step: _Step) -> None:
         _script_guarded(step)
 
 
+def _postgresql_script_label(step: _Step) -> None:
+    """Write ADD VALUE outside of the transaction, so that what follows can use the value."""
+    with step.operations.migration_context.autocommit_block():
+        _write(_add_label_sql(step))
+
+
+def _postgresql_script_rename_label(step: _Step) -> None:
+    """Write the rename: only the new one there, skip; both or neither, the server's own error."""
+    sql = _CATALOG["postgresql"]["label"]
+    old, new = (_asked(step, sql, str(step.name), value) for value in step.wanted)
+    _write_if(f"{old} OR NOT {new}", _rename_label_sql(step))
+
+
+def _postgresql_script_view(step: _Step) -> None:
+    """Write a replacement that falls back to DROP and CREATE where the columns change."""
+    tag, steps = "sql", (_replace_view_sql, _drop_sql, _create_view_sql)
+    replace, drop, create = (_dollar_quoted(say(step), tag) for say in steps)
+    text = (
+        f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
+        f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
+    )
+    _write(f"DO {_dollar_quoted(text, 'alembic')}")
+
+
+def _sqlite_script_view(step: _Step) -> None:
+    _write(_drop_sql(step))
+    _write(_create_view_sql(step))
+
+
+def _script_nothing(step: _Step) -> None:
+    _decide("skip", step, "this server validates a constraint when it is made")
+
+
+def _script_as_it_is(step: _Step) -> None:
+    """Write a statement that can be run twice."""
+    _write(_SQL[step.verb](step))
+
+
 def _postgresql_drop_index(step: _Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     with _outside_transaction(step) if concurrently else nullcontext():
@@ -2616,30 +2833,69 @@ def _view_select(bind: sa.Connection, name: str, schema: str | None) -> str | No
     return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
 
 
+def _postgresql_replace_view(step: _Step) -> None:
+    """Replace it; drop and make it anew where PostgreSQL refuses because its columns change."""
+    savepoint = step.bind.begin_nested()
+    try:
+        _act(step)
+        savepoint.commit()
+        return
+    except sa.exc.DBAPIError as error:
+        savepoint.rollback()
+        if getattr(error.orig, "sqlstate", None) not in _CANNOT_REPLACE:
+            raise
+    savepoint = step.bind.begin_nested()
+    try:
+        _run(step.bind, _drop_sql(step))
+        _run(step.bind, _create_view_sql(step))
+        savepoint.commit()
+    except sa.exc.DBAPIError as error:
+        savepoint.rollback()
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: the columns of the view change, and other things use it.",
+            (" ".join(str(error.orig).split()), "no view that uses this one"),
+            "Stopped, because what uses the view would have to be dropped with it.",
+            "helpers.drop_view(...)  # what uses it, before this line; create_view it after",
+        )
+
+
+_CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
+
+
+def _sqlite_replace_view(step: _Step) -> None:
+    with _sqlite_atomic(step.bind):
+        if _find_view(step) is not None:
+            _run(step.bind, _drop_sql(step))
+        _run(step.bind, _create_view_sql(step))
+
+
+_REPLACE: dict[str, Callable[[_Step], None]] = {
+    "postgresql": _postgresql_replace_view,
+    "sqlite": _sqlite_replace_view,
+}
+
+
 def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
     """Return a SELECT as the server would keep it; None where only the name can be compared."""
-    if _dialect(bind) == "mysql":  # has no temporary views
-        return None
+    temporary = "" if _dialect(bind) == "mysql" else "TEMPORARY "
     with _forgotten(bind, "VIEW"):
-        _run(bind, f"CREATE TEMPORARY VIEW {_SCRATCH} AS {definition}")
+        _run(bind, f"CREATE {temporary}VIEW {_SCRATCH} AS {definition}")
         return _view_select(bind, _SCRATCH, _scratch_schema(bind))
 
 
 def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
+    schema = f", schema={step.schema!r}" if step.schema else ""
     found = _enum_labels(step.bind, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
     lines = []
     for position, value in enumerate(values):
         if value not in found:
-            before = f"BEFORE {_literal(found[0])}"
-            where = f"AFTER {_literal(values[position - 1])}" if position else before
-            quoted = _quoted(step.bind, name, step.schema)
-            sql = f"ALTER TYPE {quoted} ADD VALUE {_literal(value)} {where}"
-            text = sql.replace(":", "\\:")  # which execute would take for a parameter
-            lines.append(f"helpers.execute({text!r})")
+            beside = f"after={values[position - 1]!r}" if position else f"before={found[0]!r}"
+            lines.append(f"helpers.add_enum_value({name!r}, {value!r}, {beside}{schema})")
     return lines
 
 
@@ -2656,7 +2912,8 @@ def _forgotten(bind: sa.Connection, what: str = "TABLE") -> Iterator[None]:
     try:
         yield
     finally:
-        temporary = "TEMPORARY " if _dialect(bind) == "mysql" else ""  # a plain DROP commits there
+        is_table = _dialect(bind) == "mysql" and what == "TABLE"
+        temporary = "TEMPORARY " if is_table else ""  # a plain DROP commits there
         _run(bind, f"DROP {temporary}{what} IF EXISTS {_SCRATCH}")
 
 
@@ -3654,11 +3911,39 @@ def _drop_sql(step: _Step) -> str:
     return f"DROP {what} {exists}{_quoted(step.bind, str(step.name), step.schema)}"
 
 
+def _replace_view_sql(step: _Step) -> str:
+    return _create_view_sql(step).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)
+
+
+def _add_label_sql(step: _Step) -> str:
+    value, before, after = step.wanted
+    place = (
+        f" BEFORE {_literal(before)}" if before else f" AFTER {_literal(after)}" if after else ""
+    )
+    name = _quoted(step.bind, str(step.name), step.schema)
+    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_literal(value)}{place}"
+
+
+def _rename_label_sql(step: _Step) -> str:
+    old, new = map(_literal, step.wanted)
+    name = _quoted(step.bind, str(step.name), step.schema)
+    return f"ALTER TYPE {name} RENAME VALUE {old} TO {new}"
+
+
+def _validate_sql(step: _Step) -> str:
+    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+
+
 _SQL: dict[str, Callable[[_Step], str]] = {  # what Alembic has no operation for
     "create_view": _create_view_sql,
     "drop_view": _drop_sql,
     "create_enum": _create_enum_sql,
     "drop_enum": _drop_sql,
+    "replace_view": _replace_view_sql,
+    "add_enum_value": _add_label_sql,
+    "rename_enum_value": _rename_label_sql,
+    "validate_constraint": _validate_sql,
 }
 
 
@@ -3763,14 +4048,27 @@ _EVERYWHERE: dict[str, Callable[[_Step], Any]] = {
     "drop_table_comment": _script_comment,
 }
 _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
-    "sqlite": {"create_exclude_constraint": _no_exclusions},
+    "sqlite": {
+        "create_exclude_constraint": _no_exclusions,
+        "replace_view": _sqlite_script_view,
+        "validate_constraint": _script_nothing,
+    },
     "postgresql": _EVERYWHERE
-    | {"create_index": _postgresql_script_index, "drop_index": _postgresql_script_index},
+    | {
+        "create_index": _postgresql_script_index,
+        "drop_index": _postgresql_script_index,
+        "replace_view": _postgresql_script_view,
+        "add_enum_value": _postgresql_script_label,
+        "rename_enum_value": _postgresql_script_rename_label,
+        "validate_constraint": _script_as_it_is,
+    },
     "mysql": _EVERYWHERE
     | {
         "alter_type": _mysql_script_alter,
         "drop_column": _mysql_script_drop_column,
         "drop_constraint": _mysql_script_drop_constraint,
         "create_exclude_constraint": _no_exclusions,
+        "replace_view": _script_as_it_is,
+        "validate_constraint": _script_nothing,
     },
 }
