@@ -3043,45 +3043,46 @@ def _mysql_constraints(bind: sa.Connection, table: str, schema: str | None) -> l
 
 
 def _mysql_alter_column(step: _Step) -> None:
-    """Say the whole column, as MODIFY wants it: what is left out is lost.
+    """Say the whole column, as MODIFY wants it: what is left out is lost, a check included.
 
     https://mariadb.com/kb/en/alter-table/#modify-column
     """
     if step.operation.modify_name is not None:
         return _mysql_rename_column(step)
-    columns = _columns(step.bind, step.table, step.schema).items()
-    column = next(c for n, c in columns if n.lower() == str(step.name).lower())
-    if column["computed"] and not isinstance(step.operation.modify_server_default, sa.Computed):
-        return _mysql_alter_computed(step, column)
-    operation = step.operation
-    operation.existing_type = _verbatim(step.bind, column["type"])
-    operation.existing_nullable = column["null"] == "NULL"
-    operation.existing_comment = column["comment"][9:-1].replace("''", "'") or None
-    default = column["default"].removeprefix("DEFAULT ")
-    if default == "AUTO_INCREMENT":
-        operation.kw.setdefault("existing_autoincrement", True)
-    elif default:
-        operation.existing_server_default = sa.literal_column(default)
-    if operation.modify_nullable is None:  # else a default alone becomes ALTER COLUMN SET DEFAULT,
-        operation.modify_nullable = operation.existing_nullable  # which takes no expression
-    _invoke(step)
+    bind, name = step.bind, str(step.name)
+    items = _mysql_items(bind, step.table, step.schema)
+    item = next(i for i in items if i[0] in '`"' and _bare(_tokens(i)[0]).lower() == name.lower())
+    there = _mysql_there(item)
+    changed = {k: v for k, v in _mysql_said(step, bind.dialect).items() if v is not None}
+    if changed.get("default", "").startswith(" GENERATED"):
+        changed |= {"null": "", "counts": ""}
+    if "type" in changed and "JSON_VALID" in there["check"].upper():
+        there["check"] = ""  # which JSON brings along
+    table, column = _quoted(bind, step.table, step.schema), _quoted(bind, name)
+    _run(bind, f"ALTER TABLE {table} MODIFY {column} {''.join((there | changed).values())}")
+
+
+def _mysql_there(item: str) -> dict[str, str]:
+    """Return what SHOW CREATE TABLE says of a column, in the order in which MODIFY wants it."""
+    column, clauses = _mysql_column(item), _clauses(item, _MYSQL_STARTS)[1:]
+    checks = [clause for clause in clauses if _kind_of(clause) == "check"]
+    comment = next((clause for clause in clauses if clause.startswith("COMMENT ")), "")
+    counts = column["default"] == "AUTO_INCREMENT"
+    default = column["computed"] or ("" if counts else column["default"])
+    return {
+        "type": column["type"],
+        "null": "" if column["computed"] else f" {column['null']}",
+        "default": f" {default}".rstrip(),
+        "counts": " AUTO_INCREMENT" if counts else "",
+        "hidden": " INVISIBLE" if any(c.startswith("INVISIBLE") for c in clauses) else "",
+        "comment": f" {_mysql_comment(_mysql_text(comment.strip().removeprefix('COMMENT ')))}",
+        "check": f" {checks[0].strip()}" if checks else "",
+    }
 
 
 def _mysql_rename_column(step: _Step) -> None:
     """Rename without saying the definition again: MariaDB 10.5.2, MySQL 8."""
     _run(step.bind, _rename_column_sql(step, str(step.operation.modify_name)))
-
-
-def _mysql_alter_computed(step: _Step, column: Definition) -> None:
-    """Say the expression too, or the column becomes an ordinary one; it has no default or NULL."""
-    bind, operation = step.bind, step.operation
-    type_, comment = column["type"], column["comment"]
-    if operation.modify_type is not None:
-        type_ = sa.types.to_instance(operation.modify_type).compile(dialect=bind.dialect)
-    if operation.modify_comment is not False:
-        comment = _comment(operation.modify_comment)
-    table, name = _quoted(bind, step.table, step.schema), _quoted(bind, str(step.name))
-    _run(bind, f"ALTER TABLE {table} MODIFY {name} {type_} {column['computed']} {comment}")
 
 
 def _mysql_script_alter(step: _Step) -> None:
@@ -3096,39 +3097,65 @@ def _mysql_script_alter(step: _Step) -> None:
     asked = _asked(step, columns, step.table, str(step.name)).removeprefix("EXISTS ")
     missing = _mysql_literal(f"alembic: there is no column {table}.{name} to alter")
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
+    check = _asked(step, _MYSQL_COLUMN_CHECK, step.table, str(step.name))
+    check = check.removeprefix("EXISTS (").removesuffix(")")
+    _write("SET @alembic_check = ''")
+    _write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
     _write(f"SET @alembic_sql = COALESCE({text}, {missing})")
     _write_prepared()
 
 
+_MYSQL_COLUMN_CHECK = (
+    "SELECT CONCAT(' CHECK (', check_clause, ')') INTO @alembic_check"
+    " FROM information_schema.check_constraints"
+    " WHERE constraint_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND constraint_name = :name AND level = 'Column'"
+)
+
+
 def _mysql_pieces(step: _Step) -> list[str]:
     """Return the parts of a MODIFY: SQL strings, or what the catalog says of the column."""
-    operation, bind = step.operation, step.bind
-    default, comment = operation.modify_server_default, operation.modify_comment
+    said = _mysql_said(step, step.bind.dialect, existing=True)
+    is_computed = (said["default"] or "").startswith(" GENERATED")
+    if is_computed:
+        said |= {"null": "", "counts": ""}
+    found = {
+        key: _MYSQL_SAYS[key] if text is None else _mysql_literal(text)
+        for key, text in said.items()
+    }
+    if said["default"] is None:
+        plain = (found.pop(key) for key in ("null", "default", "counts"))
+        found["null"] = _MYSQL_GENERATED.format(*plain)
+    order = ("type", "null", "default", "counts", "hidden", "comment")
+    check = "@alembic_check"
+    if step.operation.modify_type is not None:  # JSON brings its own along
+        check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
+    return [found[key] for key in order if key in found] + [check]
+
+
+def _mysql_said(step: _Step, dialect: sa.Dialect, existing: bool = False) -> dict[str, str | None]:
+    """Return the parts of a column that the revision gives, None for each that it does not.
+
+    :param existing: whether to believe its ``existing_*``, where the database cannot be asked.
+    """
+    operation = step.operation
     type_, nullable = operation.modify_type, operation.modify_nullable
-    type_ = operation.existing_type if type_ is None else type_
-    nullable = operation.existing_nullable if nullable is None else nullable
-    default = operation.existing_server_default if default is False else default
-    comment = (operation.existing_comment or False) if comment is False else comment
-    counts = operation.kw.get("autoincrement", operation.kw.get("existing_autoincrement"))
-    said = {
-        "type": None
-        if type_ is None
-        else sa.types.to_instance(type_).compile(dialect=bind.dialect),
+    default, comment = operation.modify_server_default, operation.modify_comment
+    counts = operation.kw.get("autoincrement")
+    if existing:
+        type_ = operation.existing_type if type_ is None else type_
+        nullable = operation.existing_nullable if nullable is None else nullable
+        default = operation.existing_server_default if default is False else default
+        comment = (operation.existing_comment or False) if comment is False else comment
+        counts = operation.kw.get("existing_autoincrement") if counts is None else counts
+    return {
+        "type": None if type_ is None else sa.types.to_instance(type_).compile(dialect=dialect),
         "null": None if nullable is None else (" NULL" if nullable else " NOT NULL"),
-        "default": None if default is False else _mysql_default(bind, step, default),
+        "default": None if default is False else _mysql_default(step.bind, step, default),
         "counts": None if counts is None else (" AUTO_INCREMENT" if counts else ""),
+        "hidden": None,
         "comment": None if comment is False else f" {_mysql_comment(comment)}".rstrip(),
     }
-    if isinstance(default, sa.Computed):
-        said["null"] = said["counts"] = ""
-    found = [
-        _MYSQL_SAYS[key] if text is None else _mysql_literal(text) for key, text in said.items()
-    ]
-    return (
-        found
-        if default is not False
-        else [found[0], _MYSQL_GENERATED.format(*found[1:4]), found[4]]
-    )
 
 
 def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
@@ -3161,6 +3188,7 @@ _MYSQL_SAYS = {
     ", IF(LOCATE('on update', extra) = 0, '',"
     " CONCAT(' ', SUBSTR(extra, LOCATE('on update', extra))))",
     "counts": "IF(extra LIKE '%auto_increment%', ' AUTO_INCREMENT', '')",
+    "hidden": "IF(extra LIKE '%INVISIBLE%', ' INVISIBLE', '')",
     "comment": "IF(column_comment = '', '', CONCAT(' COMMENT ', QUOTE(column_comment)))",
 }
 _MYSQL_GENERATED = (

@@ -245,6 +245,8 @@ def test_script_of_alter_column_keeps_what_is_not_altered(
         "ENUM('a', 'it''s') NOT NULL DEFAULT 'a'",
         "BIT(3) DEFAULT b'101'",
         "JSON",
+        "INTEGER DEFAULT 3 CHECK (n > 0 AND n <> 7)",
+        "INTEGER INVISIBLE DEFAULT 3",
     ],
 )
 def test_script_of_a_comment_keeps_the_rest_of_the_column(
@@ -256,6 +258,19 @@ def test_script_of_a_comment_keeps_the_rest_of_the_column(
         [f"CREATE TABLE t (id INTEGER, n {definition})"],
         lambda: helpers.alter_column("t", "n", comment="a new one"),
     )
+
+
+@pytest.mark.databases("mariadb")
+def test_alter_column_keeps_the_check_of_a_column(database: Database) -> None:
+    prepare(database, "CREATE TABLE t (n INTEGER CHECK (n > 0), j JSON, k JSON)")
+    with revision(database) as connection:
+        helpers.alter_column("t", "n", nullable=False)
+        helpers.alter_column("t", "j", comment="it's")
+        helpers.alter_column("t", "k", type_=sa.Text())
+        text = str(connection.exec_driver_sql("SHOW CREATE TABLE t").one())
+    assert "NOT NULL CHECK (`n` > 0)" in text
+    assert "json_valid(`j`)" in text
+    assert "json_valid(`k`)" not in text
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"])
