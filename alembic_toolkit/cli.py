@@ -13,7 +13,7 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.util import CommandError
 
-from alembic_toolkit import history
+from alembic_toolkit import history, script
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except (CommandError, configparser.Error, OSError, ValueError) as error:
-        print(f"alembic-toolkit: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"alembic-toolkit: {str(error).strip()}", file=sys.stderr)
         return COULD_NOT_RUN
     return status
 
@@ -43,6 +43,16 @@ def check(arguments: argparse.Namespace) -> int:
     return SOUND
 
 
+def sql(arguments: argparse.Namespace) -> int:
+    """Print one script that brings any database of the history to a revision."""
+    config = _config(Path(arguments.config), arguments)
+    if arguments.url is not None:
+        config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
+    dialect = arguments.dialect or script.dialect_of(arguments.url)
+    print(script.write(config, dialect, arguments.start, arguments.end), end="")
+    return SOUND
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="alembic-toolkit", description="Check hand-written Alembic revisions."
@@ -50,6 +60,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     command = commands.add_parser("check", help="read the revisions, without a database")
+    _add_config(command)
+    command.set_defaults(run=check)
+    command = commands.add_parser("sql", help="print one script that fits any database")
+    _add_config(command)
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--dialect",
+        choices=sorted(script.DIALECTS),
+        help="the server that runs it (default: as env.py says)",
+    )
+    which.add_argument("--url", help="a database of that server; it is not connected to")
+    command.add_argument(
+        "--from",
+        dest="start",
+        metavar="REV",
+        default="base",
+        help="the lowest revision that a database stands at (default: %(default)s)",
+    )
+    command.add_argument(
+        "--to",
+        dest="end",
+        metavar="REV",
+        default="heads",
+        help="the revision to bring it to (default: %(default)s)",
+    )
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
+    command.set_defaults(run=sql)
+    return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-c",
         "--config",
@@ -57,14 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini",
         help="alembic.ini, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
     )
-    command.set_defaults(run=check)
-    return parser
 
 
-def _config(path: Path) -> Config:
+def _config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
     # As for `alembic`, one file may complete the other.
     ini = path.with_name("alembic.ini") if path.name == "pyproject.toml" else path
-    config = Config(ini, path.with_name("pyproject.toml"))
+    config = Config(ini, path.with_name("pyproject.toml"), cmd_opts=arguments)
     if not config.file_config.has_section("alembic") and not config.toml_alembic_config:
         raise CommandError(
             f"there is no {path} with an [alembic] section; "

@@ -29,7 +29,7 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import history, sqlite
+from alembic_toolkit import history, script, sqlite
 
 
 def run(
@@ -149,7 +149,7 @@ def _run_offline(
     with _explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
-    with environment.begin_transaction():
+    with script.guard(environment.get_context()), environment.begin_transaction():
         environment.run_migrations()
 
 
