@@ -104,7 +104,7 @@ SECTIONS = [
     section
     for path in PAGES
     for section in read(path, path.read_text(encoding="utf-8"))[0]
-    if section.blocks
+    if section.blocks and path.name != "verbs.md"  # which tests/helpers/test_verbs_page.py runs
 ]
 
 
