@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from alembic.config import Config
 from alembic.util import CommandError
 
-from alembic_toolkit import history, script
+from alembic_toolkit import history, roundtrip, script
+from alembic_toolkit.prove import Wanted
+from alembic_toolkit.walk import read_config
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong in the history's files, or one line that says it is sound."""
-    revisions, found = history.check(_config(Path(arguments.config)))
+    revisions, found = history.check(read_config(Path(arguments.config)))
     for finding in found:
         print(finding)
     if found:
@@ -43,9 +44,29 @@ def check(arguments: argparse.Namespace) -> int:
     return SOUND
 
 
+def proven(arguments: argparse.Namespace) -> int:
+    """Prove every revision, up, down and up again, and say what was found."""
+    checks = set(roundtrip.ALWAYS)
+    checks |= {name for name in roundtrip.ASKED if getattr(arguments, name.replace("-", ""))}
+    report = roundtrip.roundtrip(
+        Path(arguments.config),
+        arguments.url,
+        Wanted(frozenset(checks)),
+        x=arguments.x,
+        timeout=arguments.timeout,
+    )
+    for finding in report.all_findings():
+        print(finding)
+    for p in report.proofs:
+        print(p.database, p.server, p.seconds, p.error, p.notes, p.checks)
+        for r in p.revisions:
+            print(r.id, {k: v.status for k, v in r.checks.items()}, r.seconds)
+    return report.status
+
+
 def sql(arguments: argparse.Namespace) -> int:
     """Print one script that brings any database of the history to a revision."""
-    config = _config(Path(arguments.config), arguments)
+    config = read_config(Path(arguments.config), arguments)
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
     dialect = arguments.dialect or script.dialect_of(arguments.url)
@@ -87,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
     command.set_defaults(run=sql)
+    command = commands.add_parser("roundtrip", help="prove every revision, up, down and up again")
+    _add_config(command)
+    command.add_argument("--url", action="append", default=[])
+    command.add_argument("-x", action="append", default=[])
+    command.add_argument("--timeout", type=float, default=roundtrip.TIMEOUT)
+    for name in roundtrip.ASKED:
+        command.add_argument(f"--{name.replace('-', '')}", action="store_true")
+    command.set_defaults(run=proven)
     return parser
 
 
@@ -98,18 +127,6 @@ def _add_config(command: argparse.ArgumentParser) -> None:
         default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini",
         help="alembic.ini, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
     )
-
-
-def _config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
-    # As for `alembic`, one file may complete the other.
-    ini = path.with_name("alembic.ini") if path.name == "pyproject.toml" else path
-    config = Config(ini, path.with_name("pyproject.toml"), cmd_opts=arguments)
-    if not config.file_config.has_section("alembic") and not config.toml_alembic_config:
-        raise CommandError(
-            f"there is no {path} with an [alembic] section; "
-            "name it: alembic-toolkit check -c path/to/alembic.ini"
-        )
-    return config
 
 
 def _version() -> str:

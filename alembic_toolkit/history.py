@@ -67,11 +67,7 @@ def check(config: Config) -> tuple[list[Revision], list[Finding]]:
     """
     script = ScriptDirectory.from_config(config)
     revisions, found = read(script)
-    found += duplicate_ids(revisions)
-    found += unusable_ids(revisions)
-    found += missing_ids(revisions)
-    found += cycles(revisions)
-    found += several_heads(revisions)
+    found += graph(revisions) + several_heads(revisions)
     found += unwritten_revisions(revisions)
     found += application_imports(revisions, import_roots(config), Path(script.dir))
     return revisions, found
@@ -185,6 +181,16 @@ def _defines(tree: ast.Module, name: str) -> bool:
 
 
 # Ids and their order
+
+
+def graph(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say all that keeps the revisions from being run one after the other."""
+    return [
+        *duplicate_ids(revisions),
+        *unusable_ids(revisions),
+        *missing_ids(revisions),
+        *cycles(revisions),
+    ]
 
 
 def next_id(ids: Iterable[str]) -> str:

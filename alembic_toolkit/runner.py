@@ -29,7 +29,7 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import history, script, sqlite
+from alembic_toolkit import history, offline, script, sqlite
 
 
 def run(
@@ -149,7 +149,10 @@ def _run_offline(
     with _explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
-    with script.guard(environment.get_context()), environment.begin_transaction():
+    with ExitStack() as stack:
+        if not environment.config.attributes.get(offline.PLAIN):
+            stack.enter_context(script.guard(environment.get_context()))
+        stack.enter_context(environment.begin_transaction())
         environment.run_migrations()
 
 
@@ -206,6 +209,8 @@ def _silenced(name: str) -> Iterator[None]:
 
 def _checked(function: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
     """Wrap the function that computes the steps: refuse all of them if one must not run."""
+    if getattr(function, "is_walk", False):  # it gives one at a time, and looks in between
+        return cast("Callable[..., list[Any]]", function)
 
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
         found = list(function(heads, migration))

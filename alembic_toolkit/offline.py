@@ -1,0 +1,142 @@
+"""What each revision writes into a ``--sql`` script, statement by statement."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.util import CommandError
+from sqlalchemy import make_url
+
+from alembic_toolkit.walk import Project, read_config
+
+PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
+
+
+@dataclass
+class Written:
+    """The script of one revision in one direction, or why there is none."""
+
+    statements: list[str] = field(default_factory=list)
+    refused: str = ""  # the revision says clearly that it has no script
+    error: str = ""  # it breaks
+
+
+@dataclass
+class _Collector:
+    """What stands in for the script's file."""
+
+    current: Written | None = None
+
+    def write(self, text: str) -> None:
+        text = text.strip()
+        left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
+        if self.current is not None and not left_out:
+            self.current.statements.append(text.removesuffix(";"))
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
+    """Return what each revision writes, by its id; the version table's own rows are left out."""
+    order = project.order if up else project.order[::-1]
+    written = {revision.revision: Written() for revision in order}
+    collector = _Collector()
+
+    def steps(*_: Any) -> list[Any]:
+        made = [project.step(revision, up) for revision in order]
+        for step in made:
+            step.migration_fn = _collected(
+                step.migration_fn, collector, written[step.revision.revision]
+            )
+        return made
+
+    config = read_config(project.path)
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.attributes[PLAIN] = True
+    environment = EnvironmentContext(
+        config,
+        project.directory,
+        fn=steps,
+        as_sql=True,
+        starting_rev=None if up else "heads",
+        destination_rev="heads" if up else "base",
+    )
+    with environment, _collecting(environment, collector, url):
+        project.directory.run_env()
+    return written
+
+
+def _collected(function: Any, collector: _Collector, written: Written) -> Any:
+    def run(**kw: Any) -> None:
+        collector.current = written
+        try:
+            function(**kw)
+        except CommandError as error:
+            written.refused = str(error)
+        except Exception as error:
+            written.error = f"{type(error).__name__}: {error}"
+        finally:
+            collector.current = None
+
+    return run
+
+
+@contextmanager
+def _collecting(environment: EnvironmentContext, collector: _Collector, url: str) -> Iterator[None]:
+    configure = environment.configure
+
+    def configured(*_: Any, **options: Any) -> None:
+        options = {k: v for k, v in options.items() if k not in ("connection", "dialect_name")}
+        options |= {"url": make_url(url), "dialect_opts": {"paramstyle": "named"}}
+        options |= {"literal_binds": True, "transaction_per_migration": True}
+        configure(**options | {"output_buffer": collector})
+
+    environment.configure = configured  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del environment.configure
+
+
+def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:
+    """Return what another process writes, in which sets and dicts of ids have another order.
+
+    :raises CommandError: it failed.
+    """
+    code = "from alembic_toolkit import offline; offline.main()"
+    asked = {"path": str(project.path), "x": project.x, "url": url}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        check=False,
+    )
+    try:
+        found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        raise CommandError(f"scripts cannot be written in another process: {lines[-1]}") from None
+    return found
+
+
+def main() -> None:
+    """Write the scripts of the project that standard input names, as JSON."""
+    asked = json.loads(sys.stdin.read())
+    project = Project.load(Path(asked["path"]), tuple(asked["x"]))
+    found = {}
+    for up in (True, False):
+        for id_, written in scripts(project, asked["url"], up).items():
+            found[f"{'up' if up else 'down'} {id_}"] = written.statements
+    print(json.dumps(found))

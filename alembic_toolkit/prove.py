@@ -1,0 +1,810 @@
+"""Prove every revision of a history on one database: up, down and up again, with rows in it.
+
+The database is empty at first and walks through the history once, looked at after each step. What
+goes wrong is a `Finding`, and the walk begins anew above the revision that it is about, on a fresh
+database: the other revisions are proven all the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import gc
+import re
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit import history, offline, proof, rows, snapshot
+from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
+from alembic_toolkit.scratch import Scratch, empty
+from alembic_toolkit.snapshot import Snapshot, Thing
+from alembic_toolkit.walk import Project, Recorder, Step, recorder, walk
+
+Walking = Generator[Step, None, None]
+
+
+@dataclass
+class Wanted:
+    """What is to be proven, and what the project has to say to it."""
+
+    checks: frozenset[str] = frozenset(proof.CHECKS)
+    given: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    exceptions: Mapping[tuple[str, str], str] = field(default_factory=dict)  # revision, check
+    per_table: int = 4
+    whole: bool = False  # look at everything after each step: slow, and never wrong
+
+
+@dataclass
+class Running:
+    """The step at hand."""
+
+    position: int
+    up: bool
+    check: str  # which one it is part of
+    silent: bool = False  # it only leads to where something is proven
+
+
+class _Anew(Exception):
+    """Begin anew above the revision at hand, on a fresh database."""
+
+
+def prove(
+    project: Project,
+    scratch: Scratch,
+    wanted: Wanted,
+    found: Proof,
+    progress: Callable[[int, int, str], None],
+) -> None:
+    """Prove all that is wanted on one database, and note it in ``found``.
+
+    :param progress: called with the steps done, all of them, and the revision at hand.
+    :raises CommandError: ``env.py`` cannot be run on the database.
+    """
+    with recorder() as listening:
+        prover = Prover(project, scratch, wanted, listening, found, progress)
+        prover.run()
+        if prover.misled:  # something changed that no statement named: look at everything
+            for noted in (found.revisions, found.findings, found.checks, found.notes):
+                noted.clear()
+            whole = replace(wanted, whole=True)
+            Prover(project, scratch, whole, listening, found, progress).run()
+
+
+@dataclass
+class Prover:
+    """One database on its way through the history."""
+
+    project: Project
+    scratch: Scratch
+    wanted: Wanted
+    recorder: Recorder
+    proof: Proof
+    progress: Callable[[int, int, str], None]
+    context: Any = None
+    running: Running | None = None
+    is_inside: bool = False  # a step, and not between two
+    executed: list[str] = field(default_factory=list)
+    misled: bool = False
+    at_base: Snapshot | None = None
+    snap: Snapshot = field(default_factory=Snapshot)
+    tables: rows.Tables = field(default_factory=dict)
+    contents: rows.Rows = field(default_factory=dict)
+    unfilled: dict[str, str] = field(default_factory=dict)
+    scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[Script]:
+        return self.project.order
+
+    def run(self) -> None:
+        """Prove the revisions one by one, then the models, then the way down to base."""
+        self.proof.revisions += [self._record(revision) for revision in self.order]
+        if proof.OFFLINE in self.wanted.checks:
+            self._write_scripts()
+        start = 0
+        while start < len(self.order):
+            start = self._walk(partial(self._from, start))
+        if not self.misled:
+            if proof.CRASH in self.wanted.checks:
+                self._crashes()
+            self._base()
+            self.proof.notes += [f"no rows in {t}: {why}" for t, why in self.unfilled.items()]
+
+    def _record(self, revision: Script) -> RevisionProof:
+        title = " ".join(str(revision.doc or "").split("\n")[0].split())
+        path = history.shown(Path(revision.path))
+        return RevisionProof(revision.revision, path, title, self.project.parents(revision))
+
+    # Walking
+
+    def _walk(self, steps: Callable[[], Walking]) -> int:
+        """Walk a fresh database; return the position to begin anew at, after what went wrong."""
+        empty(self.scratch)
+        self.running, self.is_inside = None, False
+
+        def begun(context: MigrationContext) -> Walking:
+            self.context = context
+            yield from steps()
+
+        try:
+            walk(self.project, self.scratch, begun)
+        except _Anew:
+            assert self.running is not None
+            return self.running.position + 1
+        except Exception as error:
+            if self.running is None or not self.is_inside:
+                raise
+            return self._failed(error, self.running)
+        return len(self.order)
+
+    def _step(self, running: Running, fresh: bool = False) -> Generator[Step, None, list[str]]:
+        """Run a step; return the statements that it executed, the version table's not."""
+        self.running, self.is_inside = running, True
+        record = self.proof.revisions[running.position]
+        begin = time.perf_counter()
+        with self.recorder.on() as executed:
+            self.executed = executed
+            yield self.project.step(self.order[running.position], running.up, fresh)
+        self.is_inside = False
+        if not running.silent:
+            record.seconds[running.check] = time.perf_counter() - begin
+        marks = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \W?{self._version_table}\b")
+        return [sql for sql in executed if not marks.match(sql)]
+
+    def _stamp(self, position: int, up: bool) -> Walking:
+        yield self.project.stamp(self.order[position], up)
+
+    @property
+    def _version_table(self) -> str:
+        return str(self.context.version_table)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Connection]:
+        """Give the connection of the walk, between two steps; leave it in no transaction."""
+        connection: Connection = self.context.connection
+        yield connection
+        if not self.context._in_external_transaction:
+            connection.commit()  # before the first step, Alembic's version table
+
+    def _tell(self, steps: int, position: int) -> None:
+        total = len(self.order) * (2 if proof.BASE in self.wanted.checks else 1)
+        self.progress(steps, total, self.order[position].revision)
+
+    # One revision
+
+    def _from(self, start: int) -> Walking:
+        """Prove from a revision on."""
+        first = self._look(None)
+        self.at_base = first if self.at_base is None else self.at_base
+        for position in range(start):
+            yield from self._step(Running(position, True, proof.UP, silent=True))
+        self._look(None)
+        self._read_rows(None)
+        self._fill(None)
+        for position in range(start, len(self.order)):
+            yield from self._prove(position)
+            self._tell(position + 1, position)
+        self._models()
+        self._compare_with_whole()
+
+    def _prove(self, position: int) -> Walking:
+        """Prove one revision: up, down, up again."""
+        record = self.proof.revisions[position]
+        before, rows_before = self.snap, self.contents
+        executed = yield from self._step(Running(position, True, proof.UP))
+        record.upgrade = executed
+        after, rows_between = self._look(executed), self._read_rows(executed)
+        lost = rows.lost_after_up(rows_before, rows_between, rows.changed_by(executed))
+        self._say(position, proof.UP)
+        self._say_lost(position, "upgrade", lost)
+        self._fill(executed)
+        if _refuses(self.order[position]):
+            return self._say_declared(position, str(self._declared(position)))
+        written = rows.since(rows_between, self.contents)
+        executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
+        record.downgrade = executed
+        back = self._look(executed)
+        self._judge_down(position, before, back, executed)
+        rows_after = self._read_rows(executed)
+        lost = rows.lost_after_up(written, rows_after, rows.changed_by(executed))
+        lost += rows.lost_after_down(rows_before, rows_between, rows_after)
+        self._say_lost(position, "downgrade", lost)
+        if proof.RERUN in self.wanted.checks:
+            yield from self._again(position, False, back)
+        if proof.OFFLINE in self.wanted.checks:
+            yield from self._offline(position, before, after)
+        executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
+        self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
+        self._read_rows(executed)
+        if proof.RERUN in self.wanted.checks:
+            yield from self._again(position, True, after)
+        self._fill(executed)
+        for check in (proof.UP_AGAIN, proof.ROWS, proof.RERUN, proof.OFFLINE):
+            self._say(position, check)
+
+    def _judge_down(
+        self, position: int, before: Snapshot, back: Snapshot, executed: list[str]
+    ) -> None:
+        left = snapshot.difference(before, back)
+        if not left:
+            return self._say(position, proof.DOWN)
+        problem = "downgrade() leaves the schema other than it was before upgrade()"
+        remedy = f"in downgrade(), what makes it as it was: {_undo(left)}"
+        if not executed:
+            problem = "downgrade() does nothing, and upgrade() did something"
+            remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
+        self._find(proof.DOWN, position, problem, left, remedy)
+        raise _Anew
+
+    def _judge_same(
+        self, position: int, check: str, wanted: Snapshot, got: Snapshot, what: str = "upgrade()"
+    ) -> None:
+        differing = snapshot.difference(wanted, got)
+        if not differing:
+            return
+        problem, remedy = {
+            proof.UP_AGAIN: (
+                "upgrade() after the downgrade makes another schema than the first time",
+                "names and values that are the same each time: written, not made up when it runs",
+            ),
+            proof.RERUN: (
+                f"{what} run a second time, after only its mark was lost, changes the schema again",
+                "verbs that look first (if_not_exists=True, if_exists=True, or guarded ones)",
+            ),
+            proof.OFFLINE: (
+                f"the --sql script of {what} makes another schema than {what} itself",
+                "the same operations in both: nothing that depends on what the database answers",
+            ),
+        }[check]
+        self._find(check, position, problem, differing, remedy)
+        raise _Anew
+
+    def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
+        """Take the mark of a step away, and run it again."""
+        yield from self._stamp(position, not up)
+        executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
+        what = "upgrade()" if up else "downgrade()"
+        self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
+        self._read_rows(executed)
+
+    # What was looked at
+
+    def _look(self, executed: list[str] | None) -> Snapshot:
+        """Look at the schema; after these statements only at what they name."""
+        whole = executed is None or self.wanted.whole
+        names = None if whole or executed is None else snapshot.names_in(executed)
+        with self._aside() as connection:
+            ignore = (self._version_table,)
+            self.snap = snapshot.take(connection, self.snap or None, names, ignore)
+        return self.snap
+
+    def _touched(self, executed: list[str] | None) -> set[str] | None:
+        """Return the tables that statements name, with all whose rows may go with theirs."""
+        names = None if executed is None else snapshot.names_in(executed)
+        if names is None or self.wanted.whole:
+            return None
+        likely = {*names, *(f"{schema}.{name}" for schema in names for name in names)}
+        return {
+            name for name in likely if name in self.tables or Thing("table", "", name) in self.snap
+        }
+
+    def _read_rows(self, executed: list[str] | None) -> rows.Rows:
+        """Read the rows of the tables that statements can have changed."""
+        touched = self._touched(executed)
+        ignore = (self._version_table,)
+        with self._aside() as connection:
+            if touched is None:
+                self.tables = rows.look(connection, None, ignore)
+                self.contents = rows.read(connection, self.tables)
+                return self.contents
+            read = rows.related(self.tables, touched)
+            there = rows.look(connection, read, ignore)
+            self.tables = {n: t for n, t in self.tables.items() if n not in read} | there
+            fresh = rows.read(connection, there)
+            self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
+        return self.contents
+
+    def _fill(self, executed: list[str] | None) -> None:
+        """Put rows into what is new, and read them."""
+        names = self._touched(executed)
+        names = None if names is None else {name for name in names if name in self.tables}
+        if names is not None and not names:
+            return
+        with self._aside() as connection:
+            filled = rows.fill(
+                connection, self.tables, names, 0, self.wanted.per_table, self.wanted.given
+            )
+            self.unfilled |= filled.failed
+            for name in filled.written:
+                self.unfilled.pop(name, None)
+        if filled.written:
+            with self._aside() as connection:
+                there = {name: self.tables[name] for name in filled.written}
+                self.contents = self.contents | rows.read(connection, there)
+
+    def _compare_with_whole(self) -> None:
+        """Look at everything once: what was kept of it must be right."""
+        if self.wanted.whole:
+            return
+        kept, kept_rows = self.snap, self.contents
+        self.misled = self._look(None) != kept or self._read_rows(None) != kept_rows
+
+    def _models(self) -> None:
+        if proof.MODELS not in self.wanted.checks:
+            return
+        metadata = self.context.opts.get("target_metadata")
+        if not metadata:
+            why = "env.py gives no target_metadata"
+            self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
+            return
+        with self._aside():
+            found = compare_metadata(self.context, metadata)
+        differing = [line for difference in found for line in _diff(difference)]
+        self.proof.checks[proof.MODELS] = Outcome(proof.PROVEN)
+        if differing:
+            problem = "at head, the database is not what the models say"
+            remedy = 'a revision that makes it so: alembic revision -m "..."'
+            self._find(proof.MODELS, None, problem, differing, remedy)
+
+    # Findings
+
+    def _say(self, position: int, check: str) -> None:
+        if check in self.wanted.checks:
+            outcome = Outcome(proof.PROVEN)
+            self.proof.revisions[position].checks.setdefault(check, outcome)
+
+    def _say_declared(self, position: int, why: str) -> None:
+        for check in proof.OF_REVISION[1:]:
+            if check in self.wanted.checks:
+                outcome = Outcome(proof.DECLARED, why)
+                self.proof.revisions[position].checks.setdefault(check, outcome)
+
+    def _say_lost(self, position: int, direction: str, lost: list[str]) -> None:
+        if not lost:
+            return
+        remedy = (
+            "copy what would be lost to where the other direction finds it again\n"
+            'or, where that cannot be: irreversible = "why", in the module'
+        )
+        if direction == "upgrade":
+            remedy = "keep the rows and values: copy them before what holds them is dropped"
+        problem = f"{direction}() loses rows or values that both schemas can hold"
+        self._find(proof.ROWS, position, problem, lost, remedy)
+
+    def _declared(self, position: int) -> str | None:
+        return _declared(self.order[position])
+
+    def _find(
+        self,
+        check: str,
+        position: int | None,
+        problem: str,
+        details: Iterable[str] = (),
+        remedy: str = "",
+    ) -> None:
+        """Note that something is wrong, unless the project knows, or the same was said before."""
+        record = self.proof.revisions[position] if position is not None else None
+        id_, path = (record.id, record.path) if record else ("", "")
+        checks = record.checks if record else self.proof.checks
+        declared = self._declared(position) if position is not None else None
+        if declared is not None and check in (proof.DOWN, proof.ROWS) and self._is_below():
+            checks[check] = Outcome(proof.DECLARED, declared)
+            return
+        reason = self.wanted.exceptions.get((id_, check))
+        if reason is not None:
+            checks[check] = Outcome(proof.EXCEPTED, reason)
+            return
+        checks[check] = Outcome(proof.FAULTY, problem)
+        lines = tuple(_shortened(list(details)))
+        finding = Finding(check, self.proof.database, id_, path, problem, lines, remedy)
+        if finding not in self.proof.findings:
+            self.proof.findings.append(finding)
+
+    def _is_below(self) -> bool:
+        """Say whether the step at hand is a downgrade, or was to be taken back by one."""
+        return self.running is not None and not self.running.up
+
+    def _failed(self, error: BaseException, running: Running) -> int:
+        """Note that a step failed; return the position to begin anew at."""
+        position, checks = running.position, self.proof.revisions[running.position].checks
+        direction = "upgrade" if running.up else "downgrade"
+        why = _why_irreversible(error)
+        if why is not None and not running.up:
+            self._say_declared(position, why)
+            return position + 1
+        known = checks.get(running.check)
+        if running.silent:
+            if known is None or known.status == proof.PROVEN:
+                problem = f"{direction}() fails on empty tables"
+                self._fail(running, error, problem)
+            self._unreached(position + 1)
+            return len(self.order)
+        again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
+        rows_ = " on tables with rows" if running.check == proof.UP else ""
+        self._fail(running, error, f"{direction}() fails{again}{rows_}")
+        return position + 1
+
+    def _fail(self, running: Running, error: BaseException, problem: str) -> None:
+        script = self.order[running.position]
+        details = _error_lines(error, Path(script.path), self.executed)
+        remedy = _remedy(error, running, Path(script.path))
+        self._find(running.check, running.position, problem, details, remedy)
+
+    def _unreached(self, start: int) -> None:
+        for record in self.proof.revisions[start:]:
+            for check in proof.OF_REVISION:
+                if check in self.wanted.checks:
+                    why = "a revision before it cannot be run"
+                    record.checks.setdefault(check, Outcome(proof.NOT_REACHED, why))
+
+    # The whole way, on empty tables
+
+    def _base(self) -> None:
+        """Go up to head and down to base on empty tables: nothing may be left."""
+        if proof.BASE not in self.wanted.checks:
+            return
+        if any(r.checks[proof.UP].status == proof.NOT_REACHED for r in self.proof.revisions):
+            why = "head cannot be reached"
+            self.proof.checks[proof.BASE] = Outcome(proof.NOT_JUDGED, why)
+            return
+        top = self._reversible()
+        done = self._walk(partial(self._up_and_down, top))
+        if top < len(self.order) and done == len(self.order):
+            self._walk(partial(self._up_and_down, top, below=True))
+
+    def _reversible(self) -> int:
+        """Return how many revisions from the first on can be taken back."""
+        for position, record in enumerate(self.proof.revisions):
+            outcome = record.checks.get(proof.DOWN)
+            if outcome is None or outcome.status != proof.PROVEN:
+                return position
+        return len(self.order)
+
+    def _up_and_down(self, top: int, below: bool = False) -> Walking:
+        steps = len(self.order)
+        highest = top if below else steps
+        for position in range(highest):
+            yield from self._step(Running(position, True, proof.UP, silent=True))
+            self._tell(steps + position // 2, position)
+        if highest != top:
+            return
+        for position in reversed(range(top)):
+            yield from self._step(Running(position, False, proof.BASE))
+            self._tell(2 * steps - position // 2, position)
+        left = snapshot.difference(self.at_base or Snapshot(), self._look(None))
+        outcome = Outcome(proof.PROVEN)
+        if top < steps:
+            outcome.why = f"below {self.proof.revisions[top].id}, which cannot be taken back"
+        self.proof.checks[proof.BASE] = outcome
+        if left:
+            remedy = f"in a downgrade(): {_undo(left)}"
+            self._find(proof.BASE, None, "at base, something is left", left, remedy)
+
+    # Scripts
+
+    def _write_scripts(self) -> None:
+        url = self.scratch.url.render_as_string(hide_password=False)
+        self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
+        self.elsewhere = offline.scripts_elsewhere(self.project, url)
+
+    def _offline(self, position: int, before: Snapshot, after: Snapshot) -> Walking:
+        """Run the script of a revision, up and down, instead of the revision."""
+        for up, wanted in ((True, after), (False, before)):
+            written = self._script(position, up)
+            if written is None and up:
+                return
+            if written is None:  # back to where the others begin
+                yield from self._step(Running(position, up, proof.OFFLINE, silent=True), fresh=True)
+                self._look(None)
+                self._read_rows(None)
+                return
+            self.running, self.is_inside = Running(position, up, proof.OFFLINE), True
+            self.executed = written.statements
+            with self.scratch.engine.connect() as connection:
+                _run_script(connection, written.statements)
+            self.is_inside = False
+            yield from self._stamp(position, up)
+            found = self._look(written.statements)
+            self._judge_same(position, proof.OFFLINE, wanted, found, running_name(up))
+            self._read_rows(written.statements)
+
+    def _script(self, position: int, up: bool) -> offline.Written | None:
+        """Return the script of one direction; say why, where there is none."""
+        record = self.proof.revisions[position]
+        written = self.scripts[up][record.id]
+        if written.error:
+            problem = f"{running_name(up)} fails when it is written as a script (--sql)"
+            remedy = "nothing that needs an answer from the database, or a clear refusal"
+            self._find(proof.OFFLINE, position, problem, [written.error], remedy)
+        elif written.refused:
+            why = Outcome(proof.NOT_JUDGED, written.refused.partition("\n")[0])
+            record.checks.setdefault(proof.OFFLINE, why)
+        else:
+            self._judge_elsewhere(position, up, written)
+            return written
+        return None
+
+    def _judge_elsewhere(self, position: int, up: bool, written: offline.Written) -> None:
+        record = self.proof.revisions[position]
+        there = self.elsewhere.get(f"{'up' if up else 'down'} {record.id}", [])
+        if there != written.statements:
+            lines = [*difflib.unified_diff(written.statements, there, lineterm="", n=0)][2:]
+            problem = "the --sql script differs from one process to the next"
+            remedy = "what is in a set, in order: sorted(...); no names or dates made up on the way"
+            self._find(proof.OFFLINE, position, problem, lines, remedy)
+
+    # Crashes
+
+    def _crashes(self) -> None:
+        """Stop each revision after each of its statements, and run it again."""
+        at = -1  # how many revisions the database has; -1: not known any more
+        for position, record in enumerate(self.proof.revisions):
+            status = {
+                check: record.checks[check].status
+                for check in (proof.UP, proof.DOWN)
+                if check in record.checks
+            }
+            if status.get(proof.UP) == proof.NOT_REACHED:
+                return
+            if [*status.values()] != [proof.PROVEN, proof.PROVEN]:
+                why = "only what goes up and down can be stopped and run again"
+                record.checks.setdefault(proof.CRASH, Outcome(proof.NOT_JUDGED, why))
+                at = -1
+                continue
+            if at != position:
+                self._walk(partial(self._lead, position))
+            at = position + 1 if self._crash(position) else -1
+            self._say(position, proof.CRASH)
+
+    def _lead(self, position: int) -> Walking:
+        for before in range(position):
+            yield from self._step(Running(before, True, proof.UP, silent=True))
+        self._look(None)
+        self._read_rows(None)
+        self._fill(None)
+
+    def _crash(self, position: int) -> bool:
+        """Stop one revision wherever it can be stopped; say whether it arrived each time."""
+        seen = _Seen()
+        self._go_on(partial(self._uninterrupted, position, seen))
+        for up in (True, False):
+            if not up:
+                self._go_on(partial(self._plainly, position, True))
+            for number, sql in enumerate(seen.statements[up], start=1):
+                if not _LOOKS.match(sql) and not self._survives(position, up, number, seen):
+                    return False
+        return True
+
+    def _go_on(self, steps: Callable[[], Walking]) -> None:
+        """Walk on where the database stands."""
+
+        def begun(context: MigrationContext) -> Walking:
+            self.context = context
+            yield from steps()
+
+        self.running, self.is_inside = None, False
+        walk(self.project, self.scratch, begun)
+
+    def _plainly(self, position: int, up: bool) -> Walking:
+        yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
+
+    def _uninterrupted(self, position: int, seen: _Seen) -> Walking:
+        """Go up and down twice: what is the same each time is what a crash must not change."""
+        seen.snaps[False] = self.snap
+        for turn in range(2):
+            for up in (True, False):
+                running = Running(position, up, proof.CRASH, silent=True)
+                with_marks = yield from self._step(running, fresh=True)
+                seen.statements[up] = list(self.executed)
+                seen.snaps[up] = self._look(with_marks)
+                seen.keep(up, turn, self._read_rows(with_marks))
+
+    def _survives(self, position: int, up: bool, number: int, seen: _Seen) -> bool:
+        running = Running(position, up, proof.CRASH)
+        sql = " ".join(seen.statements[up][number - 1].split())
+        where = f"stopped after statement {number} of {len(seen.statements[up])}: {sql[:200]}"
+        self.recorder.stop_after = number
+        self.recorder.killed = False
+        try:
+            self._go_on(partial(self._plainly, position, up))
+        except BaseException:  # what env.py does on its way out may fail by itself
+            if not self.recorder.killed:
+                raise
+        finally:
+            self.recorder.stop_after = None
+        gc.collect()  # what the stack held of a connection keeps SQLite's lock
+        try:
+            self._go_on(partial(self._resumed, position, up, seen))
+        except _Differs as differs:
+            problem = f"{running_name(up)}, run again after a crash, arrives somewhere else"
+            details, remedy = [where, *differs.args[0]], _remedy(differs, running, Path())
+            self._find(proof.CRASH, position, problem, details, remedy)
+            return False
+        except Exception as error:
+            if not self.is_inside:
+                raise
+            details = [where, *_error_lines(error, Path(self.order[position].path), self.executed)]
+            problem = f"{running_name(up)}, run again after a crash, fails"
+            remedy = _remedy(error, running, Path())
+            self._find(proof.CRASH, position, problem, details, remedy)
+            return False
+        return True
+
+    def _resumed(self, position: int, up: bool, seen: _Seen) -> Walking:
+        """Run a step again that was stopped, and take it back."""
+        if self._applied(position) != up:  # stopped before its mark was written
+            yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
+        differing = snapshot.difference(seen.snaps[up], self._look(None))
+        differing += seen.differing(up, self._read_rows(None))
+        if differing:
+            raise _Differs(differing)
+        yield from self._step(Running(position, not up, proof.CRASH, silent=True), fresh=True)
+        self._look(None)
+
+    def _applied(self, position: int) -> bool:
+        with self._aside():
+            heads = self.context.get_current_heads()
+        walked = self.project.directory.iterate_revisions(heads, "base") if heads else ()
+        return self.order[position] in {*walked}
+
+
+@dataclass
+class _Seen:
+    """What an uninterrupted run of a revision does, by direction."""
+
+    statements: dict[bool, list[str]] = field(default_factory=dict)
+    snaps: dict[bool, Snapshot] = field(default_factory=dict)
+    values: dict[bool, dict[tuple[str, str], Counter[str]]] = field(default_factory=dict)
+
+    def keep(self, up: bool, turn: int, found: rows.Rows) -> None:
+        """Keep the values of the columns that are the same each time: no new ids, no dates."""
+        now = _values(found)
+        kept = self.values.get(up, {}) if turn else now
+        self.values[up] = {key: counts for key, counts in kept.items() if now.get(key) == counts}
+
+    def differing(self, up: bool, found: rows.Rows) -> list[str]:
+        """Say in which columns other values are than without a crash."""
+        now = _values(found)
+        wrong = [key for key, counts in self.values[up].items() if now.get(key) != counts]
+        return [f"~ values of {table}.{column}" for table, column in sorted(wrong)]
+
+
+def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
+    return {
+        (name, column.name): Counter(map(repr, content.values(column.name)))
+        for name, content in found.items()
+        for column in content.table.columns
+    }
+
+
+class _Differs(Exception):
+    """What came of it is not what should."""
+
+
+_LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)\b", re.I)
+
+
+def running_name(up: bool) -> str:
+    """Return the name of a direction's function."""
+    return "upgrade()" if up else "downgrade()"
+
+
+# Words
+
+
+def _declared(revision: Script) -> str | None:
+    """Return why a revision cannot be taken back, where its file says so."""
+    why = getattr(revision.module, "irreversible", None)
+    if isinstance(why, str):
+        return why
+    call = _refuses(revision)
+    if call is None:
+        return None
+    argument = call.args[0] if call.args else None
+    return str(argument.value) if isinstance(argument, ast.Constant) else "declared"
+
+
+@cache
+def _refuses(revision: Script) -> ast.Call | None:
+    """Return the call of ``irreversible(...)`` that a downgrade is, if it is."""
+    path = Path(revision.path)
+    source = path.read_bytes() if path.suffix == ".py" else b""
+    if b"irreversible(" not in source:
+        return None
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "downgrade":
+            calls = [s.value for s in node.body if isinstance(s, ast.Expr)]
+            likely = (c for c in calls if isinstance(c, ast.Call) and _called(c) == "irreversible")
+            return next(likely, None)
+    return None
+
+
+def _called(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _why_irreversible(error: BaseException) -> str | None:
+    """Return why, when an error is a declaration made when the downgrade ran."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return str(error).partition("\n")[0] if "Irreversible" in names else None
+
+
+def _error_lines(error: BaseException, path: Path, executed: Sequence[str]) -> list[str]:
+    """Say what an error is, where it was raised, and which statement the server refused."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    words = str(cause.args[-1] if len(cause.args) > 1 else cause).strip().splitlines()
+    name = f"{type(error).__name__}: " if not isinstance(error, CommandError) else ""
+    lines = [f"{name}{' '.join(words[:1]) or '(no message)'}", *words[1:6]]
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).resolve() == path.resolve():
+            lines.append(f"line {frame.lineno}: {frame.line}")
+    if isinstance(error, DBAPIError) and error.statement:
+        lines.append(f"statement: {' '.join(error.statement.split())[:300]}")
+    return lines
+
+
+def _remedy(error: BaseException, running: Running, path: Path) -> str:
+    """Say what to write instead of what failed."""
+    raised = [*traceback.extract_tb(error.__traceback__)][-1:]
+    here = any(Path(frame.filename).resolve() == path.resolve() for frame in raised)
+    if isinstance(error, NotImplementedError) and here and not running.up:
+        return 'what takes the change back; where nothing can: irreversible = "why", in the module'
+    if isinstance(error, NotImplementedError):
+        return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
+    if running.check in (proof.RERUN, proof.CRASH):
+        return "steps that look first, so that those that are done are skipped"
+    if running.check == proof.UP and not running.silent and isinstance(error, DBAPIError):
+        return "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
+    if not running.up:
+        return "the reverse of upgrade(), in reverse order"
+    return "what runs on this server, or a branch on op.get_context().dialect.name"
+
+
+def _undo(left: Sequence[str]) -> str:
+    """Say what to call so that a difference goes away."""
+    verbs = []
+    for line in left[:3]:
+        sign, _, rest = line.partition(" ")
+        kind, _, thing = rest.partition(" ")
+        name = thing.partition(":")[0]
+        verb = {"+": "drop", "-": "create", "~": "alter"}[sign]
+        verbs.append(f"{verb} {kind} {name}")
+    return "; ".join(verbs) + (" ..." if len(left) > 3 else "")
+
+
+def _shortened(lines: list[str], most: int = 12) -> list[str]:
+    short = [line if len(line) <= 500 else f"{line[:497]}..." for line in lines]
+    return short if len(short) <= most else [*short[:most], f"... and {len(short) - most} more"]
+
+
+def _diff(difference: Any) -> list[str]:
+    """Say in a line each what Alembic's comparison found between the models and the database."""
+    if isinstance(difference, list):  # several changes of one column
+        return [line for part in difference for line in _diff(part)]
+    what, *rest = difference
+    names = [getattr(part, "name", part) for part in rest if not isinstance(part, dict)]
+    shown = ", ".join(str(name) for name in names if name is not None)
+    sign = "+" if what.startswith("add") else "-" if what.startswith("remove") else "~"
+    return [f"{sign} {what}: {shown}"]
+
+
+def _run_script(connection: Connection, statements: Sequence[str]) -> None:
+    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    for statement in statements:
+        if not statement.startswith("--"):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

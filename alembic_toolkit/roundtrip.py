@@ -1,0 +1,250 @@
+"""Prove a history: the files first, then each database in a process of its own.
+
+    alembic-toolkit roundtrip --url postgresql+psycopg://postgres@localhost/scratch
+
+The process that walks through the history can hang, or be killed; this one cannot. It opens each
+scratch database before, and empties it after, whatever happens to the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from alembic_toolkit import history, proof
+from alembic_toolkit.proof import Finding, Proof, Report
+from alembic_toolkit.prove import Wanted, prove
+from alembic_toolkit.scratch import Scratch, empty, opened, parse, scratch
+from alembic_toolkit.walk import Project, read_config
+
+ASKED = (proof.RERUN, proof.CRASH, proof.OFFLINE)  # the others are always done
+ALWAYS = frozenset(proof.CHECKS) - {*ASKED}
+TIMEOUT = 600.0  # seconds for one step
+
+
+@dataclass
+class Task:
+    """What one process is to do."""
+
+    path: str
+    x: tuple[str, ...]
+    name: str
+    url: str
+    wanted: Wanted
+
+
+@dataclass
+class _Running:
+    """A process at work."""
+
+    task: Task
+    scratch: Scratch
+    process: Any
+    pipe: Pipe
+    proof: Proof
+    heard: float = field(default_factory=time.monotonic)
+    at: str = ""
+
+
+def roundtrip(
+    path: Path,
+    urls: Sequence[str] = (),
+    wanted: Wanted | None = None,
+    *,
+    x: Sequence[str] = (),
+    timeout: float = TIMEOUT,
+    progress: Callable[[str, int, int, str], None] = lambda *_: None,
+) -> Report:
+    """Prove every revision of a history.
+
+    :param path: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+    :param urls: empty databases, which are empty again afterwards; by default a temporary file of
+     SQLite. They are worked on at the same time.
+    :param wanted: which checks, and what the project has to say to them.
+    :param x: ``NAME=VALUE``, for ``env.py``.
+    :param timeout: seconds for one step, after which it is taken for endless.
+    :param progress: called with a database's name, the steps done, all of them, the revision.
+    :raises CommandError: the history or a database cannot be used; nothing was run.
+    """
+    begin = time.perf_counter()
+    wanted = wanted or Wanted(ALWAYS)
+    report = _read(path, wanted)
+    if not any(finding.check == proof.GRAPH for finding in report.findings):
+        with ExitStack() as stack:
+            addresses: Sequence[str | None] = urls or [None]
+            given = [stack.enter_context(scratch(url)) for url in addresses]
+            tasks = [
+                Task(str(path), tuple(x), name, _address(g), wanted)
+                for name, g in zip(_names(given), given, strict=True)
+            ]
+            report.proofs = _work(tasks, given, timeout, progress)
+    report.seconds = time.perf_counter() - begin
+    return report
+
+
+def _address(given: Scratch) -> str:
+    return given.url.render_as_string(hide_password=False)
+
+
+def _names(given: Sequence[Scratch]) -> list[str]:
+    names: list[str] = []
+    for one in given:
+        same = sum(name.partition("-")[0] == one.server for name in names)
+        names.append(f"{one.server}-{same + 1}" if same else one.server)
+    return names
+
+
+# The files
+
+
+def _read(path: Path, wanted: Wanted) -> Report:
+    """Check what can be told from the files.
+
+    :raises CommandError: one is not Python.
+    """
+    config = read_config(path)
+    script = ScriptDirectory.from_config(config)
+    revisions, unread = history.read(script)
+    report = Report(str(path), len(revisions))
+    for one in unread:
+        if "computed" not in one.problem:  # Alembic, which imports the file, knows
+            raise CommandError(str(one))
+    found = {} if unread else {proof.GRAPH: history.graph(revisions) + _heads(revisions)}
+    roots = history.import_roots(config)
+    imports = history.application_imports(revisions, roots, Path(script.dir))
+    found[proof.SELF_CONTAINED] = imports
+    ids = {revision.path: revision.id for revision in revisions}
+    for check, findings in found.items():
+        for one in findings:
+            id_ = ids.get(one.path, "")
+            if check in wanted.checks and (id_, check) not in wanted.exceptions:
+                problem = f"line {one.line}: {one.problem}" if one.line else one.problem
+                shown = history.shown(one.path)
+                report.findings.append(Finding(check, "", id_, shown, problem, (), one.remedy))
+    return report
+
+
+def _heads(revisions: Sequence[history.Revision]) -> list[history.Finding]:
+    """Say that there are several heads, unless they are told apart by the labels of branches."""
+    labelled = any(revision.branch_labels for revision in revisions)
+    return [] if labelled else history.several_heads(revisions)
+
+
+# The processes
+
+
+def _work(
+    tasks: Sequence[Task],
+    given: Sequence[Scratch],
+    timeout: float,
+    progress: Callable[[str, int, int, str], None],
+) -> list[Proof]:
+    spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
+    running: list[_Running] = []
+    try:
+        for task, one in zip(tasks, given, strict=True):
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_run, args=(task, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            running.append(_Running(task, one, process, ours, Proof(task.name, one.shown)))
+        left = list(running)
+        while left:
+            for one_done in [r for r in left if _hear(r, left, timeout, progress)]:
+                left.remove(one_done)
+    finally:
+        for each in running:
+            each.process.kill()
+            each.process.join()
+    return [each.proof for each in running]
+
+
+def _hear(
+    one: _Running,
+    all_: Sequence[_Running],
+    timeout: float,
+    progress: Callable[[str, int, int, str], None],
+) -> bool:
+    """Take what a process says; tell whether it has ended."""
+    wait([each.pipe for each in all_], 0.2)
+    try:
+        while one.pipe.poll():
+            what, *said = one.pipe.recv()
+            one.heard = time.monotonic()
+            if what == "at":
+                one.at = said[-1]
+                progress(one.task.name, *said)
+            else:
+                one.proof = said[0]
+                return True
+    except EOFError:
+        one.proof.error = f"the process that ran it ended{_after(one)}: it was killed, or crashed"
+        return True
+    if time.monotonic() - one.heard > timeout:
+        one.process.kill()
+        one.proof.error = f"a step took longer than {timeout:.0f} seconds{_after(one)}"
+        return True
+    return False
+
+
+def _after(one: _Running) -> str:
+    return f", after {one.at}" if one.at else ""
+
+
+def _run(task: Task, pipe: Pipe) -> None:
+    """Prove one database; what comes of it goes into the pipe."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    # What revisions and env.py print is not the report's.
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(quiet, stream)
+    one = opened(parse(task.url))
+    threading.Thread(target=_leave_nothing, args=(one,), daemon=True).start()
+    found = Proof(task.name, one.shown)
+    begin = time.perf_counter()
+    try:
+        found.server = _version(one)
+        project = Project.load(Path(task.path), task.x)
+        prove(project, one, task.wanted, found, lambda *said: pipe.send(("at", *said)))
+    except KeyboardInterrupt:
+        found.error = "interrupted"
+    except CommandError as error:
+        found.error = str(error)
+    except BaseException as error:
+        found.error = f"{type(error).__name__}: {error}"
+    found.seconds = time.perf_counter() - begin
+    pipe.send(("done", found))
+
+
+def _leave_nothing(one: Scratch) -> None:
+    """Empty the database when the process that watches over this one is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        empty(one)
+        os._exit(2)
+
+
+def _version(one: Scratch) -> str:
+    with one.engine.connect() as connection:
+        sql = "SELECT sqlite_version()" if one.server == "sqlite" else "SELECT version()"
+        words = str(connection.execute(sa.text(sql)).scalar())
+    if one.server == "postgresql":
+        return " ".join(words.split()[:2])
+    return f"SQLite {words}" if one.server == "sqlite" else f"MariaDB {words.partition('-')[0]}"

@@ -1,0 +1,228 @@
+"""Scratch databases: empty when they are handed over, empty again afterwards.
+
+A database that holds anything is refused, so whatever is dropped at the end was made in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, NullPool, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+# An env.py may want an asynchronous driver; what looks and drops here does not.
+_SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
+_SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
+SERVERS = ("sqlite", "postgresql", "mysql", "mariadb")
+
+
+@dataclass
+class Scratch:
+    """An empty database: its URL for ``env.py``, and an engine of our own."""
+
+    url: URL
+    engine: Engine
+    schemas: frozenset[str] = frozenset()  # PostgreSQL: those that were there
+    extensions: frozenset[str] = frozenset()
+    made: set[str] = field(default_factory=set)  # MariaDB: databases that revisions created
+
+    @property
+    def server(self) -> str:
+        return {"mysql": "mariadb"}.get(self.engine.dialect.name, self.engine.dialect.name)
+
+    @property
+    def shown(self) -> str:
+        return self.url.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def scratch(address: str | None) -> Iterator[Scratch]:
+    """Give an empty database, and empty it at the end.
+
+    :param address: its URL; None for a temporary file of SQLite.
+    :raises CommandError: it cannot be reached, or is not empty.
+    """
+    with contextlib.ExitStack() as stack:
+        if address is None or make_url(address).database in (None, "", ":memory:"):
+            if address is not None and not address.startswith("sqlite"):
+                raise CommandError(f"{address} names no database: say which, an empty one")
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roundtrip-"))
+            address = f"sqlite:///{Path(directory, 'scratch.db')}"
+        url = parse(address)
+        given = opened(url)
+        stack.callback(given.engine.dispose)
+        stack.callback(close, given)
+        yield given
+
+
+def parse(address: str) -> URL:
+    """Read a URL of a server that is known here.
+
+    :raises CommandError: it cannot be read, or names another server.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise CommandError(
+            "a --url cannot be read; write it like sqlite:///scratch.db or "
+            "postgresql+psycopg://user:password@host/scratch"
+        ) from None
+    if url.get_backend_name() not in SERVERS:
+        raise CommandError(
+            f"{url.drivername} is not known here: SQLite, PostgreSQL, MariaDB and MySQL are"
+        )
+    return url
+
+
+def opened(url: URL) -> Scratch:
+    """Look into a database, which must be empty.
+
+    :raises CommandError: it cannot be reached, or is not empty.
+    """
+    driver = _SYNCHRONOUS.get(url.get_driver_name(), url.get_driver_name())
+    ours = url.set(drivername=f"{url.get_backend_name()}+{driver}")
+    found = Scratch(url, _engine(ours))
+    if found.server == "sqlite" and url.database and not Path(url.database).parent.is_dir():
+        raise CommandError(f"{found.shown} cannot be used: there is no such directory")
+    try:
+        with found.engine.connect() as connection:
+            things = contents(connection)
+            if connection.dialect.name == "postgresql":
+                schemas = "SELECT nspname FROM pg_namespace"
+                extensions = "SELECT extname FROM pg_extension"
+                found.schemas = frozenset(connection.execute(sa.text(schemas)).scalars())
+                found.extensions = frozenset(connection.execute(sa.text(extensions)).scalars())
+    except (DBAPIError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        words = " ".join(str(cause.args[-1] if cause.args else cause).split())
+        raise CommandError(f"{found.shown} cannot be used: {words}") from error
+    if things:
+        found.engine.dispose()
+        raise CommandError(
+            f"{found.shown} is not empty: it has {', '.join(things[:3])}"
+            f"{', ...' if len(things) > 3 else ''}\n"
+            "Stopped, because what a round trip makes and drops must not meet what is there.\n"
+            "The way on:\n    CREATE DATABASE scratch  # and name that one with --url"
+        )
+    return found
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        return sa.create_engine(url, poolclass=NullPool)
+    except (NoSuchModuleError, ImportError) as error:
+        raise CommandError(f"{url.drivername} cannot be used: {error}") from error
+
+
+def contents(connection: Connection) -> list[str]:
+    """Return what a database holds, each with its kind: nothing when it is empty."""
+    sql = {"postgresql": _POSTGRESQL, "sqlite": _SQLITE}.get(connection.dialect.name, _MARIADB)
+    return [f"{kind} {name}" for kind, name, *_ in connection.execute(sa.text(sql))]
+
+
+_SQLITE = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+_MARIADB = """
+SELECT IF(table_type = 'VIEW', 'view', IF(table_type = 'SEQUENCE', 'sequence', 'table')), table_name
+FROM information_schema.tables WHERE table_schema = DATABASE()
+UNION ALL
+SELECT LOWER(routine_type), routine_name FROM information_schema.routines
+WHERE routine_schema = DATABASE()
+UNION ALL
+SELECT 'event', event_name FROM information_schema.events WHERE event_schema = DATABASE()
+"""
+# In the order in which they can be dropped, each as DROP wants it named.
+_POSTGRESQL = """
+WITH n AS (SELECT oid FROM pg_namespace
+           WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+     ours AS (
+SELECT 1 AS nth, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
+       oid::regclass::text AS name, oid, 'pg_class'::regclass AS class
+FROM pg_class WHERE relnamespace IN (SELECT oid FROM n) AND relkind IN ('r','p','v','m','S','f')
+UNION ALL
+SELECT 2, CASE prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
+       oid::regprocedure::text, oid, 'pg_proc'::regclass
+FROM pg_proc WHERE pronamespace IN (SELECT oid FROM n)
+UNION ALL
+SELECT 3, CASE typtype WHEN 'd' THEN 'domain' ELSE 'type' END, oid::regtype::text, oid,
+       'pg_type'::regclass
+FROM pg_type AS t WHERE typnamespace IN (SELECT oid FROM n) AND typtype IN ('e', 'd', 'c', 'r')
+ AND (typrelid = 0 OR (SELECT relkind FROM pg_class WHERE pg_class.oid = typrelid) = 'c')
+)
+SELECT kind, name FROM ours
+WHERE NOT EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = class AND d.objid = ours.oid AND d.deptype = 'e')
+ORDER BY nth, kind, name
+"""
+
+
+def close(given: Scratch) -> None:
+    """Leave nothing behind: of SQLite not even the file."""
+    path = given.url.database
+    if given.server != "sqlite" or not path:
+        return empty(given)
+    given.engine.dispose()
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(path + suffix).unlink()
+
+
+def empty(given: Scratch) -> None:
+    """Drop all that the database holds, after the sessions that may still hold it."""
+    if given.server == "sqlite":
+        return close(given)
+    with given.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        _end_sessions(connection)
+        if given.server == "postgresql":
+            _empty_postgresql(connection, given)
+        else:
+            _empty_mariadb(connection, given)
+
+
+def _end_sessions(connection: Connection) -> None:
+    """End our other sessions in the database: one may hold a lock on what is to be dropped."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
+            " AND datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return
+    sql = (
+        "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
+        " AND id <> CONNECTION_ID() AND user = SUBSTRING_INDEX(USER(), '@', 1)"
+    )
+    for number in connection.exec_driver_sql(sql).scalars().all():
+        with contextlib.suppress(DBAPIError):
+            connection.exec_driver_sql(f"KILL {int(number)}")
+
+
+def _empty_postgresql(connection: Connection, given: Scratch) -> None:
+    run = connection.exec_driver_sql
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for schema in run("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'").scalars().all():
+        if schema not in given.schemas:
+            run(f"DROP SCHEMA {quote(schema)} CASCADE".replace("%", "%%"))
+    for extension in run("SELECT extname FROM pg_extension").scalars().all():
+        if extension not in given.extensions:
+            run(f"DROP EXTENSION {quote(extension)} CASCADE".replace("%", "%%"))
+    for kind, name in run(_POSTGRESQL.replace("%", "%%")).all():
+        run(f"DROP {kind} IF EXISTS {name} CASCADE".replace("%", "%%"))
+
+
+def _empty_mariadb(connection: Connection, given: Scratch) -> None:
+    run = connection.exec_driver_sql
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    run("SET foreign_key_checks = 0")
+    for kind, name in run(_MARIADB).all():
+        run(f"DROP {kind} IF EXISTS {quote(name)}")
+    for database in given.made:
+        run(f"DROP DATABASE IF EXISTS {quote(database)}")
+    given.made.clear()

@@ -1,0 +1,255 @@
+"""Walk a database through a history, step by step, in one run of the project's own ``env.py``.
+
+Alembic asks a function which steps to run. Here that function is a generator: whatever it does
+between two steps, it does where the one is committed and the other has not begun. So ``env.py``
+runs once, the revisions are loaded once, and nothing is planned twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from alembic.util.pyfiles import load_python_file
+from sqlalchemy import Connection, Engine, event
+
+from alembic_toolkit.scratch import Scratch
+
+Step = RevisionStep | StampStep
+Walk = Callable[[MigrationContext], Iterator[Step]]
+
+# What env.py may take its database from, beside config.attributes["connection"] and the ini file.
+_ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
+_VARIABLES = ("DATABASE_URL", "DATABASE_URI", "DB_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_URL")
+_READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
+
+
+@dataclass
+class Project:
+    """A history, and how its ``env.py`` is told which database to use."""
+
+    path: Path
+    config: Config
+    directory: ScriptDirectory
+    x: tuple[str, ...] = ()
+    order: list[Script] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path, x: tuple[str, ...] = ()) -> Project:
+        """Load every revision, once."""
+        config = read_config(path)
+        directory = ScriptDirectory.from_config(config)
+        order = [*directory.walk_revisions()][::-1]
+        return cls(path, config, directory, x, order)
+
+    def parents(self, revision: Script) -> tuple[str, ...]:
+        """Return what a revision comes after, and depends on."""
+        step = RevisionStep(self.directory.revision_map, revision, True)
+        return tuple(step.from_revisions)
+
+    def step(self, revision: Script, up: bool, fresh: bool = False) -> RevisionStep:
+        """Return the step that runs a revision.
+
+        :param fresh: load its file anew, as another process would: what it made up when it was
+         imported (a random name, today's date) is made up again.
+        """
+        step = RevisionStep(self.directory.revision_map, revision, up)
+        if fresh:
+            path = Path(revision.path)
+            module = load_python_file(str(path.parent), path.name)
+            step.migration_fn = module.upgrade if up else module.downgrade
+        return step
+
+    def stamp(self, revision: Script, up: bool) -> StampStep:
+        """Return the step that marks a revision as run, or as not run, and runs nothing."""
+        parents = self.parents(revision)
+        ends = (parents, (revision.revision,)) if up else ((revision.revision,), parents)
+        branch = len(parents) != 1
+        map_ = self.directory.revision_map
+        from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
+        return StampStep(from_ or None, to_ or None, up, branch, map_)
+
+
+def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
+    """Read ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+
+    :raises CommandError: neither is there, or has such a section.
+    """
+    # As for `alembic`, one file may complete the other.
+    ini = path.with_name("alembic.ini") if path.name == "pyproject.toml" else path
+    config = Config(ini, path.with_name("pyproject.toml"), cmd_opts=arguments)
+    if not config.file_config.has_section("alembic") and not config.toml_alembic_config:
+        raise CommandError(
+            f"there is no {path} with an [alembic] section; "
+            "name it: alembic-toolkit check -c path/to/alembic.ini"
+        )
+    return config
+
+
+def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
+    """Run ``env.py`` on the scratch database, and the steps in it.
+
+    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    """
+
+    def upgrade(_: Any, context: MigrationContext) -> Iterator[Step]:
+        return steps(context)
+
+    upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
+    config = read_config(project.path, _arguments(project, scratch))
+    with scratch.engine.connect() as connection, _told(project, scratch):
+        url = scratch.url.render_as_string(hide_password=False)
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        config.attributes["connection"] = connection
+        environment = EnvironmentContext(
+            config, project.directory, fn=upgrade, as_sql=False, destination_rev="heads"
+        )
+        with environment, _watched(environment, project, scratch):
+            project.directory.run_env()
+
+
+def _arguments(project: Project, scratch: Scratch) -> argparse.Namespace:
+    url = scratch.url.render_as_string(hide_password=False)
+    given = {argument.partition("=")[0] for argument in project.x}
+    told = [f"{name}={url}" for name in _ARGUMENTS if name not in given]
+    return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
+
+
+def variables(project: Project) -> tuple[str, ...]:
+    """Return the environment variables that ``env.py`` may take the URL from."""
+    path = Path(project.directory.dir, "env.py")
+    named = _READS.findall(path.read_text(encoding="utf-8")) if path.is_file() else []
+    likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
+    return tuple(dict.fromkeys([*_VARIABLES, *likely]))
+
+
+@contextmanager
+def _told(project: Project, scratch: Scratch) -> Iterator[None]:
+    """Name the scratch database in the environment."""
+    url = scratch.url.render_as_string(hide_password=False)
+    names = variables(project)
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, url))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch) -> Iterator[None]:
+    """See to it that ``env.py`` uses the scratch database, one transaction for each revision."""
+    configure, calls = environment.configure, list[bool]()
+
+    def configured(connection: Any = None, *arguments: Any, **options: Any) -> None:
+        if not isinstance(connection, Connection) or not _same(connection, scratch):
+            raise CommandError(_elsewhere(connection, project, scratch))
+        calls.append(True)
+        configure(connection, *arguments, **options | {"transaction_per_migration": True})
+
+    # On the instance: the functions of alembic.context call this object, whatever its class.
+    environment.configure = configured  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del environment.configure
+    if not calls:
+        raise CommandError("env.py ran, and never called context.configure(connection=...)")
+
+
+def _same(connection: Connection, scratch: Scratch) -> bool:
+    ours, theirs = scratch.url, connection.engine.url
+    if scratch.server == "sqlite":
+        return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
+    return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
+
+
+def _elsewhere(connection: Any, project: Project, scratch: Scratch) -> str:
+    found = "no connection"
+    if isinstance(connection, Connection):
+        found = connection.engine.url.set(query={}).render_as_string(hide_password=True)
+    elif isinstance(connection, Engine):
+        found = "an engine, where a connection must be"
+    names = ", ".join(variables(project))
+    return (
+        f"{history_path(project)} does not use the database that it is told to.\n"
+        f"  found   {found}\n"
+        f"  wanted  {scratch.shown}\n"
+        'Tried: config.attributes["connection"], sqlalchemy.url of the ini file, '
+        f"-x {'=, -x '.join(_ARGUMENTS[:3])}=, and in the environment {names}.\n"
+        "The way on, in env.py:\n"
+        '    connection = context.config.attributes.get("connection")'
+        "  # and the usual engine when it is None"
+    )
+
+
+def history_path(project: Project) -> str:
+    """Return the path of the project's ``env.py``."""
+    return str(Path(project.directory.dir, "env.py"))
+
+
+# Statements
+
+
+@dataclass
+class Recorder:
+    """Every statement that this process sends to a server, while it is listening."""
+
+    statements: list[str] | None = None
+    stop_after: int | None = None  # how many statements until it stops as if it were killed
+    killed: bool = False
+
+    @contextmanager
+    def on(self) -> Iterator[list[str]]:
+        """Listen."""
+        self.statements = []
+        try:
+            yield self.statements
+        finally:
+            self.statements = None
+
+    def note(self, *arguments: Any) -> None:
+        """Take one statement that was executed."""
+        if self.statements is None:
+            return
+        self.statements.append(arguments[2])
+        if self.stop_after is not None and len(self.statements) >= self.stop_after:
+            self.stop_after, self.killed = None, True
+            raise Killed
+
+
+class Killed(BaseException):
+    """What stands for the end of the process; no ``except Exception`` may stop it."""
+
+
+@contextmanager
+def recorder() -> Iterator[Recorder]:
+    """Give a recorder of what any engine of this process executes."""
+    made = Recorder()
+
+    def enforce(connection: Any, _: Any) -> None:
+        if type(connection).__module__.partition(".")[0] in ("sqlite3", "aiosqlite"):
+            connection.execute("PRAGMA foreign_keys = ON").close()
+
+    event.listen(Engine, "after_cursor_execute", made.note)
+    event.listen(Engine, "connect", enforce)
+    try:
+        yield made
+    finally:
+        event.remove(Engine, "after_cursor_execute", made.note)
+        event.remove(Engine, "connect", enforce)
