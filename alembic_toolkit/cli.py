@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import configparser
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from alembic.util import CommandError
 
-from alembic_toolkit import history, roundtrip, script
-from alembic_toolkit.prove import Wanted
+from alembic_toolkit import history, progress, proof, roundtrip, script, settings
+from alembic_toolkit import report as show
 from alembic_toolkit.walk import read_config
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
@@ -22,8 +24,13 @@ SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 sound, 1 findings, 2 it could not run."""
     arguments = _parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: leave nothing
     try:
         status: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("alembic-toolkit: interrupted", file=sys.stderr)
+        return COULD_NOT_RUN
     except (CommandError, configparser.Error, OSError, ValueError) as error:
         print(f"alembic-toolkit: {str(error).strip()}", file=sys.stderr)
         return COULD_NOT_RUN
@@ -46,21 +53,17 @@ def check(arguments: argparse.Namespace) -> int:
 
 def proven(arguments: argparse.Namespace) -> int:
     """Prove every revision, up, down and up again, and say what was found."""
-    checks = set(roundtrip.ALWAYS)
-    checks |= {name for name in roundtrip.ASKED if getattr(arguments, name.replace("-", ""))}
-    report = roundtrip.roundtrip(
-        Path(arguments.config),
-        arguments.url,
-        Wanted(frozenset(checks)),
-        x=arguments.x,
-        timeout=arguments.timeout,
-    )
-    for finding in report.all_findings():
-        print(finding)
-    for p in report.proofs:
-        print(p.database, p.server, p.seconds, p.error, p.notes, p.checks)
-        for r in p.revisions:
-            print(r.id, {k: v.status for k, v in r.checks.items()}, r.seconds)
+    path = Path(arguments.config)
+    wanted = settings.read(path)
+    wanted.urls = arguments.url or wanted.urls
+    wanted.x += arguments.x
+    wanted.timeout = arguments.timeout or wanted.timeout
+    wanted.ask(name for name in settings.ASKED if arguments.all or getattr(arguments, name))
+    with progress.Progress() as bar:
+        report = roundtrip.roundtrip(path, wanted, bar.update)
+    print(show.to_json(report) if arguments.json else show.text(report))
+    if arguments.html:
+        Path(arguments.html).write_text(show.html(report), encoding="utf-8")
     return report.status
 
 
@@ -108,15 +111,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
     command.set_defaults(run=sql)
-    command = commands.add_parser("roundtrip", help="prove every revision, up, down and up again")
-    _add_config(command)
-    command.add_argument("--url", action="append", default=[])
-    command.add_argument("-x", action="append", default=[])
-    command.add_argument("--timeout", type=float, default=roundtrip.TIMEOUT)
-    for name in roundtrip.ASKED:
-        command.add_argument(f"--{name.replace('-', '')}", action="store_true")
-    command.set_defaults(run=proven)
+    _add_roundtrip(
+        commands.add_parser("roundtrip", help="prove every revision, in both directions")
+    )
     return parser
+
+
+def _add_roundtrip(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    command.add_argument(
+        "--url",
+        action="append",
+        help="an empty database, once for each (default: a temporary file of SQLite)",
+    )
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+    for name, what in (
+        (proof.RERUN, "run each step twice, its mark taken away"),
+        (proof.CRASH, "stop each step after each statement, and run it again"),
+        (proof.OFFLINE, "run the --sql script of each step instead"),
+    ):
+        command.add_argument(f"--{name}", action="store_true", dest=name, help=what)
+    command.add_argument("--all", action="store_true", help="all three of these")
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
+    command.add_argument("--json", action="store_true", help="print the report for machines")
+    command.add_argument("--html", metavar="FILE", help="write the report as one page, too")
+    command.set_defaults(run=proven)
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
@@ -138,3 +157,7 @@ def _version() -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

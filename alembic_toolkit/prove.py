@@ -10,13 +10,15 @@ from __future__ import annotations
 import ast
 import difflib
 import gc
+import importlib
+import operator
 import re
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,21 +33,11 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit import history, offline, proof, rows, snapshot
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
+from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
 from alembic_toolkit.walk import Project, Recorder, Step, recorder, walk
 
 Walking = Generator[Step, None, None]
-
-
-@dataclass
-class Wanted:
-    """What is to be proven, and what the project has to say to it."""
-
-    checks: frozenset[str] = frozenset(proof.CHECKS)
-    given: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    exceptions: Mapping[tuple[str, str], str] = field(default_factory=dict)  # revision, check
-    per_table: int = 4
-    whole: bool = False  # look at everything after each step: slow, and never wrong
 
 
 @dataclass
@@ -65,7 +57,7 @@ class _Anew(Exception):
 def prove(
     project: Project,
     scratch: Scratch,
-    wanted: Wanted,
+    wanted: Settings,
     found: Proof,
     progress: Callable[[int, int, str], None],
 ) -> None:
@@ -80,8 +72,7 @@ def prove(
         if prover.misled:  # something changed that no statement named: look at everything
             for noted in (found.revisions, found.findings, found.checks, found.notes):
                 noted.clear()
-            whole = replace(wanted, whole=True)
-            Prover(project, scratch, whole, listening, found, progress).run()
+            Prover(project, scratch, wanted, listening, found, progress, whole=True).run()
 
 
 @dataclass
@@ -90,10 +81,11 @@ class Prover:
 
     project: Project
     scratch: Scratch
-    wanted: Wanted
+    wanted: Settings
     recorder: Recorder
     proof: Proof
     progress: Callable[[int, int, str], None]
+    whole: bool = False  # look at everything after each step: slow, and never wrong
     context: Any = None
     running: Running | None = None
     is_inside: bool = False  # a step, and not between two
@@ -286,7 +278,7 @@ class Prover:
 
     def _look(self, executed: list[str] | None) -> Snapshot:
         """Look at the schema; after these statements only at what they name."""
-        whole = executed is None or self.wanted.whole
+        whole = executed is None or self.whole
         names = None if whole or executed is None else snapshot.names_in(executed)
         with self._aside() as connection:
             ignore = (self._version_table,)
@@ -296,7 +288,7 @@ class Prover:
     def _touched(self, executed: list[str] | None) -> set[str] | None:
         """Return the tables that statements name, with all whose rows may go with theirs."""
         names = None if executed is None else snapshot.names_in(executed)
-        if names is None or self.wanted.whole:
+        if names is None or self.whole:
             return None
         likely = {*names, *(f"{schema}.{name}" for schema in names for name in names)}
         return {
@@ -326,9 +318,7 @@ class Prover:
         if names is not None and not names:
             return
         with self._aside() as connection:
-            filled = rows.fill(
-                connection, self.tables, names, 0, self.wanted.per_table, self.wanted.given
-            )
+            filled = rows.fill(connection, self.tables, names, given=self.wanted.rows)
             self.unfilled |= filled.failed
             for name in filled.written:
                 self.unfilled.pop(name, None)
@@ -339,7 +329,7 @@ class Prover:
 
     def _compare_with_whole(self) -> None:
         """Look at everything once: what was kept of it must be right."""
-        if self.wanted.whole:
+        if self.whole:
             return
         kept, kept_rows = self.snap, self.contents
         self.misled = self._look(None) != kept or self._read_rows(None) != kept_rows
@@ -347,9 +337,9 @@ class Prover:
     def _models(self) -> None:
         if proof.MODELS not in self.wanted.checks:
             return
-        metadata = self.context.opts.get("target_metadata")
+        metadata = self.context.opts.get("target_metadata") or _imported(self.wanted.metadata)
         if not metadata:
-            why = "env.py gives no target_metadata"
+            why = "env.py gives no target_metadata, and pyproject.toml none"
             self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
             return
         with self._aside():
@@ -705,6 +695,14 @@ def running_name(up: bool) -> str:
 
 
 # Words
+
+
+def _imported(metadata: Any) -> Any:
+    """Return the metadata, where ``package.module:name`` is given instead."""
+    if not isinstance(metadata, str):
+        return metadata
+    module, _, name = metadata.partition(":")
+    return operator.attrgetter(name)(importlib.import_module(module))
 
 
 def _declared(revision: Script) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import warnings
@@ -28,13 +29,10 @@ from alembic.util import CommandError
 
 from alembic_toolkit import history, proof
 from alembic_toolkit.proof import Finding, Proof, Report
-from alembic_toolkit.prove import Wanted, prove
+from alembic_toolkit.prove import prove
 from alembic_toolkit.scratch import Scratch, empty, opened, parse, scratch
+from alembic_toolkit.settings import Settings, read
 from alembic_toolkit.walk import Project, read_config
-
-ASKED = (proof.RERUN, proof.CRASH, proof.OFFLINE)  # the others are always done
-ALWAYS = frozenset(proof.CHECKS) - {*ASKED}
-TIMEOUT = 600.0  # seconds for one step
 
 
 @dataclass
@@ -42,10 +40,9 @@ class Task:
     """What one process is to do."""
 
     path: str
-    x: tuple[str, ...]
     name: str
     url: str
-    wanted: Wanted
+    settings: Settings
 
 
 @dataclass
@@ -63,36 +60,30 @@ class _Running:
 
 def roundtrip(
     path: Path,
-    urls: Sequence[str] = (),
-    wanted: Wanted | None = None,
-    *,
-    x: Sequence[str] = (),
-    timeout: float = TIMEOUT,
+    settings: Settings | None = None,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> Report:
-    """Prove every revision of a history.
+    """Prove every revision of a history, on every database at the same time.
 
     :param path: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param urls: empty databases, which are empty again afterwards; by default a temporary file of
-     SQLite. They are worked on at the same time.
-    :param wanted: which checks, and what the project has to say to them.
-    :param x: ``NAME=VALUE``, for ``env.py``.
-    :param timeout: seconds for one step, after which it is taken for endless.
+    :param settings: which databases and checks; by default what ``pyproject.toml`` says. Its URLs
+     name empty databases, which are empty again afterwards; without one it is a temporary file of
+     SQLite.
     :param progress: called with a database's name, the steps done, all of them, the revision.
     :raises CommandError: the history or a database cannot be used; nothing was run.
     """
     begin = time.perf_counter()
-    wanted = wanted or Wanted(ALWAYS)
-    report = _read(path, wanted)
+    settings = read(path) if settings is None else settings
+    report = _read(path, settings)
     if not any(finding.check == proof.GRAPH for finding in report.findings):
+        addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
-            addresses: Sequence[str | None] = urls or [None]
             given = [stack.enter_context(scratch(url)) for url in addresses]
             tasks = [
-                Task(str(path), tuple(x), name, _address(g), wanted)
-                for name, g in zip(_names(given), given, strict=True)
+                Task(str(path), name, _address(one), settings)
+                for name, one in zip(_names(given), given, strict=True)
             ]
-            report.proofs = _work(tasks, given, timeout, progress)
+            report.proofs = _work(tasks, given, settings.timeout, progress)
     report.seconds = time.perf_counter() - begin
     return report
 
@@ -112,7 +103,7 @@ def _names(given: Sequence[Scratch]) -> list[str]:
 # The files
 
 
-def _read(path: Path, wanted: Wanted) -> Report:
+def _read(path: Path, wanted: Settings) -> Report:
     """Check what can be told from the files.
 
     :raises CommandError: one is not Python.
@@ -208,6 +199,7 @@ def _after(one: _Running) -> str:
 
 def _run(task: Task, pipe: Pipe) -> None:
     """Prove one database; what comes of it goes into the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     # What revisions and env.py print is not the report's.
@@ -220,10 +212,8 @@ def _run(task: Task, pipe: Pipe) -> None:
     begin = time.perf_counter()
     try:
         found.server = _version(one)
-        project = Project.load(Path(task.path), task.x)
-        prove(project, one, task.wanted, found, lambda *said: pipe.send(("at", *said)))
-    except KeyboardInterrupt:
-        found.error = "interrupted"
+        project = Project.load(Path(task.path), tuple(task.settings.x))
+        prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:

@@ -1,0 +1,229 @@
+"""`alembic-toolkit roundtrip`: when it cannot run, what it leaves behind, and what decides."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.databases import Database
+from tests.toolkit.conftest import Outcome, Project, execute, tables
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "alembic_toolkit.cli", "roundtrip"]
+PLAIN_ENV = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine
+
+config = context.config
+{engine}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+GIVEN = 'connection = config.attributes["connection"]'
+CONNECTED = """\
+context.configure(connection=connection)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+
+def start(project: Project, *argv: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*COMMAND, "-c", str(project.directory / "alembic.ini"), *argv],
+        cwd=project.directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def roundtrip(project: Project, *argv: str) -> Outcome:
+    process = start(project, *argv)
+    out, err = process.communicate(timeout=120)
+    return Outcome(process.returncode, out, err)
+
+
+def held(database: Database) -> set[str]:
+    """Return what a database holds."""
+    return tables(database)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+# When it cannot run
+
+
+def test_database_that_is_not_empty_is_refused_and_left_alone(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    execute(database, "CREATE TABLE precious (id INTEGER)", "INSERT INTO precious VALUES (1)")
+    outcome = roundtrip(project, "--url", database.url)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "is not empty: it has table precious\n" in outcome.err
+    assert held(database) == {"precious"}
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_url_that_does_not_answer_is_one_line(project: Project, database: Database) -> None:
+    project.table("0001")
+    url = sa.make_url(database.url).set(port=1).render_as_string(hide_password=False)
+    outcome = roundtrip(project, "--url", url)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "cannot be used: " in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("url", ["oracle://host/x", "nonsense", "postgresql+psycopg://host"])
+def test_url_that_says_nothing_is_one_line(project: Project, url: str) -> None:
+    project.table("0001")
+    outcome = roundtrip(project, "--url", url)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("alembic-toolkit: ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_revision_that_is_no_python_is_named(project: Project) -> None:
+    path = project.table("0001")
+    path.write_text(path.read_text() + "\ndef broken(:\n")
+    outcome = roundtrip(project)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{path}:" in outcome.err
+    assert "does not parse" in outcome.err
+
+
+def test_endless_upgrade_is_ended(project: Project, database: Database) -> None:
+    project.table("0001")
+    project.table("0002", "0001", upgrade="while True: pass")
+    outcome = roundtrip(project, "--url", database.url, "--timeout", "5")
+    assert outcome.status == 2
+    assert "a step took longer than 5 seconds, after 0001" in outcome.out
+    assert held(database) == set()
+
+
+@pytest.mark.databases("sqlite")
+def test_env_that_uses_another_database_is_named(project: Project, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    project.write("migrations/env.py", PLAIN_ENV.format(engine=f'engine = create_engine("{url}")'))
+    project.table("0001")
+    outcome = roundtrip(project)
+    assert outcome.status == 2
+    assert "does not use the database that it is told to" in outcome.out
+    assert "other.db" in outcome.out
+    assert 'Tried: config.attributes["connection"], sqlalchemy.url of the ini file' in outcome.out
+
+
+# What it leaves behind
+
+
+def test_nothing_is_left_when_it_has_run(project: Project, database: Database) -> None:
+    project.table("0001", downgrade="pass")
+    assert roundtrip(project, "--url", database.url).status == 1
+    assert held(database) == set()
+    assert roundtrip(project, "--url", database.url).status == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_it_is_stopped(
+    project: Project, database: Database, how: signal.Signals
+) -> None:
+    project.table("0001")
+    project.table("0002", "0001", upgrade="import time; time.sleep(60)")
+    process = start(project, "--url", database.url)
+    wait_for(lambda: "t_0001" in held(database))
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    if how != signal.SIGKILL:
+        assert process.returncode == 2
+        assert err.splitlines()[-1] == "alembic-toolkit: interrupted"
+    wait_for(lambda: held(database) == set())
+
+
+# Which database
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        GIVEN + "\n" + CONNECTED + "raise SystemExit",
+        'engine = create_engine(config.get_main_option("sqlalchemy.url"))',
+        'engine = create_engine(context.get_x_argument(as_dictionary=True)["db_url"])',
+        'engine = create_engine(os.environ["DATABASE_URL"])',
+        'engine = create_engine(os.getenv("MY_OWN_DSN"))',
+    ],
+)
+def test_env_gets_the_database_in_the_way_it_wants(
+    project: Project, database: Database, engine: str
+) -> None:
+    if "raise" in engine:
+        engine = GIVEN
+        text = PLAIN_ENV.partition("{engine}")[0] + GIVEN + "\n" + CONNECTED
+        project.write("migrations/env.py", text)
+    else:
+        project.write("migrations/env.py", PLAIN_ENV.format(engine=engine))
+    project.table("0001")
+    outcome = roundtrip(project, "--url", database.url)
+    assert outcome.status == 0, outcome.out + outcome.err
+
+
+# What decides
+
+
+def test_json_says_what_was_found(project: Project, database: Database) -> None:
+    path = project.table("0001", downgrade="pass")
+    outcome = roundtrip(project, "--url", database.url, "--json")
+    assert outcome.status == 1
+    [finding] = json.loads(outcome.out)["findings"]
+    assert finding["check"] == "down leaves no trace"
+    assert finding["revision"] == "0001"
+    assert finding["path"] == str(path)
+    assert finding["problem"] == "downgrade() does nothing, and upgrade() did something"
+
+
+@pytest.mark.databases("sqlite")
+def test_known_exception_is_no_finding(project: Project) -> None:
+    project.table("0001", downgrade="pass")
+    project.write(
+        "pyproject.toml",
+        "[[tool.alembic-toolkit.roundtrip.exceptions]]\n"
+        'revision = "0001"\ncheck = "down leaves no trace"\nreason = "the first one stays"\n',
+    )
+    outcome = roundtrip(project)
+    assert outcome.status == 0, outcome.out
+    assert "the first one stays" in outcome.out
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.alembic-toolkit.roundtrip]\nurl = 'x'", "has url, which means nothing here"),
+        ("[tool.alembic-toolkit.roundtrip]\nchecks = ['crush']", "there is no check 'crush'"),
+        ("[[tool.alembic-toolkit.roundtrip.exceptions]]\ncheck = 'up'", "has no reason, revision"),
+        ("[tool", "cannot be read"),
+    ],
+)
+def test_settings_that_mean_nothing_are_one_line(project: Project, text: str, said: str) -> None:
+    project.write("pyproject.toml", text)
+    outcome = roundtrip(project)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert len(outcome.err.splitlines()) == 1
