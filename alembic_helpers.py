@@ -1120,8 +1120,7 @@ def _without_checks(step: _Step) -> _Step:
     for attribute in ("modify_type", "existing_type"):
         type_ = getattr(operation, attribute)
         if type_ is not None and _bound_checks(step, type_):
-            text = sa.types.to_instance(type_).compile(dialect=bind.dialect)
-            setattr(operation, attribute, _verbatim(bind, text))
+            setattr(operation, attribute, _verbatim(bind, _type_text(type_, bind.dialect)))
     return step
 
 
@@ -1481,6 +1480,7 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
     differing = _diff(step.dialect, found, wanted)
     if "type" not in differing:
         rest.modify_type = None
+        rest.kw = {key: value for key, value in rest.kw.items() if key not in _OF_THE_TYPE}
     if "null" not in differing:
         rest.modify_nullable = None
     # with a new type the default is said again, or PostgreSQL keeps it as one of the old type
@@ -1925,6 +1925,9 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
     table.constraints -= table.foreign_key_constraints
+    for column in items:  # a copy of MySQL's ENUM forgets its collation
+        if isinstance(column, sa.Column):
+            table.columns[column.name].type = column.type
     for column in table.columns:  # without its foreign key, a key column would count up by itself
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
@@ -2331,6 +2334,16 @@ def _verbatim(bind: sa.Connection, type_: str) -> _Verbatim:
     """Return a type in the server's own words, for DDL that the driver looks for ``%`` in."""
     doubled = bind.dialect.paramstyle in ("format", "pyformat")
     return _Verbatim(type_.replace("%", "%%") if doubled else type_)
+
+
+def _as_it_is(text: str, dialect: sa.Dialect) -> str:
+    """Return compiled SQL for :func:`_run`: without the doubled ``%`` of some drivers."""
+    doubled = dialect.paramstyle in ("format", "pyformat")
+    return text.replace("%%", "%") if doubled else text
+
+
+def _type_text(type_: Any, dialect: sa.Dialect) -> str:
+    return _as_it_is(sa.types.to_instance(type_).compile(dialect=dialect), dialect)
 
 
 def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
@@ -2860,6 +2873,8 @@ def _postgresql_replace_view(step: _Step) -> None:
         )
 
 
+_OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
+
 _CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
 
 
@@ -3149,7 +3164,7 @@ def _mysql_said(step: _Step, dialect: sa.Dialect, existing: bool = False) -> dic
         comment = (operation.existing_comment or False) if comment is False else comment
         counts = operation.kw.get("existing_autoincrement") if counts is None else counts
     return {
-        "type": None if type_ is None else sa.types.to_instance(type_).compile(dialect=dialect),
+        "type": None if type_ is None else _type_text(type_, dialect),
         "null": None if nullable is None else (" NULL" if nullable else " NOT NULL"),
         "default": None if default is False else _mysql_default(step.bind, step, default),
         "counts": None if counts is None else (" AUTO_INCREMENT" if counts else ""),
@@ -3165,7 +3180,7 @@ def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
     text = str(CreateColumn(table.columns[column.name]).compile(dialect=bind.dialect))
-    clauses = _clauses(text, _MYSQL_STARTS)[1:]
+    clauses = _clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
     likely = (c.strip() for c in clauses if c.upper().startswith(("DEFAULT", "GENERATED")))
     return next((f" {clause}" for clause in likely), "")
 
