@@ -55,6 +55,7 @@ from alembic.op import bulk_insert, execute
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 __version__ = "0.1.0"
@@ -1120,8 +1121,7 @@ def _without_checks(step: _Step) -> _Step:
     for attribute in ("modify_type", "existing_type"):
         type_ = getattr(operation, attribute)
         if type_ is not None and _bound_checks(step, type_):
-            text = sa.types.to_instance(type_).compile(dialect=bind.dialect)
-            setattr(operation, attribute, _verbatim(bind, text))
+            setattr(operation, attribute, _verbatim(bind, _type_text(type_, bind.dialect)))
     return step
 
 
@@ -1479,13 +1479,16 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
     rest: Any = copy.copy(step.operation)
     wanted = _want_altered_column(step, found)
     differing = _diff(step.dialect, found, wanted)
-    if "type" not in differing:
+    if not {"type", "collate"} & set(differing):
         rest.modify_type = None
+        rest.kw = {key: value for key, value in rest.kw.items() if key not in _OF_THE_TYPE}
     if "null" not in differing:
         rest.modify_nullable = None
     # with a new type the default is said again, or PostgreSQL keeps it as one of the old type
-    if not {"type", "default", "computed", "identity"} & set(differing):
+    if not {"type", "default", "computed", "identity", *_COUNTING} & set(differing):
         rest.modify_server_default = False
+    if found.get("identity"):
+        rest.existing_server_default = _identity(found)
     if "comment" not in differing:
         rest.modify_comment = False
     return rest if differing or rest.kw.get("autoincrement") is not None else None
@@ -1580,7 +1583,7 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
     changes += [f"server_default={_default_code(default)}"] if "default" in differing else []
     changes += [f"comment={column.comment!r}"] if "comment" in differing else []
     changes += _cast_code(step, column.name, wanted["type"]) if "type" in differing else []
-    if {"collate", "computed", "identity"} & set(differing) or not changes:
+    if {"collate", "computed", "identity", *_COUNTING} & set(differing) or not changes:
         changes = [f"new_column_name={column.name + '_old'!r}"]  # cannot be altered: keep it aside
     return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
 
@@ -1595,14 +1598,35 @@ def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
         part.kind, part.name, part.wanted = "column", name, step.wanted.columns[name]
         wanted = _want_column(part) or {}
         if key in found:
-            there = _columns(step.bind, step.table, step.schema)
-            return [_alter_code(part, wanted, _diff(step.dialect, there[name], wanted))]
-        default = wanted.get("default", "").removeprefix("DEFAULT ")
-        code = f"{name!r}, {_code(part.wanted.type)}, nullable={part.wanted.nullable}"
-        code += f", server_default={_default_code(default)}" if default else ""
-        return [f"helpers.add_column({step.table!r}, sa.Column({code}))"]
+            there = _columns(step.bind, step.table, step.schema)[name]
+            alter = _alter_code(part, wanted, _diff(step.dialect, there, wanted))
+            aside = "new_column_name=" in alter  # what cannot be altered is made anew beside it
+            return [alter, _add_code(part, wanted)] if aside else [alter]
+        return [_add_code(part, wanted)]
     drop = [f"helpers.drop_constraint({name!r}, {step.table!r})"] if key in found else []
-    return [*drop, _constraint_code(step.table, _wanted_constraint(step, key))]
+    wanted = _wanted_constraint(step, key)
+    text = ""
+    if isinstance(wanted, sa.CheckConstraint):
+        text = str(step.bind.dialect.ddl_compiler(step.bind.dialect, None).process(wanted))  # type: ignore[arg-type]
+        text = text[text.index("CHECK (") + 7 : -1]
+    return [*drop, _constraint_code(step.table, wanted, _as_it_is(text, step.bind.dialect))]
+
+
+def _add_code(step: _Step, wanted: Definition) -> str:
+    """Return the verb that adds the wanted column."""
+    column: sa.Column[Any] = step.wanted
+    code = f"{step.name!r}, {_code(column.type)}"
+    if column.computed is not None:
+        code += f", sa.Computed({str(column.computed.sqltext)!r}"
+        code += f", persisted={column.computed.persisted})"
+    if column.identity is not None:
+        names = ("always", *_COUNTING, "nominvalue", "nomaxvalue")
+        given = {name: getattr(column.identity, name, None) for name in names}
+        code += f", sa.Identity({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
+    default = wanted.get("default", "").removeprefix("DEFAULT ")
+    code += f", nullable={column.nullable}"
+    code += f", server_default={_default_code(default)}" if default else ""
+    return f"helpers.add_column({step.table!r}, sa.Column({code}))"
 
 
 def _wanted_constraint(step: _Step, key: str) -> Any:
@@ -1668,6 +1692,8 @@ def _want_table(step: _Step) -> Definition:
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
     for key in table.foreign_key_constraints:
+        if key.use_alter and step.bind.dialect.supports_alter:
+            continue  # for whoever makes the tables in turn: it is not in the CREATE TABLE
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
         found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
     return found
@@ -1686,6 +1712,7 @@ def _table_definition(
         comment = getattr(step.wanted.columns.get(column), "comment", None)
         if comment is None or table == _SCRATCH:
             definition = _with_comment(step, definition, comment)
+        definition = _as_said(definition, step.wanted.columns.get(column))
         found[f"column {column}"] = _describe(definition)
     for name, kind, text in _constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
@@ -1701,13 +1728,15 @@ def _find_column(step: _Step) -> Definition | None:
     if step.verb == "drop_column":
         return {}
     columns = _columns(step.bind, step.table, step.schema)
-    return next(
+    found = next(
         d for n, d in columns.items() if _folded(step.bind, n) == _folded(step.bind, step.name)
     )
+    return found if step.wanted is None else _as_said(found, step.wanted)
 
 
 def _want_column(step: _Step) -> Definition | None:
-    return _with_comment(step, _scratch_column(step, step.wanted), step.wanted.comment)
+    wanted = _as_said(_scratch_column(step, step.wanted), step.wanted)
+    return _with_comment(step, wanted, step.wanted.comment)
 
 
 def _scratch_column(step: _Step, column: sa.Column[Any]) -> Definition:
@@ -1724,7 +1753,7 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     default = operation.modify_server_default
     asked = {"type": operation.modify_type, "null": operation.modify_nullable}
     keys = {key for key, value in asked.items() if value is not None}
-    keys |= {"default", "computed", "identity"} if default is not False else set()
+    keys |= {"default", "computed", "identity", *_COUNTING} if default is not False else set()
     keys |= {"comment"} if operation.modify_comment is not False else set()
     column: sa.Column[Any] = sa.Column(
         step.name,
@@ -1733,7 +1762,9 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
         server_default=None if default is False else default,
         comment=operation.modify_comment or None,
     )
-    wanted = _scratch_column(step, column)
+    wanted = _as_said(_scratch_column(step, column), column)
+    if wanted.get("collate") or step.dialect in _NORMAL_FORMS:  # elsewhere a type keeps it
+        keys |= {"collate"} if "type" in keys else set()
     if "comment" in keys:
         wanted = _with_comment(step, wanted, operation.modify_comment or "")
     return {key: value for key, value in wanted.items() if key in keys}
@@ -1745,6 +1776,31 @@ def _with_comment(step: _Step, definition: Definition, comment: str | None) -> D
     if comment is None or not step.bind.dialect.supports_comments:
         return rest
     return rest | {"comment": _comment(comment)}
+
+
+_COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # of an identity
+
+
+def _as_said(definition: Definition, column: sa.Column[Any] | None) -> Definition:
+    """Return the definition without what a revision leaves to the server.
+
+    That is how an identity counts, where it says nothing of it, and how the sequence is called that
+    goes with a SERIAL column.
+    """
+    said = None if column is None else column.identity
+    given = {key for key in _COUNTING if getattr(said, key, None) is not None}
+    given |= {key for key in _COUNTING if getattr(said, f"no{key}", None)}
+    kept = {k: v for k, v in definition.items() if k not in _COUNTING or k in given}
+    if column is None or column.server_default is None:
+        kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
+    return kept
+
+
+def _identity(found: Definition) -> sa.Identity:
+    """Return the identity of a column that has one, for Alembic to see what differs."""
+    counting: dict[str, Any] = {key: int(found[key].split()[-1]) for key in _COUNTING[:-1]}
+    cycle = not found["cycle"].startswith("NO")
+    return sa.Identity(always="ALWAYS" in found["identity"], cycle=cycle, **counting)
 
 
 def _find_index(step: _Step) -> Definition | None:
@@ -1925,6 +1981,9 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
     table.constraints -= table.foreign_key_constraints
+    for column in items:  # a copy of MySQL's ENUM forgets its collation
+        if isinstance(column, sa.Column):
+            table.columns[column.name].type = column.type
     for column in table.columns:  # without its foreign key, a key column would count up by itself
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
@@ -2019,10 +2078,15 @@ def _default_code(default: str) -> str:
     return f"sa.text({default!r})" if default else "None"
 
 
-def _constraint_code(table: str, constraint: Any) -> str:
-    """Return the verb that makes a constraint."""
+def _constraint_code(table: str, constraint: Any, check: str) -> str:
+    """Return the verb that makes a constraint.
+
+    :param check: the condition of a check constraint.
+    """
     name = str(constraint.name) if constraint.name else None
     columns = [column.name for column in getattr(constraint, "columns", ())]
+    if isinstance(constraint, ExcludeConstraint):
+        return _exclude_code(table, name, constraint)
     if isinstance(constraint, sa.ForeignKeyConstraint):
         key = _wanted_foreign_key(constraint)
         given = {k: v for k, v in key["options"].items() if v is not None}
@@ -2030,9 +2094,23 @@ def _constraint_code(table: str, constraint: Any) -> str:
         options = "".join(f", {option}={value!r}" for option, value in given.items())
         return f"helpers.create_foreign_key({name!r}, {table!r}, {target}{options})"
     if isinstance(constraint, sa.CheckConstraint):
-        return f"helpers.create_check_constraint({name!r}, {table!r}, {str(constraint.sqltext)!r})"
+        return f"helpers.create_check_constraint({name!r}, {table!r}, {check!r})"
     verb = "primary_key" if isinstance(constraint, sa.PrimaryKeyConstraint) else "unique_constraint"
-    return f"helpers.create_{verb}({name!r}, {table!r}, {columns})"
+    return f"helpers.create_{verb}({name!r}, {table!r}, {columns}{_options_code(constraint)})"
+
+
+def _options_code(constraint: Any) -> str:
+    names = ("deferrable", "initially")
+    given = {key: getattr(constraint, key) for key in names} | dict(constraint.dialect_kwargs)
+    return "".join(f", {key}={value!r}" for key, value in given.items() if value)
+
+
+def _exclude_code(table: str, name: str | None, constraint: ExcludeConstraint) -> str:
+    elements = [(str(expression), op) for expression, _, op in constraint._render_exprs]
+    given = ", ".join(f"({expression!r}, {op!r})" for expression, op in elements)
+    where = f", where=sa.text({str(constraint.where)!r})" if constraint.where is not None else ""
+    using = f", using={constraint.using!r}{where}{_options_code(constraint)}"
+    return f"helpers.create_exclude_constraint({name!r}, {table!r}, {given}{using})"
 
 
 def _qualified(table: str, schema: str | None) -> str:
@@ -2049,7 +2127,9 @@ def _listed(names: Iterable[str | None]) -> str:
 
 def _unique_text(columns: Iterable[str | None], options: Any) -> str:
     nulls = " NULLS NOT DISTINCT" if options.get("postgresql_nulls_not_distinct") else ""
-    return f"UNIQUE{nulls} {_listed(sorted(str(column) for column in columns))}"
+    included = options.get("postgresql_include")
+    include = f" INCLUDE {_listed(str(column) for column in included)}" if included else ""
+    return f"UNIQUE{nulls} {_listed(sorted(str(column) for column in columns))}{include}"
 
 
 def _deferral(deferrable: Any, deferred: bool) -> str:
@@ -2305,7 +2385,8 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
     # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
     default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
     for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
-        wanted = (options.get(action) or "NO ACTION").upper()
+        verb, *of = re.split(r"\s*(?=\()", options.get(action) or "NO ACTION", maxsplit=1)
+        wanted = " ".join([verb.upper(), *of])
         text += "" if wanted in default else f" ON {word} {wanted}"
     if _dialect(bind) == "mysql":  # parses DEFERRABLE and forgets it
         return text
@@ -2331,6 +2412,16 @@ def _verbatim(bind: sa.Connection, type_: str) -> _Verbatim:
     """Return a type in the server's own words, for DDL that the driver looks for ``%`` in."""
     doubled = bind.dialect.paramstyle in ("format", "pyformat")
     return _Verbatim(type_.replace("%", "%%") if doubled else type_)
+
+
+def _as_it_is(text: str, dialect: sa.Dialect) -> str:
+    """Return compiled SQL for :func:`_run`: without the doubled ``%`` of some drivers."""
+    doubled = dialect.paramstyle in ("format", "pyformat")
+    return text.replace("%%", "%") if doubled else text
+
+
+def _type_text(type_: Any, dialect: sa.Dialect) -> str:
+    return _as_it_is(sa.types.to_instance(type_).compile(dialect=dialect), dialect)
 
 
 def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
@@ -2388,11 +2479,18 @@ SELECT a.attname AS name,
             THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' END AS computed,
        CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                           WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY' END AS identity,
+       'START WITH ' || s.seqstart AS "start", 'INCREMENT BY ' || s.seqincrement AS increment,
+       'MINVALUE ' || s.seqmin AS minvalue, 'MAXVALUE ' || s.seqmax AS maxvalue,
+       'CACHE ' || s.seqcache AS cache,
+       CASE s.seqcycle WHEN true THEN 'CYCLE' WHEN false THEN 'NO CYCLE' END AS cycle,
        col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation AS c ON c.oid = a.attcollation AND a.attcollation <> t.typcollation
+LEFT JOIN pg_depend AS o ON o.refobjid = a.attrelid AND o.refobjsubid = a.attnum
+ AND o.refclassid = 'pg_class'::regclass AND o.classid = 'pg_class'::regclass AND o.deptype = 'i'
+LEFT JOIN pg_sequence AS s ON s.seqrelid = o.objid
 WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
@@ -2401,6 +2499,9 @@ SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) A
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
        CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
+       substring(pg_get_constraintdef(k.oid) FROM ' INCLUDE [(]([^)]*)[)]') AS include,
+       substring(pg_get_constraintdef(k.oid)
+                 FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
        k.confmatchtype = 'f' AS matches_full,
        ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
@@ -2501,14 +2602,14 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
     columns = _inspected_columns(bind, table, schema)
-    return {column["name"]: _sqlite_column(bind, column) for column in columns}
+    collated = _sqlite_collations(bind, table, schema)
+    found = {column["name"]: _sqlite_column(bind, column) for column in columns}
+    return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
     definition = {key: row[key] or "" for key in row if key != "name"}
-    # the sequence of a SERIAL column is named after its table
-    default = re.sub(r"(?s)nextval\(.*\)$", "nextval", definition["default"])
-    definition["default"] = _postgresql_default(default, definition["type"])
+    definition["default"] = _postgresql_default(definition["default"], definition["type"])
     definition["comment"] = _comment(definition["comment"])
     return definition
 
@@ -2538,6 +2639,18 @@ def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
         "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
         "comment": "",
     }
+
+
+def _sqlite_collations(bind: sa.Connection, table: str, schema: str | None) -> dict[str, str]:
+    """Return the COLLATE of the columns that have one, which no pragma tells."""
+    sql: str | None = _ask(bind, "sql", table, "", schema)
+    if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
+        return {}
+    found: dict[str, str] = {}
+    for item in filter(_is_column, _table_text(sql).items):
+        words = (_words(clause) for clause in _clauses(item)[1:])
+        found |= {_column_name(item): f"COLLATE {w[1].upper()}" for w in words if w[0] == "collate"}
+    return {name: collation for name, collation in found.items() if collation != "COLLATE BINARY"}
 
 
 def _sqlite_default(text: str) -> str:
@@ -2598,7 +2711,9 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     if type_ == "p":
         return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
     if type_ == "u":
-        text = _unique_text(row["columns"], {"postgresql_nulls_not_distinct": row["nulls"]})
+        included = [_bare(name) for name in (row["include"] or "").split(", ") if name]
+        options: dict[str, Any] = {"postgresql_nulls_not_distinct": row["nulls"]}
+        text = _unique_text(row["columns"], options | {"postgresql_include": included})
         return row["name"], "unique", text + _deferral(row["deferrable"], row["deferred"])
     if type_ == "x":
         return row["name"], "exclude", row["exclusion"]
@@ -2607,9 +2722,10 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     words = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
     acts = {key: row[key] for key in ("onupdate", "ondelete")}
     acts = {k: v.decode() if isinstance(v, bytes) else v for k, v in acts.items()}
-    options: dict[str, Any] = {key: words[value] for key, value in acts.items()}
+    options = {key: words[value] for key, value in acts.items()}
     options |= {"deferrable": row["deferrable"], "match": "FULL" if row["matches_full"] else None}
     options |= {"initially": "DEFERRED" if row["deferred"] else None}
+    options["ondelete"] += row["of_columns"] or ""
     names = ("referred_schema", "referred_table", "referred_columns")
     key = {name: row[name] for name in names} | {"constrained_columns": row["columns"]}
     text = _foreign_key_text(bind, key | {"options": options})
@@ -2859,6 +2975,8 @@ def _postgresql_replace_view(step: _Step) -> None:
             "helpers.drop_view(...)  # what uses it, before this line; create_view it after",
         )
 
+
+_OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
 
 _CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
 
@@ -3149,7 +3267,7 @@ def _mysql_said(step: _Step, dialect: sa.Dialect, existing: bool = False) -> dic
         comment = (operation.existing_comment or False) if comment is False else comment
         counts = operation.kw.get("existing_autoincrement") if counts is None else counts
     return {
-        "type": None if type_ is None else sa.types.to_instance(type_).compile(dialect=dialect),
+        "type": None if type_ is None else _type_text(type_, dialect),
         "null": None if nullable is None else (" NULL" if nullable else " NOT NULL"),
         "default": None if default is False else _mysql_default(step.bind, step, default),
         "counts": None if counts is None else (" AUTO_INCREMENT" if counts else ""),
@@ -3165,9 +3283,9 @@ def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
     text = str(CreateColumn(table.columns[column.name]).compile(dialect=bind.dialect))
-    clauses = _clauses(text, _MYSQL_STARTS)[1:]
-    likely = (c.strip() for c in clauses if c.upper().startswith(("DEFAULT", "GENERATED")))
-    return next((f" {clause}" for clause in likely), "")
+    clauses = _clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
+    wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
+    return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
 
 
 def _mysql_comment(comment: Any) -> str:
@@ -3505,6 +3623,8 @@ def _sqlite_alter_column(step: _Step) -> None:
     changed = _clauses(text)
     if operation.modify_type is not None:
         name = _leading(name) + changed[0].strip()
+        if any(clause.startswith("COLLATE") for clause in changed):
+            clauses = _sqlite_replaced(clauses, changed, ("COLLATE",))
     if operation.modify_nullable is not None:
         clauses = _sqlite_replaced(clauses, changed, ("NOT", "NULL"))
     if operation.modify_server_default is not False:

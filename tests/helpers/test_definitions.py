@@ -289,9 +289,11 @@ SHARED = {
     "sqlite": [USERS],
     "postgresql": [
         USERS,
+        "CREATE TABLE pairs (a INTEGER, b INTEGER, UNIQUE (a, b))",
         "CREATE TYPE mood AS ENUM ('sad', 'ok')",
         "CREATE DOMAIN positive AS integer",
         "CREATE SEQUENCE numbers",
+        "CREATE SEQUENCE others",
     ],
     "mariadb": [USERS],
 }
@@ -509,6 +511,14 @@ COLUMNS: dict[str, tuple[Make, tuple[str, ...]]] = {
         ALL,
     ),
     "quoted": (lambda: sa.Column("Order By", sa.Integer(), quote=True), ALL),
+    "identity, everything said": (
+        lambda: sa.Column(
+            "new",
+            sa.Integer(),
+            sa.Identity(start=7, increment=2, minvalue=1, maxvalue=99, cache=3, cycle=True),
+        ),
+        ("postgresql",),
+    ),
 }
 
 
@@ -660,6 +670,50 @@ PAIRS: dict[str, tuple[Make, Make, tuple[str, ...]]] = {
         lambda: C("new", sa.Integer(), comment="b"),
         ("postgresql", "mariadb"),
     ),
+    **{
+        f"identity {options}": (
+            lambda: C("new", sa.Integer(), sa.Identity()),
+            lambda options=options: C("new", sa.Integer(), sa.Identity(**options)),
+            ("postgresql",),
+        )
+        for options in (
+            {"start": 5},
+            {"increment": 2},
+            {"minvalue": -5},
+            {"maxvalue": 100},
+            {"cache": 9},
+            {"cycle": True},
+        )
+    },
+    "identity no maximum": (
+        lambda: C("new", sa.Integer(), sa.Identity(maxvalue=100)),
+        lambda: C("new", sa.Integer(), sa.Identity(nomaxvalue=True)),
+        ("postgresql",),
+    ),
+    "sequence": (
+        lambda: C("new", sa.Integer(), server_default=sa.text("nextval('numbers')")),
+        lambda: C("new", sa.Integer(), server_default=sa.text("nextval('others')")),
+        ("postgresql",),
+    ),
+    "collation sqlite": (
+        lambda: C("new", sa.String(9)),
+        lambda: C("new", sa.String(9, collation="NOCASE")),
+        ("sqlite",),
+    ),
+    "collation gone": (
+        lambda: C("new", sa.String(9, collation="NOCASE")),
+        lambda: C("new", sa.String(9)),
+        ("sqlite",),
+    ),
+    "on update": (
+        lambda: C("new", mysql.DATETIME(), server_default=sa.func.now()),
+        lambda: C(
+            "new",
+            mysql.DATETIME(),
+            server_default=sa.text("CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP"),
+        ),
+        ("mariadb",),
+    ),
 }
 
 
@@ -701,7 +755,11 @@ def test_create_table_refuses_when_a_column_differs(
 
     with revision(server):
         helpers.create_table(name, *columns(there))
-        assert_conflict(lambda: helpers.create_table(name, *columns(wanted)), "new")
+        message = assert_conflict(lambda: helpers.create_table(name, *columns(wanted)), "new")
+        # SQLAlchemy misreads two computed columns on SQLite; a NOT NULL put aside is in the way
+        if wanted().computed is None and (there().nullable or wanted().identity is None):
+            follow(message)
+            assert_skipped(lambda: helpers.create_table(name, *columns(wanted)))
         helpers.drop_table(name)
 
 
@@ -1389,6 +1447,55 @@ def test_create_table_skips_when_it_is_there_with_everything(server: Database) -
             helpers.drop_table(name)
 
 
+def enum_column(*labels: str) -> sa.Column[Any]:
+    return C(
+        "e", sa.Enum(*labels, name="ck_e", native_enum=False, create_constraint=True, length=9)
+    )
+
+
+def exclusion(**options: Any) -> Any:
+    return postgresql.ExcludeConstraint(
+        (sa.column("span"), "&&"), using="gist", name="ex_named", **options
+    )
+
+
+def span() -> sa.Column[Any]:
+    return C("span", postgresql.INT4RANGE())
+
+
+def pair_key(ondelete: str) -> Any:
+    return sa.ForeignKeyConstraint(["a", "b"], ["pairs.a", "pairs.b"], "fk_p", ondelete=ondelete)
+
+
+PARTS: dict[str, tuple[Make, tuple[str, ...]]] = {
+    "key made later": (
+        lambda: [sa.ForeignKeyConstraint(["a"], ["users.id"], name="fk_later", use_alter=True)],
+        ALL,
+    ),
+    "key sets one column": (lambda: [pair_key("SET NULL (a)")], ("postgresql",)),
+    "exclusion": (lambda: [span(), exclusion(where=sa.text("a > 0"))], ("postgresql",)),
+    "unique includes": (
+        lambda: [sa.UniqueConstraint("a", postgresql_include=["b"])],
+        ("postgresql",),
+    ),
+}
+
+
+@on_its_servers(PARTS)
+def test_create_table_skips_when_it_is_there_with_an_odd_part(server: Database, make: Make) -> None:
+    name = f"odd{next(numbers)}"
+    columns = [("id", True), ("a", False), ("b", False)]
+
+    def act() -> None:
+        plain = (C(name, sa.Integer(), primary_key=key) for name, key in columns)
+        helpers.create_table(name, *plain, *make())
+
+    with revision(server):
+        assert_applied(act)
+        assert_skipped(act)
+        helpers.drop_table(name)
+
+
 TABLES: dict[str, tuple[Make, Make, tuple[str, ...]]] = {
     "column missing": (lambda: [], lambda: [C("more", sa.Integer())], ALL),
     "needed column": (lambda: [C("more", sa.Integer(), nullable=False)], lambda: [], ALL),
@@ -1406,6 +1513,32 @@ TABLES: dict[str, tuple[Make, Make, tuple[str, ...]]] = {
         lambda: [sa.ForeignKeyConstraint(["a"], ["users.id"], name="fk_named")],
         lambda: [sa.ForeignKeyConstraint(["a"], ["users.id"], name="fk_named", ondelete="CASCADE")],
         ALL,
+    ),
+    "check of an enum differs": (
+        lambda: [enum_column("x")],
+        lambda: [enum_column("it's", "100%")],
+        ALL,
+    ),
+    "unique includes": (
+        lambda: [sa.UniqueConstraint("a", name="uq_named")],
+        lambda: [sa.UniqueConstraint("a", name="uq_named", postgresql_include=["b"])],
+        ("postgresql",),
+    ),
+    "nulls not distinct": (
+        lambda: [sa.UniqueConstraint("a", name="uq_named")],
+        lambda: [sa.UniqueConstraint("a", name="uq_named", postgresql_nulls_not_distinct=True)],
+        ("postgresql",),
+    ),
+    "exclusion missing": (lambda: [span()], lambda: [span(), exclusion()], ("postgresql",)),
+    "exclusion differs": (
+        lambda: [span(), exclusion()],
+        lambda: [span(), exclusion(where=sa.text("a > 5"), deferrable=True)],
+        ("postgresql",),
+    ),
+    "key sets other columns": (
+        lambda: [pair_key("SET NULL (a)")],
+        lambda: [pair_key("SET NULL (b)")],
+        ("postgresql",),
     ),
     "index differs": (
         lambda: [sa.Index("ix_named", "a")],
@@ -1431,8 +1564,11 @@ def test_create_table_refuses_when_the_definition_differs(
 
     with revision(server):
         helpers.create_table(name, *parts(there))
-        assert_conflict(lambda: helpers.create_table(name, *parts(wanted)))
+        message = assert_conflict(lambda: helpers.create_table(name, *parts(wanted)))
         assert_skipped(lambda: helpers.create_table(name, *parts(there)))
+        if "index" not in message and "INCLUDE" not in message:  # Alembic has no verb for that
+            follow(message)
+            assert_skipped(lambda: helpers.create_table(name, *parts(wanted)))
         helpers.drop_table(name)
 
 
