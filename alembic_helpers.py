@@ -44,7 +44,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
@@ -110,6 +110,7 @@ __all__ = [
 
 log = logging.getLogger("alembic.helpers")
 
+_Question = tuple[str, str, str, str | None]  # what is asked, its table, its name, their schema
 _Constraint = tuple[str | None, str, str]  # its name, its type as Alembic calls it, its text
 Definition = dict[str, str]
 """What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
@@ -862,6 +863,7 @@ class _Step:
     schema: str | None
     wanted: Any = None
     is_invalid: bool = False  # an index that must be dropped before it is made
+    found: Definition | None = None  # what is to be dropped
 
     @property
     def bind(self) -> sa.Connection:
@@ -900,8 +902,11 @@ _CONSTRAINT_KINDS: dict[Any, tuple[str, str]] = {
 _OTHER_VERBS = (ops.CreateTableOp, ops.AddColumnOp, ops.CreateIndexOp, ops.DropConstraintOp)
 
 
+_VERBS = {*_SIMPLE, *_CONSTRAINT_KINDS, *_OTHER_VERBS}
+
+
 def _is_verb(operation: Any) -> bool:
-    return type(operation) in {*_SIMPLE, *_CONSTRAINT_KINDS, *_OTHER_VERBS}
+    return type(operation) in _VERBS
 
 
 def _step(operations: _Guarded, operation: Any) -> _Step:
@@ -1155,13 +1160,14 @@ def _ensure(step: _Step) -> Any:
 
 
 def _create(step: _Step) -> Any:
-    if step.kind not in _TABLELESS:
-        _need_table(step, step.table, step.schema, "indexable" if step.kind == "index" else "table")
-    for referent in _referents(step):
-        _need_table(step, referent.name, referent.schema)
-    found = _FIND[step.kind](step)
+    parts = _parts(step, created=False)
+    asked = [[*_parents(one), *_likely(one)] for one in (step, *parts)]
+    own, *others = _ask_each(step.bind, asked)
+    _need_tables(step, _parents(step), own)
+    found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
     if found is None:
-        _foresee(step)
+        for part, answers in zip(parts, others, strict=True):
+            _foresee(part, answers)
         _decide("apply", step, "not there")
         result = _act(step)
     else:
@@ -1172,14 +1178,40 @@ def _create(step: _Step) -> Any:
     return result
 
 
-def _foresee(step: _Step) -> None:
+def _foresee(part: _Step, answers: list[Any]) -> None:
     """Refuse, before anything is changed, what a part of a new thing would refuse after it."""
-    for part in _parts(step, created=False):
-        for referent in _referents(part):
-            _need_table(part, referent.name, referent.schema)
-        found = _FIND[part.kind](part) if part.name else None
-        if found is not None:
-            _conflict(part, found, _spelled(part), ["definition"])
+    _need_tables(part, _parents(part)[1:], answers[1:])  # the first is made with the part
+    is_absent = not part.name or (_likely(part) and answers[-1] is None)
+    found = None if is_absent else _FIND[part.kind](part)
+    if found is not None:
+        _conflict(part, found, _spelled(part), ["definition"])
+
+
+def _parents(step: _Step) -> list[_Question]:
+    """Return the questions for the tables that must be there: the first one is the step's own."""
+    what = "indexable" if step.kind == "index" else "table"
+    own = [] if step.kind in _TABLELESS else [(what, step.table, step.table, step.schema)]
+    return own + [("table", key.name, key.name, key.schema) for key in _referents(step)]
+
+
+def _likely(step: _Step) -> list[_Question]:
+    """Return the question without which there is no need to look further, where there is one.
+
+    An answer of None means that there is no such thing; any other, that it is worth a closer look.
+    """
+    what: str | None = step.kind
+    if step.kind in ("table", "column"):
+        name = str(step.name if step.kind == "column" else step.table)
+    elif step.kind == "primary":
+        what, name = "primary", ""
+    elif step.verb == "drop_constraint":
+        is_key = step.dialect == "mysql" and step.operation.constraint_type == "primary"
+        what, name = "constraint types", "PRIMARY" if is_key else str(step.name)
+    elif step.kind in ("view", "enum") or not (step.name and step.table):
+        return []  # one look finds them
+    else:
+        what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
+    return [(what, step.table, name, step.schema)] if what in _CATALOG[step.dialect] else []
 
 
 def _confirm(step: _Step, found: Definition) -> None:
@@ -1220,17 +1252,30 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
 
 
 def _drop(step: _Step) -> None:
-    if step.kind not in {"index", "view", "enum"} and not _has_table(
-        step.bind, step.table, step.schema
-    ):
-        return _decide("skip", step, f"table {step.table} is not there")
-    found = _FIND[step.kind](step)
+    if step.kind in {"index", "view", "enum"}:
+        found = _FIND[step.kind](step)
+    else:
+        table = ("table", step.table, step.table, step.schema)
+        has_table, *answers = _ask_all(step.bind, [table, *_likely(step)])
+        if has_table is None:
+            return _decide("skip", step, f"table {step.table} is not there")
+        found = _to_drop(step, answers)
     if found is None:
         return _decide("skip", step, "not there")
     if "constraint" in found:
         return _decide("skip", step, f"belongs to constraint {found['constraint']}")
     _decide("apply", step, "there")
+    step.found = found
     _act(step)
+
+
+def _to_drop(step: _Step, answers: list[Any]) -> Definition | None:
+    """Return what is to be dropped, as far as the answer tells where there is one."""
+    if not answers:
+        return _FIND[step.kind](step)
+    if step.kind == "constraint":
+        return _of_type(step, _type_among(answers[0], step.operation.constraint_type))
+    return None if answers[0] is None else {}
 
 
 def _replace_view(step: _Step) -> None:
@@ -1335,10 +1380,12 @@ def _comment_on_table(step: _Step) -> None:
     wanted = getattr(step.operation, "comment", None)
     if not step.bind.dialect.supports_comments:
         return _decide("skip", step, "this server has no comments")
-    if wanted is None and not _has_table(step.bind, step.table, step.schema):
+    table = ("table", step.table, step.table, step.schema)
+    comment = ("table comment", step.table, "", step.schema)
+    has_table, found = _ask_all(step.bind, [table, comment])
+    if wanted is None and has_table is None:
         return _decide("skip", step, f"table {step.table} is not there")
-    _need_table(step, step.table, step.schema)
-    found = _ask(step.bind, "table comment", step.table, "", step.schema)
+    _need_tables(step, [table], [has_table])
     if (found or None) == (wanted or None):
         return _decide("skip", step, "already as wanted")
     _decide("apply", step, f"was {found!r}" if found else "had none")
@@ -1357,8 +1404,8 @@ _OWN_WAY: dict[str, Callable[[_Step], None]] = {
 
 def _rename(step: _Step) -> None:
     new_name = str(step.name)
-    old = _ask(step.bind, "table", step.table, step.table, step.schema)
-    new = _ask(step.bind, "table", new_name, new_name, step.schema)
+    names = (step.table, new_name)
+    old, new = _ask_all(step.bind, [("table", name, name, step.schema) for name in names])
     if _renames(step, old, new, step.table, new_name):
         _decide("apply", step, "only the old name is there")
         _act(step)
@@ -1399,11 +1446,15 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
 
 
 def _alter(step: _Step) -> None:
-    _need_table(step, step.table, step.schema)
-    asked, step = step, _rename_column(step)
+    table = ("table", step.table, step.table, step.schema)
+    names = [str(step.name), step.operation.modify_name or str(step.name)]
+    columns = [("column", step.table, name, step.schema) for name in names]
+    has_table, old, new = _ask_all(step.bind, [table, *columns])
+    _need_tables(step, [table], [has_table])
+    asked, step = step, _rename_column(step, old, new)
     if step is not asked and not step.operation.has_changes():
         return
-    found = _find_column(step)
+    found = None if step is asked and old is None else _find_column(step)
     if found is None:
         _stop(
             MissingParent,
@@ -1451,13 +1502,14 @@ def _replace_check(step: _Step) -> None:
         _ensure(step)
 
 
-def _rename_column(step: _Step) -> _Step:
-    """Do the rename that an ``alter_column`` asks for, and return the step that is left."""
+def _rename_column(step: _Step, old: Any, new: Any) -> _Step:
+    """Do the rename that an ``alter_column`` asks for, and return the step that is left.
+
+    :param old, new: what is there by either name.
+    """
     new_name = step.operation.modify_name
     if new_name is None or new_name == step.name:
         return step
-    old = _ask(step.bind, "column", step.table, str(step.name), step.schema)
-    new = _ask(step.bind, "column", step.table, new_name, step.schema)
     if _renames(step, old, new, str(step.name), new_name):
         rename = ops.AlterColumnOp(
             step.table, step.operation.column_name, modify_name=new_name, schema=step.schema
@@ -1521,8 +1573,17 @@ def _referents(step: _Step) -> list[sa.Table]:
     return [table for table in tables if table is not step.wanted]
 
 
-def _need_table(step: _Step, table: str, schema: str | None, what: str = "table") -> None:
-    if _ask(step.bind, what, table, table, schema) is None:
+def _need_table(step: _Step, table: str, schema: str | None) -> None:
+    asked = ("table", table, table, schema)
+    _need_tables(step, [asked], _ask_all(step.bind, [asked]))
+
+
+def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> None:
+    """Refuse when one of the tables that were asked for is not there."""
+    pairs = zip(asked, answers, strict=False)
+    missing = next((question for question, answer in pairs if answer is None), None)
+    if missing is not None:
+        _, table, _, schema = missing
         _stop(
             MissingParent,
             f"{step.call}: there is no table {table!r}.",
@@ -1677,11 +1738,8 @@ def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
     return _ask(bind, "table", table, table, schema) is not None
 
 
-def _find_table(step: _Step) -> Definition | None:
-    if not _has_table(step.bind, step.table, step.schema):
-        return None
-    if step.wanted is None:
-        return {}
+def _find_table(step: _Step) -> Definition:
+    """Describe the table, which is there."""
     return _table_definition(step, step.table, step.schema)
 
 
@@ -1723,15 +1781,10 @@ def _table_definition(
 
 
 def _find_column(step: _Step) -> Definition | None:
-    if _ask(step.bind, "column", step.table, str(step.name), step.schema) is None:
-        return None
-    if step.verb == "drop_column":
-        return {}
-    columns = _columns(step.bind, step.table, step.schema)
-    found = next(
-        d for n, d in columns.items() if _folded(step.bind, n) == _folded(step.bind, step.name)
-    )
-    return found if step.wanted is None else _as_said(found, step.wanted)
+    columns = _columns(step.bind, step.table, step.schema).items()
+    name = _folded(step.bind, step.name)
+    found = next((found for column, found in columns if _folded(step.bind, column) == name), None)
+    return found if found is None or step.wanted is None else _as_said(found, step.wanted)
 
 
 def _want_column(step: _Step) -> Definition | None:
@@ -1755,6 +1808,12 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     keys = {key for key, value in asked.items() if value is not None}
     keys |= {"default", "computed", "identity", *_COUNTING} if default is not False else set()
     keys |= {"comment"} if operation.modify_comment is not False else set()
+    word = _word(step.bind, operation.modify_type)
+    plain = word is not None and not found.get("collate")
+    if default is False and ("type" not in keys or plain):  # nothing to ask the server
+        said = {"type": word or "", "null": "NULL" if operation.modify_nullable else "NOT NULL"}
+        said |= _with_comment(step, {}, operation.modify_comment or "")
+        return {key: value for key, value in said.items() if key in keys}
     column: sa.Column[Any] = sa.Column(
         step.name,
         operation.modify_type or _verbatim(step.bind, found["type"]),
@@ -1824,12 +1883,15 @@ def _want_index(step: _Step) -> Definition | None:
 
 def _find_constraint(step: _Step) -> Definition | None:
     """Find what drop_constraint names: by name, and by type where one is given."""
-    name = str(step.name)
-    found = _constraint_type(
-        step.bind, step.table, name, step.schema, step.operation.constraint_type
-    )
+    bind, type_ = step.bind, step.operation.constraint_type
+    found = _constraint_type(bind, step.table, str(step.name), step.schema, type_)
     if found is None and step.dialect == "sqlite":
         found = _sqlite_conventional(step)
+    return _of_type(step, found)
+
+
+def _of_type(step: _Step, found: str | None) -> Definition | None:
+    """Return what a drop has found, None when it is about a constraint of another type."""
     if found is None or step.operation.constraint_type not in (None, found):
         return None
     return {"type": found}
@@ -2424,6 +2486,29 @@ def _type_text(type_: Any, dialect: sa.Dialect) -> str:
     return _as_it_is(sa.types.to_instance(type_).compile(dialect=dialect), dialect)
 
 
+_WORDS = {  # how a plain type is compiled -> what the server calls it
+    "postgresql": {
+        r"VARCHAR(\(\d{1,6}\))": r"character varying\1",
+        r"(NUMERIC\(\d+), (\d+\))": r"\1,\2",
+        "(INTEGER|BIGINT|SMALLINT|TEXT|DATE|BOOLEAN|TIMESTAMP WITH(?:OUT)? TIME ZONE)": r"\1",
+    },
+    "mysql": {
+        r"(VARCHAR\(\d{1,4}\)|TEXT|DATE|DATETIME)": r"\1",
+        r"NUMERIC(\(\d+), (\d+\))": r"decimal\1,\2",
+    },
+}
+
+
+def _word(bind: sa.Connection, type_: Any) -> str | None:
+    """Return the server's own word for a plain type, None where only the server can tell."""
+    words = _WORDS.get(_dialect(bind))
+    if type_ is None or words is None:
+        return None
+    text = sa.types.to_instance(type_).compile(dialect=bind.dialect)
+    found = ((re.fullmatch(pattern, text), word) for pattern, word in words.items())
+    return next((match.expand(word).lower() for match, word in found if match), None)
+
+
 def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
     """Run SQL as it is: no ``:name`` and no ``%`` in it is a parameter."""
     return bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
@@ -2452,10 +2537,14 @@ _POSTGRESQL = {
     " AND attname = :name AND attnum > 0 AND NOT attisdropped",
     "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
     " AND conname = :name",
+    "constraint types": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
+    " AND conname = :name",
     "enum": "SELECT 1 FROM pg_type WHERE oid = to_regtype(:table) AND typtype = 'e'",
     "label": "SELECT 1 FROM pg_enum WHERE enumtypid = to_regtype(:table) AND enumlabel = :name",
     "index": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name",
+    "named index": "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace ="
+    " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))",
     "invalid": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name AND NOT indisvalid",
     "of type": "",
@@ -2468,7 +2557,7 @@ _POSTGRESQL = {
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
 }
-_POSTGRESQL_COLUMNS = """
+_POSTGRESQL_COLUMNS = sa.text("""
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
@@ -2493,8 +2582,8 @@ LEFT JOIN pg_depend AS o ON o.refobjid = a.attrelid AND o.refobjsubid = a.attnum
 LEFT JOIN pg_sequence AS s ON s.seqrelid = o.objid
 WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
-"""
-_POSTGRESQL_CONSTRAINTS = """
+""")
+_POSTGRESQL_CONSTRAINTS = sa.text("""
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
@@ -2518,18 +2607,21 @@ LEFT JOIN pg_class AS r ON r.oid = k.confrelid
 LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
 WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
 ORDER BY k.conname
-"""
+""")
+# "constraint" is a subquery with both columns because the catalog has no index on conindid alone
 _POSTGRESQL_INDEX = """
 SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
-       k.conname AS "constraint"
-FROM pg_index AS i
-JOIN pg_class AS c ON c.oid = i.indexrelid
+       (SELECT k.conname FROM pg_constraint AS k WHERE k.conrelid = i.indrelid
+        AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS "constraint"
+FROM pg_class AS c
+JOIN pg_index AS i ON i.indexrelid = c.oid
 JOIN pg_class AS t ON t.oid = i.indrelid
-LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
-WHERE CASE WHEN :table = '' THEN c.oid = to_regclass(:index)
-      ELSE c.relname = :name AND c.relnamespace =
-           (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table)) END
-"""
+WHERE """
+_POSTGRESQL_INDEX_ON = sa.text(
+    f"{_POSTGRESQL_INDEX} c.relname = :name AND c.relnamespace ="
+    " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
+)
+_POSTGRESQL_INDEX_NAMED = sa.text(f"{_POSTGRESQL_INDEX} c.oid = to_regclass(:index)")
 _MYSQL = {
     "table": "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE())"
@@ -2553,9 +2645,16 @@ _MYSQL = {
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "collation": "SELECT table_collation FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
+    "named index": "SELECT index_name FROM information_schema.statistics"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND index_name = :name",
     "index": "SELECT * FROM information_schema.statistics"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND index_name = :name",
+    "constraint types": "SELECT GROUP_CONCAT(constraint_type)"
+    " FROM information_schema.table_constraints"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND constraint_name = :name",
     "constraint": "SELECT constraint_type FROM information_schema.table_constraints"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND constraint_name = :name",
@@ -2569,35 +2668,72 @@ _SQLITE = {
     " AND name = ?1 COLLATE NOCASE",
     "column": "SELECT name FROM pragma_table_xinfo(?1, ?3)"
     " WHERE name = ?2 COLLATE NOCASE AND hidden <> 1",
-    "index": "SELECT tbl_name, sql FROM {schema}.sqlite_master WHERE type = 'index'"
+    "named index": "SELECT name FROM {schema}.sqlite_master WHERE type = 'index'"
     " AND name = ?2 COLLATE NOCASE AND sql IS NOT NULL",
 }
+_SQLITE_INDEX = (
+    "SELECT tbl_name, sql FROM {schema}.sqlite_master WHERE type = 'index'"
+    " AND name = ? COLLATE NOCASE AND sql IS NOT NULL"
+)
+_MYSQL_INDEX = sa.text(_MYSQL["index"])
 _CATALOG = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}
 
 
 def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
-    """Ask the catalog one thing, in one statement; None when it is not there."""
+    """Ask the catalog one thing; None when it is not there."""
+    return _ask_all(bind, [(what, table, name, schema)])[0]
+
+
+def _ask_all(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
+    """Ask the catalog several things in one statement; None for each that is not there."""
     dialect = _dialect(bind)
     if dialect not in _CATALOG:
         raise CommandError(
             f"alembic_helpers knows PostgreSQL, MariaDB, MySQL and SQLite, not {dialect}"
         )
+    if not questions:
+        return []
     if dialect == "sqlite":
-        return _sqlite_ask(bind, what, table, name, schema)
-    if dialect == "postgresql":
-        table, name, schema = _quoted(bind, table, schema), _kept(bind, name), None
-    if dialect == "mysql" and _mysql_impossible(table + name + (schema or "")):
-        return None
-    sql = _CATALOG[dialect].get(what, _CATALOG[dialect]["table"])
-    given = {"table": table, "name": name, "schema": schema}
-    asked = {key: value for key, value in given.items() if f":{key}" in sql}
-    return bind.execute(sa.text(sql), asked).scalar()
+        return _sqlite_ask(bind, questions)
+    if dialect == "mysql":  # a name that no thing can have is nobody's
+        possible = [q for q in questions if not _mysql_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
+        if len(possible) < len(questions):
+            return [_ask(bind, *q) if q in possible else None for q in questions]
+    statement = _in_one(bind.dialect, dialect, tuple(what for what, *_ in questions))
+    given: dict[str, str | None] = {}
+    for number, (_, table, name, schema) in enumerate(questions):
+        if dialect == "postgresql":
+            table, name = _quoted(bind, table, schema), _kept(bind, name)
+        given |= {f"table{number}": table, f"name{number}": name, f"schema{number}": schema}
+    parameters: Any = {key: given[key] for key in statement.params}
+    if statement.positional:
+        parameters = tuple(given[key] for key in statement.positiontup or ())
+    return list(bind.exec_driver_sql(str(statement), parameters).one())
+
+
+def _ask_each(bind: sa.Connection, questions: Sequence[Sequence[_Question]]) -> list[list[Any]]:
+    """Ask several lists of questions in one statement; return a list of answers for each."""
+    answers = iter(_ask_all(bind, [question for some in questions for question in some]))
+    return [list(itertools.islice(answers, len(some))) for some in questions]
+
+
+@lru_cache
+def _in_one(server: sa.Dialect, dialect: str, whats: tuple[str, ...]) -> Any:
+    """Return the statement that asks several things, compiled: most of its cost is in that."""
+    catalog = _CATALOG[dialect]
+    asked = [catalog.get(what, catalog["table"]) for what in whats]
+    numbered = [
+        re.sub(r"(?<!:):(table|name|schema)\b", rf":\g<1>{number}", sql)
+        for number, sql in enumerate(asked)
+    ]
+    sql = f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in numbered)}"
+    return sa.text(sql).compile(dialect=server)
 
 
 def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
     """Describe every column of a table."""
     if _dialect(bind) == "postgresql":
-        rows = bind.execute(sa.text(_POSTGRESQL_COLUMNS), {"table": _quoted(bind, table, schema)})
+        rows = bind.execute(_POSTGRESQL_COLUMNS, {"table": _quoted(bind, table, schema)})
         return {row["name"]: _postgresql_column(dict(row)) for row in rows.mappings()}
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
@@ -2665,25 +2801,27 @@ def _constraint_type(
     bind: sa.Connection, table: str, name: str, schema: str | None, type_: str | None = None
 ) -> str | None:
     """Return the type of a constraint as Alembic names it, None when it is not there."""
-    dialect = _dialect(bind)
-    if dialect == "sqlite":
+    if _dialect(bind) == "sqlite":
         types = {n.lower(): kind for n, kind, _ in _sqlite_constraints(bind, table, schema) if n}
         return types.get(name.lower())
-    if dialect == "mysql" and type_ == "primary":
+    if _dialect(bind) == "mysql" and type_ == "primary":
         name = "PRIMARY"
-    if dialect == "mysql":  # a key and a foreign key may have one name
-        asked = {"schema": schema, "table": table, "name": name}
-        impossible = _mysql_impossible(table + name + (schema or ""))
-        sql = sa.text(_MYSQL["constraint"])
-        there: list[Any] = [] if impossible else list(bind.execute(sql, asked).scalars())
-        there.sort(key=lambda found: found.replace(" ", "").lower() != (type_ or ""))
-        found = there[0] if there else None
-    else:
-        found = _ask(bind, "constraint", table, name, schema)
-    names = {"u": "unique", "c": "check", "f": "foreignkey", "p": "primary", "x": "exclude"}
-    names |= {"UNIQUE": "unique", "CHECK": "check", "FOREIGN KEY": "foreignkey"}
-    names |= {"PRIMARY KEY": "primary"}
-    return names.get(found.decode() if isinstance(found, bytes) else str(found))
+    return _type_among(_ask(bind, "constraint types", table, name, schema), type_)
+
+
+def _type_among(answer: str | bytes | None, likely: str | None) -> str | None:
+    """Return the type that the catalog answered with; the likely one where it knows several.
+
+    On MariaDB and MySQL a key and a foreign key may have one name.
+    """
+    text = answer.decode() if isinstance(answer, bytes) else answer or ""
+    types = [_CONSTRAINT_TYPES[code] for code in text.split(",") if code in _CONSTRAINT_TYPES]
+    return likely if likely in types else next(iter(types), None)
+
+
+_CONSTRAINT_TYPES = {"u": "unique", "c": "check", "f": "foreignkey", "p": "primary"}
+_CONSTRAINT_TYPES |= {"x": "exclude", "UNIQUE": "unique", "CHECK": "check"}
+_CONSTRAINT_TYPES |= {"FOREIGN KEY": "foreignkey", "PRIMARY KEY": "primary"}
 
 
 def _index(
@@ -2702,7 +2840,7 @@ def _postgresql_constraints(
     bind: sa.Connection, table: str, schema: str | None
 ) -> list[_Constraint]:
     asked = {"table": _quoted(bind, table, schema)}
-    rows = bind.execute(sa.text(_POSTGRESQL_CONSTRAINTS), asked).mappings()
+    rows = bind.execute(_POSTGRESQL_CONSTRAINTS, asked).mappings()
     return [_postgresql_constraint(bind, row) for row in rows]
 
 
@@ -2736,12 +2874,12 @@ def _postgresql_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
     """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
-    asked = {
-        "index": _quoted(bind, name, schema),
-        "name": _kept(bind, name),
-        "table": _quoted(bind, table, schema) if table else "",
-    }
-    row = bind.execute(sa.text(_POSTGRESQL_INDEX), asked).mappings().first()
+    if table:
+        on = {"name": _kept(bind, name), "table": _quoted(bind, table, schema)}
+        row = bind.execute(_POSTGRESQL_INDEX_ON, on).mappings().first()
+    else:
+        named = {"index": _quoted(bind, name, schema)}
+        row = bind.execute(_POSTGRESQL_INDEX_NAMED, named).mappings().first()
     if row is None:
         return None
     found = {"table": f"ON {row['table']}", "definition": "UNIQUE " if row["unique"] else ""}
@@ -2778,7 +2916,7 @@ def _postgresql_index_text(step: _Step) -> str:
 def _postgresql_create_index(step: _Step) -> None:
     if not step.operation.kw.get("postgresql_concurrently", False):
         _drop_invalid(step, concurrently=False)
-        _invoke(step)
+        _any_create_index(step)
         return
     with _outside_transaction(step):
         _drop_invalid(step, concurrently=True)
@@ -3069,7 +3207,7 @@ def _mysql_index(
     if _mysql_impossible(table + name + (schema or "")):
         return None
     asked = {"schema": schema, "table": table, "name": name}
-    found = bind.execute(sa.text(_MYSQL["index"]), asked).mappings()
+    found = bind.execute(_MYSQL_INDEX, asked).mappings()
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
     if not rows or name.upper() == "PRIMARY":
         return None
@@ -3376,8 +3514,7 @@ def _mysql_drop_column(step: _Step) -> None:
 
 def _mysql_drop_constraint(step: _Step) -> None:
     """Say the type, which its grammar needs; drop the index that came with a foreign key, too."""
-    operation = step.operation
-    found = _find_constraint(step)
+    operation, found = step.operation, step.found
     assert found is not None
     operation.constraint_type = found["type"]
     _invoke(step)
@@ -3395,22 +3532,36 @@ def _mysql_drop_constraint(step: _Step) -> None:
 # The order of the steps is SQLite's own: https://www.sqlite.org/lang_altertable.html#otheralter
 
 
-def _sqlite_ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
-    row: Any = _sqlite_row(bind, what, table, name, schema)
-    return None if row is None else row[0]
+def _sqlite_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
+    places = {schema: _sqlite_has_schema(bind, schema) for *_, schema in questions}
+    possible = [question for question in questions if places[question[3]]]
+    asked = [_sqlite_question(bind, number, *q) for number, q in enumerate(possible)]
+    if not asked:
+        return [None for _ in questions]
+    given = [
+        value for _, table, name, schema in possible for value in (table, name, schema or "main")
+    ]
+    last = re.findall(r"\?([123])", _SQLITE.get(possible[-1][0], _SQLITE["table"]))
+    used = 3 * (len(possible) - 1) + max(map(int, last))
+    sql = f"SELECT {', '.join(asked)}"
+    answers = iter(bind.exec_driver_sql(sql, tuple(given[:used])).one())
+    return [next(answers) if places[schema] else None for *_, schema in questions]
 
 
-def _sqlite_row(
-    bind: sa.Connection, what: str, table: str, name: str, schema: str | None
-) -> sa.Row[Any] | None:
-    if schema not in (None, "main", "temp"):
-        attached = {row[1].lower() for row in bind.exec_driver_sql("PRAGMA database_list")}
-        if str(schema).lower() not in attached:
-            return None
-    sql = _SQLITE.get(what, _SQLITE["table"]).replace("{schema}", _quoted(bind, schema or "main"))
-    values = [table, name, schema or "main"]
-    given = tuple(values[: max(int(number) for number in re.findall(r"\?([123])", sql))])
-    return bind.exec_driver_sql(sql, given).first()
+def _sqlite_question(
+    bind: sa.Connection, number: int, what: str, table: str, name: str, schema: str | None
+) -> str:
+    """Return one question as an expression, whose parameters are those of its number."""
+    sql = _SQLITE.get(what, _SQLITE["table"])
+    sql = re.sub(r"\?([123])", lambda match: f"?{3 * number + int(match[1])}", sql)
+    return f"({sql.replace('{schema}', _quoted(bind, schema or 'main'))} LIMIT 1)"
+
+
+def _sqlite_has_schema(bind: sa.Connection, schema: str | None) -> bool:
+    if schema in (None, "main", "temp"):
+        return True
+    attached = {row[1].lower() for row in bind.exec_driver_sql("PRAGMA database_list")}
+    return str(schema).lower() in attached
 
 
 def _sqlite_table(step: _Step) -> _TableText:
@@ -3485,7 +3636,10 @@ def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> di
 def _sqlite_index(
     bind: sa.Connection, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    row = _sqlite_row(bind, "index", "", name, schema)
+    if not _sqlite_has_schema(bind, schema):
+        return None
+    sql = _SQLITE_INDEX.format(schema=_quoted(bind, schema or "main"))
+    row = bind.exec_driver_sql(sql, (name,)).first()
     if row is None:
         return None
     return {"table": f"ON {row.tbl_name}", "definition": _index_definition(row.sql)}
@@ -3796,13 +3950,18 @@ def _sqlite_refers(step: _Step, child: str, columns: list[str]) -> bool:
 
 
 def _sqlite_children(step: _Step) -> list[str]:
-    """Return the tables with a foreign key to this one, itself included."""
+    """Return the tables with a foreign key to this one, itself included.
+
+    Only tables whose text has the name are looked into: a name with a quote is spelled in two ways.
+    """
     schema = step.schema or "main"
+    part = "" if re.search(r'["`\'\]]', step.table) else step.table
     rows = step.bind.exec_driver_sql(
-        f"SELECT DISTINCT m.name FROM {_quoted(step.bind, schema)}.sqlite_master AS m,"
-        " pragma_foreign_key_list(m.name, ?) AS k"
-        " WHERE m.type = 'table' AND k.\"table\" = ? COLLATE NOCASE",
-        (schema, step.table),
+        f"SELECT DISTINCT m.name FROM {_quoted(step.bind, schema)}.sqlite_master AS m"
+        " CROSS JOIN pragma_foreign_key_list(m.name, ?) AS k"
+        " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
+        ' AND instr(lower(m.sql), lower(?)) > 0 AND k."table" = ? COLLATE NOCASE',
+        (schema, part, step.table),
     )
     return [row[0] for row in rows]
 
@@ -4107,6 +4266,14 @@ def _any_create_table(step: _Step) -> sa.Table:
     return table
 
 
+def _any_create_index(step: _Step) -> None:
+    """Create the index that the step has made of the operation."""
+    flag = step.operation.if_not_exists
+    step.operations.impl.create_index(
+        step.wanted, **({} if flag is None else {"if_not_exists": flag})
+    )
+
+
 def _any_add_column(step: _Step) -> None:
     """Add the column alone: its constraints and indexes are steps of their own."""
     operation, impl, column = step.operation, step.operations.impl, step.wanted
@@ -4140,6 +4307,7 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     "any": {
         "create_table": _any_create_table,
         "add_column": _any_add_column,
+        "create_index": _any_create_index,
     },
     "postgresql": {
         "create_table": _postgresql_create_table,

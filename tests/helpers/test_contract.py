@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.util import CommandError
+from sqlalchemy import event
 
 import alembic_helpers as helpers
 from tests.databases import NAMES, Database
@@ -20,7 +23,10 @@ from tests.helpers.vocabulary import (
     assert_conflict,
     assert_missing_parent,
     assert_skipped,
+    counted,
     follow,
+    heard,
+    is_act,
     outcome_of,
     prepare,
     revision,
@@ -473,6 +479,35 @@ def test_verb_skips_when_run_again(prepared: Database, row: Row, expected: str) 
     with revision(prepared):
         outcome = assert_skipped(row.act)
         assert all(row.verb in line for line in outcome.lines), outcome
+
+
+@pytest.mark.parametrize(
+    ("prepared", "row", "situation"),
+    [
+        pytest.param(
+            (server, row.situations[situation]), row, situation, id=f"{row}-{situation}-{server}"
+        )
+        for row in ROWS
+        for situation in (ABSENT, ORPHAN)
+        if situation in row.situations
+        for server in row.servers
+    ],
+    indirect=["prepared"],
+)
+def test_verb_looks_at_most_twice_when_the_thing_is_absent(
+    prepared: Database, row: Row, situation: str
+) -> None:
+    with revision(prepared), counted(prepared.engine) as statements, heard() as lines:
+        event.listen(
+            prepared.engine, "before_cursor_execute", lambda *_: decided.append(bool(lines))
+        )
+        decided: list[bool] = []
+        with suppress(CommandError):
+            row.act()
+    looks = [statement for statement in statements if not is_act(statement)]
+    if prepared.name == "sqlite":  # a rebuild reads the file that it writes: only what decides
+        looks = statements[: decided.count(False)]
+    assert len(looks) <= 2, looks
 
 
 @cells("conflict", "missing")

@@ -130,6 +130,14 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
+_ACTS = "ALTER BEGIN COMMENT COMMIT CREATE DROP INSERT DELETE UPDATE RELEASE ROLLBACK SAVEPOINT DO"
+
+
+def is_act(statement: str) -> bool:
+    """Tell whether a statement changes something, a transaction included; others only look."""
+    return statement.split()[0].upper() in _ACTS.split()
+
+
 # Judging
 
 
