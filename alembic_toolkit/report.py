@@ -373,23 +373,31 @@ def _grid(
     width: int,
     paint: Callable[[str, str], str],
 ) -> list[str]:
-    """Return the rows in columns: with room between the marks, or without, or under their ids."""
+    """Return the rows in columns, with room between the marks or without."""
     heads = ["files" if c in proof.OF_HISTORY else _SHORT.get(c, c) for c in checks]
     spaced = [max(len(head), 2 * len(names) - 1) for head in heads]
     tight = [max(len(head), len(names)) for head in heads]
-    longest = max(_columns(_line(label)) for label, _ in listed)
     gap, widths = (" ", spaced) if sum(spaced) + 2 * len(spaced) + 24 <= width else ("", tight)
     room = width - sum(widths) - 2 * len(widths)
-    above = room < 12
-    label_width = 0 if above else min(longest, room)
-    indent = "" if above else " " * label_width + "  "
-    lines = [indent + "  ".join(map(str.ljust, heads, widths)).rstrip()]
+    if room < 12:
+        return _list(listed, heads, width) + _legend(listed, names, width)
+    labels = min(max(_columns(_line(label)) for label, _ in listed), room)
+    lines = [" " * labels + "  " + "  ".join(map(str.ljust, heads, widths)).rstrip()]
     for label, marks in listed:
-        shown = _cut(_line(label), width if above else label_width)
         cells = (_cell(mark, gap, size, paint) for mark, size in zip(marks, widths, strict=True))
-        row = "  ".join(cells).rstrip()
-        lines += [shown, row] if above else [f"{_pad(shown, label_width)}  {row}"]
-    return [*lines, *_legend(listed, names, width)]
+        lines.append(f"{_pad(_cut(_line(label), labels), labels)}  {'  '.join(cells)}".rstrip())
+    return lines + _legend(listed, names, width)
+
+
+def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> list[str]:
+    """Return the rows for a terminal that has no room for columns."""
+    lines = []
+    for label, marks in listed:
+        cells = [
+            f"{head} {mark}" for head, mark in zip(heads, marks, strict=True) if mark.strip(".")
+        ]
+        lines += [_cut(_line(label), width), *_wrap(", ".join(cells), width, "  ")]
+    return lines
 
 
 def _cell(marks: str, gap: str, size: int, paint: Callable[[str, str], str]) -> str:
@@ -744,6 +752,7 @@ def _html_revisions(report: Report, rows: list[_Row]) -> Iterator[str]:
                 f"<p class=file><code>{_safe(of.path)}</code>{_html_parents(of)}</p>",
                 *(_html_finding(said, of.path) for said in row.said),
                 _html_checks(row, names, checks, slow),
+                *_html_whys(row),
                 *_html_sql(row, "upgrade"),
                 *_html_sql(row, "downgrade"),
                 "</div></details>",
@@ -800,6 +809,17 @@ def _html_time(row: _Row, name: str, step: str, slow: float) -> str:
     share = min(100, round(100 * seconds / slow)) if slow else 0
     bar = f"<i style=width:{share}%></i>" if share else ""
     return f" {_time(seconds)}{bar}"
+
+
+def _html_whys(row: _Row) -> Iterator[str]:
+    """Yield the reasons of this revision."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, one in row.on.items():
+        for check, outcome in one.checks.items():
+            if outcome.status in _REASONED and outcome.why:
+                found.setdefault((outcome.why, check), []).append(name)
+    for (why, check), names in found.items():
+        yield f"<p><small>{_safe(check)} on {_safe(', '.join(names))}:</small> {_safe(why)}</p>"
 
 
 def _html_sql(row: _Row, direction: str) -> Iterator[str]:
@@ -899,7 +919,9 @@ def _html_graph(rows: list[_Row]) -> str:
 
 
 def _html_flag(row: _Row) -> str:
-    return _classed("finding", proof.FAULTY) + " " if row.said else ""
+    """Return the worst status, for the colour of a dot is not enough."""
+    worst = row.shown()[0]
+    return "" if worst == proof.PROVEN else _classed(worst, worst) + " "
 
 
 def _svg_edge(edge: _Edge, point: Callable[[int, int], tuple[int, int]]) -> str:

@@ -168,7 +168,7 @@ def except_some(report: Report) -> None:
 
 def branched(branches: int = 30, length: int = 3) -> Report:
     """Make a history of branches from one base, with a merge, and one that another depends on."""
-    made = [("base", (), ())]
+    made: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [("base", (), ())]
     for branch in range(branches):
         for step in range(length):
             before = f"b{branch}_{step - 1}" if step else "base"
