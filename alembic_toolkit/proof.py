@@ -55,6 +55,7 @@ class RevisionProof:
     path: str
     title: str
     parents: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()  # its depends_on, as ids
     checks: dict[str, Outcome] = field(default_factory=dict)  # of OF_REVISION, those asked for
     upgrade: list[str] = field(default_factory=list)  # the SQL that the server got
     downgrade: list[str] = field(default_factory=list)

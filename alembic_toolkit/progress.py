@@ -1,0 +1,204 @@
+"""Show how far the databases are: one line that is drawn over again, and gone at the end.
+
+Only a terminal gets it.  A log gets a line for each database, when it is through.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TextIO
+
+_PERIOD = 0.1  # seconds between two drawings: more would only flicker
+_BAR = 20  # columns at most
+_NARROW = 20  # columns that a terminal has at least, as far as we are concerned
+
+
+@dataclass
+class _State:
+    """How far one database is."""
+
+    started: float
+    changed: float
+    done: int
+    total: int
+    what: str
+    is_told: bool = False
+
+    @property
+    def is_through(self) -> bool:
+        return self.done >= self.total
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds that it will still take if it goes on as it did."""
+        if not self.done or now - self.started < 1:
+            return None
+        # Since the last change nothing is known, but it took this long already.
+        pace = (self.changed - self.started) / self.done
+        return max(0.0, pace * (self.total - self.done) - (now - self.changed))
+
+
+class Progress:
+    """A line on a terminal that several threads can move on::
+
+        with Progress() as progress:
+            progress.update("postgresql", 120, 345, "0120_add_due_date")
+
+    What is printed to the same terminal meanwhile is drawn over; print after `close`.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._is_terminal = _is_terminal(self._stream)
+        self._states: dict[str, _State] = {}
+        self._shown = ""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._drawer = threading.Thread(target=self._draw_on, daemon=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def update(self, database: str, done: int, total: int, what: str = "") -> None:
+        """Say that a database has done so many of all steps and is at `what`."""
+        with self._lock:
+            now = time.monotonic()
+            state = self._states.setdefault(database, _State(now, now, 0, total, what))
+            if done != state.done:
+                state.changed = now
+            state.done, state.total, state.what = done, total, what
+            if self._closed.is_set():
+                return
+            if not self._is_terminal:
+                self._log(database, state)
+            elif self._drawer.ident is None:
+                self._drawer.start()
+
+    def close(self) -> None:
+        """Take the line away; in a log, say which databases did not get to the end."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+        if self._drawer.ident is not None:
+            self._drawer.join()
+        if self._shown:
+            self._write("\r\x1b[K")
+        if not self._is_terminal:
+            for database, state in self._states.items():
+                if not state.is_through:
+                    self._write(f"{_stopped(database, state)}\n")
+
+    def _draw_on(self) -> None:
+        # Not in `update`: a step that takes long has no update, but its time passes.
+        while not self._closed.wait(_PERIOD):
+            with self._lock:
+                # One column stays free: a full line makes some terminals go to the next one.
+                width = max(_NARROW, _columns(self._stream)) - 1
+                shown = line(self._states, time.monotonic(), width)
+                if shown != self._shown:
+                    self._shown = shown
+                    self._write(f"\r{shown}\x1b[K")
+
+    def _log(self, database: str, state: _State) -> None:
+        if state.is_through and not state.is_told:
+            state.is_told = True
+            self._write(f"{_through(database, state)}\n")
+
+    def _write(self, text: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads it any more (a pipe that was closed): the work goes on.
+            self._closed.set()
+
+
+def line(states: dict[str, _State], now: float, width: int) -> str:
+    """Return the line: one database with all that is known of it, of several each a little."""
+    at_work = {name: state for name, state in states.items() if not state.is_through}
+    if not at_work:
+        return ""
+    lefts = [state.left(now) for state in at_work.values()]
+    known = [left for left in lefts if left is not None]
+    left = f"{_clock(max(known))} left" if known else ""
+    if len(at_work) == 1:
+        [(name, state)] = at_work.items()
+        return _one(_printable(name), state, left, width)
+    shares = [f"{_printable(name)} {_share(state):.0%}" for name, state in at_work.items()]
+    return _fit(["  ".join(shares), left], width)
+
+
+def _one(name: str, state: _State, left: str, width: int) -> str:
+    count = f"{state.done}/{state.total}"
+    full = f"{name} [{_bar(state, _BAR)}] {count}"
+    head = full if len(full) + len(left) + 2 <= width else f"{name} {count}"
+    room = width - len(head) - len(left) - 3
+    what = _printable(state.what)
+    what = what if len(what) <= room else f"{what[: room - 2]}.." if room > 8 else ""
+    return _fit([f"{head} {what}".rstrip(), left], width)
+
+
+def _fit(parts: list[str], width: int) -> str:
+    whole = "  ".join(part for part in parts if part)
+    return whole if len(whole) <= width else parts[0][:width]
+
+
+def _bar(state: _State, width: int) -> str:
+    full = int(_share(state) * width)
+    return "#" * full + "." * (width - full)
+
+
+def _share(state: _State) -> float:
+    return min(1.0, state.done / state.total) if state.total > 0 else 1.0
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    shown = f"{minutes}:{whole % 60:02}"
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else shown
+
+
+def _through(database: str, state: _State) -> str:
+    return f"{_printable(database)}: {state.total} done in {state.changed - state.started:.1f} s"
+
+
+def _stopped(database: str, state: _State) -> str:
+    at = f", at {_printable(state.what)}" if state.what else ""
+    return f"{_printable(database)}: stopped after {state.done} of {state.total}{at}"
+
+
+def _printable(text: str) -> str:
+    # In ASCII, for a letter that fills two columns would break the line.
+    return text.encode("ascii", "backslashreplace").decode().translate(_CONTROLS)
+
+
+_CONTROLS = dict.fromkeys((*range(32), 127), "?")
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+    except ValueError:  # it is closed
+        return False
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
