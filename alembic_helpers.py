@@ -1459,7 +1459,7 @@ def _alter(step: _Step) -> None:
         _stop(
             MissingParent,
             f"{step.call}: there is no such column.",
-            (", ".join(_columns(step.bind, step.table, step.schema)), str(step.name)),
+            (", ".join(_column_names(step.bind, step.table, step.schema)), str(step.name)),
             "Stopped, because there is nothing to alter.",
             f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
         )
@@ -2741,6 +2741,12 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     collated = _sqlite_collations(bind, table, schema)
     found = {column["name"]: _sqlite_column(bind, column) for column in columns}
     return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
+
+
+def _column_names(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
+    if _dialect(bind) == "sqlite":  # which is asked twice for more
+        return [column["name"] for column in _inspected_columns(bind, table, schema)]
+    return list(_columns(bind, table, schema))
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
