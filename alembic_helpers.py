@@ -53,6 +53,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.op import bulk_insert, execute
 from alembic.operations import BatchOperations, Operations, ops
+from alembic.operations.batch import BatchOperationsImpl
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
@@ -268,10 +269,12 @@ def batch_alter_table(
 
     As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
     from its own text by the verb that needs it, so it need not be described or reflected:
-    ``recreate``, ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.
+    ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts
+    where Alembic would build the table anew: for the operations of the block on SQLite, or with
+    ``recreate="always"`` on any server.
 
     :param partial_reordering: the order of columns, which SQLite alone can change.
-    :param table_args: constraints and indexes to add, on any server, unless they are there.
+    :param table_args: constraints and indexes to add, unless they are there.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
@@ -282,10 +285,11 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
-    for operation in [*batch.queue, *_added(place, table_args)]:
+    rebuilds = _rebuilds(place, batch.queue, recreate)
+    for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
-    if partial_reordering or options:
+    if rebuilds and (partial_reordering or options):
         _reshape(guarded, place, partial_reordering or [], options)
 
 
@@ -746,11 +750,12 @@ def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateO
     """Return the operations that add a batch's ``table_args``."""
     names = {c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None}
     columns = {str(getattr(name, "name", name)) for name in names}
-    table = sa.Table(
+    # Alembic's own maker of tables also makes those that foreign keys lead to
+    table = _guarded().schema_obj.table(
         place.table_name,
-        sa.MetaData(schema=place.schema),
         *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
         *table_args,
+        schema=place.schema,
     )
     keyless = {
         c
@@ -760,6 +765,17 @@ def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateO
     wanted = _by_name(table.constraints - keyless)
     made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
     return made + [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+
+
+def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: str) -> bool:
+    """Tell whether Alembic would build the table anew: only then do a batch's options count."""
+    context = get_context()
+    table = (place.table_name, place.schema)
+    make: Any = BatchOperationsImpl  # which Alembic left without types
+    batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
+    for operation in queue:
+        BatchOperations(context, batch).invoke(operation)
+    return bool(batch._should_recreate())
 
 
 def _online(verb: str) -> sa.Connection:
