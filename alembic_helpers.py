@@ -35,17 +35,19 @@ the one mechanism, looking, comparing, dialects.
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import itertools
 import logging
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import alembic.op
@@ -815,13 +817,19 @@ def _unsupported(call: str, why: str, *way: str) -> NoReturn:
 
 def _in_revision() -> str:
     """Name the revision whose function is running: Alembic keeps it nowhere, its module does."""
+    for frame in _revision_frames():
+        names = frame.f_globals
+        return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+    return ""
+
+
+def _revision_frames() -> Iterator[FrameType]:
+    """Yield the running functions of the revision, innermost first."""
     frame = inspect.currentframe()
     while frame is not None:
-        names = frame.f_globals
-        if "revision" in names and "down_revision" in names:
-            return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+        if "revision" in frame.f_globals and "down_revision" in frame.f_globals:
+            yield frame
         frame = frame.f_back
-    return ""
 
 
 def _write(sql: str) -> None:
@@ -1204,12 +1212,88 @@ def _confirm(step: _Step, found: Definition) -> None:
     if wanted is None:
         return _decide("skip", step, "already there, compared by name")
     differing = _diff(step.dialect, found, wanted)
+    if step.kind == "column" and differing and {*differing} <= _altered_later(step):
+        return _decide("skip", step, f"already there; {', '.join(differing)} as altered below")
     extra = [key for key in found if key.startswith("column ") and key not in wanted]
     needed = [key for key in extra if _must_be_given(found[key])]
     if differing or needed:
         _conflict(step, found, wanted, differing + needed)
     more = f"; it also has {', '.join(extra)}" if extra else ""
     _decide("skip", step, f"already there, same definition{more}")
+
+
+_ALTERABLE = {  # a keyword of alter_column -> what it gives a column
+    "nullable": {"null"},
+    "server_default": {"default"},
+    "type_": {"type"},
+    "comment": {"comment"},
+}
+
+
+def _altered_later(step: _Step) -> set[str]:
+    """Return what the running revision itself gives the column further down, by ``alter_column``.
+
+    A column that is added, filled and then made NOT NULL is found as the last step left it when the
+    revision runs again; that step sees to it, so what the first one says of it is no conflict.
+    """
+    below = (alter for frame in _revision_frames() for alter in _alters_below(frame))
+    keywords = {key for names, given in below if names == [step.table, step.name] for key in given}
+    return {key for keyword in keywords for key in _ALTERABLE.get(keyword, ())}
+
+
+_Alter = tuple[list[Any], set[str]]  # the names of the table and the column, the keywords given
+
+
+def _alters_below(frame: FrameType) -> Iterator[_Alter]:
+    """Yield each ``alter_column`` that a running function says below the line where it is."""
+    try:
+        source, first = inspect.getsourcelines(frame.f_code)
+        tree = ast.parse(textwrap.dedent("".join(source)))
+    except (OSError, SyntaxError):  # without its source, or not a function: nothing is known
+        return
+    yield from _alters_in(tree, frame.f_lineno - first + 1, frame.f_globals | frame.f_locals)
+
+
+def _alters_in(
+    node: ast.AST, line: int, values: Mapping[str, Any], table: Any = None
+) -> Iterator[_Alter]:
+    """Yield each ``alter_column`` below the line, but for those that perhaps will not run.
+
+    :param table: the table of the batch around the node.
+    """
+    if isinstance(node, ast.If | ast.Try | ast.For | ast.While) and not (
+        node.lineno <= line <= (node.end_lineno or line)
+    ):
+        return
+    if isinstance(node, ast.With):
+        batch = _call_of(node.items[0].context_expr, "batch_alter_table", values)
+        table = batch[0][0] if batch and batch[0] else table
+    alter = _call_of(node, "alter_column", values)
+    if alter and node.lineno > line:  # type: ignore[attr-defined]
+        names, given = alter
+        yield (names if len(names) > 1 else [table, *names]), given
+    for child in ast.iter_child_nodes(node):
+        yield from _alters_in(child, line, values, table)
+
+
+def _call_of(node: ast.AST, verb: str, values: Mapping[str, Any]) -> _Alter | None:
+    """Return the names and keywords of a call of the verb, None when the node is another thing."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=attribute)) if attribute == verb:
+            given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            named = [given[key] for key in ("table_name", "column_name") if key in given]
+            return [_constant_of(part, values) for part in [*node.args, *named]], {*given}
+    return None
+
+
+def _constant_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    """Return a constant, or what a name stands for."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return values.get(name)
+    return None
 
 
 def _parts(step: _Step, created: bool) -> list[_Step]:
