@@ -2029,9 +2029,25 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
             column.autoincrement = False
-    with _forgotten(step.bind):
+    with _forgotten(step.bind), _called_scratch(step):
         step.bind.execute(CreateTable(table))
         yield
+
+
+@contextmanager
+def _called_scratch(step: _Step) -> Iterator[None]:
+    """Let an expression that names the table (``"user".state``) mean the scratch table."""
+
+    def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
+        return (
+            _unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
+        ), parameters
+
+    sa.event.listen(step.bind, "before_cursor_execute", rewrite, retval=True)
+    try:
+        yield
+    finally:
+        sa.event.remove(step.bind, "before_cursor_execute", rewrite)
 
 
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
@@ -2185,6 +2201,19 @@ def _tokens(text: str) -> list[str]:
 
 def _is_noise(token: str) -> bool:
     return token.isspace() or token.startswith(("--", "/*"))
+
+
+def _unqualified(sql: str, table: str) -> str:
+    """Return the SQL with the columns of a table named without the table."""
+    tokens, kept = _tokens(sql)[::-1], [""]
+    while tokens:
+        token = tokens.pop()
+        name = _bare(token) if token[:1] in ('"', "`", "[") else token
+        if tokens[-1:] == ["."] and name == table and kept[-1] != ".":
+            tokens.pop()
+        else:
+            kept.append(token)
+    return "".join(kept)
 
 
 def _bare(token: str) -> str:
