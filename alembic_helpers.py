@@ -35,17 +35,19 @@ the one mechanism, looking, comparing, dialects.
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import itertools
 import logging
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import alembic.op
@@ -53,6 +55,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.op import bulk_insert, execute
 from alembic.operations import BatchOperations, Operations, ops
+from alembic.operations.batch import BatchOperationsImpl
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
@@ -270,10 +273,12 @@ def batch_alter_table(
 
     As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
     from its own text by the verb that needs it, so it need not be described or reflected:
-    ``recreate``, ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.
+    ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts
+    where Alembic would build the table anew: for the operations of the block on SQLite, or with
+    ``recreate="always"`` on any server.
 
     :param partial_reordering: the order of columns, which SQLite alone can change.
-    :param table_args: constraints and indexes to add, on any server, unless they are there.
+    :param table_args: constraints and indexes to add, unless they are there.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
@@ -284,10 +289,11 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
-    for operation in [*batch.queue, *_added(place, table_args)]:
+    rebuilds = _rebuilds(place, batch.queue, recreate)
+    for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
-    if partial_reordering or options:
+    if rebuilds and (partial_reordering or options):
         _reshape(guarded, place, partial_reordering or [], options)
 
 
@@ -748,11 +754,12 @@ def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateO
     """Return the operations that add a batch's ``table_args``."""
     names = {c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None}
     columns = {str(getattr(name, "name", name)) for name in names}
-    table = sa.Table(
+    # Alembic's own maker of tables also makes those that foreign keys lead to
+    table = _guarded().schema_obj.table(
         place.table_name,
-        sa.MetaData(schema=place.schema),
         *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
         *table_args,
+        schema=place.schema,
     )
     keyless = {
         c
@@ -762,6 +769,17 @@ def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateO
     wanted = _by_name(table.constraints - keyless)
     made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
     return made + [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+
+
+def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: str) -> bool:
+    """Tell whether Alembic would build the table anew: only then do a batch's options count."""
+    context = get_context()
+    table = (place.table_name, place.schema)
+    make: Any = BatchOperationsImpl  # which Alembic left without types
+    batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
+    for operation in queue:
+        BatchOperations(context, batch).invoke(operation)
+    return bool(batch._should_recreate())
 
 
 def _online(verb: str) -> sa.Connection:
@@ -801,13 +819,19 @@ def _unsupported(call: str, why: str, *way: str) -> NoReturn:
 
 def _in_revision() -> str:
     """Name the revision whose function is running: Alembic keeps it nowhere, its module does."""
+    for frame in _revision_frames():
+        names = frame.f_globals
+        return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+    return ""
+
+
+def _revision_frames() -> Iterator[FrameType]:
+    """Yield the running functions of the revision, innermost first."""
     frame = inspect.currentframe()
     while frame is not None:
-        names = frame.f_globals
-        if "revision" in names and "down_revision" in names:
-            return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+        if "revision" in frame.f_globals and "down_revision" in frame.f_globals:
+            yield frame
         frame = frame.f_back
-    return ""
 
 
 def _write(sql: str) -> None:
@@ -1220,12 +1244,88 @@ def _confirm(step: _Step, found: Definition) -> None:
     if wanted is None:
         return _decide("skip", step, "already there, compared by name")
     differing = _diff(step.dialect, found, wanted)
+    if step.kind == "column" and differing and {*differing} <= _altered_later(step):
+        return _decide("skip", step, f"already there; {', '.join(differing)} as altered below")
     extra = [key for key in found if key.startswith("column ") and key not in wanted]
     needed = [key for key in extra if _must_be_given(found[key])]
     if differing or needed:
         _conflict(step, found, wanted, differing + needed)
     more = f"; it also has {', '.join(extra)}" if extra else ""
     _decide("skip", step, f"already there, same definition{more}")
+
+
+_ALTERABLE = {  # a keyword of alter_column -> what it gives a column
+    "nullable": {"null"},
+    "server_default": {"default"},
+    "type_": {"type"},
+    "comment": {"comment"},
+}
+
+
+def _altered_later(step: _Step) -> set[str]:
+    """Return what the running revision itself gives the column further down, by ``alter_column``.
+
+    A column that is added, filled and then made NOT NULL is found as the last step left it when the
+    revision runs again; that step sees to it, so what the first one says of it is no conflict.
+    """
+    below = (alter for frame in _revision_frames() for alter in _alters_below(frame))
+    keywords = {key for names, given in below if names == [step.table, step.name] for key in given}
+    return {key for keyword in keywords for key in _ALTERABLE.get(keyword, ())}
+
+
+_Alter = tuple[list[Any], set[str]]  # the names of the table and the column, the keywords given
+
+
+def _alters_below(frame: FrameType) -> Iterator[_Alter]:
+    """Yield each ``alter_column`` that a running function says below the line where it is."""
+    try:
+        source, first = inspect.getsourcelines(frame.f_code)
+        tree = ast.parse(textwrap.dedent("".join(source)))
+    except (OSError, SyntaxError):  # without its source, or not a function: nothing is known
+        return
+    yield from _alters_in(tree, frame.f_lineno - first + 1, frame.f_globals | frame.f_locals)
+
+
+def _alters_in(
+    node: ast.AST, line: int, values: Mapping[str, Any], table: Any = None
+) -> Iterator[_Alter]:
+    """Yield each ``alter_column`` below the line, but for those that perhaps will not run.
+
+    :param table: the table of the batch around the node.
+    """
+    if isinstance(node, ast.If | ast.Try | ast.For | ast.While) and not (
+        node.lineno <= line <= (node.end_lineno or line)
+    ):
+        return
+    if isinstance(node, ast.With):
+        batch = _call_of(node.items[0].context_expr, "batch_alter_table", values)
+        table = batch[0][0] if batch and batch[0] else table
+    alter = _call_of(node, "alter_column", values)
+    if alter and node.lineno > line:  # type: ignore[attr-defined]
+        names, given = alter
+        yield (names if len(names) > 1 else [table, *names]), given
+    for child in ast.iter_child_nodes(node):
+        yield from _alters_in(child, line, values, table)
+
+
+def _call_of(node: ast.AST, verb: str, values: Mapping[str, Any]) -> _Alter | None:
+    """Return the names and keywords of a call of the verb, None when the node is another thing."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=attribute)) if attribute == verb:
+            given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            named = [given[key] for key in ("table_name", "column_name") if key in given]
+            return [_constant_of(part, values) for part in [*node.args, *named]], {*given}
+    return None
+
+
+def _constant_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    """Return a constant, or what a name stands for."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return values.get(name)
+    return None
 
 
 def _parts(step: _Step, created: bool) -> list[_Step]:
@@ -2050,9 +2150,25 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
             column.autoincrement = False
-    with _forgotten(step.bind):
+    with _forgotten(step.bind), _called_scratch(step):
         step.bind.execute(CreateTable(table))
         yield
+
+
+@contextmanager
+def _called_scratch(step: _Step) -> Iterator[None]:
+    """Let an expression that names the table (``"user".state``) mean the scratch table."""
+
+    def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
+        return (
+            _unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
+        ), parameters
+
+    sa.event.listen(step.bind, "before_cursor_execute", rewrite, retval=True)
+    try:
+        yield
+    finally:
+        sa.event.remove(step.bind, "before_cursor_execute", rewrite)
 
 
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
@@ -2227,6 +2343,19 @@ def _tokens(text: str) -> list[str]:
 
 def _is_noise(token: str) -> bool:
     return token.isspace() or token.startswith(("--", "/*"))
+
+
+def _unqualified(sql: str, table: str) -> str:
+    """Return the SQL with the columns of a table named without the table."""
+    tokens, kept = _tokens(sql)[::-1], [""]
+    while tokens:
+        token = tokens.pop()
+        name = _bare(token) if token[:1] in ('"', "`", "[") else token
+        if tokens[-1:] == ["."] and name == table and kept[-1] != ".":
+            tokens.pop()
+        else:
+            kept.append(token)
+    return "".join(kept)
 
 
 def _bare(token: str) -> str:

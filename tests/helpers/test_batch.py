@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.vocabulary import prepare, revision, rows
+from tests.helpers.vocabulary import prepare, revision, rows, snapshot
 
 
 def make_bills(database: Database) -> None:
@@ -120,6 +120,7 @@ def test_batch_alter_table_adds_its_table_args(database: Database) -> None:
         with revision(database):
             with helpers.batch_alter_table(
                 "bills",
+                recreate="always",
                 table_args=(
                     sa.CheckConstraint("user_id > 0", name="ck_bills_user"),
                     sa.UniqueConstraint("user_id", "title", name="uq_bills"),
@@ -128,6 +129,33 @@ def test_batch_alter_table_adds_its_table_args(database: Database) -> None:
                 pass
             assert helpers.table_has_constraint("bills", "ck_bills_user", type_="check")
             assert helpers.table_has_constraint("bills", "uq_bills", type_="unique")
+
+
+def test_batch_alter_table_adds_a_foreign_key_of_its_table_args(database: Database) -> None:
+    make_bills(database)
+    for _ in range(2):
+        with revision(database) as connection:
+            with helpers.batch_alter_table(
+                "bills",
+                recreate="always",
+                table_args=(sa.ForeignKeyConstraint(["user_id"], ["users.id"]),),
+            ):
+                pass
+            keys = sa.inspect(connection).get_foreign_keys("bills")
+            assert [key["referred_table"] for key in keys] == ["users"]
+
+
+@pytest.mark.parametrize("table", ["bills", "nowhere"])
+def test_batch_alter_table_skips_its_table_args_when_alembic_would_not_rebuild(
+    database: Database, table: str
+) -> None:
+    make_bills(database)
+    with revision(database) as connection:
+        before = snapshot(connection)
+        unique = sa.UniqueConstraint("user_id", "title", name="uq_bills")
+        with helpers.batch_alter_table(table, table_args=(unique,)):
+            pass
+        assert snapshot(connection) == before
 
 
 @pytest.mark.databases("sqlite")

@@ -1691,3 +1691,34 @@ def test_create_view_skips_when_it_is_there(server: Database, select: str) -> No
             assert_applied(lambda: helpers.create_view("v", other))
         assert_applied(lambda: helpers.drop_view("v"))
         helpers.drop_table("users_view_base")
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_create_check_constraint_skips_when_the_condition_names_the_table(
+    database: Database,
+) -> None:
+    def create() -> None:
+        helpers.create_check_constraint("ck", "bills", "bills.id > 0")
+
+    with revision(database):
+        helpers.create_table("bills", sa.Column("id", sa.Integer()))
+        assert_applied(create)
+        assert_skipped(create)
+
+
+@pytest.mark.databases("postgresql")
+def test_create_index_skips_when_an_expression_names_the_table(database: Database) -> None:
+    def create(state: str = "open") -> None:
+        helpers.create_index(
+            "ix",
+            "user",
+            [sa.text("""(CASE WHEN "user".name = 'user.x' THEN "user".state END)""")],
+            postgresql_where=sa.text(f"\"user\".state = '{state}'"),
+        )
+
+    with revision(database):
+        columns = (sa.Column("name", sa.String(9)), sa.Column("state", sa.String(9)))
+        helpers.create_table("user", *columns)
+        assert_applied(create)
+        assert_skipped(create)
+        assert_conflict(partial(create, "paid"))
