@@ -156,7 +156,8 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     constraint *is* a unique index and nothing tells them apart
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
-    found = _index(_online("table_has_index"), table_name, index_name, schema) or {}
+    bind = _online("table_has_index")
+    found = _index(bind, table_name, _shortened(index_name), schema) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
     return usable and _on(found, table_name)
 
@@ -170,7 +171,7 @@ def table_has_constraint(
     """
     bind = _online("table_has_constraint")
     likely = type_ if type_ != "primary" else None
-    found = _constraint_type(bind, table_name, constraint_name, schema, likely)
+    found = _constraint_type(bind, table_name, _shortened(constraint_name), schema, likely)
     return found is not None and type_ in (None, found)
 
 
@@ -282,8 +283,11 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
+    guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
+    restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *_added(place, table_args)]:
         guarded.invoke(operation)
+    restore()
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
     if partial_reordering or options:
         _reshape(guarded, place, partial_reordering or [], options)
@@ -704,6 +708,8 @@ class _Guarded(Operations):
     """Alembic's operations, each of which looks before it acts."""
 
     naming_convention: dict[str, str] | None = None
+    makes_key: bool = False  # a primary key that the batch goes on to make
+    frees_key: bool = False  # the one that is there, for which it dropped that
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
@@ -740,6 +746,23 @@ class _Batch(BatchOperations):
         if _is_verb(operation):
             return self.queue.append(operation)
         return Operations(self.migration_context).invoke(operation)
+
+
+def _indexes_to_restore(
+    guarded: _Guarded, queue: Sequence[ops.MigrateOperation]
+) -> Callable[[], None]:
+    """Return what makes the indexes anew that a batch's new column of an old name shall have."""
+    dropped = {o.column_name: o for o in queue if isinstance(o, ops.DropColumnOp)}
+    again = [o.column.name for o in queue if isinstance(o, ops.AddColumnOp)]
+    steps = [_step(guarded, dropped[name]) for name in again if name in dropped]
+    online = [step for step in steps if not _is_offline() and step.dialect in _KEEPS_INDEXES]
+    actions = [_KEEPS_INDEXES[step.dialect](step) for step in online]
+
+    def restore() -> None:
+        for action in actions:
+            action()
+
+    return restore
 
 
 def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
@@ -908,7 +931,8 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
-        return _Step(operations, operation, verb, kind, name, on, schema, wanted)
+        _shorten_names(wanted)
+        return _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
 
     context, objects = operations.migration_context, operations.schema_obj
     if type(operation) in _SIMPLE:
@@ -933,6 +957,26 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+def _shorten_names(wanted: Any) -> None:
+    """Give the constraints and indexes of a wanted thing's table the names that are written."""
+    table = getattr(wanted, "table", wanted)
+    named: Any
+    for named in [*table.constraints, *table.indexes] if isinstance(table, sa.Table) else ():
+        named.name = _shortened(named.name)
+
+
+def _shortened(name: Any) -> Any:
+    """Return the name that SQLAlchemy writes for a long one of a convention, or of ``f()``.
+
+    https://docs.sqlalchemy.org/en/20/core/constraints.html#configuring-a-naming-convention-for-a-metadata-collection
+    """
+    if not isinstance(name, sa.schema.conv):
+        return name
+    preparer = _bind().dialect.identifier_preparer
+    written = preparer.truncate_and_render_constraint_name(name, _alembic_quote=False)
+    return sa.schema.conv(written)
 
 
 def _step_without_table(
@@ -1798,8 +1842,22 @@ def _find_constrained(step: _Step) -> Definition | None:
 
 def _find_primary(step: _Step) -> Definition | None:
     """Find the table's primary key, whatever its name: there can be only one."""
-    keys = (text for _, kind, text in _constraints(step) if kind == "primary")
-    return next(({"definition": text} for text in keys), None)
+    keys = [(name, text) for name, kind, text in _constraints(step) if kind == "primary"]
+    for name, text in keys:
+        gone = (
+            step.dialect in _REPLACES_KEY
+            and step.operations.makes_key
+            and (step.operations.frees_key or _is_replaced(step, name, text))
+        )
+        return None if gone else {"definition": text}
+    return None
+
+
+def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
+    """Tell whether a batch's new primary key is to take the place of the one that is there."""
+    if text == _want_columns(step)["definition"]:
+        return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
+    return name is None  # so that nothing could drop it
 
 
 def _want_columns(step: _Step) -> Definition:
@@ -3474,6 +3532,20 @@ def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
     ]
 
 
+def _sqlite_index_keeper(step: _Step) -> Callable[[], None]:
+    """Note the indexes on a column, to make them anew: a batch's one rebuild would keep them."""
+    on = set(_sqlite_indexes_on(step, str(step.name)))
+    noted = [(name, sql) for _, name, sql in _sqlite_belongings(step) if name in on]
+
+    def restore() -> None:
+        there = {name for _, name, _ in _sqlite_belongings(step)}
+        for name, sql in noted:
+            if name not in there:
+                step.bind.exec_driver_sql(sql)
+
+    return restore
+
+
 def _sqlite_belongings(step: _Step) -> list[tuple[str, str, str]]:
     """Return the indexes and triggers of a table: type, name, SQL."""
     master = _sqlite_master(step)
@@ -3531,15 +3603,33 @@ def _sqlite_spelled(step: _Step, constraint: Any) -> str:
 
 
 def _sqlite_add_constraint(step: _Step) -> None:
-    _sqlite_rebuild(step, [*_sqlite_table(step).items, _sqlite_spelled(step, step.wanted)])
+    items = _sqlite_table(step).items
+    if step.kind == "primary":  # in a batch it takes the place of the one that is there
+        items = _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary")
+    _sqlite_rebuild(step, [*items, _sqlite_spelled(step, step.wanted)])
 
 
 def _sqlite_drop_constraint(step: _Step) -> None:
     name = str(step.name).lower()
 
-    def is_it(clause: str, column: list[str] | None = None) -> bool:
-        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column or [])
+    def is_it(clause: str, column: list[str]) -> bool:
+        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column)
         return (named or "").lower() == name and _kind_of(clause) is not None
+
+    items = _sqlite_table(step).items
+    rest = _sqlite_without(items, is_it)
+    if step.operations.makes_key and _has_key(items) and not _has_key(rest):
+        step.operations.frees_key = True  # the batch's new one replaces it: keys refer to it
+        return
+    _sqlite_rebuild(step, rest)
+
+
+def _has_key(items: list[str]) -> bool:
+    return _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary") != items
+
+
+def _sqlite_without(items: list[str], is_it: Callable[[str, list[str]], bool]) -> list[str]:
+    """Return the items without the constraints that are meant, those in columns too."""
 
     def without(item: str) -> str:
         column = [_bare(_named(item)[1][0])]
@@ -3547,10 +3637,8 @@ def _sqlite_drop_constraint(step: _Step) -> None:
         kept = clauses[:1] + [clause for clause in clauses[1:] if not is_it(clause, column)]
         return item if kept == clauses else _joined(kept)
 
-    items = _without_items(
-        _sqlite_table(step).items, lambda item: not _is_column(item) and is_it(item)
-    )
-    _sqlite_rebuild(step, [without(i) if _is_column(i) else i for i in items])
+    rest = _without_items(items, lambda item: not _is_column(item) and is_it(item, []))
+    return [without(item) if _is_column(item) else item for item in rest]
 
 
 def _sqlite_conventional(step: _Step) -> str | None:
@@ -3792,7 +3880,8 @@ def _sqlite_health(step: _Step) -> _SqliteHealth:
             found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            broken[f"foreign key of {table}"] = str(error.orig)
+            if not step.operations.makes_key:  # else its batch follows, which makes it anew
+                broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
 
 
@@ -4010,12 +4099,15 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
     "sqlite": _sqlite_constraints,
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
+_REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,
     "mysql": _mysql_index_text,
     "sqlite": _compiled_index_text,
 }
+_KEEPS_INDEXES = {"sqlite": _sqlite_index_keeper}  # of a column that a batch drops and adds
+
 _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     "any": {
         "create_table": _any_create_table,
