@@ -1557,9 +1557,18 @@ def _referents(step: _Step) -> list[sa.Table]:
         return [step.wanted.elements[0].column.table]
     if step.kind != "table" or step.dialect not in _REFERENTS_FIRST:
         return []
-    keys = sorted(step.wanted.foreign_key_constraints, key=lambda key: str(key.name))
+    keys = _by_name(_keys_within(step))
     tables = [key.elements[0].column.table for key in keys]
     return [table for table in tables if table is not step.wanted]
+
+
+def _keys_within(step: _Step) -> list[sa.ForeignKeyConstraint]:
+    """Return the foreign keys that CREATE TABLE makes: one with ``use_alter`` is left for later.
+
+    https://docs.sqlalchemy.org/en/20/core/constraints.html#creating-dropping-foreign-key-constraints-via-alter
+    """
+    later = step.bind.dialect.supports_alter
+    return [k for k in step.wanted.foreign_key_constraints if not (k.use_alter and later)]
 
 
 def _need_table(step: _Step, table: str, schema: str | None, what: str = "table") -> None:
@@ -1711,7 +1720,7 @@ def _want_table(step: _Step) -> Definition:
     names = {str(c.name) for c in table.constraints if c.name}
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
-    for key in table.foreign_key_constraints:
+    for key in _keys_within(step):
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
         found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
     return found
@@ -3541,7 +3550,7 @@ def _sqlite_index_keeper(step: _Step) -> Callable[[], None]:
         there = {name for _, name, _ in _sqlite_belongings(step)}
         for name, sql in noted:
             if name not in there:
-                step.bind.exec_driver_sql(sql)
+                _sqlite_make_again(step, sql)
 
     return restore
 
@@ -3845,19 +3854,23 @@ def _sqlite_counter(step: _Step) -> int | None:
 def _sqlite_restore(
     step: _Step, belongings: list[tuple[str, str, str]], counter: int | None
 ) -> None:
-    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
     dropped = str(step.name) if step.verb == "drop_column" else None
     for kind, _, sql in belongings:
-        if kind == "index" and dropped and _mentions(_index_definition(sql), dropped):
-            continue
-        head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
-        assert head is not None
-        step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
+        if not (kind == "index" and dropped and _mentions(_index_definition(sql), dropped)):
+            _sqlite_make_again(step, sql)
     if counter is not None:
-        sequence = f"{schema}sqlite_sequence"
+        sequence = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_sequence"
         run = step.bind.exec_driver_sql
         run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
         run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
+
+
+def _sqlite_make_again(step: _Step, sql: str) -> None:
+    """Make an index or trigger from its own text, which does not say in which schema."""
+    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
+    head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
+    assert head is not None
+    step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
 
 
 @dataclass

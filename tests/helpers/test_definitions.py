@@ -1555,3 +1555,21 @@ def test_create_view_skips_when_it_is_there(server: Database, select: str) -> No
             assert_applied(lambda: helpers.create_view("v", other))
         assert_applied(lambda: helpers.drop_view("v"))
         helpers.drop_table("users_view_base")
+
+
+def test_create_table_leaves_a_key_for_later_when_it_says_use_alter(database: Database) -> None:
+    def act() -> None:
+        for table, other in (("runs", "tasks"), ("tasks", "runs")):
+            name = f"fk_{table}_{other}"
+            key = sa.ForeignKey(f"{other}.id", name=name, use_alter=True)
+            helpers.create_table(
+                table, C("id", sa.Integer(), primary_key=True), C("other", sa.Integer(), key)
+            )
+        if database.name != "sqlite":  # which has the keys in its tables: it has no ALTER for them
+            for table, other in (("runs", "tasks"), ("tasks", "runs")):
+                helpers.create_foreign_key(f"fk_{table}_{other}", table, other, ["other"], ["id"])
+
+    with revision(database):
+        assert_applied(act)
+        assert_skipped(act)
+        assert helpers.table_has_constraint("runs", "fk_runs_tasks", "foreignkey")
