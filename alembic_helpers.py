@@ -35,17 +35,19 @@ the one mechanism, looking, comparing, dialects.
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import itertools
 import logging
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import alembic.op
@@ -308,7 +310,8 @@ def add_column(
     """Add the column, or confirm that it is there with the same definition.
 
     Type, nullability, server default, computed, identity, and a comment that is given, are
-    compared.  Its keys, checks and indexes are verbs of their own: each is made or confirmed.
+    compared, but for what the same function of the revision alters later.  Its keys, checks and
+    indexes are verbs of their own: each is made or confirmed.
 
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
@@ -822,13 +825,18 @@ def _unsupported(call: str, why: str, *way: str) -> NoReturn:
 
 def _in_revision() -> str:
     """Name the revision whose function is running: Alembic keeps it nowhere, its module does."""
+    for frame in _revision_frames():
+        names = frame.f_globals
+        return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+    return ""
+
+
+def _revision_frames() -> Iterator[FrameType]:
     frame = inspect.currentframe()
     while frame is not None:
-        names = frame.f_globals
-        if "revision" in names and "down_revision" in names:
-            return f", in revision {names['revision']} ({names.get('__file__', '?')})"
+        if "revision" in frame.f_globals and "down_revision" in frame.f_globals:
+            yield frame
         frame = frame.f_back
-    return ""
 
 
 def _write(sql: str) -> None:
@@ -1232,12 +1240,50 @@ def _confirm(step: _Step, found: Definition) -> None:
     if wanted is None:
         return _decide("skip", step, "already there, compared by name")
     differing = _diff(step.dialect, found, wanted)
+    later = set(differing) & _altered_later(step) if differing and step.kind == "column" else set()
+    differing = [key for key in differing if key not in later]
     extra = [key for key in found if key.startswith("column ") and key not in wanted]
     needed = [key for key in extra if _must_be_given(found[key])]
     if differing or needed:
         _conflict(step, found, wanted, differing + needed)
     more = f"; it also has {', '.join(extra)}" if extra else ""
+    more += f" but {', '.join(sorted(later))}, which this revision alters later" if later else ""
     _decide("skip", step, f"already there, same definition{more}")
+
+
+_ALTERED = {"nullable": {"null"}, "type_": {"type"}, "comment": {"comment"}}
+_ALTERED |= {"server_default": {"default", "computed", "identity"}}
+
+
+def _altered_later(step: _Step) -> set[str]:
+    """Return the properties of a column that the running revision alters, by its source.
+
+    It adds a column, fills it and makes it NOT NULL: run again, it finds the column as its own last
+    step left it.  What that step sets is compared there.
+    """
+    properties: set[str] = set()
+    for call in _calls_in_revision("alter_column"):
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        named = [*call.args, *(given[k] for k in ("table_name", "column_name") if k in given)]
+        names = [node.value if isinstance(node, ast.Constant) else None for node in named[:2]]
+        wanted = [step.table, step.name][-len(names) :]  # a batch names no table
+        if names and all(name in (None, want) for name, want in zip(names, wanted, strict=True)):
+            properties |= {p for k in given.keys() & _ALTERED.keys() for p in _ALTERED[str(k)]}
+    return properties
+
+
+def _calls_in_revision(verb: str) -> Iterator[ast.Call]:
+    """Find the calls of a verb in the revision's functions that are running."""
+    for frame in _revision_frames():
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
+        except (OSError, SyntaxError, TypeError):  # no source, or a string that is dedented wrongly
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "attr", getattr(node.func, "id", None))
+                if called == verb:
+                    yield node
 
 
 def _parts(step: _Step, created: bool) -> list[_Step]:
