@@ -2866,6 +2866,9 @@ def _outside_transaction(step: _Step) -> Iterator[None]:
     began is committed, one that ``env.py`` holds is not ours to commit.
     """
     context = step.operations.migration_context
+    if step.bind.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        yield  # the revision opened the block itself
+        return
     if getattr(context, "_in_external_transaction", False):
         _stop(
             UnsafeOperation,
