@@ -161,7 +161,8 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     constraint *is* a unique index and nothing tells them apart
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
-    found = _index(_online("table_has_index"), table_name, index_name, schema) or {}
+    bind = _online("table_has_index")
+    found = _index(bind, table_name, _shortened(index_name), schema) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
     return usable and _on(found, table_name)
 
@@ -175,7 +176,7 @@ def table_has_constraint(
     """
     bind = _online("table_has_constraint")
     likely = type_ if type_ != "primary" else None
-    found = _constraint_type(bind, table_name, constraint_name, schema, likely)
+    found = _constraint_type(bind, table_name, _shortened(constraint_name), schema, likely)
     return found is not None and type_ in (None, found)
 
 
@@ -290,8 +291,11 @@ def batch_alter_table(
     yield batch
     guarded = _guarded(naming_convention)
     rebuilds = _rebuilds(place, batch.queue, recreate)
+    guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
+    restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
+    restore()
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
     if rebuilds and (partial_reordering or options):
         _reshape(guarded, place, partial_reordering or [], options)
@@ -312,7 +316,8 @@ def add_column(
     """Add the column, or confirm that it is there with the same definition.
 
     Type, nullability, server default, computed, identity, and a comment that is given, are
-    compared.  Its keys, checks and indexes are verbs of their own: each is made or confirmed.
+    compared, but for what the same function of the revision alters later.  Its keys, checks and
+    indexes are verbs of their own: each is made or confirmed.
 
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
@@ -712,6 +717,8 @@ class _Guarded(Operations):
     """Alembic's operations, each of which looks before it acts."""
 
     naming_convention: dict[str, str] | None = None
+    makes_key: bool = False  # a primary key that the batch goes on to make
+    frees_key: bool = False  # the one that is there, for which it dropped that
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
@@ -748,6 +755,23 @@ class _Batch(BatchOperations):
         if _is_verb(operation):
             return self.queue.append(operation)
         return Operations(self.migration_context).invoke(operation)
+
+
+def _indexes_to_restore(
+    guarded: _Guarded, queue: Sequence[ops.MigrateOperation]
+) -> Callable[[], None]:
+    """Return what makes the indexes anew that a batch's new column of an old name shall have."""
+    dropped = {o.column_name: o for o in queue if isinstance(o, ops.DropColumnOp)}
+    again = [o.column.name for o in queue if isinstance(o, ops.AddColumnOp)]
+    steps = [_step(guarded, dropped[name]) for name in again if name in dropped]
+    online = [step for step in steps if not _is_offline() and step.dialect in _KEEPS_INDEXES]
+    actions = [_KEEPS_INDEXES[step.dialect](step) for step in online]
+
+    def restore() -> None:
+        for action in actions:
+            action()
+
+    return restore
 
 
 def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
@@ -938,7 +962,8 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
-        return _Step(operations, operation, verb, kind, name, on, schema, wanted)
+        _shorten_names(wanted)
+        return _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
 
     context, objects = operations.migration_context, operations.schema_obj
     if type(operation) in _SIMPLE:
@@ -963,6 +988,26 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+def _shorten_names(wanted: Any) -> None:
+    """Give the constraints and indexes of a wanted thing's table the names that are written."""
+    table = getattr(wanted, "table", wanted)
+    named: Any
+    for named in [*table.constraints, *table.indexes] if isinstance(table, sa.Table) else ():
+        named.name = _shortened(named.name)
+
+
+def _shortened(name: Any) -> Any:
+    """Return the name that SQLAlchemy writes for a long one of a convention, or of ``f()``.
+
+    https://docs.sqlalchemy.org/en/20/core/constraints.html#configuring-a-naming-convention-for-a-metadata-collection
+    """
+    if not isinstance(name, sa.schema.conv):
+        return name
+    preparer = _bind().dialect.identifier_preparer
+    written = preparer.truncate_and_render_constraint_name(name, _alembic_quote=False)
+    return sa.schema.conv(written)
 
 
 def _step_without_table(
@@ -1244,88 +1289,50 @@ def _confirm(step: _Step, found: Definition) -> None:
     if wanted is None:
         return _decide("skip", step, "already there, compared by name")
     differing = _diff(step.dialect, found, wanted)
-    if step.kind == "column" and differing and {*differing} <= _altered_later(step):
-        return _decide("skip", step, f"already there; {', '.join(differing)} as altered below")
+    later = set(differing) & _altered_later(step) if differing and step.kind == "column" else set()
+    differing = [key for key in differing if key not in later]
     extra = [key for key in found if key.startswith("column ") and key not in wanted]
     needed = [key for key in extra if _must_be_given(found[key])]
     if differing or needed:
         _conflict(step, found, wanted, differing + needed)
     more = f"; it also has {', '.join(extra)}" if extra else ""
+    more += f" but {', '.join(sorted(later))}, which this revision alters later" if later else ""
     _decide("skip", step, f"already there, same definition{more}")
 
 
-_ALTERABLE = {  # a keyword of alter_column -> what it gives a column
-    "nullable": {"null"},
-    "server_default": {"default"},
-    "type_": {"type"},
-    "comment": {"comment"},
-}
+_ALTERED = {"nullable": {"null"}, "type_": {"type"}, "comment": {"comment"}}
+_ALTERED |= {"server_default": {"default", "computed", "identity"}}
 
 
 def _altered_later(step: _Step) -> set[str]:
-    """Return what the running revision itself gives the column further down, by ``alter_column``.
+    """Return the properties of a column that the running revision alters, by its source.
 
-    A column that is added, filled and then made NOT NULL is found as the last step left it when the
-    revision runs again; that step sees to it, so what the first one says of it is no conflict.
+    It adds a column, fills it and makes it NOT NULL: run again, it finds the column as its own last
+    step left it.  What that step sets is compared there.
     """
-    below = (alter for frame in _revision_frames() for alter in _alters_below(frame))
-    keywords = {key for names, given in below if names == [step.table, step.name] for key in given}
-    return {key for keyword in keywords for key in _ALTERABLE.get(keyword, ())}
+    properties: set[str] = set()
+    for call in _calls_in_revision("alter_column"):
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        named = [*call.args, *(given[k] for k in ("table_name", "column_name") if k in given)]
+        names = [node.value if isinstance(node, ast.Constant) else None for node in named[:2]]
+        wanted = [step.table, step.name][-len(names) :]  # a batch names no table
+        if names and all(name in (None, want) for name, want in zip(names, wanted, strict=True)):
+            properties |= {p for k in given.keys() & _ALTERED.keys() for p in _ALTERED[str(k)]}
+    return properties
 
 
-_Alter = tuple[list[Any], set[str]]  # the names of the table and the column, the keywords given
-
-
-def _alters_below(frame: FrameType) -> Iterator[_Alter]:
-    """Yield each ``alter_column`` that a running function says below the line where it is."""
-    try:
-        source, first = inspect.getsourcelines(frame.f_code)
-        tree = ast.parse(textwrap.dedent("".join(source)))
-    except (OSError, SyntaxError):  # without its source, or not a function: nothing is known
-        return
-    yield from _alters_in(tree, frame.f_lineno - first + 1, frame.f_globals | frame.f_locals)
-
-
-def _alters_in(
-    node: ast.AST, line: int, values: Mapping[str, Any], table: Any = None
-) -> Iterator[_Alter]:
-    """Yield each ``alter_column`` below the line, but for those that perhaps will not run.
-
-    :param table: the table of the batch around the node.
-    """
-    if isinstance(node, ast.If | ast.Try | ast.For | ast.While) and not (
-        node.lineno <= line <= (node.end_lineno or line)
-    ):
-        return
-    if isinstance(node, ast.With):
-        batch = _call_of(node.items[0].context_expr, "batch_alter_table", values)
-        table = batch[0][0] if batch and batch[0] else table
-    alter = _call_of(node, "alter_column", values)
-    if alter and node.lineno > line:  # type: ignore[attr-defined]
-        names, given = alter
-        yield (names if len(names) > 1 else [table, *names]), given
-    for child in ast.iter_child_nodes(node):
-        yield from _alters_in(child, line, values, table)
-
-
-def _call_of(node: ast.AST, verb: str, values: Mapping[str, Any]) -> _Alter | None:
-    """Return the names and keywords of a call of the verb, None when the node is another thing."""
-    match node:
-        case ast.Call(func=ast.Attribute(attr=attribute)) if attribute == verb:
-            given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-            named = [given[key] for key in ("table_name", "column_name") if key in given]
-            return [_constant_of(part, values) for part in [*node.args, *named]], {*given}
-    return None
-
-
-def _constant_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    """Return a constant, or what a name stands for."""
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name(id=name):
-            return values.get(name)
-    return None
+def _calls_in_revision(verb: str) -> Iterator[ast.Call]:
+    """Find the calls of a verb in the revision's functions that are running."""
+    for frame in _revision_frames():
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
+        except (OSError, SyntaxError, TypeError):  # no source, or a string that is dedented wrongly
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "attr", getattr(node.func, "id", None))
+                if called == verb:
+                    yield node
 
 
 def _parts(step: _Step, created: bool) -> list[_Step]:
@@ -1668,9 +1675,18 @@ def _referents(step: _Step) -> list[sa.Table]:
         return [step.wanted.elements[0].column.table]
     if step.kind != "table" or step.dialect not in _REFERENTS_FIRST:
         return []
-    keys = sorted(step.wanted.foreign_key_constraints, key=lambda key: str(key.name))
+    keys = _by_name(_keys_within(step))
     tables = [key.elements[0].column.table for key in keys]
     return [table for table in tables if table is not step.wanted]
+
+
+def _keys_within(step: _Step) -> list[sa.ForeignKeyConstraint]:
+    """Return the foreign keys that CREATE TABLE makes: one with ``use_alter`` is left for later.
+
+    https://docs.sqlalchemy.org/en/20/core/constraints.html#creating-dropping-foreign-key-constraints-via-alter
+    """
+    later = step.bind.dialect.supports_alter
+    return [k for k in step.wanted.foreign_key_constraints if not (k.use_alter and later)]
 
 
 def _need_table(step: _Step, table: str, schema: str | None) -> None:
@@ -1849,9 +1865,7 @@ def _want_table(step: _Step) -> Definition:
     names = {str(c.name) for c in table.constraints if c.name}
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
-    for key in table.foreign_key_constraints:
-        if key.use_alter and step.bind.dialect.supports_alter:
-            continue  # for whoever makes the tables in turn: it is not in the CREATE TABLE
+    for key in _keys_within(step):
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
         found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
     return found
@@ -2016,8 +2030,22 @@ def _find_constrained(step: _Step) -> Definition | None:
 
 def _find_primary(step: _Step) -> Definition | None:
     """Find the table's primary key, whatever its name: there can be only one."""
-    keys = (text for _, kind, text in _constraints(step) if kind == "primary")
-    return next(({"definition": text} for text in keys), None)
+    keys = [(name, text) for name, kind, text in _constraints(step) if kind == "primary"]
+    for name, text in keys:
+        gone = (
+            step.dialect in _REPLACES_KEY
+            and step.operations.makes_key
+            and (step.operations.frees_key or _is_replaced(step, name, text))
+        )
+        return None if gone else {"definition": text}
+    return None
+
+
+def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
+    """Tell whether a batch's new primary key is to take the place of the one that is there."""
+    if text == _want_columns(step)["definition"]:
+        return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
+    return name is None  # so that nothing could drop it
 
 
 def _want_columns(step: _Step) -> Definition:
@@ -3142,6 +3170,9 @@ def _outside_transaction(step: _Step) -> Iterator[None]:
     began is committed, one that ``env.py`` holds is not ours to commit.
     """
     context = step.operations.migration_context
+    if step.bind.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        yield  # the revision opened the block itself
+        return
     if getattr(context, "_in_external_transaction", False):
         _stop(
             UnsafeOperation,
@@ -3881,6 +3912,20 @@ def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
     ]
 
 
+def _sqlite_index_keeper(step: _Step) -> Callable[[], None]:
+    """Note the indexes on a column, to make them anew: a batch's one rebuild would keep them."""
+    on = set(_sqlite_indexes_on(step, str(step.name)))
+    noted = [(name, sql) for _, name, sql in _sqlite_belongings(step) if name in on]
+
+    def restore() -> None:
+        there = {name for _, name, _ in _sqlite_belongings(step)}
+        for name, sql in noted:
+            if name not in there:
+                _sqlite_make_again(step, sql)
+
+    return restore
+
+
 def _sqlite_belongings(step: _Step) -> list[tuple[str, str, str]]:
     """Return the indexes and triggers of a table: type, name, SQL."""
     master = _sqlite_master(step)
@@ -3940,15 +3985,33 @@ def _sqlite_spelled(step: _Step, constraint: Any) -> str:
 
 
 def _sqlite_add_constraint(step: _Step) -> None:
-    _sqlite_rebuild(step, [*_sqlite_table(step).items, _sqlite_spelled(step, step.wanted)])
+    items = _sqlite_table(step).items
+    if step.kind == "primary":  # in a batch it takes the place of the one that is there
+        items = _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary")
+    _sqlite_rebuild(step, [*items, _sqlite_spelled(step, step.wanted)])
 
 
 def _sqlite_drop_constraint(step: _Step) -> None:
     name = str(step.name).lower()
 
-    def is_it(clause: str, column: list[str] | None = None) -> bool:
-        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column or [])
+    def is_it(clause: str, column: list[str]) -> bool:
+        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column)
         return (named or "").lower() == name and _kind_of(clause) is not None
+
+    items = _sqlite_table(step).items
+    rest = _sqlite_without(items, is_it)
+    if step.operations.makes_key and _has_key(items) and not _has_key(rest):
+        step.operations.frees_key = True  # the batch's new one replaces it: keys refer to it
+        return
+    _sqlite_rebuild(step, rest)
+
+
+def _has_key(items: list[str]) -> bool:
+    return _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary") != items
+
+
+def _sqlite_without(items: list[str], is_it: Callable[[str, list[str]], bool]) -> list[str]:
+    """Return the items without the constraints that are meant, those in columns too."""
 
     def without(item: str) -> str:
         column = [_bare(_named(item)[1][0])]
@@ -3956,10 +4019,8 @@ def _sqlite_drop_constraint(step: _Step) -> None:
         kept = clauses[:1] + [clause for clause in clauses[1:] if not is_it(clause, column)]
         return item if kept == clauses else _joined(kept)
 
-    items = _without_items(
-        _sqlite_table(step).items, lambda item: not _is_column(item) and is_it(item)
-    )
-    _sqlite_rebuild(step, [without(i) if _is_column(i) else i for i in items])
+    rest = _without_items(items, lambda item: not _is_column(item) and is_it(item, []))
+    return [without(item) if _is_column(item) else item for item in rest]
 
 
 def _sqlite_conventional(step: _Step) -> str | None:
@@ -4171,19 +4232,23 @@ def _sqlite_counter(step: _Step) -> int | None:
 def _sqlite_restore(
     step: _Step, belongings: list[tuple[str, str, str]], counter: int | None
 ) -> None:
-    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
     dropped = str(step.name) if step.verb == "drop_column" else None
     for kind, _, sql in belongings:
-        if kind == "index" and dropped and _mentions(_index_definition(sql), dropped):
-            continue
-        head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
-        assert head is not None
-        step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
+        if not (kind == "index" and dropped and _mentions(_index_definition(sql), dropped)):
+            _sqlite_make_again(step, sql)
     if counter is not None:
-        sequence = f"{schema}sqlite_sequence"
+        sequence = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_sequence"
         run = step.bind.exec_driver_sql
         run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
         run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
+
+
+def _sqlite_make_again(step: _Step, sql: str) -> None:
+    """Make an index or trigger from its own text, which does not say in which schema."""
+    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
+    head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
+    assert head is not None
+    step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
 
 
 @dataclass
@@ -4206,7 +4271,8 @@ def _sqlite_health(step: _Step) -> _SqliteHealth:
             found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            broken[f"foreign key of {table}"] = str(error.orig)
+            if not step.operations.makes_key:  # else its batch follows, which makes it anew
+                broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
 
 
@@ -4432,12 +4498,15 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
     "sqlite": _sqlite_constraints,
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
+_REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,
     "mysql": _mysql_index_text,
     "sqlite": _compiled_index_text,
 }
+_KEEPS_INDEXES = {"sqlite": _sqlite_index_keeper}  # of a column that a batch drops and adds
+
 _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     "any": {
         "create_table": _any_create_table,

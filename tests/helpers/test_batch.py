@@ -7,7 +7,14 @@ import sqlalchemy as sa
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.vocabulary import prepare, revision, rows, snapshot
+from tests.helpers.vocabulary import (
+    assert_applied,
+    assert_skipped,
+    prepare,
+    revision,
+    rows,
+    snapshot,
+)
 
 
 def make_bills(database: Database) -> None:
@@ -338,3 +345,107 @@ def test_alter_column_drops_the_check_of_the_type_before(database: Database) -> 
         with revision(database):
             helpers.alter_column("t", "kind", type_=sa.String(5), existing_type=old)
             assert not helpers.table_has_constraint("t", "ck_t_kind")
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_replaces_when_the_one_there_has_no_name(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE TABLE tags (id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL)")
+
+    def act() -> None:
+        with helpers.batch_alter_table("tags") as batch:
+            batch.create_primary_key("pk_tags", ["id", "owner"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        key = sa.inspect(connection).get_pk_constraint("tags")
+        assert (key["name"], key["constrained_columns"]) == ("pk_tags", ["id", "owner"])
+        with pytest.raises(helpers.SchemaConflict):
+            helpers.create_primary_key("pk_other", "tags", ["owner"])
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_drop_constraint_of_a_key_acts_when_keys_refer_to_it_and_another_follows(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE kinds (id INTEGER NOT NULL, CONSTRAINT pk_old PRIMARY KEY (id))",
+        "CREATE TABLE bills (id INTEGER PRIMARY KEY, kind INTEGER REFERENCES kinds (id))",
+        "INSERT INTO kinds VALUES (1)",
+        "INSERT INTO bills VALUES (1, 1)",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("kinds") as batch:
+            batch.drop_constraint("pk_old", type_="primary")
+            batch.create_primary_key("pk_kinds", ["id"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        assert sa.inspect(connection).get_pk_constraint("kinds")["name"] == "pk_kinds"
+        assert rows(connection, "SELECT kind FROM bills JOIN kinds ON kinds.id = kind") == [(1,)]
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_acts_when_the_keys_that_refer_to_it_follow(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE kinds (id INTEGER NOT NULL, w INTEGER NOT NULL,"
+        " CONSTRAINT pk PRIMARY KEY (id))",
+        "CREATE TABLE bills (kind INTEGER, w INTEGER,"
+        " CONSTRAINT fk FOREIGN KEY (kind) REFERENCES kinds (id))",
+        "INSERT INTO kinds VALUES (1, 2)",
+        "INSERT INTO bills VALUES (1, 2)",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("kinds") as batch:
+            batch.drop_constraint("pk", type_="primary")
+            batch.create_primary_key("pk", ["w", "id"])
+        with helpers.batch_alter_table("bills") as batch:
+            batch.drop_constraint("fk", type_="foreignkey")
+            batch.create_foreign_key("fk", "kinds", ["w", "kind"], ["w", "id"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert rows(connection, "PRAGMA foreign_key_check") == []
+        assert rows(connection, "SELECT * FROM bills") == [(1, 2)]
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_renames_when_only_the_name_differs(database: Database) -> None:
+    prepare(database, "CREATE TABLE kinds (id INTEGER NOT NULL, CONSTRAINT old PRIMARY KEY (id))")
+
+    def act() -> None:
+        with helpers.batch_alter_table("kinds") as batch:
+            batch.create_primary_key("pk_kinds", ["id"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        assert sa.inspect(connection).get_pk_constraint("kinds")["name"] == "pk_kinds"
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_keeps_an_index_when_its_column_is_dropped_and_added(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE spans (start INTEGER, stop INTEGER, taken INTEGER AS (stop - start) STORED)",
+        "CREATE INDEX ix_spans ON spans (start, taken DESC)",
+    )
+
+    with revision(database) as connection:
+        with helpers.batch_alter_table("spans") as batch:
+            batch.drop_column("taken")
+            taken = sa.Computed("stop - start", persisted=False)
+            batch.add_column(sa.Column("taken", sa.BigInteger(), taken))
+        found = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 'ix_spans'")
+        assert found == [("CREATE INDEX ix_spans ON spans (start, taken DESC)",)]

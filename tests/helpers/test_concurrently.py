@@ -301,3 +301,19 @@ def test_create_index_ignores_the_keyword_when_the_server_has_no_such_thing(
         assert_skipped(create)
         assert_applied(drop)
         assert_skipped(drop)
+
+
+@pytest.mark.databases("postgresql")
+def test_concurrent_verbs_act_and_skip_when_the_revision_opened_the_block(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER, due DATE)")
+    make = partial(
+        helpers.create_index, "ix_bills_due", "bills", ["due"], postgresql_concurrently=True
+    )
+    drop = partial(helpers.drop_index, "ix_bills_due", "bills", postgresql_concurrently=True)
+    with revision(database):
+        for act in (make, drop):
+            with helpers.get_context().autocommit_block():
+                assert_applied(act)
+                assert_skipped(act)

@@ -11,11 +11,13 @@ import enum
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import alembic.op
 import pytest
 import sqlalchemy as sa
+from alembic.util import load_python_file
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 import alembic_helpers as helpers
@@ -1722,3 +1724,53 @@ def test_create_index_skips_when_an_expression_names_the_table(database: Databas
         assert_applied(create)
         assert_skipped(create)
         assert_conflict(partial(create, "paid"))
+
+
+def test_create_table_leaves_a_key_for_later_when_it_says_use_alter(database: Database) -> None:
+    def act() -> None:
+        for table, other in (("runs", "tasks"), ("tasks", "runs")):
+            name = f"fk_{table}_{other}"
+            key = sa.ForeignKey(f"{other}.id", name=name, use_alter=True)
+            helpers.create_table(
+                table, C("id", sa.Integer(), primary_key=True), C("other", sa.Integer(), key)
+            )
+        if database.name != "sqlite":  # which has the keys in its tables: it has no ALTER for them
+            for table, other in (("runs", "tasks"), ("tasks", "runs")):
+                helpers.create_foreign_key(f"fk_{table}_{other}", table, other, ["other"], ["id"])
+
+    with revision(database):
+        assert_applied(act)
+        assert_skipped(act)
+        assert helpers.table_has_constraint("runs", "fk_runs_tasks", "foreignkey")
+
+
+REVISION = """
+import sqlalchemy as sa
+import alembic_helpers as op
+
+revision, down_revision = "1", None
+
+
+def upgrade(type_):
+    op.add_column("bills", sa.Column("state", type_, nullable=True))
+    op.add_column("bills", sa.Column("kind", sa.Integer(), nullable=True))
+    op.execute("UPDATE bills SET state = 1, kind = 1")
+    op.alter_column(
+        "bills", "state", existing_type=type_, nullable=False, server_default=sa.text("1")
+    )
+    with op.batch_alter_table("bills") as batch:
+        batch.alter_column("kind", existing_type=sa.Integer(), nullable=False)
+"""
+
+
+def test_add_column_skips_when_its_revision_alters_what_differs(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "filled.py").write_text(REVISION)
+    upgrade = load_python_file(str(tmp_path), "filled.py").upgrade
+    with revision(database):
+        helpers.create_table("bills", C("id", sa.Integer(), primary_key=True))
+        assert_applied(lambda: upgrade(sa.Integer()))
+        assert_skipped(lambda: upgrade(sa.Integer()), "state on bills: .*but default, null, which")
+        assert_conflict(lambda: upgrade(sa.String(9)))
+        assert_conflict(lambda: helpers.add_column("bills", C("kind", sa.Integer())))

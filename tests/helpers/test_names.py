@@ -364,6 +364,39 @@ def test_create_table_uses_the_naming_convention_when_env_py_has_one(database: D
         assert helpers.table_has_constraint("bills", "uq_bills_b")
 
 
+LONG = "a_name_of_many_words_that_a_convention_makes_longer_still"
+
+
+def test_verbs_skip_when_sqlalchemy_shortens_a_conventional_name(database: Database) -> None:
+    def act() -> None:
+        helpers.create_table(LONG, sa.Column("id", sa.Integer(), primary_key=True))
+        helpers.create_table(
+            "bills",
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column("a", sa.Integer()),
+            sa.ForeignKeyConstraint(["a"], [f"{LONG}.id"]),
+            sa.CheckConstraint("a > 0", name=LONG),
+        )
+        helpers.add_column("bills", sa.Column("b", sa.Integer(), sa.ForeignKey(f"{LONG}.id")))
+        helpers.create_index(helpers.f(f"ix_bills_b_{LONG}"), "bills", ["b"])
+        helpers.create_unique_constraint(helpers.f(f"uq_bills_a_b_{LONG}"), "bills", ["a", "b"])
+
+    def drop() -> None:
+        for column in ("a", "b"):
+            name = helpers.f(f"fk_bills_{column}_{LONG}")
+            helpers.drop_constraint(name, "bills", type_="foreignkey")
+        helpers.drop_constraint(helpers.f(f"uq_bills_a_b_{LONG}"), "bills", type_="unique")
+        helpers.drop_index(helpers.f(f"ix_bills_b_{LONG}"), "bills")
+
+    with revision(database, target_metadata=NAMING):
+        assert_applied(act)
+        assert_skipped(act)
+        assert helpers.table_has_constraint("bills", helpers.f(f"uq_bills_a_b_{LONG}"))
+        assert_applied(drop)
+        assert_skipped(drop)
+        assert not helpers.table_has_index("bills", helpers.f(f"ix_bills_b_{LONG}"))
+
+
 @pytest.mark.databases("postgresql")
 @pytest.mark.parametrize("length", [63, 64, 80])
 def test_verbs_act_and_skip_when_the_server_cuts_the_name(database: Database, length: int) -> None:
