@@ -1913,10 +1913,26 @@ def _alike(rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], b
 
 def _guarded_insert(table: Any, row: dict[str, Any], keys: list[str]) -> str:
     """Return an INSERT of one row that does nothing where its key is."""
-    values = {name: _as_literal(table.c[name], value) for name, value in row.items()}
+    filled = _python_defaults(table, row) | row
+    values = {name: _as_literal(table.c[name], value) for name, value in filled.items()}
     key = {k: None if row[k] is None else values[k] for k in keys}
     new = sa.select(*values.values()).where(~_key_is_there(table, key, keys))
-    return _compiled(table.insert().from_select(list(values), new), "bulk_insert")
+    insert = table.insert().from_select(list(values), new, include_defaults=False)
+    return _compiled(insert, "bulk_insert")
+
+
+def _python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what SQLAlchemy would fill in: in a script it would write NULL instead."""
+    given: dict[str, Any] = {
+        column.key: column.default
+        for column in table.c
+        if column.key not in row and getattr(column, "default", None) is not None
+    }
+    return {
+        key: default.arg(None) if default.is_callable else default.arg
+        for key, default in given.items()
+        if not default.is_sequence
+    }
 
 
 def _as_literal(column: Any, value: Any) -> Any:

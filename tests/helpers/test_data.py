@@ -299,6 +299,24 @@ def test_bulk_insert_is_right_when_values_are_hostile(value: str, database: Data
         assert connection.execute(sa.select(table)).all() == [(value, None, value)]
 
 
+def test_bulk_insert_fills_in_defaults(database: Database) -> None:
+    table = sa.Table(
+        "kinds",
+        sa.MetaData(),
+        sa.Column("code", sa.String(50)),
+        sa.Column("part", sa.Integer(), default=5),
+        sa.Column("name", sa.String(50), default=lambda: "it's"),
+    )
+    prepare(database, KINDS)
+    with revision(database):
+        helpers.bulk_insert(table, [{"code": "a"}], key=["code"])
+    script_of(
+        database, lambda: helpers.bulk_insert(table, [{"code": "b"}, {"code": "c"}], key=["code"])
+    )
+    found = held(database, "code, part, name")
+    assert found == [(code, 5, "it's") for code in "abc"]
+
+
 def test_bulk_insert_takes_sql_for_a_value(database: Database) -> None:
     prepare(database, KINDS)
 
