@@ -29,8 +29,8 @@ Every look runs on ``get_bind()``: it sees what the transaction did so far, open
 keeps nothing.  Servers: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.
 
 This one file can be copied into any project; it needs SQLAlchemy 2.0 and Alembic 1.18.4.
-Rooms, in reading order: errors, questions, verbs (table, column, index, constraint, view, enum),
-the one mechanism, looking, comparing, dialects.
+Rooms, in reading order: errors, questions, verbs (table, column, index, constraint, view, enum,
+data), the one mechanism, looking, comparing, dialects.
 """
 
 from __future__ import annotations
@@ -39,21 +39,26 @@ import ast
 import copy
 import inspect
 import itertools
+import json
 import logging
+import math
+import os
 import re
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import alembic.op
 import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
-from alembic.op import bulk_insert, execute
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.operations.batch import BatchOperationsImpl
 from alembic.runtime.migration import MigrationContext
@@ -64,6 +69,7 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 __version__ = "0.1.0"
 
 __all__ = [
+    "Irreversible",
     "MissingParent",
     "OfflineUnsupported",
     "SchemaConflict",
@@ -92,12 +98,14 @@ __all__ = [
     "drop_view",
     "enum_exists",
     "execute",
+    "execute_file",
     "f",
     "get_bind",
     "get_context",
     "implementation_for",
     "inline_literal",
     "invoke",
+    "irreversible",
     "register_operation",
     "rename_enum_value",
     "rename_table",
@@ -136,6 +144,10 @@ class UnsafeOperation(CommandError):
 
 class OfflineUnsupported(CommandError):
     """The verb has no form that a ``--sql`` script could guard on this server."""
+
+
+class Irreversible(CommandError):
+    """The revision says of itself that it cannot be taken back."""
 
 
 # ---------------------------------------------------------------------------------- questions
@@ -650,6 +662,133 @@ def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     _ensure(_step_without_table("drop_enum", "enum", enum_name, schema))
 
 
+# -------------------------------------------------------------------------------- verbs: data
+
+
+def bulk_insert(
+    table: sa.Table | sa.TableClause,
+    rows: list[dict[str, Any]],
+    *,
+    multiinsert: bool = True,
+    key: Sequence[str] | None = None,
+) -> None:
+    """Insert the rows; with ``key``, those alone whose key is not in the table yet.
+
+    Without ``key`` this is Alembic's own.  With it, a row whose key is there is left as it is,
+    whatever its other columns hold, and of two rows with one key the first counts.  Keys are equal
+    where the server says ``=``, by the column's collation; and NULL is NULL::
+
+        helpers.bulk_insert(kinds, [{"code": "a", "name": "one"}], key=["code"])
+
+    Two sessions may look at the same time: only a unique constraint keeps both from inserting.
+    Offline: an ``INSERT`` for each row, which looks first, with the values written into it.
+
+    :param multiinsert: as in Alembic; with ``key``, a row that holds SQL goes by itself anyway.
+    :param key: names of columns of ``table`` that each row has.
+    :raises MissingParent: the table, or a column of the key, is not there.
+    :raises CommandError: a column of the key is not in ``table`` or in one of the rows.
+    """
+    if key is None:
+        alembic.op.bulk_insert(table, rows, multiinsert=multiinsert)
+    else:
+        keys = [key] if isinstance(key, str) else list(key)
+        _insert_missing(table, _rows_to_insert(table, rows, keys), keys, multiinsert)
+
+
+def execute(
+    sqltext: sa.Executable | str,
+    *,
+    execution_options: dict[str, Any] | None = None,
+    unless: sa.Executable | str | None = None,
+) -> None:
+    r"""Run SQL; with ``unless``, only when that query returns no row.
+
+    Without ``unless`` this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
+    parameter, as in ``sa.text``: write ``\:name`` for a colon that is none; ``%`` and ``::`` are
+    what they are (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
+
+        helpers.execute(
+            "UPDATE bills SET paid = 0 WHERE paid IS NULL",
+            unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
+        )
+
+    Offline the script asks ``unless`` where it is run: in a ``DO`` block on PostgreSQL, for what
+    MariaDB and MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE,
+    DELETE or REPLACE.
+
+    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless``.
+    """
+    if unless is None:
+        return alembic.op.execute(sqltext, execution_options=execution_options)
+    if _is_offline():
+        return _script_unless(sqltext, unless)
+    query = sa.text(unless) if isinstance(unless, str) else unless
+    done = _bind().execute(query).first() is not None
+    if done:
+        return _log("skip", "execute", _shortened(sqltext), "already done")
+    _log("apply", "execute", _shortened(sqltext), "not done yet")
+    alembic.op.execute(sqltext, execution_options=execution_options)
+
+
+def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
+    """Run a file of SQL, statement by statement, each exactly as it is written.
+
+    ``%``, ``:name`` and ``?`` are nothing special.  Bodies of triggers, procedures and functions,
+    dollar quotes and ``DELIMITER`` are understood as the server at hand writes them; what cannot be
+    is refused before anything is run: an end that is missing, ``COPY ... FROM stdin``, commands of
+    ``psql``, ``sqlite3`` and ``mariadb``, and ``BEGIN``, ``COMMIT`` and ``ROLLBACK``, because the
+    transaction is Alembic's.  (Savepoints are fine, and so are ``SET`` and ``LOCK TABLES``, which
+    dumps are full of; but what they set stays set for the rest of the ``alembic`` command.)
+
+    The file runs whole each time: nothing is looked at, so write ``IF NOT EXISTS`` and the like in
+    it, or ask first::
+
+        if not helpers.table_exists("countries"):
+            helpers.execute_file("countries.sql")
+
+    Offline the statements are written into the script as they are.
+
+    :param path: taken from where the revision's file is, unless it is absolute.
+    :raises CommandError: there is no such file; it cannot be taken apart; or a statement fails: the
+        message names its line.  Where DDL is transactional nothing of the file is kept.
+    """
+    where = _beside_revision(path)
+    statements = _read_statements(where, encoding)
+    if not statements:
+        return _log("skip", "execute_file", str(path), "no statement in it")
+    if _is_offline():
+        return _script_statements(statements)
+    _log("apply", "execute_file", str(path), f"{len(statements)} statements")
+    for number, statement in enumerate(statements, 1):
+        try:
+            _run(_bind(), statement.text).close()
+        except sa.exc.DBAPIError as error:
+            _failed(where, statement, f"{number} of {len(statements)}", error)
+
+
+def irreversible(why: str) -> NoReturn:
+    """Refuse to take the revision back, and change nothing: the body of its ``downgrade()``::
+
+        def downgrade() -> None:
+            helpers.irreversible("the old passwords were not kept")
+
+    Offline the same: no script is written.
+
+    :raises Irreversible: always; the message names the revision and the ways to go on.
+    """
+    revision = _revision()
+    below = revision.get("down_revision") or "base"
+    target = below if isinstance(below, str) else " ".join(below)
+    raise Irreversible(
+        f"irreversible({why!r}): there is no way back{_in_revision()}.\n"
+        f"Stopped, because {why}.  Nothing was changed.\n"
+        "The way on:\n"
+        "    # restore the backup that was made before this revision; or, where its changes may\n"
+        "    # stay, or were taken back by hand:\n"
+        f"    alembic stamp {target}"
+    )
+
+
 # --------------------------------------------------------------------- what Alembic says as well
 # Passed on as they are, with their signatures, so that ``import alembic_helpers as op`` has them.
 
@@ -842,11 +981,14 @@ def _unsupported(call: str, why: str, *way: str) -> NoReturn:
 
 
 def _in_revision() -> str:
-    """Name the revision whose function is running: Alembic keeps it nowhere, its module does."""
-    for frame in _revision_frames():
-        names = frame.f_globals
-        return f", in revision {names['revision']} ({names.get('__file__', '?')})"
-    return ""
+    """Name the revision whose function is running."""
+    names = _revision()
+    return f", in revision {names['revision']} ({names.get('__file__', '?')})" if names else ""
+
+
+def _revision() -> dict[str, Any]:
+    """Return the globals of the running revision: Alembic keeps it nowhere, its module does."""
+    return next((frame.f_globals for frame in _revision_frames()), {})
 
 
 def _revision_frames() -> Iterator[FrameType]:
@@ -1063,15 +1205,25 @@ def _plain_sql(step: _Step) -> list[str]:
     """Return the statements that Alembic would write, without their semicolons."""
     if step.verb in _SQL:
         return [_SQL[step.verb](step)]
-    impl: Any = step.operations.impl
+    return _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
+
+
+def _written_by(act: Callable[[], Any]) -> list[str]:
+    """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
+    impl: Any = get_context().impl
     buffer, impl.output_buffer = impl.output_buffer, _Statements()
     try:
-        _GUARDS["any"].get(step.verb, _invoke)(step)
+        act()
         written: _Statements = impl.output_buffer
     finally:
         impl.output_buffer = buffer
-    doubled = step.bind.dialect.paramstyle in ("format", "pyformat")
-    return [sql.replace("%%", "%") if doubled else sql for sql in written]
+    return [_undoubled(sql) for sql in written]
+
+
+def _undoubled(sql: str) -> str:
+    """Return compiled SQL as a script wants it: some drivers have each ``%`` written twice."""
+    doubled = _bind().dialect.paramstyle in ("format", "pyformat")
+    return sql.replace("%%", "%") if doubled else sql
 
 
 class _Statements(list[str]):
@@ -1843,6 +1995,239 @@ def _log(decision: str, verb: str, what: str, reason: str) -> None:
     log.info("%s %s %s: %s", decision, verb, what, reason)
 
 
+# ... data
+
+_ROWS_AT_ONCE = 200  # that one query looks for
+_FILLED = ("table", "view")  # what rows can be inserted into
+
+
+def _rows_to_insert(table: Any, rows: Any, keys: list[str]) -> list[dict[str, Any]]:
+    """Return the rows, or refuse before anything is changed what cannot be looked for."""
+    if not isinstance(rows, list):
+        raise TypeError("List expected")
+    lacking = [f"table {table.name}"] if not keys or set(keys) - set(table.c.keys()) else []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise TypeError("List of dictionaries expected")
+        lacking += [f"row {number}"] if set(keys) - row.keys() else []
+        if unknown := sorted(row.keys() - set(table.c.keys())):
+            lacking.append(f"table {table.name}: it has no {', '.join(unknown)} of row {number},")
+    if lacking:
+        raise CommandError(
+            f"bulk_insert({table.name!r}, ..., key={keys!r}): no such column in {lacking[0]}.\n"
+            f"  table has:       {', '.join(table.c.keys())}\n"
+            f"  revision wants:  {', '.join(keys) or 'no column'} as the key\n"
+            "Stopped, because without the key nobody can tell which rows are there.\n"
+            "The way on:\n"
+            f"    helpers.bulk_insert({table.name}, rows, key=[...])  # columns that each row has"
+        )
+    return rows
+
+
+def _insert_missing(
+    table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
+) -> None:
+    if _is_offline():
+        for sql in [_guarded_insert(table, row, keys) for row in rows]:
+            _write(sql)
+        return
+    what, inserted = f"on {table.name}", 0
+    if rows:
+        _need_key(table, keys)
+    for turn in _turns(rows, keys):
+        for start in range(0, len(turn), _ROWS_AT_ONCE):
+            missing = _missing_rows(table, turn[start : start + _ROWS_AT_ONCE], keys)
+            inserted += len(missing)
+            for batch, plain in _alike(missing):
+                alembic.op.bulk_insert(table, batch, multiinsert=multiinsert and plain)
+    if inserted:
+        _log("apply", "bulk_insert", what, f"{inserted} of {len(rows)} rows were not there")
+    else:
+        _log("skip", "bulk_insert", what, f"all {len(rows)} rows are there")
+
+
+def _need_key(table: Any, keys: list[str]) -> None:
+    """Refuse a table, or a column of it, that the database does not have."""
+    step = _Step(_guarded(), None, "bulk_insert", "table", None, table.name, table.schema)
+    there = (_ask(step.bind, what, table.name, table.name, table.schema) for what in _FILLED)
+    if all(found is None for found in there):
+        _need_table(step, table.name, table.schema)
+    for column in (table.c[key] for key in keys):
+        if _ask(step.bind, "column", table.name, column.name, table.schema) is None:
+            _stop(
+                MissingParent,
+                f"bulk_insert({table.name!r}, ...): there is no such column.",
+                (f"no column {column.name} in {table.name}", f"{', '.join(keys)} as the key"),
+                "Stopped, because without the key nobody can tell which rows are there.",
+                f"helpers.add_column({table.name!r}, sa.Column({column.name!r}, ...))  # before",
+            )
+
+
+def _turns(rows: list[dict[str, Any]], keys: list[str]) -> list[list[dict[str, Any]]]:
+    """Split rows so that no two of a turn can have one key, whatever the server takes for equal.
+
+    The second of two that look alike is looked for when the first has been inserted.
+    """
+    turns: list[list[dict[str, Any]]] = []
+    seen: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        alike = tuple(_loosely(row[key]) for key in keys)
+        turns += [[]] if seen[alike] == len(turns) else []
+        turns[seen[alike]].append(row)
+        seen[alike] += 1
+    return turns
+
+
+def _loosely(value: Any) -> str:
+    """Return a text that is the same for all values that some server may find equal."""
+    if isinstance(value, sa.BindParameter):
+        value = value.value
+    if isinstance(value, (int, float, Decimal)) and math.isfinite(value):
+        return str(int(value)) if value == int(value) else f"{float(value):.12g}"
+    letters = unicodedata.normalize("NFKD", str(value)).casefold()
+    return "".join(c for c in letters if c.isalnum()) or letters  # no accents, no spaces
+
+
+def _missing_rows(table: Any, rows: list[dict[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
+    """Return those of the rows whose key is not there, by one query."""
+    there = [_key_is_there(table, row, keys).label(f"c{n}") for n, row in enumerate(rows)]
+    found = _bind().execute(sa.select(*there)).one()
+    return [row for row, is_there in zip(rows, found, strict=True) if not is_there]
+
+
+def _key_is_there(table: Any, row: dict[str, Any], keys: list[str]) -> Any:
+    same = [
+        table.c[key].is_(None) if row[key] is None else table.c[key] == row[key] for key in keys
+    ]
+    return sa.exists(sa.select(sa.literal_column("1")).select_from(table).where(*same))
+
+
+def _alike(rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    """Split rows into batches that give the same columns; tell of each whether it is all values."""
+    for names, batch in itertools.groupby(rows, key=dict.keys):
+        same = list(batch)
+        yield same, not any(isinstance(row[n], sa.ClauseElement) for row in same for n in names)
+
+
+def _guarded_insert(table: Any, row: dict[str, Any], keys: list[str]) -> str:
+    """Return an INSERT of one row that does nothing where its key is."""
+    filled = _python_defaults(table, row) | row
+    values = {name: _as_literal(table.c[name], value) for name, value in filled.items()}
+    key = {k: None if row[k] is None else values[k] for k in keys}
+    new = sa.select(*values.values()).where(~_key_is_there(table, key, keys))
+    insert = table.insert().from_select(list(values), new, include_defaults=False)
+    return _compiled(insert, "bulk_insert")
+
+
+def _python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what SQLAlchemy would fill in: in a script it would write NULL instead."""
+    given: dict[str, Any] = {
+        column.key: column.default
+        for column in table.c
+        if column.key not in row and getattr(column, "default", None) is not None
+    }
+    return {
+        key: default.arg(None) if default.is_callable else default.arg
+        for key, default in given.items()
+        if not default.is_sequence
+    }
+
+
+def _as_literal(column: Any, value: Any) -> Any:
+    if isinstance(value, sa.ClauseElement):
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        return sa.literal_column(_BYTES[_dialect(_bind())].format(value.hex()))
+    typed = None if isinstance(column.type, sa.types.NullType) else column.type
+    if isinstance(typed, sa.JSON) and not (value is None and typed.none_as_null):
+        dialect: Any = _bind().dialect
+        return sa.literal((dialect._json_serializer or json.dumps)(value), sa.String())
+    return sa.null() if value is None and typed is None else sa.literal(value, typed)
+
+
+def _compiled(statement: Any, call: str) -> str:
+    """Return SQL with its values written into it, or refuse a value that has no literal form."""
+    try:
+        literal: Any = {"literal_binds": True}
+        sql = statement.compile(dialect=_bind().dialect, compile_kwargs=literal)
+    except (sa.exc.CompileError, NotImplementedError, TypeError, ValueError) as error:
+        why = str(error).split(" (Background")[0]
+        way = "alembic upgrade head  # without --sql; or write the value as sa.text(...)"
+        _unsupported(call, f"SQLAlchemy cannot write it: {why}", way)
+    return _undoubled(str(sql))
+
+
+def _script_unless(sqltext: Any, unless: Any) -> None:
+    """Write the statement so that the server runs it only when the query returns no row."""
+    query = sa.text(unless) if isinstance(unless, str) else unless
+    asked = _compiled(query, "execute").strip().removesuffix(";")
+    for sql in _written_by(lambda: alembic.op.execute(sqltext)):
+        # on a line of its own, because the query may end with a comment
+        _UNLESS.get(_dialect(_bind()), _write_if)(f"NOT EXISTS ({asked}\n)", sql)
+
+
+def _shortened(sql: Any) -> str:
+    text = " ".join(str(sql).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+# ... files
+
+
+def _beside_revision(path: str | os.PathLike[str]) -> Path:
+    """Return where the file is: beside the revision that names it."""
+    return Path(_revision().get("__file__", "")).parent / path
+
+
+def _read_statements(path: Path, encoding: str) -> list[_Statement]:
+    try:
+        text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
+    except OSError as error:
+        _refuse_file(path, f"cannot be read: {error.strerror}", "it is beside the revision's file")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        why = f"line {line} is not {encoding}"
+        _refuse_file(path, why, f"helpers.execute_file({path.name!r}, encoding='latin-1')")
+    try:
+        return list(_statements(text, _syntax(_bind())))
+    except _Unreadable as error:
+        _refuse_file(path, f"line {error.line}: {error.problem}", error.way, error.line)
+
+
+def _refuse_file(path: Path, problem: str, way: str, line: int | None = None) -> NoReturn:
+    where = f"{path}:{line}" if line else str(path)
+    raise CommandError(
+        f"execute_file({path.name!r}): {problem}.\n  looked at:       {where}\n"
+        f"Stopped before anything was run.\nThe way on:\n    # {way}"
+    )
+
+
+def _failed(path: Path, statement: _Statement, number: str, error: sa.exc.DBAPIError) -> NoReturn:
+    """Say which statement of a file the server refused, and what is kept of those before it."""
+    kept = (
+        "Stopped there: the statements before it are undone with the revision."
+        if get_context().impl.transactional_ddl
+        else "Stopped there: what the server committed of the statements before it is kept."
+    )
+    raise CommandError(
+        f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
+        f"  database says:   {' '.join(str(error.orig).split())}\n"
+        f"  statement:       {_shortened(statement.text)}\n"
+        f"{kept}\nThe way on:\n    # mend line {statement.line}, then: alembic upgrade head"
+    ) from error
+
+
+def _script_statements(statements: list[_Statement]) -> None:
+    """Write the statements as they are; a body with semicolons behind a DELIMITER of its own."""
+    for statement in statements:
+        write = _SCRIPT_STATEMENT.get(_dialect(_bind()), _write_statement)
+        write(statement)
+
+
+def _write_statement(statement: _Statement) -> None:
+    _write(statement.text)
+
+
 # ------------------------------------------------------------------------------------ looking
 # _find_<kind>: what the database has, None when it has none.  _want_<kind>: what the server makes
 # of the wanted thing, None when it cannot be said and the name must do.
@@ -2580,6 +2965,334 @@ def _index_definition(sql: str) -> str:
         if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
     ]
     return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
+
+
+# ... the text of a file of SQL, split into its statements
+
+
+@dataclass
+class _Statement:
+    """A statement of a file as it is written there, without its semicolon."""
+
+    text: str
+    line: int
+    is_compound: bool  # there are statements inside, with semicolons of their own
+
+
+@dataclass(eq=False)
+class _Unreadable(Exception):
+    """What makes a file unfit to be split, or to be run by anything but its client."""
+
+    problem: str
+    line: int
+    way: str
+
+
+@dataclass(frozen=True)
+class _Syntax:
+    """What one server writes a semicolon in that ends nothing; the strings are regular expressions.
+
+    What is between two marks, and such marks as ``plain`` can pass, is passed at once.
+    """
+
+    marks: str  # what begins a quote, a comment or a command
+    first: str  # the characters that marks begin with
+    plain: str  # quotes that are no trouble, and what only looks like a mark
+    bodies: frozenset[str]  # CREATE <this> has statements inside
+    track: Callable[[list[str], list[str]], None]  # keeps the stack of what is open
+    has_escapes: bool = False  # a backslash is one in every string
+    nests_comments: bool = False
+    blocks: frozenset[str] = frozenset()  # statements with others inside, without CREATE
+    client: frozenset[str] = frozenset()  # what only the server's client understands
+
+
+_NAME = r"(?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]*"
+_CLOSERS = {"'": "'", '"': '"', "`": "`", "[": "]"}
+
+
+@cache
+def _scanner(syntax: _Syntax, delimiter: str, with_words: bool) -> re.Pattern[str]:
+    """Return what finds the next thing that matters: each word, or only what hides semicolons."""
+    end, first = re.escape(delimiter), re.escape(delimiter[0])
+    if with_words:
+        name = _NAME if delimiter == ";" else rf"(?:(?!{end})(?:[\w$]|[^\x00-\x7f]))+"
+        return re.compile(rf"{end} | {syntax.marks} | {name} | :=? | \S", re.X)
+    single = "" if re.match(f"[{syntax.first}]", delimiter) else f"| {first}"
+    # bounded, because each round of an unbounded one costs memory
+    run = rf"(?:(?!{end})(?:[^{syntax.first}{first}]+ | {syntax.plain} {single})){{1,500}}"
+    return re.compile(rf"{end} | (?P<run>{run}) | {syntax.marks} | .", re.X | re.S)
+
+
+@dataclass
+class _Reader:
+    """Walks through a file, past quotes and comments, in time linear in its length."""
+
+    text: str
+    syntax: _Syntax
+    delimiter: str = ";"
+    start: int = 0  # of the token that was read last
+    end: int = 0
+    in_executable: bool = False  # in /*! ... */, which MariaDB and MySQL run
+    stack: list[str] = field(default_factory=list)
+
+    def token(self, with_words: bool) -> str:
+        """Return the next token that is no comment, in upper case; a quote is its first mark."""
+        scanner = _scanner(self.syntax, self.delimiter, with_words)
+        while match := scanner.search(self.text, self.end):
+            token, self.start, self.end = match[0], match.start(), match.end()
+            if token == self.delimiter:
+                return token
+            if match.lastgroup == "run" and not token.isspace():
+                return "_"
+            if token.isspace() or token.startswith(("--", "#")):
+                continue
+            if token == "/*":
+                self._pass_comment()
+            elif token.startswith("/*") or token == "*/":
+                self.in_executable = token != "*/"
+                return token
+            else:
+                return self._passed(token)
+        return ""
+
+    def _passed(self, token: str) -> str:
+        before = self.text[max(self.start - 2, 0) : self.start]
+        if token[0] in _CLOSERS:
+            escaped = self.syntax.has_escapes or re.search(r"(?<![\w$])[eE]$", before) is not None
+            self._pass(_CLOSERS[token[0]], escaped and token != "`")
+        elif token[0] == "$" and not re.search(r"[\w$]$", before):
+            tag = _DOLLAR.match(self.text, self.start)
+            if tag is not None:
+                self.end = tag.end()
+                self._pass(tag[0], False)
+        elif before[-1:] in (".", "@") and token[0] not in "()":
+            return "_"  # a column, or a variable, of any name
+        return token.upper()
+
+    def _pass(self, closer: str, has_escapes: bool) -> None:
+        if not has_escapes:  # a doubled quote is the next string: that comes to the same
+            found = self.text.find(closer, self.end)
+            self.end = found + len(closer)
+            if found >= 0:
+                return
+        else:
+            for match in _ESCAPES[closer].finditer(self.text, self.end):
+                if match[0] == closer:
+                    self.end = match.end()
+                    return
+        self.refuse(f"what begins here with {closer} has no end", "close it")
+
+    def _pass_comment(self) -> None:
+        depth = 1
+        for match in _COMMENT_MARKS.finditer(self.text, self.end):
+            if match[0] == "*/" or self.syntax.nests_comments:
+                depth += 1 if match[0] == "/*" else -1
+            if depth == 0:
+                self.end = match.end()
+                return
+        self.refuse("the comment that begins here has no end", "close it with */")
+
+    def refuse(self, problem: str, way: str, start: int | None = None) -> NoReturn:
+        place = self.start if start is None else start
+        raise _Unreadable(problem, self.text.count("\n", 0, place) + 1, way)
+
+    def statement(self) -> tuple[int, int, bool] | None:
+        """Read on to the end of the next statement; return its place, None after the last one."""
+        tokens: list[str] = []
+        begun, ended, compound = -1, -1, None
+        self.stack, self.in_executable = [], False
+        while token := self.token(with_words=compound is not False):
+            if token == self.delimiter and not self.stack and not self.in_executable:
+                if tokens or begun >= 0:
+                    break
+                continue
+            begun, ended = self.start if begun < 0 else begun, self.end
+            if token.startswith("/*") or token == "*/":
+                continue
+            tokens.append(token)
+            if len(tokens) == 1 and self._is_directive(token):
+                tokens, begun = [], -1
+                continue
+            if token == "\\":
+                self._refuse_backslash()
+            if compound is None:
+                compound = self._is_compound(tokens)
+            elif compound:
+                self.syntax.track(tokens, self.stack)
+            else:
+                del tokens[1:]
+        if self.stack or self.in_executable:
+            what = self.stack[-1] if self.stack else "/*!"
+            self.refuse(
+                f"the statement that begins here has no end: {what} is open", "end it", begun
+            )
+        return None if begun < 0 else (begun, ended, bool(compound))
+
+    def _is_compound(self, tokens: list[str]) -> bool | None:
+        """Tell whether there are statements inside; None as long as that cannot be told."""
+        compound = _has_body(tokens, self.syntax) if self.delimiter == ";" else False
+        for count in range(1, len(tokens) + 1) if compound else ():
+            self.syntax.track(tokens[:count], self.stack)
+        return compound
+
+    def _is_directive(self, word: str) -> bool:
+        """Obey a DELIMITER; refuse the other commands that only a client understands."""
+        if word not in self.syntax.client:
+            return False
+        end = self.text.find("\n", self.end)
+        rest = self.text[self.end : end if end >= 0 else len(self.text)].split()
+        if word != "DELIMITER":
+            line = self.text[self.start :].split("\n", 1)[0]
+            self.refuse(f"{_shortened(line)}: only the server's client knows this", "leave it out")
+        if not rest:
+            self.refuse("DELIMITER says none", "DELIMITER //")
+        self.delimiter = rest[0]
+        self.end = end if end >= 0 else len(self.text)
+        return True
+
+    def _refuse_backslash(self) -> None:
+        line = self.text[self.start : self.start + 80].split("\n", 1)[0]
+        self.refuse(f"{_shortened(line)}: only the server's client knows this", "leave it out")
+
+
+_DOLLAR = re.compile(r"\$(?:(?:[^\W\d]|[^\x00-\x7f])(?:\w|[^\x00-\x7f])*)?\$")
+_COMMENT_MARKS = re.compile(r"/\*|\*/")
+# a string that goes on in the next line keeps its E:
+# https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
+_ESCAPES = {q: re.compile(rf"\\.|{q}{q}|{q}[ \t\r\f]*\n\s*{q}|{q}", re.S) for q in "'\""}
+
+
+def _statements(text: str, syntax: _Syntax) -> Iterator[_Statement]:
+    """Split a file of SQL; what stands between two statements is left out.
+
+    :raises _Unreadable: at the first thing that cannot be run, or has no end.
+    """
+    reader, line, counted = _Reader(text, syntax), 1, 0
+    while place := reader.statement():
+        start, end, is_compound = place
+        line, counted = line + text.count("\n", counted, start), start
+        sql = text[start:end].rstrip()
+        is_compound = is_compound or (reader.delimiter != ";" and ";" in sql)
+        statement = _Statement(sql, line, is_compound)
+        _refuse_what_alembic_does(statement)
+        yield statement
+
+
+def _refuse_what_alembic_does(statement: _Statement) -> None:
+    words = " ".join(_LEADING.sub("", statement.text[:200]).upper().split())
+    if _TRANSACTION.match(words):
+        raise _Unreadable(
+            f"{_shortened(statement.text)}: the transaction is Alembic's",
+            statement.line,
+            "leave it out; or split the file, and put a part in get_context().autocommit_block()",
+        )
+    if words.startswith("COPY ") and _FROM_STDIN.search(statement.text):
+        raise _Unreadable(
+            "COPY FROM stdin has its data in the file, which only psql can send",
+            statement.line,
+            "write the rows as INSERT: pg_dump --inserts",
+        )
+
+
+_LEADING = re.compile(r"\A/\*M?!\d*\s*")
+_FROM_STDIN = re.compile(r"\bFROM\s+STDIN\b", re.I)
+_TRANSACTION = re.compile(
+    r"(BEGIN(?! NOT ATOMIC)|END|COMMIT|ABORT|START TRANSACTION|PREPARE TRANSACTION)\b"
+    r"|ROLLBACK\b(?!( WORK| TRANSACTION)? TO\b)"
+)
+# what else CREATE and ALTER are about: whatever follows, no statement is inside
+_PLAIN = {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "TYPE", "AS"}
+
+
+def _has_body(tokens: list[str], syntax: _Syntax) -> bool | None:
+    """Tell whether a statement that begins so has others inside; None: it is too early to say."""
+    if tokens[0] in syntax.blocks:
+        # outside of a procedure on MariaDB: https://mariadb.com/kb/en/begin-end/
+        return tokens[0] != "BEGIN" or (None if len(tokens) == 1 else tokens[1] == "NOT")
+    if tokens[0] not in {"CREATE", "ALTER"} or tokens[-1] in _PLAIN or len(tokens) > 16:
+        return False
+    return True if tokens[-1] in syntax.bodies else None
+
+
+def _track_brackets(tokens: list[str], stack: list[str]) -> None:
+    if tokens[-1] == "(":
+        stack.append("(")
+    elif tokens[-1] == ")" and stack[-1:] == ["("]:
+        stack.pop()
+
+
+def _track_trigger(tokens: list[str], stack: list[str]) -> None:
+    """Track a trigger by SQLite's own rule: https://www.sqlite.org/c3ref/complete.html."""
+    if tokens[-1] == "TRIGGER" and not stack and tokens.count("TRIGGER") == 1:
+        stack.append("TRIGGER")
+    elif tokens[-2:] == [";", "END"]:
+        stack.clear()
+
+
+def _track_atomic(tokens: list[str], stack: list[str]) -> None:
+    """Track a body in standard SQL: BEGIN ATOMIC ... END, in which only CASE has an END, too."""
+    word = tokens[-1] if tokens[-2:-1] != ["AS"] else ""
+    if tokens[-2:] == ["BEGIN", "ATOMIC"] or (word == "CASE" and stack):
+        stack.append(word)
+    elif word == "END" and stack[-1:] not in ([], ["("]):
+        stack.pop()
+    else:
+        _track_brackets(tokens, stack)
+
+
+_BLOCKS = {"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"}
+# after these a statement begins; before a body has begun, after those
+_STARTS = {"", ";", "BEGIN", "THEN", "ELSE", "DO", "LOOP", "REPEAT", ":", "ATOMIC"}
+_STARTS |= {"FOUND", "SQLEXCEPTION", "SQLWARNING"}
+_BODY_STARTS = {"", ":", "ROW", ")", "DETERMINISTIC", "DATA", "SQL", "INVOKER", "DEFINER", "DO"}
+_BODY_STARTS |= {"'", '"'}
+_BEFORE_TYPE = {"FOLLOWS", "PRECEDES", "RETURNS", "CHARSET", "SET", "COLLATE"}
+_BEFORE_OPERAND = {"CASE", "WHEN", "THEN", "ELSE", "AND", "OR", "NOT", "SELECT", "DISTINCT", "BY"}
+_BEFORE_OPERAND |= {"WHERE", "FROM", "JOIN", "ON", "HAVING", "AS", "INTO", "UPDATE", "TABLE", "SET"}
+
+
+def _track_blocks(tokens: list[str], stack: list[str]) -> None:
+    """Track a body of MariaDB or MySQL, where BEGIN, IF and REPEAT may be columns or functions.
+
+    They open or close something only where a statement can begin; ``case`` in small letters is
+    the expression, whose END is not one of a statement.
+    """
+    before, word = ["", *tokens[-2:]][-2:]
+    top = stack[-1] if stack else ""
+    starts = top not in ("(", "case") and _begins_statement(tokens, bool(stack))
+    if word == "CASE" and before != "END":
+        stack.append("CASE" if starts else "case")
+    elif word == "END" and (_is_operand(before) if top == "case" else top in _BLOCKS and starts):
+        stack.pop()
+    elif word == "REPEAT" and before == "END" and top == "REPEAT":
+        stack.pop()  # UNTIL ... END REPEAT: this END is behind an expression
+    elif word in _BLOCKS and starts and before != "END":
+        stack.append(word)
+    else:
+        _track_brackets(tokens, stack)
+
+
+def _begins_statement(tokens: list[str], is_inside: bool) -> bool:
+    two, before, word = ["", "", *tokens[-3:]][-3:]
+    if is_inside:
+        return before in _STARTS or (word == "BEGIN" and _in_handler(tokens))
+    if word == "FOR":
+        return before in ("", ":")
+    likely = before in _BODY_STARTS or two in _BEFORE_TYPE
+    return likely or (word == "BEGIN" and before.isalnum() and _is_operand(before))
+
+
+def _is_operand(token: str) -> bool:
+    """Tell whether an expression can end with this token."""
+    is_name = token[:1].isalnum() or token[:1] in tuple("_)'\"`")
+    return is_name and token not in _BEFORE_OPERAND
+
+
+def _in_handler(tokens: list[str]) -> bool:
+    """Tell whether what is read is DECLARE ... HANDLER FOR ..., before its statement."""
+    recent = tokens[-40:-1][::-1]
+    end = next((n for n, token in enumerate(recent) if token in (";", "BEGIN")), None)
+    return {"DECLARE", "HANDLER"} <= {*recent[:end]}
 
 
 # ----------------------------------------------------------------------------------- dialects
@@ -4535,6 +5248,82 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "create_exclude_constraint": _no_exclusions,
     },
 }
+
+# https://mariadb.com/kb/en/mariadb-command-line-client/#mysql-commands, without what is SQL, too
+_MYSQL_CLIENT = "CHARSET CLEAR CONNECT DELIMITER EDIT EGO EXIT GO NOPAGER NOTEE NOWARNING PAGER"
+_MYSQL_CLIENT += " PRINT PROMPT QUIT REHASH SANDBOX SOURCE STATUS SYSTEM TEE WARNINGS"
+_BYTES = {"sqlite": "X'{}'", "mysql": "X'{}'", "postgresql": r"'\x{}'"}
+
+
+def _sqlite_write_unless(condition: str, sql: str) -> None:
+    """Write DML as the body of a temporary trigger: SQLite has no other condition in a script."""
+    if re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", sql, re.I) is None:
+        _unsupported(
+            f"execute({_shortened(sql)!r}, unless=...)",
+            "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
+            "alembic upgrade head  # without --sql, on the database itself",
+        )
+    _write("CREATE TEMP TABLE alembic_unless (done INTEGER)")
+    body = f"AFTER INSERT ON alembic_unless BEGIN\n  {sql};\nEND"
+    _write(f"CREATE TEMP TRIGGER alembic_execute {body}")
+    _write(f"INSERT INTO alembic_unless SELECT 0 WHERE {condition}")
+    _write("DROP TABLE alembic_unless")  # and the trigger with it
+
+
+_UNLESS: dict[str, Callable[[str, str], None]] = {"sqlite": _sqlite_write_unless}
+
+
+def _mysql_write_statement(statement: _Statement) -> None:
+    """Write a statement with semicolons inside behind a DELIMITER: it cannot be PREPAREd there.
+
+    https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
+    """
+    if not statement.is_compound:
+        return _write(statement.text)
+    mark = next(mark for mark in _DELIMITERS if mark not in statement.text)
+    get_context().impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
+
+
+_DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
+_SCRIPT_STATEMENT: dict[str, Callable[[_Statement], None]] = {"mysql": _mysql_write_statement}
+_SYNTAX = {
+    "sqlite": _Syntax(
+        marks=r"""['"`\[] | --[^\n]* | /\*""",
+        first=r""";'"`\[\-/""",
+        plain=r"""'[^']*' | "[^"]*" | `[^`]*` | \[[^\]]*\] | -(?!-) | /(?!\*)""",
+        bodies=frozenset({"TRIGGER"}),
+        track=_track_trigger,
+        client=frozenset({"."}),
+    ),
+    "postgresql": _Syntax(
+        marks=r"""['"$\\] | --[^\r\n]* | /\*""",
+        first=r""";'"$\\\-/""",
+        plain=r"""(?<![eE])'[^']*' | "[^"]*" | -(?!-) | /(?!\*)""",
+        bodies=frozenset({"FUNCTION", "PROCEDURE", "RULE"}),
+        track=_track_atomic,
+        nests_comments=True,
+    ),
+    "mysql": _Syntax(
+        # \N is NULL, and -- is a comment before white space alone:
+        # https://mariadb.com/kb/en/comment-syntax/
+        marks=r"""['"`] | \\(N\b)? | --(?=[\0-\x20]|\Z)[^\n]* | \#[^\n]* | /\*(M?!\d*)? | \*/""",
+        first=r""";'"`\\\-\#/*""",
+        plain=r"""'[^'\\]*' | "[^"\\]*" | `[^`]*` | -(?!-) | /(?!\*) | \*(?!/) | \\N\b""",
+        bodies=frozenset({"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE"}),
+        track=_track_blocks,
+        has_escapes=True,
+        blocks=frozenset(_BLOCKS),
+        client=frozenset(_MYSQL_CLIENT.split()),
+    ),
+}
+
+
+def _syntax(bind: sa.Connection) -> _Syntax:
+    """Return how this server reads a file, its sql_mode NO_BACKSLASH_ESCAPES included."""
+    syntax = _SYNTAX[_dialect(bind)]
+    escapes = syntax.has_escapes and getattr(bind.dialect, "_backslash_escapes", True)
+    return replace(syntax, has_escapes=escapes)
+
 
 # ... in scripts
 

@@ -42,7 +42,7 @@ HARMLESS = [
 MAY_BE_LEFT_OUT = re.compile(r"INFO  (Context impl|Will assume) .*\n")
 
 # What alembic.op has too, and needs no word in the README.
-NOT_VERBS = {"bulk_insert", "execute", "f", "get_bind", "get_context", "inline_literal"}
+NOT_VERBS = {"f", "get_bind", "get_context", "inline_literal"}
 
 # The words that a line of the changelog may begin with.
 ORDERS = "Add|Allow|Change|Deprecate|Document|Drop|Fix|Keep|Make|Move|Raise|Read|Refuse|Remove"
