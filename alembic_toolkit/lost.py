@@ -49,7 +49,7 @@ def lost_after_up(
     excused = related({n: c.table for n, c in before.items()}, deliberate or ())
     excused |= {name for name in before if name.lower() in {d.lower() for d in excused}}
     lines = []
-    for name, content in before.items():
+    for name, content in sorted(before.items()):
         now = _renamed_table(name, content, before, after, renamed or {})
         if now is None or name in excused or now in excused:
             continue
@@ -65,7 +65,7 @@ def lost_after_down(
 ) -> list[str]:
     """Say what did not come back (rule 4): rows before the upgrade, after it, and after both."""
     lines = []
-    for name, content in before.items():
+    for name, content in sorted(before.items()):
         if name not in after:
             if content.rows:
                 lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
@@ -261,7 +261,7 @@ def _compare(
         old, new = before.table.column(column), after.table.column(now)
         assert old is not None
         assert new is not None
-        if old.generated or new.generated:
+        if old.generated or new.generated or old.volatile:
             continue
         at, to = before.index(column), after.index(now)
         changes = [(row[at], other[to]) for row, other in pairs if other is not None]
@@ -317,7 +317,7 @@ def _compare_back(
             lost = [(v, None) for v in values if v is not None and not column.generated]
             lines += _value_lines(f"{before.table.name}.{column.name}", lost)
             continue
-        if column.generated:
+        if column.generated or column.volatile:
             continue
         at, to = before.index(column.name), after.index(column.name)
         changes = [(row[at], now[to]) for row, now in pairs if now is not None]

@@ -49,7 +49,7 @@ from alembic_toolkit.tables import (
     without_strings,
 )
 
-MOST = 32  # rows of one table: above that nothing is added
+MOST = 100  # rows of one table: above that nothing is added
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _count(filling: _Filling, table: Table, there: list[Row]) -> int:
     if len(there) >= MOST:
         return 0
     if there:
-        return 3 if any(_never_varies(table, column, there) for column in table.columns) else 0
+        return 2 if any(_never_varies(table, column, there) for column in table.columns) else 0
     labels = max((len(column.labels) for column in table.columns), default=0)
     children = 0
     for key in table.foreign:
@@ -306,10 +306,12 @@ def _count(filling: _Filling, table: Table, there: list[Row]) -> int:
 
 def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
     """Say whether rows of ours could make a column vary that does not."""
-    if column.generated or len(column.labels) == 1:
+    if column.generated or len(candidates(column)) < 2:
         return False
     values = {str(row[column.name]) for row in there if row[column.name] is not None}
     if any(column.name in key.columns for key in table.foreign):
+        return not values
+    if names_in(" ".join(table.checks), [column.name]):  # it may allow one value alone
         return not values
     return len(values) < 2 and len(there) > 1
 

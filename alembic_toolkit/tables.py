@@ -38,6 +38,7 @@ class Column:
     labels: tuple[str, ...] = ()
     ascii: bool = False
     element: Column | None = None
+    volatile: bool = False  # every UPDATE of the row changes it
 
 
 @dataclass(frozen=True)
@@ -551,5 +552,6 @@ def _mysql_column(row: Any, is_json: bool) -> Column:
         kind="json" if is_json else column.kind,
         serial="auto_increment" in extra.lower() or sequence,
         generated=bool(generation) or "GENERATED" in extra.replace("DEFAULT_GENERATED", ""),
+        volatile="on update" in extra.lower(),
         ascii=charset not in (None, "utf8mb4"),
     )

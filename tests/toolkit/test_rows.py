@@ -399,6 +399,58 @@ def test_cents_are_lost_when_an_amount_is_rounded_to_whole(database: Database) -
     assert len(lost.lost_after_up(before, up)) == 1
 
 
+@pytest.mark.databases("sqlite")
+def test_values_are_lost_when_sqlite_casts_them_away(database: Database) -> None:
+    before, up = after(
+        database,
+        (
+            "UPDATE child SET day = CAST(day AS DATE)",  # 2024-02-29 becomes 2024
+            "UPDATE child SET amount = amount * 100 / 100",  # all right where not an integer
+            "UPDATE parent SET note = CAST(note AS NUMERIC)",
+        ),
+    )
+    lines = lost.lost_after_up(before, up)
+    assert [line.split(":")[0] for line in lines] == ["child.day", "parent.note"]
+
+
+@pytest.mark.databases("mariadb")
+def test_a_moment_that_each_update_changes_is_no_loss(database: Database) -> None:
+    stamp = "TIMESTAMP NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp()"
+    make(database, f"CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, at {stamp});\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, "UPDATE t SET n = n + 1", "UPDATE t SET n = n - 1")
+        now = content(connection)
+    assert before != now
+    assert lost.lost_after_down(before, now, now) == []
+
+
+def test_rows_without_a_key_are_told_apart_by_their_values(database: Database) -> None:
+    make(database, "CREATE TABLE t (a INTEGER NOT NULL, b VARCHAR(9) NOT NULL);\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, "DELETE FROM t WHERE b = ''")
+        fewer = content(connection)
+        execute_on(connection, "INSERT INTO t VALUES (0, '')")
+        back = content(connection)
+        execute_on(connection, "UPDATE t SET b = 'else' WHERE a = 0")
+        changed = content(connection)
+    assert lost.lost_after_up(before, fewer) == ["rows of t: 4 before, 3 after"]
+    assert lost.lost_after_down(before, fewer, back) == []
+    assert lost.lost_after_down(before, fewer, changed) == ["t.b: '' -> 'else' in 1 row"]
+
+
+def test_rows_written_above_a_downgrade_must_survive_it(database: Database) -> None:
+    make(database, TREE)
+    with database.engine.begin() as connection:
+        up = content(connection)
+        above = filled(connection)[1]
+        execute_on(connection, "DELETE FROM child WHERE id > 2")
+        down = content(connection)
+    written = lost.since(up, above)
+    assert lost.lost_after_up(written, down) == ["rows of child: 6 before, 2 after"]
+
+
 def test_changed_by_names_the_tables_whose_rows_change_on_purpose() -> None:
     changed = lost.changed_by(
         [
