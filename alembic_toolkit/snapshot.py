@@ -12,7 +12,6 @@ keeps what the author wrote, so that is taken apart.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,14 +36,15 @@ class Snapshot(dict[Thing, str]):
         """Hold nothing yet."""
         super().__init__()
         self.groups: dict[str, dict[Thing, str]] = {}
-        self.rows: frozenset[tuple[str, ...]] = frozenset()  # SQLite: the texts as they were
+        self.rows: frozenset[_Row] = frozenset()  # SQLite: the texts as they were
+        self.implicit: frozenset[str] = frozenset()  # groups whose text alone does not suffice
 
     def copy(self) -> Snapshot:
         """Return another one that can be changed."""
         other = Snapshot()
         other.update(self)
         other.groups = self.groups.copy()
-        other.rows = self.rows
+        other.rows, other.implicit = self.rows, self.implicit
         return other
 
     def add(self, group: str, thing: Thing, definition: str) -> None:
@@ -105,12 +105,18 @@ def _parts_that_differ(old: str, new: str) -> tuple[str, str]:
     """Cut from long texts what they have in common, but for some words around."""
     if max(len(old), len(new)) < 200 or old == new:
         return old, new
-    start = len(os.path.commonprefix([old, new]))
-    end = len(os.path.commonprefix([old[start:][::-1], new[start:][::-1]]))
+    start = _same(old, new)
+    end = _same(old[start:][::-1], new[start:][::-1])
     start, end = max(0, start - 30), max(0, end - 30)
     before, after = "..." if start else "", "..." if end else ""
     old, new = (f"{before}{text[start : len(text) - end]}{after}" for text in (old, new))
     return old, new
+
+
+def _same(old: str, new: str) -> int:
+    """Return how many characters are the same at the beginning of both."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((place for place, (one, two) in pairs if one != two), min(len(old), len(new)))
 
 
 def _title(thing: Thing) -> str:
@@ -261,8 +267,10 @@ _MARK = "/* alembic_toolkit.snapshot */ "
 
 def _query(connection: sa.Connection, sql: str) -> list[Any]:
     # Without parameters, so that a driver leaves % alone.
-    options = {"no_parameters": True}
-    return list(connection.exec_driver_sql(_MARK + sql, execution_options=options))
+    result = connection.exec_driver_sql(_MARK + sql, execution_options={"no_parameters": True})
+    rows = list(result.cursor.fetchall()) if result.cursor is not None else []
+    result.close()
+    return rows  # of the driver: thousands are compared, and SQLAlchemy's rows are slower
 
 
 # PostgreSQL
@@ -711,9 +719,7 @@ def _prepare_postgresql(connection: sa.Connection) -> None:
     """Prepare the look-up, once for each connection; its plan is good for any names."""
     there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{_POSTGRESQL_LOOK}'"
     if not _query(connection, there):
-        connection.exec_driver_sql(
-            _MARK + _POSTGRESQL_PREPARE, execution_options={"no_parameters": True}
-        )
+        _query(connection, _POSTGRESQL_PREPARE)
     # Planning anew for each list of names costs more than looking.
     _query(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
     connection.info[_POSTGRESQL_LOOK] = True
@@ -984,50 +990,43 @@ def _take_sqlite(
 ) -> Snapshot:
     """Read the texts, which is cheap; take apart those that ``known`` did not have."""
     # Not the names but the texts say what changed: that is exact.
-    rows = frozenset(
-        row
-        for schema in [row[1] for row in _query(connection, "PRAGMA database_list")]
-        if schema != "temp"
-        for row in _sqlite_rows(connection, schema)
-        if row[3] not in ignore
-    )
+    schemas = [row[1] for row in _query(connection, "PRAGMA database_list") if row[1] != "temp"]
+    rows = frozenset[_Row]().union(*(_sqlite_rows(connection, schema) for schema in schemas))
     before = known if known is not None else Snapshot()
     changed = {_sqlite_group(row) for row in rows ^ before.rows}
     if not changed:
         return before.copy()
     # A foreign key that names no columns means those of the primary key of another table.
-    changed |= {_sqlite_group(row) for row in rows if _implicit(row[4])}
-    items = []
-    for row in sorted(row for row in rows if _sqlite_group(row) in changed):
-        items += _sqlite_items(row)
-    keys = {
-        thing.owner.lower(): re.sub(r" (ASC|DESC|AUTOINCREMENT|ON CONFLICT \w+)\b", "", text)
-        for source in ([(None, *item) for item in before.items()], items)
-        for _, thing, text in source
-        if thing.kind == "primary key"
-    }
-    snapshot = _replaced(before, changed, [_sqlite_resolved(item, keys) for item in items])
-    snapshot.rows = rows
+    changed |= before.implicit
+    new = sorted(row for row in rows if row[0] + row[3] in changed and row[3] not in ignore)
+    items = [item for row in new for item in _sqlite_items(row)]
+    implicit = {group for group, _, text in items if _IMPLICIT in text}
+    if implicit:
+        items = _sqlite_resolved(items, before)
+    snapshot = _replaced(before, changed, items)
+    snapshot.rows, snapshot.implicit = rows, frozenset(implicit)
     return snapshot
 
 
-def _sqlite_rows(connection: sa.Connection, schema: str) -> Iterator[tuple[str, ...]]:
+_Row = tuple[str, str, str, str, str]  # schema and ".", kind, name, table, text
+
+
+def _sqlite_rows(connection: sa.Connection, schema: str) -> list[_Row]:
     # Every name in SQL of SQLite's own begins with sqlite_; automatic indexes have no text.
     quoted = '"' + schema.replace('"', '""') + '"'
+    before = "" if schema == "main" else schema.replace("'", "''") + "."
     query = (
-        f"SELECT type, name, tbl_name, sql FROM {quoted}.sqlite_master"
+        f"SELECT '{before}', type, name, tbl_name, sql FROM {quoted}.sqlite_master"
         " WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
     )
-    before = "" if schema == "main" else f"{schema}."
-    for kind, name, table, sql in _query(connection, query):
-        yield before, kind, name, table, sql
+    return _query(connection, query)
 
 
-def _sqlite_group(row: tuple[str, ...]) -> str:
-    return f"{row[0]}{row[3]}".lower()
+def _sqlite_group(row: _Row) -> str:
+    return row[0] + row[3]
 
 
-def _sqlite_items(row: tuple[str, ...]) -> list[_Item]:
+def _sqlite_items(row: _Row) -> list[_Item]:
     schema, kind, name, table, sql = row
     group, owner = _sqlite_group(row), schema + table
     if kind == "table":
@@ -1044,27 +1043,25 @@ def _sqlite_items(row: tuple[str, ...]) -> list[_Item]:
 _IMPLICIT = "\0"  # stands for the columns of a key that are not named
 
 
-def _implicit(sql: str) -> bool:
-    return "references" in sql.lower() and _has_implicit(sql)
-
-
-@lru_cache(maxsize=8192)
-def _has_implicit(sql: str) -> bool:
-    if not re.match(r"\s*CREATE\s+(TEMP\w*\s+)?TABLE\b", sql, re.I):
-        return False
-    return any(_IMPLICIT in text for _, _, text in _sqlite_table(sql))
-
-
-def _sqlite_resolved(item: _Item, keys: dict[str, str]) -> _Item:
-    group, thing, text = item
-    if thing.kind == "foreign key" and _IMPLICIT in text:
-        schema = thing.owner.rpartition(".")[0]
-        parent = text.partition(" REFERENCES ")[2].partition(_IMPLICIT)[0].strip('"')
-        columns = keys.get(f"{schema}.{parent}".lstrip(".").lower(), "")
-        resolved = text.replace(_IMPLICIT, f" {columns}")
-        # An unnamed key has its text for a name.
-        return group, thing._replace(name=thing.name.replace(text, resolved)), resolved
-    return item
+def _sqlite_resolved(items: list[_Item], before: Snapshot) -> list[_Item]:
+    """Name the columns that foreign keys leave to the primary key of their parent."""
+    things = [*before.items(), *((thing, text) for _, thing, text in items)]
+    keys = {
+        thing.owner.lower(): re.sub(r" (ASC|DESC|AUTOINCREMENT|ON CONFLICT \w+)\b", "", text)
+        for thing, text in things
+        if thing.kind == "primary key"
+    }
+    resolved = []
+    for group, thing, text in items:
+        if thing.kind == "foreign key" and _IMPLICIT in text:
+            schema = thing.owner.rpartition(".")[0]
+            parent = text.partition(" REFERENCES ")[2].partition(_IMPLICIT)[0].strip('"')
+            columns = keys.get(f"{schema}.{parent}".lstrip(".").lower(), "")
+            full = text.replace(_IMPLICIT, f" {columns}")
+            # An unnamed key has its text for a name.
+            thing, text = thing._replace(name=thing.name.replace(text, full)), full
+        resolved.append((group, thing, text))
+    return resolved
 
 
 _SQLITE_TOKEN = re.compile(
@@ -1188,6 +1185,7 @@ class _Table:
     """A CREATE TABLE statement while it is taken apart."""
 
     tokens: list[str]
+    words: tuple[str, ...]  # the tokens in lower case
     place: int = 0
     columns: dict[str, str] = field(default_factory=dict)  # as written, by lower case
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # type, null, default, ...
@@ -1197,8 +1195,7 @@ class _Table:
 
     def at(self, *words: str) -> bool:
         """Say whether these words, without quotes, come next."""
-        found = self.tokens[self.place : self.place + len(words)]
-        return [token.lower() for token in found] == list(words)
+        return self.words[self.place : self.place + len(words)] == words
 
     def skip(self, *words: str) -> bool:
         """Step over these words if they come next."""
@@ -1245,12 +1242,12 @@ def _sqlite_table(sql: str) -> tuple[_Part, ...]:
     start = words.index("(")
     end = _closing(tokens, start)
     options = {" ".join(part) for part in _listed(words[end + 1 :])}
-    table = _Table(tokens[: end + 1])
+    table = _Table(tokens[: end + 1], tuple(words[: end + 1]))
     table.columns = _column_names(_listed(tokens[start + 1 : end]))
     table.place = start
     while table.place < end:
         table.place += 1  # "(" or ","
-        if table.tokens[table.place].lower() not in _CONSTRAINT:
+        if table.words[table.place] not in _CONSTRAINT:
             _sqlite_column(table)
         while table.more:
             _sqlite_constraint(table, None)
@@ -1277,7 +1274,7 @@ def _column_names(parts: list[list[str]]) -> dict[str, str]:
 def _sqlite_column(table: _Table) -> None:
     column = _name(table.next()).lower()
     start = table.place
-    while table.more and table.tokens[table.place].lower() not in (*_COLUMN_CONSTRAINT, "as"):
+    while table.more and table.words[table.place] not in (*_COLUMN_CONSTRAINT, "as"):
         if table.at("("):
             table.enclosed()
         else:
@@ -1359,7 +1356,7 @@ def _sqlite_foreign(table: _Table, name: str, columns: str) -> None:
         elif table.skip("match"):
             table.next()  # parsed and not obeyed: https://www.sqlite.org/foreignkeys.html
         elif table.skip("not", "deferrable") or table.skip("deferrable"):
-            deferrable = table.tokens[table.place - 2].lower() != "not"
+            deferrable = table.words[table.place - 2] != "not"
             deferred = table.skip("initially", "deferred")
             table.skip("initially", "immediate")
             tail["DEFERRABLE"] = "INITIALLY DEFERRED" if deferrable and deferred else ""
@@ -1414,7 +1411,11 @@ def _sqlite_key(table: _Table, options: set[str]) -> None:
     )
     if rowid or options & {"without rowid", "strict"}:
         for column in table.key:
-            table.facts[column].setdefault("null", "NOT NULL")
+            table.facts.get(column, {}).setdefault("null", "NOT NULL")
+    # Synonyms, for SQLite and for SQLAlchemy: but INT PRIMARY KEY is no rowid.
+    for column, facts in table.facts.items():
+        if table.key != [column]:
+            facts["type"] = {"INT": "INTEGER", "BOOL": "BOOLEAN"}.get(facts["type"], facts["type"])
 
 
 _SERVERS: dict[

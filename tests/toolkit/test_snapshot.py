@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 
-from alembic_toolkit.snapshot import Snapshot, Thing, difference, names_in, take
-from tests import databases
+from alembic_toolkit.snapshot import difference, names_in, take
 from tests.databases import Database
 
 
@@ -32,6 +34,275 @@ def lines(connection: sa.Connection, *statements: str) -> list[str]:
     after = take(connection)
     assert difference(take(connection, before, names_in(statements)), after) == []
     return difference(before, after)
+
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a VARCHAR(9) NOT NULL DEFAULT 'x', b INTEGER)"
+
+
+def test_difference_is_empty_when_nothing_changed(connection: sa.Connection) -> None:
+    assert lines(connection) == []
+    assert lines(connection, TABLE, "DROP TABLE t") == []
+
+
+def test_difference_names_what_came_and_went(connection: sa.Connection) -> None:
+    run(connection, TABLE)
+    assert lines(connection, "CREATE UNIQUE INDEX ix ON t (b)") in (
+        ["+ index ix on t: UNIQUE (b)"],
+        ["+ unique ix on t: (b)"],  # MariaDB tells them apart by nothing
+    )
+    on = "" if connection.dialect.name in ("sqlite", "postgresql") else " ON t"
+    [line] = lines(connection, f"DROP INDEX ix{on}")
+    assert line.startswith("- ")
+    assert lines(connection, "CREATE VIEW v AS SELECT id FROM t")[0].startswith("+ view v: ")
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_difference_shows_both_types_when_a_type_changed(connection: sa.Connection) -> None:
+    run(connection, TABLE)
+    postgresql = connection.dialect.name == "postgresql"
+    verb = "ALTER COLUMN b TYPE" if postgresql else "MODIFY b"
+    [line] = lines(connection, f"ALTER TABLE t {verb} BIGINT")
+    old, new = ("integer", "bigint") if postgresql else ("int(11)", "bigint(20)")
+    assert line in (
+        f"~ column t.b: {old} -> {new}",
+        f"~ column t.b: {old} DEFAULT NULL -> {new} DEFAULT NULL",
+    )
+
+
+def test_ignored_table_is_not_there(connection: sa.Connection) -> None:
+    run(connection, "CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+    before = take(connection)
+    assert not any("alembic_version" in thing for thing in before)
+    run(connection, "CREATE TABLE u (id INTEGER)")
+    names = names_in(["UPDATE alembic_version SET version_num = 'u'", "CREATE TABLE u"])
+    assert take(connection, before, names) == take(connection)
+
+
+def test_counters_do_not_count(database: Database, connection: sa.Connection) -> None:
+    column = {
+        "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "postgresql": "SERIAL PRIMARY KEY",
+        "mariadb": "INTEGER PRIMARY KEY AUTO_INCREMENT",
+    }[database.name]
+    run(connection, f"CREATE TABLE c (id {column}, a INTEGER)")
+    assert lines(connection, "INSERT INTO c (a) VALUES (1), (2)") == []
+
+
+# SQLite: the author's text
+
+SAME = [
+    ("a INT, CHECK (a>0)", "a INT, check  ( ( A > 0 ) ) -- why"),
+    ("a INT DEFAULT 1", "[a] int default (1)"),
+    ("a TEXT DEFAULT 'x'", 'a text default "x"'),
+    ("a INT PRIMARY KEY, b INT", "b INT, a INT, PRIMARY KEY (a)"),
+    ("id INTEGER PRIMARY KEY", "id INTEGER NOT NULL, PRIMARY KEY (id)"),
+    ("id INTEGER PRIMARY KEY AUTOINCREMENT", "id INTEGER, PRIMARY KEY (id AUTOINCREMENT)"),
+    ("a INT UNIQUE", 'a INT, UNIQUE ("a" ASC)'),
+    ("a INT, b BOOL", "a INTEGER, b BOOLEAN"),
+    ("a INT REFERENCES p", "a INT, FOREIGN KEY (a) REFERENCES p (id) ON DELETE NO ACTION"),
+    ("a INT REFERENCES p MATCH FULL", "a INT REFERENCES P(id) NOT DEFERRABLE"),
+    ("a VARCHAR(5) NOT NULL", "a varchar ( 5 ) not null on conflict abort"),
+    ("a INT, b INT GENERATED ALWAYS AS (a+1)", "b INT AS (a + 1) VIRTUAL, a INT"),
+    ("a INT CONSTRAINT x CHECK (a IN (1,2))", "a INT, CONSTRAINT 'x' CHECK (a in ( 1 , 2 ))"),
+    ("a TEXT COLLATE BINARY", "a TEXT /* , b INT */"),
+    ("a INT, UNIQUE (a) CHECK (a <> -1)", "a INT, CHECK (a <> - 1), UNIQUE (a)"),
+]
+OTHER = [
+    ("a INT", "a INT NOT NULL"),
+    ("a TEXT DEFAULT 'x'", "a TEXT DEFAULT 'X'"),
+    ("a TEXT DEFAULT '1'", "a TEXT DEFAULT 1"),
+    ("a TEXT CHECK (a <> 'x')", "a TEXT CHECK (a <> 'X')"),
+    ("a TEXT", "a TEXT COLLATE NOCASE"),
+    ("a TEXT PRIMARY KEY", "a TEXT NOT NULL PRIMARY KEY"),
+    ("id INTEGER PRIMARY KEY", "id INTEGER PRIMARY KEY AUTOINCREMENT"),
+    ("a INT, b INT, UNIQUE (a, b)", "a INT, b INT, UNIQUE (b, a)"),
+    ("a INT UNIQUE", "a INT UNIQUE ON CONFLICT REPLACE"),
+    ("a INT UNIQUE", "a INT CONSTRAINT u UNIQUE"),
+    ("a INT REFERENCES p", "a INT REFERENCES p ON DELETE CASCADE"),
+    ("a INT REFERENCES p", "a INT REFERENCES p DEFERRABLE INITIALLY DEFERRED"),
+    ("a INT, b AS (a+1)", "a INT, b AS (a+1) STORED"),
+    ("a INT PRIMARY KEY", "a INTEGER PRIMARY KEY"),
+]
+
+
+def sqlite_snapshots(pair: tuple[str, str]) -> list[dict[Any, str]]:
+    snapshots = []
+    for columns in pair:
+        with sa.create_engine("sqlite://").connect() as connection:
+            run(connection, "CREATE TABLE p (id INTEGER PRIMARY KEY)")
+            run(connection, f"CREATE TABLE t ({columns}\n)")
+            snapshots.append(dict(take(connection)))
+    return snapshots
+
+
+@pytest.mark.parametrize("pair", SAME, ids=lambda pair: pair[1])
+def test_sqlite_text_is_the_same_when_the_server_means_the_same(pair: tuple[str, str]) -> None:
+    one, two = sqlite_snapshots(pair)
+    assert one == two
+
+
+@pytest.mark.parametrize("pair", OTHER, ids=lambda pair: pair[1])
+def test_sqlite_text_is_another_when_the_server_means_another(pair: tuple[str, str]) -> None:
+    one, two = sqlite_snapshots(pair)
+    assert one != two
+
+
+@pytest.mark.databases("sqlite")
+def test_sqlite_table_options_are_seen(connection: sa.Connection) -> None:
+    run(connection, "CREATE TABLE t (a TEXT PRIMARY KEY)")
+    rebuilt = ["DROP TABLE t", "CREATE TABLE t (a TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"]
+    assert lines(connection, *rebuilt) == [
+        "~ column t.a: TEXT -> TEXT NOT NULL",
+        "~ table t: (plain) -> STRICT, WITHOUT ROWID",
+    ]
+
+
+@pytest.mark.databases("sqlite")
+def test_sqlite_batch_rebuild_with_the_same_facts_changes_nothing(
+    connection: sa.Connection,
+) -> None:
+    run(
+        connection,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT)",
+        "CREATE TABLE 't' (id integer primary key, a varchar(20) default 'it''s' not null,"
+        " n NUMERIC(10,2) default -1.5, p int references p (id) on delete cascade, q int references p,"
+        " \"C c\" TEXT DEFAULT (lower('X')), CONSTRAINT uq unique (a), constraint ck check(n>-2))",
+        "CREATE INDEX ix ON t (n, a)",
+    )
+    before = take(connection)
+    op = Operations(MigrationContext.configure(connection))
+    with op.batch_alter_table("t", recreate="always"):
+        pass
+    assert "\n".join(difference(before, take(connection))) == ""
+
+
+@pytest.mark.databases("sqlite")
+def test_sqlite_attached_database_is_read(connection: sa.Connection) -> None:
+    run(connection, "ATTACH ':memory:' AS aux")
+    assert lines(connection, "CREATE TABLE aux.t (id INTEGER)") == [
+        "+ column aux.t.id: INTEGER",
+        "+ table aux.t",
+    ]
+
+
+# PostgreSQL and MariaDB
+
+
+@pytest.mark.databases("postgresql")
+def test_postgresql_session_settings_change_nothing(connection: sa.Connection) -> None:
+    run(
+        connection,
+        "CREATE SCHEMA other",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, d TIMESTAMPTZ DEFAULT '2020-02-01 00:00Z')",
+        "CREATE TABLE other.t (p INTEGER REFERENCES p)",
+    )
+    settings = ["SET search_path = other", "SET TimeZone = 'Asia/Tokyo'", "SET DateStyle = German"]
+    assert lines(connection, *settings) == []
+    shown = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in ("TimeZone",)]
+    assert shown == ["Asia/Tokyo"]
+    assert connection.exec_driver_sql("SELECT current_schema()").scalar() == "other"
+
+
+@pytest.mark.databases("postgresql")
+def test_postgresql_renamed_enum_is_seen_in_what_uses_it(connection: sa.Connection) -> None:
+    run(
+        connection,
+        "CREATE TYPE mood AS ENUM ('a', 'b')",
+        "CREATE TABLE t (m mood DEFAULT 'a', n mood[])",
+    )
+    assert lines(connection, "ALTER TYPE mood RENAME TO feeling") == [
+        "~ column t.m: mood DEFAULT 'a'::mood -> feeling DEFAULT 'a'::feeling",
+        "~ column t.n: mood[] -> feeling[]",
+        "+ enum feeling: ('a', 'b')",
+        "- enum mood: ('a', 'b')",
+    ]
+
+
+@pytest.mark.databases("postgresql")
+def test_postgresql_index_and_constraint_states_are_seen(connection: sa.Connection) -> None:
+    run(connection, TABLE, "CREATE INDEX ix ON t (b)")
+    check = "ALTER TABLE t ADD CONSTRAINT ck CHECK (b > 0) NOT VALID"
+    assert lines(connection, check) == ["+ check ck on t: ((b > 0)) NOT VALID"]
+    validate = "ALTER TABLE t VALIDATE CONSTRAINT ck"
+    assert lines(connection, validate) == ["~ check ck on t: ((b > 0)) NOT VALID -> ((b > 0))"]
+    run(connection, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix'::regclass")
+    assert lines(connection, "REINDEX INDEX ix") == ["~ index ix on t: (b) INVALID -> (b)"]
+
+
+@pytest.mark.databases("mariadb")
+def test_mariadb_index_made_for_a_foreign_key_is_called_so(connection: sa.Connection) -> None:
+    run(connection, "CREATE TABLE p (id INT PRIMARY KEY)", "CREATE TABLE t (p INT)")
+    key = "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)"
+    assert lines(connection, key) == [
+        "+ foreign key fk on t: (p) REFERENCES p (id)",
+        "+ index fk on t: (p), made by the server for foreign key fk",
+    ]
+    assert lines(connection, "ALTER TABLE t DROP FOREIGN KEY fk") == [
+        "- foreign key fk on t: (p) REFERENCES p (id)",
+        "~ index fk on t: (p), made by the server for foreign key fk -> (p)",
+    ]
+
+
+@pytest.mark.databases("mariadb")
+def test_mariadb_default_collation_is_no_change_of_columns(connection: sa.Connection) -> None:
+    run(connection, TABLE)
+    [line] = lines(connection, "ALTER TABLE t DEFAULT CHARACTER SET latin1")
+    assert line.startswith("~ table t: ")
+
+
+# Names
+
+
+def test_names_are_those_of_the_statement_in_any_quotes() -> None:
+    names = names_in(["ALTER TABLE `A``b` ADD x INT", 'DROP TABLE "C""d"', "DROP INDEX [e f]"])
+    assert names is not None
+    assert {"A`b", "a`b", 'C"d', 'c"d', "e f", "x"} <= names
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DO $$ BEGIN DROP TABLE t; END $$",
+        "CALL f()",
+        "DROP TABLE t CASCADE",
+        "/* x */ alter table t drop column a cascade",
+        "SELECT 1; DO 'x'",
+        "ALTER SCHEMA a RENAME TO b",
+        "ALTER TABLE t SET SCHEMA b",
+        "CREATE EXTENSION x",
+        "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION f()",
+        "PREPARE x FROM 'DROP TABLE t'",
+        "EXECUTE x",
+        "ROLLBACK TO a",
+        "DISCARD ALL",
+        "what is this",
+    ],
+)
+def test_names_do_not_suffice_when_anything_may_have_changed(statement: str) -> None:
+    assert names_in([statement]) is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE",
+        "INSERT INTO t VALUES ('drop table x cascade; do')",
+        "COMMENT ON TABLE t IS 'it''s; DO'",
+        "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $x$ BEGIN EXECUTE 'x'; END $x$",
+        "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM a; SELECT 1; END",
+        "/*!50003 CREATE*/ TRIGGER t AFTER INSERT ON t FOR EACH ROW SET @a = 1",
+        "SELECT 1; -- DO it\nSELECT 2 FROM t",
+    ],
+)
+def test_names_suffice_when_a_word_only_looks_like_a_command(statement: str) -> None:
+    names = names_in([statement])
+    assert names is not None
+    assert "t" in names
+
+
+def test_statement_that_can_be_read_in_two_ways_gives_the_names_of_both() -> None:
+    names = names_in([r"INSERT INTO t VALUES ('\'); INSERT INTO u VALUES ('b')"])
+    assert names is None or {"t", "u"} <= names
 
 
 # Random histories
@@ -286,7 +557,7 @@ def try_to(connection: sa.Connection, statement: str) -> bool:
 STATEMENTS = 300
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_look_at_names_is_exact_when_history_is_random(database: Database, seed: int) -> None:
     author = Author(seed, database.name)
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
