@@ -165,8 +165,9 @@ def test_sqlite_batch_rebuild_with_the_same_facts_changes_nothing(
         connection,
         "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT)",
         "CREATE TABLE 't' (id integer primary key, a varchar(20) default 'it''s' not null,"
-        " n NUMERIC(10,2) default -1.5, p int references p (id) on delete cascade, q int references p,"
-        " \"C c\" TEXT DEFAULT (lower('X')), CONSTRAINT uq unique (a), constraint ck check(n>-2))",
+        " n NUMERIC(10,2) default -1.5, [C c] TEXT DEFAULT (lower('X')), p int, q int references p,"
+        " foreign key(p) references p (id) on delete cascade,"
+        " CONSTRAINT uq unique (a), constraint ck check(n>-2))",
         "CREATE INDEX ix ON t (n, a)",
     )
     before = take(connection)
