@@ -565,8 +565,9 @@ _BRANCHES = [
     f"""
   SELECT 'check', space, name, conname::text,
     regexp_replace(pg_get_constraintdef(c.oid), '^CHECK ', '') || {_comment("d")}
-  FROM types t JOIN pg_constraint c ON contypid = t.oid
-  {_describe("d", "pg_constraint", "c.oid")} WHERE contype = 'c'""",
+  FROM types t CROSS JOIN LATERAL (
+    SELECT oid, conname, contype FROM pg_constraint WHERE contypid = t.oid OFFSET 0
+  ) c {_describe("d", "pg_constraint", "c.oid")} WHERE contype = 'c'""",
     f"""
   SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
     space, proname || '()', proname || '(' || pg_get_function_identity_arguments(f.oid) || ')',
@@ -715,14 +716,29 @@ def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
 _PARTITIONED = re.compile(r"\bPARTITION BY ").search
 
 
+# Catalogs are small when the look-up is planned, and grow: the plan must not scan them.
+# And planning anew for each list of names would cost more than looking.
+_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
+
+
 def _prepare_postgresql(connection: sa.Connection) -> None:
     """Prepare the look-up, once for each connection; its plan is good for any names."""
     there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{_POSTGRESQL_LOOK}'"
     if not _query(connection, there):
         _query(connection, _POSTGRESQL_PREPARE)
-    # Planning anew for each list of names costs more than looking.
     _query(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
+    values = ", ".join(f"current_setting('{name}')" for name in _PLANNED_WITH)
+    [before] = _query(connection, f"SELECT {values}")
+    _set_planner(connection, ["off"] * len(_PLANNED_WITH))
+    _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[]::name[], false)")
+    _set_planner(connection, before)
     connection.info[_POSTGRESQL_LOOK] = True
+
+
+def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:
+    pairs = zip(_PLANNED_WITH, values, strict=True)
+    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in pairs)
+    _query(connection, f"SELECT {settings}")
 
 
 def _postgresql_literal(text: str) -> str:
