@@ -131,6 +131,13 @@ def _definition(thing: Thing, text: str) -> str:
     return f": {_line(text)}" if text else ""
 
 
+# SQL that has none of these words defines nothing: it only changes rows. (A SELECT may have an
+# INTO, or call a function of an extension.)
+_DEFINING = frozenset(
+    {"create", "alter", "drop", "rename", "comment", "reindex", "refresh", "cluster", "select"}
+)
+
+
 def _words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
 
@@ -248,6 +255,9 @@ def _is_plain(words: list[str]) -> bool:
     if words[0] in _CHANGES:
         kind = _kind(words)
         return kind in _KINDS and not (kind == "event" and "trigger" in words[:3])
+    if words[0] in ("insert", "update", "delete", "with"):
+        # Some take a short way: UPDATE pg_attribute, DELETE FROM pg_enum.
+        return not any(word.startswith("pg_") for word in words)
     return words[0] in _HARMLESS and words[:2] != ["rename", "user"]
 
 
@@ -680,6 +690,8 @@ def _touched_postgresql(
     """Return what became of ``known``; None when it cannot be told without reading everything."""
     if not _postgresql_knows(known, names):
         return None
+    if not names & _DEFINING:
+        return known.copy()
     asked = set(names)
     if "index" in names and names & {"drop", "alter"}:
         for group, things in known.groups.items():
@@ -766,6 +778,8 @@ def _take_mysql(
     names: frozenset[str],
     ignore: frozenset[str],
 ) -> Snapshot:
+    if known is not None and not names & _DEFINING:
+        return known.copy()
     gone, tables = set[str](), set[str]()
     if known is None:
         items = _mysql_database(connection)

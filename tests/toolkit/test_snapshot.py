@@ -276,6 +276,7 @@ def test_names_are_those_of_the_statement_in_any_quotes() -> None:
         "EXECUTE x",
         "ROLLBACK TO a",
         "DISCARD ALL",
+        "UPDATE pg_catalog.pg_attribute SET attnotnull = false",
         "what is this",
     ],
 )
