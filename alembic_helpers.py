@@ -725,8 +725,8 @@ def execute(
     query = sa.text(unless) if isinstance(unless, str) else unless
     done = _bind().execute(query).first() is not None
     if done:
-        return _log("skip", "execute", _shortened(sqltext), "already done")
-    _log("apply", "execute", _shortened(sqltext), "not done yet")
+        return _log("skip", "execute", _brief(sqltext), "already done")
+    _log("apply", "execute", _brief(sqltext), "not done yet")
     alembic.op.execute(sqltext, execution_options=execution_options)
 
 
@@ -2166,7 +2166,7 @@ def _script_unless(sqltext: Any, unless: Any) -> None:
         _UNLESS.get(_dialect(_bind()), _write_if)(f"NOT EXISTS ({asked}\n)", sql)
 
 
-def _shortened(sql: Any) -> str:
+def _brief(sql: Any) -> str:
     text = " ".join(str(sql).split())
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -2212,7 +2212,7 @@ def _failed(path: Path, statement: _Statement, number: str, error: sa.exc.DBAPIE
     raise CommandError(
         f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
         f"  database says:   {' '.join(str(error.orig).split())}\n"
-        f"  statement:       {_shortened(statement.text)}\n"
+        f"  statement:       {_brief(statement.text)}\n"
         f"{kept}\nThe way on:\n    # mend line {statement.line}, then: alembic upgrade head"
     ) from error
 
@@ -3143,7 +3143,7 @@ class _Reader:
         rest = self.text[self.end : end if end >= 0 else len(self.text)].split()
         if word != "DELIMITER":
             line = self.text[self.start :].split("\n", 1)[0]
-            self.refuse(f"{_shortened(line)}: only the server's client knows this", "leave it out")
+            self.refuse(f"{_brief(line)}: only the server's client knows this", "leave it out")
         if not rest:
             self.refuse("DELIMITER says none", "DELIMITER //")
         self.delimiter = rest[0]
@@ -3152,7 +3152,7 @@ class _Reader:
 
     def _refuse_backslash(self) -> None:
         line = self.text[self.start : self.start + 80].split("\n", 1)[0]
-        self.refuse(f"{_shortened(line)}: only the server's client knows this", "leave it out")
+        self.refuse(f"{_brief(line)}: only the server's client knows this", "leave it out")
 
 
 _DOLLAR = re.compile(r"\$(?:(?:[^\W\d]|[^\x00-\x7f])(?:\w|[^\x00-\x7f])*)?\$")
@@ -3182,7 +3182,7 @@ def _refuse_what_alembic_does(statement: _Statement) -> None:
     words = " ".join(_LEADING.sub("", statement.text[:200]).upper().split())
     if _TRANSACTION.match(words):
         raise _Unreadable(
-            f"{_shortened(statement.text)}: the transaction is Alembic's",
+            f"{_brief(statement.text)}: the transaction is Alembic's",
             statement.line,
             "leave it out; or split the file, and put a part in get_context().autocommit_block()",
         )
@@ -5259,7 +5259,7 @@ def _sqlite_write_unless(condition: str, sql: str) -> None:
     """Write DML as the body of a temporary trigger: SQLite has no other condition in a script."""
     if re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", sql, re.I) is None:
         _unsupported(
-            f"execute({_shortened(sql)!r}, unless=...)",
+            f"execute({_brief(sql)!r}, unless=...)",
             "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
             "alembic upgrade head  # without --sql, on the database itself",
         )

@@ -26,11 +26,12 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import history, offline, proof, rows, snapshot
+from alembic_toolkit import history, offline, proof, rows, snapshot, tables
+from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
 from alembic_toolkit.settings import Settings
@@ -93,7 +94,7 @@ class Prover:
     misled: bool = False
     at_base: Snapshot | None = None
     snap: Snapshot = field(default_factory=Snapshot)
-    tables: rows.Tables = field(default_factory=dict)
+    known: tables.Tables = field(default_factory=dict)
     contents: rows.Rows = field(default_factory=dict)
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
@@ -120,7 +121,9 @@ class Prover:
     def _record(self, revision: Script) -> RevisionProof:
         title = " ".join(str(revision.doc or "").split("\n")[0].split())
         path = history.shown(Path(revision.path))
-        return RevisionProof(revision.revision, path, title, self.project.parents(revision))
+        needs = tuple(str(id_) for id_ in to_tuple(revision.dependencies, default=()))
+        parents = tuple(id_ for id_ in self.project.parents(revision) if id_ not in needs)
+        return RevisionProof(revision.revision, path, title, parents, needs)
 
     # Walking
 
@@ -197,24 +200,24 @@ class Prover:
     def _prove(self, position: int) -> Walking:
         """Prove one revision: up, down, up again."""
         record = self.proof.revisions[position]
-        before, rows_before = self.snap, self.contents
+        before, rows_before, known = self.snap, self.contents, self.known
         executed = yield from self._step(Running(position, True, proof.UP))
         record.upgrade = executed
         after, rows_between = self._look(executed), self._read_rows(executed)
-        lost = rows.lost_after_up(rows_before, rows_between, rows.changed_by(executed))
+        lost = lost_after_up(rows_before, rows_between, changed_by(executed))
         self._say(position, proof.UP)
         self._say_lost(position, "upgrade", lost)
-        self._fill(executed)
+        self._fill(executed, within=known)
         if _refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
-        written = rows.since(rows_between, self.contents)
+        written = since(rows_between, self.contents)
         executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
         record.downgrade = executed
         back = self._look(executed)
         self._judge_down(position, before, back, executed)
         rows_after = self._read_rows(executed)
-        lost = rows.lost_after_up(written, rows_after, rows.changed_by(executed))
-        lost += rows.lost_after_down(rows_before, rows_between, rows_after)
+        lost = lost_after_up(written, rows_after, changed_by(executed))
+        lost += lost_after_down(rows_before, rows_between, rows_after)
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
@@ -292,7 +295,7 @@ class Prover:
             return None
         likely = {*names, *(f"{schema}.{name}" for schema in names for name in names)}
         return {
-            name for name in likely if name in self.tables or Thing("table", "", name) in self.snap
+            name for name in likely if name in self.known or Thing("table", "", name) in self.snap
         }
 
     def _read_rows(self, executed: list[str] | None) -> rows.Rows:
@@ -301,30 +304,40 @@ class Prover:
         ignore = (self._version_table,)
         with self._aside() as connection:
             if touched is None:
-                self.tables = rows.look(connection, None, ignore)
-                self.contents = rows.read(connection, self.tables)
+                self.known = tables.look(connection, None, ignore)
+                self.contents = rows.read(connection, self.known)
                 return self.contents
-            read = rows.related(self.tables, touched)
-            there = rows.look(connection, read, ignore)
-            self.tables = {n: t for n, t in self.tables.items() if n not in read} | there
+            read = tables.related(self.known, touched)
+            there = tables.look(connection, read, ignore)
+            self.known = {n: t for n, t in self.known.items() if n not in read} | there
             fresh = rows.read(connection, there)
             self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
         return self.contents
 
-    def _fill(self, executed: list[str] | None) -> None:
-        """Put rows into what is new, and read them."""
+    def _fill(self, executed: list[str] | None, within: tables.Tables | None = None) -> None:
+        """Put rows into what is new, and read them.
+
+        :param within: the older tables, which must be able to hold the values as well.
+        """
         names = self._touched(executed)
-        names = None if names is None else {name for name in names if name in self.tables}
+        names = None if names is None else {name for name in names if name in self.known}
         if names is not None and not names:
             return
         with self._aside() as connection:
-            filled = rows.fill(connection, self.tables, names, given=self.wanted.rows)
+            filled = rows.fill(
+                connection,
+                self.known,
+                names,
+                given=self.wanted.rows,
+                within=within,
+                there=self.contents,
+            )
             self.unfilled |= filled.failed
             for name in filled.written:
                 self.unfilled.pop(name, None)
         if filled.written:
             with self._aside() as connection:
-                there = {name: self.tables[name] for name in filled.written}
+                there = {name: self.known[name] for name in filled.written}
                 self.contents = self.contents | rows.read(connection, there)
 
     def _compare_with_whole(self) -> None:

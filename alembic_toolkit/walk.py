@@ -242,14 +242,17 @@ def recorder() -> Iterator[Recorder]:
     """Give a recorder of what any engine of this process executes."""
     made = Recorder()
 
-    def enforce(connection: Any, _: Any) -> None:
+    def prepare(connection: Any, _: Any) -> None:
+        if hasattr(connection, "prepare_threshold"):
+            # psycopg would prepare statements, and with its own drop those of snapshots.
+            connection.prepare_threshold = None
         if type(connection).__module__.partition(".")[0] in ("sqlite3", "aiosqlite"):
             connection.execute("PRAGMA foreign_keys = ON").close()
 
     event.listen(Engine, "after_cursor_execute", made.note)
-    event.listen(Engine, "connect", enforce)
+    event.listen(Engine, "connect", prepare)
     try:
         yield made
     finally:
         event.remove(Engine, "after_cursor_execute", made.note)
-        event.remove(Engine, "connect", enforce)
+        event.remove(Engine, "connect", prepare)
