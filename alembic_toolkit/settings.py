@@ -55,6 +55,7 @@ class Settings:
 
         :raises CommandError: there is no such check.
         """
+        checks = list(checks)
         unknown = [check for check in checks if check not in proof.CHECKS]
         if unknown:
             known = ", ".join(f'"{check}"' for check in proof.CHECKS)
