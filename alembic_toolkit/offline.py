@@ -16,6 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
+from alembic_toolkit.script import undelimited
 from alembic_toolkit.walk import Project, read_config
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
@@ -40,7 +41,7 @@ class _Collector:
         text = text.strip()
         left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
         if self.current is not None and not left_out:
-            self.current.statements.append(text.removesuffix(";"))
+            self.current.statements.append(undelimited(text.removesuffix(";")))
 
     def flush(self) -> None:
         """Do nothing."""

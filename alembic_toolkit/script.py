@@ -620,7 +620,17 @@ _MYSQL_BODY = re.compile(
 )
 
 
+_DELIMITED = re.compile(r"(?s)DELIMITER (\S+)\n(.*)\n\1\nDELIMITER\W*")
+
+
+def undelimited(statement: str) -> str:
+    """Return the statement that stands between two DELIMITERs, which only a client knows."""
+    body = _DELIMITED.fullmatch(statement)
+    return body[2] if body else statement
+
+
 def _mysql_guarded(statement: str) -> list[str]:
+    statement = undelimited(statement)
     if statement.startswith(("--", *_HALF_DONE)):
         return [statement if statement.startswith("--") else f"{statement};"]
     if statement.startswith("PREPARE alembic_statement"):
@@ -651,6 +661,8 @@ _SQLITE_NATIVE = re.compile(
     r"|INSTEAD)\b|$)",
     re.I | re.S,
 )
+# How alembic_helpers makes rows depend on a query: nothing of it lasts.
+_SQLITE_OWN = re.compile(r"CREATE TEMP (TABLE|TRIGGER) alembic_|DROP TABLE alembic_unless")
 _SQLITE_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
 
 
@@ -696,8 +708,8 @@ def _sqlite_part(script: _Script, part: _Part, applied: str, gone: set[str]) -> 
 
 
 def _sqlite_guarded(part: _Part, statement: str, todo: str, gone: set[str]) -> str:
-    if statement.startswith("--"):
-        return statement
+    if statement.startswith("--") or _SQLITE_OWN.match(statement):
+        return statement if statement.startswith("--") else f"{statement};"
     native = _SQLITE_NATIVE.match(statement)
     if native:
         name = native[3].strip("\"'`[]").lower()

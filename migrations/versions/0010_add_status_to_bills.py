@@ -45,19 +45,23 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if helpers.table_has_column("bills", "status"):
-        helpers.execute(
-            sa.insert(audit).from_select(
-                ["at", "user_id", "action"],
-                sa.select(
-                    sa.func.current_timestamp(),
-                    bills.c.user_id,
-                    kept + sa.cast(bills.c.id, sa.String(12)),
-                )
-                .where(bills.c.status == sa.text("'cancelled'"))
-                .where(~sa.exists().where(is_kept))
-                .order_by(bills.c.id),
+    catalog = "information_schema.columns WHERE table_name = 'bills' AND column_name = 'status'"
+    if helpers.get_context().dialect.name == "sqlite":
+        catalog = "pragma_table_info('bills') WHERE name = 'status'"
+    helpers.execute(
+        sa.insert(audit).from_select(
+            ["at", "user_id", "action"],
+            sa.select(
+                sa.func.current_timestamp(),
+                bills.c.user_id,
+                kept + sa.cast(bills.c.id, sa.String(12)),
             )
-        )
+            .where(bills.c.status == sa.text("'cancelled'"))
+            .where(~sa.exists().where(is_kept))
+            .order_by(bills.c.id),
+        ),
+        # dropped already, by a run that was killed before it could say so
+        unless=f"SELECT 1 FROM (SELECT COUNT(*) AS n FROM {catalog}) AS there WHERE n = 0",
+    )
     helpers.drop_column("bills", "status")
     helpers.drop_enum("bill_status")
