@@ -2049,11 +2049,14 @@ def _insert_missing(
 def _need_key(table: Any, keys: list[str]) -> None:
     """Refuse a table, or a column of it, that the database does not have."""
     step = _Step(_guarded(), None, "bulk_insert", "table", None, table.name, table.schema)
-    there = (_ask(step.bind, what, table.name, table.name, table.schema) for what in _FILLED)
-    if all(found is None for found in there):
-        _need_table(step, table.name, table.schema)
-    for column in (table.c[key] for key in keys):
-        if _ask(step.bind, "column", table.name, column.name, table.schema) is None:
+    columns = [table.c[key] for key in keys]
+    kinds = [(what, table.name, table.name, table.schema) for what in _FILLED]
+    asked = [("column", table.name, column.name, table.schema) for column in columns]
+    found = _ask_all(step.bind, [*kinds, *asked])
+    if all(there is None for there in found[: len(kinds)]):
+        _need_tables(step, kinds, [None])
+    for column, there in zip(columns, found[len(kinds) :], strict=True):
+        if there is None:
             _stop(
                 MissingParent,
                 f"bulk_insert({table.name!r}, ...): there is no such column.",

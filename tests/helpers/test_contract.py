@@ -125,6 +125,8 @@ COMMENT = {
     OTHER: [bills(), "COMMENT other"],
     ORPHAN: [],
 }
+ROW = "INSERT INTO bills (id, amount) VALUES (1, 500)"
+ROW_OF = {ABSENT: [bills()], SAME: [bills(), ROW], OTHER: [bills(), ROW.replace("500", "7")]}
 NO_ENUMS = ["sqlite", "mariadb"]
 UNCHECKED = "ALTER TABLE bills ADD CONSTRAINT ck_bills CHECK (amount > 0) NOT VALID"
 
@@ -422,6 +424,28 @@ ROWS = [
             ("drop_table_comment", lambda: helpers.drop_table_comment("bills")),
         ]
     ),
+    Row(
+        "bulk_insert",
+        lambda: helpers.bulk_insert(
+            sa.table("bills", sa.column("id", sa.Integer()), sa.column("amount", sa.Integer())),
+            [{"id": 1, "amount": 500}],
+            key=["id"],
+        ),
+        {ABSENT: "applied", SAME: "skipped", OTHER: "skipped", ORPHAN: "missing"},
+        ROW_OF | {ORPHAN: []},
+        ["bills"],
+        label="key",
+    ),
+    Row(
+        "execute",
+        lambda: helpers.execute(
+            "UPDATE bills SET amount = 500", unless="SELECT 1 FROM bills WHERE amount = 500"
+        ),
+        {SAME: "skipped", OTHER: "applied"},
+        {SAME: ROW_OF[SAME], OTHER: ROW_OF[OTHER]},
+        ["bills"],
+        label="unless",
+    ),
 ]
 
 
@@ -550,14 +574,14 @@ def test_way_on_names_what_is_missing_when_parent_is(
 
 PASSED_ON = {  # or a verb with tests of its own
     "batch_alter_table",
-    "bulk_insert",
-    "execute",
+    "execute_file",
     "f",
     "get_bind",
     "get_context",
     "implementation_for",
     "inline_literal",
     "invoke",
+    "irreversible",
     "register_operation",
     "run_async",
 }

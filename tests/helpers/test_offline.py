@@ -28,6 +28,8 @@ GUARDED_BY_SQLITE = {
     "drop_view",
     "replace_view",
     "validate_constraint",
+    "bulk_insert",
+    "execute",
 }
 NOTHING_ON_SQLITE = {
     "create_enum",

@@ -45,6 +45,9 @@ hand: a test runs each call in each situation and compares the page with what ha
 
 *act*: the database is changed. *skip*: it is left alone, and the log says why. Anything else is the
 error that is raised, before anything is changed.
+
+Two verbs have no cells. `execute_file` runs its file whole each time, and a script gets its
+statements as they are; `irreversible` always raises `Irreversible`, and no script is written.
 """
 # What only looks, or makes nothing that lasts.
 LOOKS = re.compile(
