@@ -84,7 +84,7 @@ def call(act: Act) -> str:
     if isinstance(act, partial):
         given = [repr(argument) for argument in act.args]
         given += [f"{key}={value!r}" for key, value in act.keywords.items() if value is not None]
-        return f"helpers.{act.func.__name__}({', '.join(given)})"
+        return f"helpers.{act.func.__name__}({', '.join(given)})".replace("'", '"')
     source, lambdas = _source()
     body = lambdas[act.__code__.co_firstlineno].body
     first, newline, rest = str(ast.get_source_segment(source, body)).partition("\n")
