@@ -67,7 +67,7 @@ def prove(
     :param progress: called with the steps done, all of them, and the revision at hand.
     :raises CommandError: ``env.py`` cannot be run on the database.
     """
-    with recorder() as listening:
+    with recorder(scratch) as listening:
         prover = Prover(project, scratch, wanted, listening, found, progress)
         prover.run()
         if prover.misled:  # something changed that no statement named: look at everything

@@ -30,7 +30,7 @@ from alembic.util import CommandError
 from alembic_toolkit import history, proof
 from alembic_toolkit.proof import Finding, Proof, Report
 from alembic_toolkit.prove import prove
-from alembic_toolkit.scratch import Scratch, empty, opened, parse, scratch
+from alembic_toolkit.scratch import Scratch, close, opened, parse, scratch
 from alembic_toolkit.settings import Settings, read
 from alembic_toolkit.walk import Project, read_config
 
@@ -180,6 +180,8 @@ def _hear(
             if what == "at":
                 one.at = said[-1]
                 progress(one.task.name, *said)
+            elif what == "session":
+                one.scratch.sessions.add(*said)
             else:
                 one.proof = said[0]
                 return True
@@ -207,6 +209,7 @@ def _run(task: Task, pipe: Pipe) -> None:
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
     one = opened(parse(task.url))
+    one.tell = lambda session: pipe.send(("session", session))
     threading.Thread(target=_leave_nothing, args=(one,), daemon=True).start()
     found = Proof(task.name, one.shown)
     begin = time.perf_counter()
@@ -227,8 +230,11 @@ def _leave_nothing(one: Scratch) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        empty(one)
-        os._exit(2)
+        one.tell = lambda session: None  # there is nobody to tell
+        try:
+            close(one)
+        finally:
+            os._exit(2)
 
 
 def _version(one: Scratch) -> str:

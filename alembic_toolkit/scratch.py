@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Scratch:
     schemas: frozenset[str] = frozenset()  # PostgreSQL: those that were there
     extensions: frozenset[str] = frozenset()
     made: set[str] = field(default_factory=set)  # MariaDB: databases that revisions created
+    sessions: set[int] = field(default_factory=set)  # as the server numbers them, of the walk
+    tell: Callable[[int], None] = field(default=lambda session: None)  # of a new one
 
     @property
     def server(self) -> str:
@@ -180,28 +182,30 @@ def empty(given: Scratch) -> None:
         return close(given)
     with given.engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        _end_sessions(connection)
+        _end_sessions(connection, given)
         if given.server == "postgresql":
             _empty_postgresql(connection, given)
         else:
             _empty_mariadb(connection, given)
 
 
-def _end_sessions(connection: Connection) -> None:
-    """End our other sessions in the database: one may hold a lock on what is to be dropped."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
-            " AND datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return
-    sql = (
-        "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
-        " AND id <> CONNECTION_ID() AND user = SUBSTRING_INDEX(USER(), '@', 1)"
-    )
-    for number in connection.exec_driver_sql(sql).scalars().all():
-        with contextlib.suppress(DBAPIError):
-            connection.exec_driver_sql(f"KILL {int(number)}")
+def session_of(connection: object) -> int | None:
+    """Return the server's number of the session of a driver's connection, where it tells one."""
+    info = getattr(connection, "info", None)  # of psycopg
+    if isinstance(getattr(info, "backend_pid", None), int):
+        return int(info.backend_pid)  # type: ignore[union-attr]
+    ask = getattr(connection, "thread_id", None) or getattr(connection, "get_backend_pid", None)
+    return int(ask()) if callable(ask) else None  # PyMySQL, mysqlclient; psycopg2
+
+
+def _end_sessions(connection: Connection, given: Scratch) -> None:
+    """End the sessions of the walk: one may hold a lock on what is to be dropped."""
+    sql = "SELECT pg_terminate_backend({})" if given.server == "postgresql" else "KILL {}"
+    ours = session_of(connection.connection.dbapi_connection)
+    for number in given.sessions - {ours}:
+        with contextlib.suppress(DBAPIError):  # it has ended by itself
+            connection.exec_driver_sql(sql.format(number))
+    given.sessions.clear()
 
 
 def _empty_postgresql(connection: Connection, given: Scratch) -> None:

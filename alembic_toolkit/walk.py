@@ -24,7 +24,7 @@ from alembic.util import CommandError
 from alembic.util.pyfiles import load_python_file
 from sqlalchemy import Connection, Engine, event
 
-from alembic_toolkit.scratch import Scratch
+from alembic_toolkit.scratch import Scratch, session_of
 
 Step = RevisionStep | StampStep
 Walk = Callable[[MigrationContext], Iterator[Step]]
@@ -238,11 +238,15 @@ class Killed(BaseException):
 
 
 @contextmanager
-def recorder() -> Iterator[Recorder]:
+def recorder(scratch: Scratch) -> Iterator[Recorder]:
     """Give a recorder of what any engine of this process executes."""
     made = Recorder()
 
     def prepare(connection: Any, _: Any) -> None:
+        session = session_of(connection)
+        if session is not None and session not in scratch.sessions:
+            scratch.sessions.add(session)
+            scratch.tell(session)
         if hasattr(connection, "prepare_threshold"):
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None

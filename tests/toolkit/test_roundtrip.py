@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,9 @@ with context.begin_transaction():
 """
 
 
-def start(project: Project, *argv: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def started(project: Project, *argv: str) -> "Iterator[subprocess.Popen[str]]":
+    process = subprocess.Popen(
         [*COMMAND, "-c", str(project.directory / "alembic.ini"), *argv],
         cwd=project.directory,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -46,12 +48,17 @@ def start(project: Project, *argv: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def roundtrip(project: Project, *argv: str) -> Outcome:
-    process = start(project, *argv)
-    out, err = process.communicate(timeout=120)
-    return Outcome(process.returncode, out, err)
+    with started(project, *argv) as process:
+        out, err = process.communicate(timeout=120)
+        return Outcome(process.returncode, out, err)
 
 
 def held(database: Database) -> set[str]:
@@ -147,13 +154,13 @@ def test_nothing_is_left_when_it_is_stopped(
 ) -> None:
     project.table("0001")
     project.table("0002", "0001", upgrade="import time; time.sleep(60)")
-    process = start(project, "--url", database.url)
-    wait_for(lambda: "t_0001" in held(database))
-    process.send_signal(how)
-    _, err = process.communicate(timeout=60)
-    if how != signal.SIGKILL:
-        assert process.returncode == 2
-        assert err.splitlines()[-1] == "alembic-toolkit: interrupted"
+    with started(project, "--url", database.url) as process:
+        wait_for(lambda: "t_0001" in held(database))
+        process.send_signal(how)
+        _, err = process.communicate(timeout=60)
+        if how != signal.SIGKILL:
+            assert process.returncode == 2
+            assert err.splitlines()[-1] == "alembic-toolkit: interrupted"
     wait_for(lambda: held(database) == set())
 
 
