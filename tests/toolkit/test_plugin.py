@@ -83,9 +83,7 @@ def test_finding_is_a_failure_in_words(scratch: Project) -> None:
     assert f"FAILED {failed} - Failed: downgrade() leaves the schema other than" in outcome.out
     assert "in migrations/versions/0002_test.py on sqlite" in outcome.out
     assert "    + table t_0002" in outcome.out
-    assert "Write instead:\n    in downgrade(), what makes it as it was: drop table t_0002" in (
-        outcome.out
-    )
+    assert "Write instead:\n    in downgrade(), what makes it as it was: drop" in (outcome.out)
     assert "Traceback" not in outcome.out
     assert ".py:" not in outcome.out.partition("short test summary")[0]
     assert counts(outcome)["failed"] == 1
@@ -339,7 +337,7 @@ def test_nothing_is_imported_when_it_is_not_asked_for(sound: Project) -> None:
         "    names = [n for n in sys.modules if n.startswith(('alembic_toolkit', 'sqlalchemy'))]\n"
         "    pathlib.Path('modules').write_text(json.dumps(names))\n",
     )
-    outcome = run(sound, "-p", "no:pytest_alembic", "-q", roundtrip=False)
+    outcome = run(sound, "-p", "no:pytest_alembic", "test_own.py", roundtrip=False)
     assert counts(outcome)["passed"] == 1, outcome.out
     modules = json.loads((sound.directory / "modules").read_text())
     assert sorted(modules) == ["alembic_toolkit", "alembic_toolkit.plugin"]
@@ -350,7 +348,9 @@ def test_start_takes_no_longer_when_it_is_not_asked_for(sound: Project) -> None:
 
     def seconds(*argv: str) -> float:
         begin = time.perf_counter()
-        assert run(sound, "-q", "-p", "no:pytest_alembic", *argv, roundtrip=False).status == 0
+        assert (
+            run(sound, "test_own.py", "-p", "no:pytest_alembic", *argv, roundtrip=False).status == 0
+        )
         return time.perf_counter() - begin
 
     fastest: Callable[..., float] = lambda *argv: min(seconds(*argv) for _ in range(3))  # noqa: E731
