@@ -6,8 +6,8 @@ Each section of a page begins in a fresh clone without a database, as its reader
   ``...`` stands for anything, and what Alembic says of its context may be left out. A command
   without output must succeed.
 - ``python`` with ``upgrade()`` and ``downgrade()``: a new revision, on a database at head; with
-  ``run(context``: the ``env.py`` of a project of its own; with ``def roundtrip_``: a ``conftest.py``
-  for `pytest --roundtrip`; any other runs inside a revision.
+  ``run(context``: the ``env.py`` of a project of its own; with ``def roundtrip_``: a
+  ``conftest.py`` for `pytest --roundtrip`; any other runs inside a revision.
 - ``toml``: settings of a round trip, which must be read.
 """
 

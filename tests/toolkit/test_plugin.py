@@ -4,9 +4,7 @@ import json
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -341,20 +339,6 @@ def test_nothing_is_imported_when_it_is_not_asked_for(sound: Project) -> None:
     assert counts(outcome)["passed"] == 1, outcome.out
     modules = json.loads((sound.directory / "modules").read_text())
     assert sorted(modules) == ["alembic_toolkit", "alembic_toolkit.plugin"]
-
-
-def test_start_takes_no_longer_when_it_is_not_asked_for(sound: Project) -> None:
-    sound.write("test_own.py", "def test_own(): pass\n")
-
-    def seconds(*argv: str) -> float:
-        begin = time.perf_counter()
-        assert (
-            run(sound, "test_own.py", "-p", "no:pytest_alembic", *argv, roundtrip=False).status == 0
-        )
-        return time.perf_counter() - begin
-
-    fastest: Callable[..., float] = lambda *argv: min(seconds(*argv) for _ in range(3))  # noqa: E731
-    assert fastest() - fastest("-p", "no:alembic-toolkit") < 0.2
 
 
 @pytest.mark.parametrize(
