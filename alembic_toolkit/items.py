@@ -146,7 +146,8 @@ class History(pytest.File):
         except _UNUSABLE as error:
             raise self.CollectError(str(error).strip()) from None
         self.databases = self._databases()
-        self.proven: Proven | None = None
+        paths = {one.path for one in revisions.values()}
+        self.proven = Proven(self.path, self.settings, paths)
         checks = self.settings.checks
         for check in (check for check in proof.OF_HISTORY if check in checks):
             yield from (self._check(name, one, check) for name, one in revisions.items())
@@ -264,14 +265,11 @@ class Check(pytest.Function):
     def setup(self) -> None:
         """Have the proof made, if it is not yet."""
         super().setup()
-        if self.parent.proven is None:
-            self.parent.proven = Proven(self.parent.path, self.parent.settings)
         if self.database is not None:
             self.parent.proven.need(self.database, self)
 
     def runtest(self) -> None:
         """Say what came of it."""
-        assert self.parent.proven is not None
         if self.database is None:
             found = self.parent.proven.of_files(self.check, self.revision)
             if not found:
@@ -334,13 +332,14 @@ class Results:
     proofs: dict[str, list[Proof]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    are_complete: bool = False
 
 
 class Proven:
     """A proof that is made when something of it is asked for."""
 
-    def __init__(self, path: Path, wanted: Settings) -> None:
-        self.path, self.settings = path, wanted
+    def __init__(self, path: Path, wanted: Settings, paths: set[str]) -> None:
+        self.path, self.settings, self.paths = path, wanted, paths
         self.results: Results | None = None
         self.files: list[Finding] | None = None
 
@@ -354,7 +353,7 @@ class Proven:
                 self.files = roundtrip.read_files(self.path, every).findings
         if revision is not None:
             return [f for f in self.files if (f.check, f.path) == (check, revision.path)]
-        return [f for f in self.files if f.check == check and not f.path]
+        return [f for f in self.files if f.path not in self.paths]
 
     # The databases
 
@@ -374,8 +373,9 @@ class Proven:
             databases = [one for one in item.parent.databases if one.name in needed]
             request: Any = item.funcargs["request"]
             with _shared(request) as results:
-                if not results.proofs:
+                if not results.are_complete:
                     self._prove(databases, request, results)
+                    results.are_complete = True
             self.results = results
         if database.name in self.results.skipped:
             pytest.skip(self.results.skipped[database.name])
