@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -73,37 +74,76 @@ def roundtrip(
     :raises CommandError: the history or a database cannot be used; nothing was run.
     """
     begin = time.perf_counter()
-    settings = read(path) if settings is None else settings
-    report = _read(path, settings)
+    settings = _portable(read(path) if settings is None else settings)
+    report = read_files(path, settings)
     if not any(finding.check == proof.GRAPH for finding in report.findings):
         addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
             tasks = [
                 Task(str(path), name, _address(one), settings)
-                for name, one in zip(_names(given), given, strict=True)
+                for name, one in zip(names(addresses), given, strict=True)
             ]
             report.proofs = _work(tasks, given, settings.timeout, progress)
     report.seconds = time.perf_counter() - begin
     return report
 
 
+def _portable(settings: Settings) -> Settings:
+    """Make metadata fit for another process: without what only matters when rows are written.
+
+    :raises CommandError: there is something else in it that only lives in this process.
+    """
+    metadata = settings.metadata
+    if metadata is None or isinstance(metadata, str):
+        return settings
+    copies = [_bare(one) for one in (metadata if isinstance(metadata, Sequence) else [metadata])]
+    bare = copies if isinstance(metadata, Sequence) else copies[0]
+    try:
+        pickle.dumps(bare)
+    except Exception as error:
+        raise CommandError(
+            f"the metadata cannot be handed to the process that compares it: {error}\n"
+            "The way on, in pyproject.toml, so that it is imported there:\n"
+            '    [tool.alembic-toolkit.roundtrip]\n    metadata = "package.module:Base.metadata"'
+        ) from None
+    return replace(settings, metadata=bare)
+
+
+def _bare(metadata: sa.MetaData) -> sa.MetaData:
+    """Copy metadata without the defaults of Python, which are often a lambda."""
+    bare = sa.MetaData(schema=metadata.schema, naming_convention=metadata.naming_convention)
+    for table in metadata.tables.values():
+        copy = table.to_metadata(bare)
+        for column in copy.columns:
+            column.onupdate = None
+            if not isinstance(column.default, sa.Sequence):
+                column.default = None
+    return bare
+
+
 def _address(given: Scratch) -> str:
     return given.url.render_as_string(hide_password=False)
 
 
-def _names(given: Sequence[Scratch]) -> list[str]:
-    names: list[str] = []
-    for one in given:
-        same = sum(name.partition("-")[0] == one.server for name in names)
-        names.append(f"{one.server}-{same + 1}" if same else one.server)
-    return names
+def names(addresses: Sequence[str | None]) -> list[str]:
+    """Name each database after its server; the second one of a kind gets a number.
+
+    :raises CommandError: an address cannot be read, or names another server.
+    """
+    found: list[str] = []
+    for address in addresses:
+        server = parse(address).get_backend_name() if address else "sqlite"
+        server = {"mysql": "mariadb"}.get(server, server)
+        same = sum(name.partition("-")[0] == server for name in found)
+        found.append(f"{server}-{same + 1}" if same else server)
+    return found
 
 
 # The files
 
 
-def _read(path: Path, wanted: Settings) -> Report:
+def read_files(path: Path, wanted: Settings) -> Report:
     """Check what can be told from the files.
 
     :raises CommandError: one is not Python.
@@ -231,6 +271,7 @@ def _leave_nothing(one: Scratch) -> None:
     if parent is not None:
         wait([parent.sentinel])
         one.tell = lambda session: None  # there is nobody to tell
+        one.last = threading.get_ident()  # or the walk would begin anew
         try:
             close(one)
         finally:

@@ -33,6 +33,7 @@ class Scratch:
     extensions: frozenset[str] = frozenset()
     made: set[str] = field(default_factory=set)  # MariaDB: databases that revisions created
     sessions: set[int] = field(default_factory=set)  # as the server numbers them, of the walk
+    last: int | None = None  # the one thread that may still connect
     tell: Callable[[int], None] = field(default=lambda session: None)  # of a new one
 
     @property

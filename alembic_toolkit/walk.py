@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -243,6 +244,8 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
     made = Recorder()
 
     def prepare(connection: Any, _: Any) -> None:
+        if scratch.last not in (None, threading.get_ident()):
+            raise ConnectionAbortedError("the process that watches over this one is gone")
         session = session_of(connection)
         if session is not None and session not in scratch.sessions:
             scratch.sessions.add(session)

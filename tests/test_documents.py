@@ -6,7 +6,9 @@ Each section of a page begins in a fresh clone without a database, as its reader
   ``...`` stands for anything, and what Alembic says of its context may be left out. A command
   without output must succeed.
 - ``python`` with ``upgrade()`` and ``downgrade()``: a new revision, on a database at head; with
-  ``run(context``: the ``env.py`` of a project of its own; any other runs inside a revision.
+  ``run(context``: the ``env.py`` of a project of its own; with ``def roundtrip_``: a
+  ``conftest.py`` for `pytest --roundtrip`; any other runs inside a revision.
+- ``toml``: settings of a round trip, which must be read.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 import alembic_helpers as helpers
+from alembic_toolkit import settings
 from tests.copies import ROOT, Copy, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -125,6 +128,10 @@ class Reader:
             self.write_revision(block)
         elif block.language == "python" and "run(context" in block.text:
             self.write_env(block)
+        elif block.language == "python" and "def roundtrip_" in block.text:
+            self.write_conftest(block)
+        elif block.language == "toml":
+            self.read_settings(block)
         elif block.language == "python":
             self.run_in_revision(block)
         else:
@@ -168,6 +175,17 @@ class Reader:
         assert "0001 (head)" in succeed("alembic current"), block
         succeed("alembic downgrade base")
         assert "0001" not in succeed("alembic current"), block
+
+    def write_conftest(self, block: Block) -> None:
+        (self.copy.directory / "conftest.py").write_text(block.text, encoding="utf-8")
+        outcome = self.copy.run("pytest --roundtrip alembic.ini -q -k 'sqlite and up and 0002'")
+        assert outcome.status == 0, f"{block}: {outcome.printed}"
+
+    def read_settings(self, block: Block) -> None:
+        project = self.copy.directory.parent / f"line-{block.line}"
+        project.mkdir()
+        (project / "pyproject.toml").write_text(block.text, encoding="utf-8")
+        assert settings.read(project / "alembic.ini") != settings.Settings(), block
 
     def run_in_revision(self, block: Block) -> None:
         database = self.copy.directory.parent / "in-a-revision.db"

@@ -12,6 +12,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+irreversible = "what other held is gone with the column"
 
 
 def upgrade() -> None:
