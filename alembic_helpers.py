@@ -2428,9 +2428,13 @@ def _find_primary(step: _Step) -> Definition | None:
 
 def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
-    if text == _want_columns(step)["definition"]:
+    if _key_columns(text) == _key_columns(_want_columns(step)["definition"]):
         return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
     return name is None  # so that nothing could drop it
+
+
+def _key_columns(text: str) -> set[str]:
+    return set(text.removeprefix("PRIMARY KEY (").removesuffix(")").split(", "))
 
 
 def _want_columns(step: _Step) -> Definition:

@@ -367,6 +367,32 @@ def test_batch_create_primary_key_replaces_when_the_one_there_has_no_name(
 
 
 @pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_replaces_when_only_name_and_order_are_others(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE tags (id INTEGER NOT NULL, owner INTEGER NOT NULL, CONSTRAINT pk_old"
+        " PRIMARY KEY (id, owner))",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("tags") as batch:
+            batch.create_primary_key("pk_tags", ["owner", "id"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        key = sa.inspect(connection).get_pk_constraint("tags")
+        assert (key["name"], key["constrained_columns"]) == ("pk_tags", ["owner", "id"])
+        with (
+            pytest.raises(helpers.SchemaConflict),
+            helpers.batch_alter_table("tags") as batch,
+        ):
+            batch.create_primary_key("pk_other", ["owner"])
+
+
+@pytest.mark.databases("sqlite")
 def test_batch_drop_constraint_of_a_key_acts_when_keys_refer_to_it_and_another_follows(
     database: Database,
 ) -> None:
