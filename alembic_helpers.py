@@ -302,7 +302,8 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
-    rebuilds = _rebuilds(place, batch.queue, recreate)
+    asked = bool(table_args or table_kwargs or partial_reordering)
+    rebuilds = asked and _rebuilds(place, batch.queue, recreate)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
@@ -941,6 +942,9 @@ def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: s
     make: Any = BatchOperationsImpl  # which Alembic left without types
     batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
     for operation in queue:
+        if isinstance(operation, ops.AddColumnOp):
+            # Alembic puts it into a table, and a column of a table is copied without its keys
+            operation = ops.AddColumnOp(operation.table_name, operation.column._copy())
         BatchOperations(context, batch).invoke(operation)
     return bool(batch._should_recreate())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -150,6 +152,27 @@ def test_batch_alter_table_adds_a_foreign_key_of_its_table_args(database: Databa
                 pass
             keys = sa.inspect(connection).get_foreign_keys("bills")
             assert [key["referred_table"] for key in keys] == ["users"]
+
+
+@pytest.mark.parametrize("table_args", [(), (sa.UniqueConstraint("id", name="uq"),)])
+def test_batch_add_column_adds_its_foreign_key(database: Database, table_args: Any) -> None:
+    prepare(
+        database,
+        "CREATE TABLE users (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE bills (id INTEGER PRIMARY KEY)",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("bills", table_args=table_args) as batch:
+            key = sa.ForeignKey("users.id", name="fk_user", ondelete="CASCADE")
+            batch.add_column(sa.Column("user_id", sa.Integer(), key))
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        (key,) = sa.inspect(connection).get_foreign_keys("bills")
+        assert (key["name"], key["constrained_columns"]) == ("fk_user", ["user_id"])
+        assert key["options"]["ondelete"] == "CASCADE"
 
 
 @pytest.mark.parametrize("table", ["bills", "nowhere"])
