@@ -1379,9 +1379,28 @@ def _ensure(step: _Step) -> Any:
         return _decide("skip", step, "this server has no named enums")
     if step.verb in _OWN_WAY:
         return _OWN_WAY[step.verb](step)
-    return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
-        prefix
-    ](step)
+    act = {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}
+    try:
+        return act[prefix](step)
+    except MissingParent:
+        name = _renamed_later(step)
+        if name is None:
+            raise
+        _decide(
+            "skip", step, f"table {step.table} is {name} already, as this revision has it later"
+        )
+
+
+def _renamed_later(step: _Step) -> str | None:
+    """Return the name that the running revision gives the table further down, if it is there."""
+    for call in _calls_in_revision("rename_table", below=True):
+        given = {str(keyword.arg): keyword.value for keyword in call.keywords}
+        named = dict(zip(("old_table_name", "new_table_name"), call.args, strict=False)) | given
+        nodes = [named.get(name) for name in ("old_table_name", "new_table_name")]
+        old, new = (node.value if isinstance(node, ast.Constant) else None for node in nodes)
+        if old == step.table and new and not _has_table(step.bind, old, step.schema):
+            return str(new) if _has_table(step.bind, str(new), step.schema) else None
+    return None
 
 
 def _create(step: _Step) -> Any:
@@ -1477,15 +1496,16 @@ def _altered_later(step: _Step) -> set[str]:
     return properties
 
 
-def _calls_in_revision(verb: str) -> Iterator[ast.Call]:
-    """Find the calls of a verb in the revision's functions that are running."""
+def _calls_in_revision(verb: str, below: bool = False) -> Iterator[ast.Call]:
+    """Find the calls of a verb in the revision's functions that are running, or in what is left."""
     for frame in _revision_frames():
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
         except (OSError, SyntaxError, TypeError):  # no source, or a string that is dedented wrongly
             continue
+        line = frame.f_lineno - frame.f_code.co_firstlineno + 1 if below else 0
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and node.lineno > line:
                 called = getattr(node.func, "attr", getattr(node.func, "id", None))
                 if called == verb:
                     yield node
@@ -4992,9 +5012,19 @@ def _sqlite_health(step: _Step) -> _SqliteHealth:
             found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            if not step.operations.makes_key:  # else its batch follows, which makes it anew
+            if not (step.operations.makes_key or _key_follows(step)):
                 broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
+
+
+def _key_follows(step: _Step) -> bool:
+    """Tell whether the running revision goes on to make a key of the table, by its source."""
+    verbs = ("create_primary_key", "create_unique_constraint", "create_index")
+    for call in (call for verb in verbs for call in _calls_in_revision(verb, below=True)):
+        tables = [n.value for n in call.args[1:2] if isinstance(n, ast.Constant)]
+        if tables in ([], [step.table]):  # a batch names no table
+            return True
+    return False
 
 
 def _sqlite_broken(step: _Step) -> dict[str, str]:
