@@ -2011,7 +2011,8 @@ def _decide(decision: str, step: _Step, reason: str) -> None:
     if step.kind in ("table", "comment"):
         _log(decision, step.verb, step.table, reason)
     else:
-        name = f"{step.name or '(unnamed)'} on {step.table}" if step.table else str(step.name)
+        name = str("(unnamed)" if step.name is None else step.name)
+        name = f"{name} on {step.table}" if step.table else name
         _log(decision, step.verb, name, reason)
 
 

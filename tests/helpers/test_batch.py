@@ -360,6 +360,20 @@ def test_invoke_runs_an_operation_object_as_its_verb(
     assert [m.split()[0] for m in caplog.messages] == ["apply", "skip"]
 
 
+def test_batch_alter_column_skips_when_a_column_stands_where_its_name_should(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE TABLE t (a INTEGER)")
+
+    def act() -> None:
+        column: Any = sa.Column("a", sa.Integer(), nullable=False)
+        with helpers.batch_alter_table("t") as batch:
+            batch.alter_column(column)  # Alembic does nothing: nothing is to be altered
+
+    with revision(database):
+        assert_skipped(act)
+
+
 def test_alter_column_drops_the_check_of_the_type_before(database: Database) -> None:
     old = sa.Enum("a", "b", name="ck_t_kind", native_enum=False, create_constraint=True, length=5)
     with revision(database):
