@@ -4799,6 +4799,31 @@ def _sqlite_name_by_convention(step: _Step, clause: str, column: list[str]) -> s
     return str(made.name) if made.name else None
 
 
+def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
+    """Write down the names that a batch's convention gives, as Alembic does in a rebuild.
+
+    Without them a revision further up, which drops one by name alone, would find none.
+    """
+    every = [clause for item in items for clause in (item, *_clauses(item)[1:])]
+    taken = {_folded(step.bind, name) for name in (_named(clause)[0] for clause in every) if name}
+
+    def named(clause: str, column: list[str]) -> str:
+        name = _sqlite_name_by_convention(step, clause, column)
+        if name is None or _folded(step.bind, name) in taken:
+            return clause
+        taken.add(_folded(step.bind, name))
+        return f"CONSTRAINT {_quoted(step.bind, name)} {clause.lstrip()}"
+
+    def written(item: str) -> str:
+        if not _is_column(item):
+            return named(item, [])
+        head, *clauses = _clauses(item)
+        made = [named(clause, [_bare(_named(item)[1][0])]) for clause in clauses]
+        return item if made == clauses else _joined([head, *made])
+
+    return items if step.operations.naming_convention is None else [written(i) for i in items]
+
+
 def _reshape(
     guarded: _Guarded, place: _BatchPlace, order: Sequence[Sequence[str]], options: dict[str, Any]
 ) -> None:
@@ -4915,7 +4940,7 @@ def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
 def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
     """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
     bind, run = step.bind, step.bind.exec_driver_sql
-    tail = _sqlite_table(step).tail
+    items, tail = _sqlite_named(step, items), _sqlite_table(step).tail
     name = str(_ask(bind, "table", step.table, "", step.schema))
     table = _quoted(bind, name, step.schema)
     temporary = _quoted(bind, f"_alembic_tmp_{step.table}", step.schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,6 +235,41 @@ def test_batch_alter_table_drops_an_unnamed_key_of_a_column_by_its_naming_conven
         assert "REFERENCES" not in sql
         assert "UNIQUE" not in sql
         assert "NOT NULL" in sql
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_names_what_its_naming_convention_names_when_it_rebuilds(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE t (Id INTEGER PRIMARY KEY AUTOINCREMENT, a INTEGER REFERENCES p (id),"
+        " b INTEGER, UNIQUE (a, b), FOREIGN KEY (b) REFERENCES p (id), CHECK (a > 0),"
+        " CONSTRAINT uq_t_b UNIQUE (b), -- once\n UNIQUE (b))",
+        "INSERT INTO p VALUES (1)",
+        "INSERT INTO t VALUES (7, 1, 1)",
+    )
+    convention = {
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s_%(column_0_name)s",
+    }
+
+    def act() -> None:
+        with helpers.batch_alter_table("t", naming_convention=convention) as batch:
+            batch.alter_column("a", existing_type=sa.Integer(), nullable=False)
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        [(sql,)] = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 't'")
+        assert 'CONSTRAINT "pk_t_Id" PRIMARY KEY AUTOINCREMENT' in sql
+        assert sql.count("uq_t_b") == 1  # a name is given once
+        assert rows(connection, "SELECT * FROM t") == [(7, 1, 1)]
+    with revision(database) as connection:
+        for name in ("fk_t_a_p", "fk_t_b_p", "uq_t_a_b"):
+            assert_applied(partial(helpers.drop_constraint, name, "t"))
 
 
 @pytest.mark.databases("sqlite")
