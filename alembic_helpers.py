@@ -302,7 +302,8 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
-    rebuilds = _rebuilds(place, batch.queue, recreate)
+    asked = bool(table_args or table_kwargs or partial_reordering)
+    rebuilds = asked and _rebuilds(place, batch.queue, recreate)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
@@ -941,6 +942,9 @@ def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: s
     make: Any = BatchOperationsImpl  # which Alembic left without types
     batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
     for operation in queue:
+        if isinstance(operation, ops.AddColumnOp):
+            # Alembic puts it into a table, and a column of a table is copied without its keys
+            operation = ops.AddColumnOp(operation.table_name, operation.column._copy())
         BatchOperations(context, batch).invoke(operation)
     return bool(batch._should_recreate())
 
@@ -1375,9 +1379,28 @@ def _ensure(step: _Step) -> Any:
         return _decide("skip", step, "this server has no named enums")
     if step.verb in _OWN_WAY:
         return _OWN_WAY[step.verb](step)
-    return {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}[
-        prefix
-    ](step)
+    act = {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}
+    try:
+        return act[prefix](step)
+    except MissingParent:
+        name = _renamed_later(step)
+        if name is None:
+            raise
+        _decide(
+            "skip", step, f"table {step.table} is {name} already, as this revision has it later"
+        )
+
+
+def _renamed_later(step: _Step) -> str | None:
+    """Return the name that the running revision gives the table further down, if it is there."""
+    for call in _calls_in_revision("rename_table", below=True):
+        given = {str(keyword.arg): keyword.value for keyword in call.keywords}
+        named = dict(zip(("old_table_name", "new_table_name"), call.args, strict=False)) | given
+        nodes = [named.get(name) for name in ("old_table_name", "new_table_name")]
+        old, new = (node.value if isinstance(node, ast.Constant) else None for node in nodes)
+        if old == step.table and new and not _has_table(step.bind, old, step.schema):
+            return str(new) if _has_table(step.bind, str(new), step.schema) else None
+    return None
 
 
 def _create(step: _Step) -> Any:
@@ -1473,15 +1496,16 @@ def _altered_later(step: _Step) -> set[str]:
     return properties
 
 
-def _calls_in_revision(verb: str) -> Iterator[ast.Call]:
-    """Find the calls of a verb in the revision's functions that are running."""
+def _calls_in_revision(verb: str, below: bool = False) -> Iterator[ast.Call]:
+    """Find the calls of a verb in the revision's functions that are running, or in what is left."""
     for frame in _revision_frames():
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
         except (OSError, SyntaxError, TypeError):  # no source, or a string that is dedented wrongly
             continue
+        line = frame.f_lineno - frame.f_code.co_firstlineno + 1 if below else 0
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and node.lineno > line:
                 called = getattr(node.func, "attr", getattr(node.func, "id", None))
                 if called == verb:
                     yield node
@@ -1987,7 +2011,8 @@ def _decide(decision: str, step: _Step, reason: str) -> None:
     if step.kind in ("table", "comment"):
         _log(decision, step.verb, step.table, reason)
     else:
-        name = f"{step.name or '(unnamed)'} on {step.table}" if step.table else str(step.name)
+        name = str("(unnamed)" if step.name is None else step.name)
+        name = f"{name} on {step.table}" if step.table else name
         _log(decision, step.verb, name, reason)
 
 
@@ -2431,9 +2456,13 @@ def _find_primary(step: _Step) -> Definition | None:
 
 def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
-    if text == _want_columns(step)["definition"]:
+    if _key_columns(text) == _key_columns(_want_columns(step)["definition"]):
         return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
     return name is None  # so that nothing could drop it
+
+
+def _key_columns(text: str) -> set[str]:
+    return set(text.removeprefix("PRIMARY KEY (").removesuffix(")").split(", "))
 
 
 def _want_columns(step: _Step) -> Definition:
@@ -4773,6 +4802,31 @@ def _sqlite_name_by_convention(step: _Step, clause: str, column: list[str]) -> s
     return str(made.name) if made.name else None
 
 
+def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
+    """Write down the names that a batch's convention gives, as Alembic does in a rebuild.
+
+    Without them a revision further up, which drops one by name alone, would find none.
+    """
+    every = [clause for item in items for clause in (item, *_clauses(item)[1:])]
+    taken = {_folded(step.bind, name) for name in (_named(clause)[0] for clause in every) if name}
+
+    def named(clause: str, column: list[str]) -> str:
+        name = _sqlite_name_by_convention(step, clause, column)
+        if name is None or _folded(step.bind, name) in taken:
+            return clause
+        taken.add(_folded(step.bind, name))
+        return f"CONSTRAINT {_quoted(step.bind, name)} {clause.lstrip()}"
+
+    def written(item: str) -> str:
+        if not _is_column(item):
+            return named(item, [])
+        head, *clauses = _clauses(item)
+        made = [named(clause, [_bare(_named(item)[1][0])]) for clause in clauses]
+        return item if made == clauses else _joined([head, *made])
+
+    return items if step.operations.naming_convention is None else [written(i) for i in items]
+
+
 def _reshape(
     guarded: _Guarded, place: _BatchPlace, order: Sequence[Sequence[str]], options: dict[str, Any]
 ) -> None:
@@ -4889,7 +4943,7 @@ def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
 def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
     """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
     bind, run = step.bind, step.bind.exec_driver_sql
-    tail = _sqlite_table(step).tail
+    items, tail = _sqlite_named(step, items), _sqlite_table(step).tail
     name = str(_ask(bind, "table", step.table, "", step.schema))
     table = _quoted(bind, name, step.schema)
     temporary = _quoted(bind, f"_alembic_tmp_{step.table}", step.schema)
@@ -4987,9 +5041,19 @@ def _sqlite_health(step: _Step) -> _SqliteHealth:
             found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            if not step.operations.makes_key:  # else its batch follows, which makes it anew
+            if not (step.operations.makes_key or _key_follows(step)):
                 broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
+
+
+def _key_follows(step: _Step) -> bool:
+    """Tell whether the running revision goes on to make a key of the table, by its source."""
+    verbs = ("create_primary_key", "create_unique_constraint", "create_index")
+    for call in (call for verb in verbs for call in _calls_in_revision(verb, below=True)):
+        tables = [n.value for n in call.args[1:2] if isinstance(n, ast.Constant)]
+        if tables in ([], [step.table]):  # a batch names no table
+            return True
+    return False
 
 
 def _sqlite_broken(step: _Step) -> dict[str, str]:

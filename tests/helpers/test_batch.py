@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -152,6 +155,27 @@ def test_batch_alter_table_adds_a_foreign_key_of_its_table_args(database: Databa
             assert [key["referred_table"] for key in keys] == ["users"]
 
 
+@pytest.mark.parametrize("table_args", [(), (sa.UniqueConstraint("id", name="uq"),)])
+def test_batch_add_column_adds_its_foreign_key(database: Database, table_args: Any) -> None:
+    prepare(
+        database,
+        "CREATE TABLE users (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE bills (id INTEGER PRIMARY KEY)",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("bills", table_args=table_args) as batch:
+            key = sa.ForeignKey("users.id", name="fk_user", ondelete="CASCADE")
+            batch.add_column(sa.Column("user_id", sa.Integer(), key))
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        (key,) = sa.inspect(connection).get_foreign_keys("bills")
+        assert (key["name"], key["constrained_columns"]) == ("fk_user", ["user_id"])
+        assert key["options"]["ondelete"] == "CASCADE"
+
+
 @pytest.mark.parametrize("table", ["bills", "nowhere"])
 def test_batch_alter_table_skips_its_table_args_when_alembic_would_not_rebuild(
     database: Database, table: str
@@ -211,6 +235,41 @@ def test_batch_alter_table_drops_an_unnamed_key_of_a_column_by_its_naming_conven
         assert "REFERENCES" not in sql
         assert "UNIQUE" not in sql
         assert "NOT NULL" in sql
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_alter_table_names_what_its_naming_convention_names_when_it_rebuilds(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE t (Id INTEGER PRIMARY KEY AUTOINCREMENT, a INTEGER REFERENCES p (id),"
+        " b INTEGER, UNIQUE (a, b), FOREIGN KEY (b) REFERENCES p (id), CHECK (a > 0),"
+        " CONSTRAINT uq_t_b UNIQUE (b), -- once\n UNIQUE (b))",
+        "INSERT INTO p VALUES (1)",
+        "INSERT INTO t VALUES (7, 1, 1)",
+    )
+    convention = {
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s_%(column_0_name)s",
+    }
+
+    def act() -> None:
+        with helpers.batch_alter_table("t", naming_convention=convention) as batch:
+            batch.alter_column("a", existing_type=sa.Integer(), nullable=False)
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        [(sql,)] = rows(connection, "SELECT sql FROM sqlite_master WHERE name = 't'")
+        assert 'CONSTRAINT "pk_t_Id" PRIMARY KEY AUTOINCREMENT' in sql
+        assert sql.count("uq_t_b") == 1  # a name is given once
+        assert rows(connection, "SELECT * FROM t") == [(7, 1, 1)]
+    with revision(database) as connection:
+        for name in ("fk_t_a_p", "fk_t_b_p", "uq_t_a_b"):
+            assert_applied(partial(helpers.drop_constraint, name, "t"))
 
 
 @pytest.mark.databases("sqlite")
@@ -337,6 +396,20 @@ def test_invoke_runs_an_operation_object_as_its_verb(
     assert [m.split()[0] for m in caplog.messages] == ["apply", "skip"]
 
 
+def test_batch_alter_column_skips_when_a_column_stands_where_its_name_should(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE TABLE t (a INTEGER)")
+
+    def act() -> None:
+        column: Any = sa.Column("a", sa.Integer(), nullable=False)
+        with helpers.batch_alter_table("t") as batch:
+            batch.alter_column(column)  # Alembic does nothing: nothing is to be altered
+
+    with revision(database):
+        assert_skipped(act)
+
+
 def test_alter_column_drops_the_check_of_the_type_before(database: Database) -> None:
     old = sa.Enum("a", "b", name="ck_t_kind", native_enum=False, create_constraint=True, length=5)
     with revision(database):
@@ -364,6 +437,32 @@ def test_batch_create_primary_key_replaces_when_the_one_there_has_no_name(
         assert (key["name"], key["constrained_columns"]) == ("pk_tags", ["id", "owner"])
         with pytest.raises(helpers.SchemaConflict):
             helpers.create_primary_key("pk_other", "tags", ["owner"])
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_replaces_when_only_name_and_order_are_others(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE tags (id INTEGER NOT NULL, owner INTEGER NOT NULL, CONSTRAINT pk_old"
+        " PRIMARY KEY (id, owner))",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("tags") as batch:
+            batch.create_primary_key("pk_tags", ["owner", "id"])
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert_skipped(act)
+        key = sa.inspect(connection).get_pk_constraint("tags")
+        assert (key["name"], key["constrained_columns"]) == ("pk_tags", ["owner", "id"])
+        with (
+            pytest.raises(helpers.SchemaConflict),
+            helpers.batch_alter_table("tags") as batch,
+        ):
+            batch.create_primary_key("pk_other", ["owner"])
 
 
 @pytest.mark.databases("sqlite")

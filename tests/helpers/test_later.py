@@ -1,4 +1,4 @@
-"""A revision that runs again: what its own later steps give a column is no conflict."""
+"""A revision that runs again: what its own later steps change is no conflict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.vocabulary import prepare, revision, snapshot
+from tests.helpers.vocabulary import prepare, revision, rows, snapshot
 
 Load = Callable[[str], Callable[[], None]]
 
@@ -101,4 +101,84 @@ def test_add_column_raises_when_nothing_alters_the_column_below(
         " kind VARCHAR(9) DEFAULT 'y' NOT NULL)",
     )
     with revision(database), pytest.raises(helpers.SchemaConflict):
+        load(body)()
+
+
+RENAME = 'op.rename_table("bills", "invoices")\n'
+BATCH = """\
+with op.batch_alter_table("bills") as batch:
+    batch.alter_column("id", new_column_name="number", existing_type=sa.Integer())
+    batch.create_unique_constraint("uq", ["number"])
+"""
+STEPS = {
+    "add_column": NULL + RENAME,
+    "create_index": 'op.create_index("ix", "bills", ["id"])\n' + RENAME,
+    "batch": BATCH + 'op.rename_table(new_table_name="invoices", old_table_name="bills")\n',
+}
+
+
+@pytest.mark.parametrize("body", STEPS.values(), ids=STEPS.keys())
+def test_verb_skips_when_the_revision_has_renamed_its_table_below(
+    database: Database, load: Load, body: str
+) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER NOT NULL PRIMARY KEY)")
+    upgrade = load(body)
+    with revision(database) as connection:
+        upgrade()
+        before = snapshot(connection)
+    with revision(database) as connection:
+        upgrade()
+        assert snapshot(connection) == before
+
+
+@pytest.mark.parametrize("body", [RENAME + NULL, NULL, NULL + RENAME.replace("invoices", "other")])
+def test_verb_raises_when_its_table_was_renamed_above_or_by_another_revision(
+    database: Database, load: Load, body: str
+) -> None:
+    prepare(database, "CREATE TABLE invoices (id INTEGER NOT NULL PRIMARY KEY)")
+    with revision(database), pytest.raises(helpers.MissingParent):
+        load(body)()
+
+
+DROP_KEY = """\
+with op.batch_alter_table("bills") as batch:
+    batch.drop_constraint("pk", type_="primary")
+"""
+MAKE_KEY = """\
+with op.batch_alter_table("bills") as batch:
+    batch.create_unique_constraint("uq", ["id"])
+    batch.create_primary_key("pk_bills", ["number"])
+"""
+ELSEWHERE = 'op.create_index("ix", "parts", ["id"])\n'
+
+
+def prepare_keys(database: Database) -> None:
+    prepare(
+        database,
+        "CREATE TABLE bills (id INTEGER NOT NULL, number INTEGER NOT NULL,"
+        " CONSTRAINT pk PRIMARY KEY (id))",
+        "CREATE TABLE parts (id INTEGER PRIMARY KEY, bill INTEGER REFERENCES bills (id))",
+        "INSERT INTO bills VALUES (1, 2)",
+        "INSERT INTO parts VALUES (3, 1)",
+    )
+
+
+@pytest.mark.databases("sqlite")
+def test_drop_constraint_acts_when_the_revision_makes_the_key_anew_below(
+    database: Database, load: Load
+) -> None:
+    prepare_keys(database)
+    with revision(database) as connection:
+        load(DROP_KEY + MAKE_KEY)()
+        assert rows(connection, "PRAGMA foreign_key_check") == []
+        assert rows(connection, "SELECT * FROM parts") == [(3, 1)]
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("body", [DROP_KEY, DROP_KEY + ELSEWHERE])
+def test_drop_constraint_refuses_when_keys_refer_to_it_and_none_is_made_below(
+    database: Database, load: Load, body: str
+) -> None:
+    prepare_keys(database)
+    with revision(database), pytest.raises(helpers.UnsafeOperation):
         load(body)()
