@@ -65,6 +65,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.sql.base import SchemaEventTarget
 
 __version__ = "0.1.0"
 
@@ -302,14 +303,14 @@ def batch_alter_table(
     batch = _Batch(context, place)
     yield batch
     guarded = _guarded(naming_convention)
-    asked = bool(table_args or table_kwargs or partial_reordering)
-    rebuilds = asked and _rebuilds(place, batch.queue, recreate)
+    options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
+    counts = bool(table_args or partial_reordering or options)
+    rebuilds = counts and _rebuilds(place, batch.queue, recreate)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
     restore()
-    options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
     if rebuilds and (partial_reordering or options):
         _reshape(guarded, place, partial_reordering or [], options)
 
@@ -1762,9 +1763,16 @@ def _alter(step: _Step) -> None:
         _replace_check(part)
 
 
+def _brings_along(type_: Any) -> bool:
+    """Tell whether a type does more to its table than to be a column's: SQLAlchemy tells it so."""
+    made: Any = None if type_ is None else sa.types.to_instance(type_)
+    kinds = [made, *getattr(made, "_variant_mapping", {}).values()]
+    return any(isinstance(kind, SchemaEventTarget) for kind in kinds)
+
+
 def _bound_checks(step: _Step, type_: Any) -> list[_Step]:
     """Return the named checks that a Boolean or an Enum brings along, on this server."""
-    if type_ is None:
+    if not _brings_along(type_):
         return []
     objects, impl = step.operations.schema_obj, step.operations.impl
     table = objects.table(step.table, sa.Column(step.name, type_), schema=step.schema)
@@ -2928,19 +2936,25 @@ def _named(clause: str) -> tuple[str | None, list[str]]:
     return None, tokens
 
 
+def _first(clause: str) -> str:
+    """Return the first word of a constraint or a column behind CONSTRAINT and a name, if any."""
+    words = (match[0] for match in _WORD.finditer(clause) if not _is_noise(match[0]))
+    word = next(words, "")
+    return next(itertools.islice(words, 1, None), "") if word.upper() == "CONSTRAINT" else word
+
+
 def _kind_of(clause: str) -> str | None:
-    tokens = _named(clause)[1]
-    return _KINDS.get(tokens[0].upper()) if tokens else None
+    return _KINDS.get(_first(clause).upper())
 
 
 def _is_column(item: str) -> bool:
-    tokens = _named(item)[1]
-    return _kind_of(item) is None and bool(tokens)
+    first = _first(item)
+    return bool(first) and first.upper() not in _KINDS
 
 
 def _column_name(item: str) -> str:
     """Return the folded name of the column that an item defines."""
-    return _bare(_named(item)[1][0]).lower()
+    return _bare(_first(item)).lower()
 
 
 def _position(items: list[str], column: str) -> int:
@@ -3619,6 +3633,20 @@ def _ask_each(bind: sa.Connection, questions: Sequence[Sequence[_Question]]) -> 
     return [list(itertools.islice(answers, len(some))) for some in questions]
 
 
+def _rows(bind: sa.Connection, statement: sa.TextClause, **given: Any) -> Sequence[Any]:
+    """Ask the catalog with a statement of this module; return the rows as mappings."""
+    compiled = _compiled_once(bind.dialect, statement)
+    parameters: Any = given
+    if compiled.positional:
+        parameters = tuple(given[key] for key in compiled.positiontup or ())
+    return bind.exec_driver_sql(str(compiled), parameters).mappings().all()
+
+
+@lru_cache
+def _compiled_once(server: sa.Dialect, statement: sa.TextClause) -> Any:
+    return statement.compile(dialect=server)
+
+
 @lru_cache
 def _in_one(server: sa.Dialect, dialect: str, whats: tuple[str, ...]) -> Any:
     """Return the statement that asks several things, compiled: most of its cost is in that."""
@@ -3635,8 +3663,8 @@ def _in_one(server: sa.Dialect, dialect: str, whats: tuple[str, ...]) -> Any:
 def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
     """Describe every column of a table."""
     if _dialect(bind) == "postgresql":
-        rows = bind.execute(_POSTGRESQL_COLUMNS, {"table": _quoted(bind, table, schema)})
-        return {row["name"]: _postgresql_column(dict(row)) for row in rows.mappings()}
+        rows = _rows(bind, _POSTGRESQL_COLUMNS, table=_quoted(bind, table, schema))
+        return {row["name"]: _postgresql_column(dict(row)) for row in rows}
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
     columns = _inspected_columns(bind, table, schema)
@@ -3747,8 +3775,7 @@ def _index(
 def _postgresql_constraints(
     bind: sa.Connection, table: str, schema: str | None
 ) -> list[_Constraint]:
-    asked = {"table": _quoted(bind, table, schema)}
-    rows = bind.execute(_POSTGRESQL_CONSTRAINTS, asked).mappings()
+    rows = _rows(bind, _POSTGRESQL_CONSTRAINTS, table=_quoted(bind, table, schema))
     return [_postgresql_constraint(bind, row) for row in rows]
 
 
@@ -3784,12 +3811,12 @@ def _postgresql_index(
     """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
     if table:
         on = {"name": _kept(bind, name), "table": _quoted(bind, table, schema)}
-        row = bind.execute(_POSTGRESQL_INDEX_ON, on).mappings().first()
+        rows = _rows(bind, _POSTGRESQL_INDEX_ON, **on)
     else:
-        named = {"index": _quoted(bind, name, schema)}
-        row = bind.execute(_POSTGRESQL_INDEX_NAMED, named).mappings().first()
-    if row is None:
+        rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
+    if not rows:
         return None
+    row = rows[0]
     found = {"table": f"ON {row['table']}", "definition": "UNIQUE " if row["unique"] else ""}
     found |= {} if row["valid"] else {"invalid": "INVALID"}
     found |= {"constraint": row["constraint"]} if row["constraint"] else {}
@@ -4117,8 +4144,7 @@ def _mysql_index(
         )
     if _mysql_impossible(table + name + (schema or "")):
         return None
-    asked = {"schema": schema, "table": table, "name": name}
-    found = bind.execute(_MYSQL_INDEX, asked).mappings()
+    found = _rows(bind, _MYSQL_INDEX, schema=schema, table=table, name=name)
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
     if not rows or name.upper() == "PRIMARY":
         return None
@@ -5255,6 +5281,11 @@ def _any_create_index(step: _Step) -> None:
     )
 
 
+def _any_add_constraint(step: _Step) -> None:
+    """Add the constraint that the step has made of the operation."""
+    step.operations.impl.add_constraint(step.wanted)
+
+
 def _any_add_column(step: _Step) -> None:
     """Add the column alone: its constraints and indexes are steps of their own."""
     operation, impl, column = step.operation, step.operations.impl, step.wanted
@@ -5292,6 +5323,7 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "create_table": _any_create_table,
         "add_column": _any_add_column,
         "create_index": _any_create_index,
+        **{verb: _any_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
     },
     "postgresql": {
         "create_table": _postgresql_create_table,
