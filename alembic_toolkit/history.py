@@ -25,6 +25,7 @@ MAX_ID_LENGTH = 32
 # What means something else on the command line: head+1, branch@head, base:head
 _RESERVED = set("@-+:")
 _SYMBOLS = {"base", "head", "heads", "current"}
+_IMPORTERS = {"importlib.import_module", "import_module", "__import__"}
 _SHARED = {"alembic", "alembic_helpers", "sqlalchemy", "sqlparse"} | sys.stdlib_module_names
 
 
@@ -417,6 +418,9 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in _IMPORTERS:
+            constants = [a for a in node.args[:1] if isinstance(a, ast.Constant)]
+            names = [c.value for c in constants if isinstance(c.value, str)]
         else:
             continue
         for name in names:

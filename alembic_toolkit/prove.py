@@ -16,9 +16,10 @@ import re
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,18 @@ class Prover:
             if proof.CRASH in self.wanted.checks:
                 self._crashes()
             self._base()
+            self._complete()
             self.proof.notes += [f"no rows in {t}: {why}" for t, why in self.unfilled.items()]
+
+    def _complete(self) -> None:
+        """Say why what was not judged of the whole database was not."""
+        outcome = Outcome(proof.NOT_JUDGED, "head cannot be reached")
+        for found in self.proof.findings:
+            if found.check == proof.BASE:  # the finding of a downgrade that fails on the way
+                self.proof.checks.setdefault(proof.BASE, Outcome(proof.FAULTY, found.problem))
+        for check in proof.OF_DATABASE:
+            if check in self.wanted.checks:
+                self.proof.checks.setdefault(check, outcome)
 
     def _record(self, revision: Script) -> RevisionProof:
         title = " ".join(str(revision.doc or "").split("\n")[0].split())
@@ -152,6 +164,9 @@ class Prover:
         self.running, self.is_inside = running, True
         record = self.proof.revisions[running.position]
         begin = time.perf_counter()
+        if fresh:
+            # Another process has made no enum type yet, and makes it again after a DROP TYPE.
+            self.context.impl.memo.clear()
         with self.recorder.on() as executed:
             self.executed = executed
             yield self.project.step(self.order[running.position], running.up, fresh)
@@ -207,7 +222,8 @@ class Prover:
         lost = lost_after_up(rows_before, rows_between, changed_by(executed))
         self._say(position, proof.UP)
         self._say_lost(position, "upgrade", lost)
-        self._fill(executed, within=known)
+        said = {_subject(line) for line in lost}
+        self._fill(executed, within=known, but=_emptied(rows_before, rows_between))
         if _refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
         written = since(rows_between, self.contents)
@@ -218,6 +234,7 @@ class Prover:
         rows_after = self._read_rows(executed)
         lost = lost_after_up(written, rows_after, changed_by(executed))
         lost += lost_after_down(rows_before, rows_between, rows_after)
+        lost = [line for line in lost if _subject(line) not in said]
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
@@ -225,7 +242,7 @@ class Prover:
             yield from self._offline(position, before, after)
         executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
         self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
-        self._read_rows(executed)
+        self._judge_doubled(position, rows_before, rows_between, rows_after, executed)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, True, after)
         self._fill(executed)
@@ -269,13 +286,39 @@ class Prover:
         self._find(check, position, problem, differing, remedy)
         raise _Anew
 
+    def _judge_doubled(
+        self,
+        position: int,
+        before: rows.Rows,
+        between: rows.Rows,
+        after: rows.Rows,
+        executed: list[str],
+    ) -> None:
+        """Say which rows the downgrade left, and the upgrade inserted a second time."""
+        doubled = []
+        for name, now in self._read_rows(executed).items():
+            if name in before and name in between and name in after:
+                seen = before[name], between[name], after[name], now
+                doubled += [f"+ row of {name}: {row}" for row in _doubled(*seen)]
+        if doubled:
+            problem = "downgrade() leaves rows that upgrade() inserted, and inserts again"
+            remedy = (
+                "in downgrade(), a DELETE of what upgrade() inserted; or insert what is missing"
+            )
+            self._find(proof.ROWS, position, problem, doubled, remedy)
+
     def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
         """Take the mark of a step away, and run it again."""
+        before = self.contents
         yield from self._stamp(position, not up)
         executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
-        what = "upgrade()" if up else "downgrade()"
+        what = running_name(up)
         self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
-        self._read_rows(executed)
+        differing = _changed(before, self._read_rows(executed))
+        if differing:
+            problem = f"{what} run a second time, after only its mark was lost, changes rows again"
+            remedy = "a condition that is false once it is done: WHERE ..., NOT EXISTS (...)"
+            self._find(proof.RERUN, position, problem, differing, remedy)
 
     # What was looked at
 
@@ -314,20 +357,27 @@ class Prover:
             self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
         return self.contents
 
-    def _fill(self, executed: list[str] | None, within: tables.Tables | None = None) -> None:
+    def _fill(
+        self,
+        executed: list[str] | None,
+        within: tables.Tables | None = None,
+        but: Collection[str] = (),
+    ) -> None:
         """Put rows into what is new, and read them.
 
         :param within: the older tables, which must be able to hold the values as well.
+        :param but: tables that are left alone.
         """
         names = self._touched(executed)
-        names = None if names is None else {name for name in names if name in self.known}
-        if names is not None and not names:
+        likely = self.known if names is None else sorted(names)
+        wanted = [name for name in likely if name in self.known and name not in but]
+        if not wanted:
             return
         with self._aside() as connection:
             filled = rows.fill(
                 connection,
                 self.known,
-                names,
+                wanted,
                 given=self.wanted.rows,
                 within=within,
                 there=self.contents,
@@ -435,6 +485,8 @@ class Prover:
             if known is None or known.status == proof.PROVEN:
                 problem = f"{direction}() fails on empty tables"
                 self._fail(running, error, problem)
+            elif known.status == proof.FAULTY and running.check == proof.UP:
+                self._correct(running, error, f"{direction}() fails, with rows and without")
             self._unreached(position + 1)
             return len(self.order)
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
@@ -447,6 +499,15 @@ class Prover:
         details = _error_lines(error, Path(script.path), self.executed)
         remedy = _remedy(error, running, Path(script.path))
         self._find(running.check, running.position, problem, details, remedy)
+
+    def _correct(self, running: Running, error: BaseException, problem: str) -> None:
+        """Say of a step that failed on tables with rows that it fails without them as well."""
+        record = self.proof.revisions[running.position]
+        remedy = _remedy(error, running, Path(self.order[running.position].path))
+        for number, found in enumerate(self.proof.findings):
+            if (found.check, found.revision) == (running.check, record.id):
+                self.proof.findings[number] = replace(found, problem=problem, remedy=remedy)
+                record.checks[running.check].why = problem
 
     def _unreached(self, start: int) -> None:
         for record in self.proof.revisions[start:]:
@@ -577,9 +638,6 @@ class Prover:
     def _lead(self, position: int) -> Walking:
         for before in range(position):
             yield from self._step(Running(before, True, proof.UP, silent=True))
-        self._look(None)
-        self._read_rows(None)
-        self._fill(None)
 
     def _crash(self, position: int) -> bool:
         """Stop one revision wherever it can be stopped; say whether it arrived each time."""
@@ -608,7 +666,9 @@ class Prover:
 
     def _uninterrupted(self, position: int, seen: _Seen) -> Walking:
         """Go up and down twice: what is the same each time is what a crash must not change."""
-        seen.snaps[False] = self.snap
+        seen.snaps[False] = self._look(None)
+        self._read_rows(None)
+        self._fill(None)  # what the revision before has made is empty as yet
         for turn in range(2):
             for up in (True, False):
                 running = Running(position, up, proof.CRASH, silent=True)
@@ -695,6 +755,55 @@ def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
     }
 
 
+def _subject(line: str) -> str:
+    """Return what a line about lost rows is about."""
+    return line.partition(":")[0]
+
+
+def _emptied(before: rows.Rows, after: rows.Rows) -> set[str]:
+    """Return the tables that lost all rows: with new ones, it would not show that they are gone."""
+    had = {name for name, content in before.items() if content.rows}
+    return {name for name, content in after.items() if name in had and not content.rows}
+
+
+def _changed(before: rows.Rows, after: rows.Rows) -> list[str]:
+    """Say which rows a step changed that should have changed nothing; moments do not count."""
+    lines = []
+    for name, content in before.items():
+        if after.get(name, content) is not content:
+            had, has = _told_apart(content), _told_apart(after[name])
+            lines += [f"- row of {name}: {row}" for row in had - has]
+            lines += [f"+ row of {name}: {row}" for row in has - had]
+    return lines
+
+
+def _doubled(
+    before: rows.Content, between: rows.Content, after: rows.Content, now: rows.Content
+) -> list[str]:
+    """Return the rows of one table that came with the upgrade, stayed, and came again."""
+    if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
+        return []
+    old, first, left, again = map(_told_apart, (before, between, after, now))
+    return [row for row in (first - old) & (again - left) & left if row]
+
+
+def _told_apart(content: rows.Content) -> Counter[str]:
+    """Return the rows without what is new each time: numbers given by the server, and moments."""
+    at = [
+        (n, column.name)
+        for n, column in enumerate(content.table.columns)
+        if not (column.serial or column.volatile or column.kind in _EACH_TIME)
+    ]
+    return Counter(", ".join(f"{c} = {_plain(row[n])}" for n, c in at) for row in content.rows)
+
+
+def _plain(value: Any) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
+
+
+_EACH_TIME = ("date", "datetime", "datetimetz", "time", "uuid")
+
+
 class _Differs(Exception):
     """What came of it is not what should."""
 
@@ -776,6 +885,8 @@ def _remedy(error: BaseException, running: Running, path: Path) -> str:
     if isinstance(error, NotImplementedError) and here and not running.up:
         return 'what takes the change back; where nothing can: irreversible = "why", in the module'
     if isinstance(error, NotImplementedError):
+        return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
+    if 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error):
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if running.check in (proof.RERUN, proof.CRASH):
         return "steps that look first, so that those that are done are skipped"

@@ -155,7 +155,7 @@ def read_files(path: Path, wanted: Settings) -> Report:
     for one in unread:
         if "computed" not in one.problem:  # Alembic, which imports the file, knows
             raise CommandError(str(one))
-    found = {} if unread else {proof.GRAPH: history.graph(revisions) + _heads(revisions)}
+    found = {} if unread else {proof.GRAPH: history.graph(revisions) or _heads(revisions)}
     roots = history.import_roots(config)
     imports = history.application_imports(revisions, roots, Path(script.dir))
     found[proof.SELF_CONTAINED] = imports

@@ -318,10 +318,11 @@ def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
 
 def _pick(column: Column, number: int, count: int, position: int, again: bool) -> Any:
     """Choose a value: NULL in the second or third row, another candidate in each row."""
-    if column.nullable and not again and (number == 1 + position % 2 or count == 1):
+    null = 1 + position % 2 if column.nullable and not again else count
+    if number == null or (count == 1 and column.nullable and not again):
         return None
     choice = candidates(column)
-    return choice[number % len(choice)] if choice else _UNSET
+    return choice[(number - (number > null)) % len(choice)] if choice else _UNSET
 
 
 _UNSET = object()  # leave it to the default

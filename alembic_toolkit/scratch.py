@@ -140,7 +140,9 @@ WHERE routine_schema = DATABASE()
 UNION ALL
 SELECT 'event', event_name FROM information_schema.events WHERE event_schema = DATABASE()
 """
-# In the order in which they can be dropped, each as DROP wants it named.
+# In the order in which they can be dropped, each as DROP wants it named. What an extension owns
+# (deptype e), and the sequence of an identity column (i), goes with its owner and not by itself:
+# https://www.postgresql.org/docs/current/catalog-pg-depend.html
 _POSTGRESQL = """
 WITH n AS (SELECT oid FROM pg_namespace
            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
@@ -161,7 +163,8 @@ FROM pg_type AS t WHERE typnamespace IN (SELECT oid FROM n) AND typtype IN ('e',
 )
 SELECT kind, name FROM ours
 WHERE NOT EXISTS (SELECT FROM pg_depend AS d
-                  WHERE d.classid = class AND d.objid = ours.oid AND d.deptype = 'e')
+                  WHERE d.classid = class AND d.objid = ours.oid
+                   AND (d.deptype = 'e' OR d.deptype = 'i' AND kind = 'sequence'))
 ORDER BY nth, kind, name
 """
 

@@ -1,0 +1,1478 @@
+# ruff: noqa: E501 – a statement of a revision stays in one line
+"""Histories that are wrong in one way each, and what the round trip must say of them.
+
+Each is small: a first revision that everybody shares (users and bills, with all sorts of things on
+them), and a second one with the fault. Where a server forgives the fault, it must not be reported
+there. ``odd.py`` has the counterpart: what only looks wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from alembic_toolkit import proof
+
+SQLITE, POSTGRESQL, MARIADB = "sqlite", "postgresql", "mariadb"
+ALL = (SQLITE, POSTGRESQL, MARIADB)
+SERVERS = (POSTGRESQL, MARIADB)
+
+GRAPH, SELF_CONTAINED = proof.GRAPH, proof.SELF_CONTAINED
+UP, DOWN, UP_AGAIN, ROWS = proof.UP, proof.DOWN, proof.UP_AGAIN, proof.ROWS
+RERUN, CRASH, OFFLINE = proof.RERUN, proof.CRASH, proof.OFFLINE
+MODELS, BASE = proof.MODELS, proof.BASE
+
+# Every step looks first, so that it can be run again.
+FIRST_UP = """\
+op.create_table(
+    "owners", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(20)),
+    if_not_exists=True,
+)
+op.create_table(
+    "users",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(40), nullable=False),
+    sa.Column("email", sa.String(80)),
+    if_not_exists=True,
+)
+op.create_table(
+    "bills",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("owner_id", sa.Integer, nullable=False),
+    sa.Column("title", sa.String(40), nullable=False, server_default="bill"),
+    sa.Column("amount", sa.Numeric(12, 2)),
+    sa.Column("due", sa.Date),
+    sa.Column("payer", sa.Integer),
+    sa.ForeignKeyConstraint(["owner_id"], ["owners.id"], "fk_bills_owner", ondelete="CASCADE"),
+    sa.UniqueConstraint("owner_id", "title", name="uq_bills_title"),
+    sa.CheckConstraint("amount < 100000000", name="ck_bills_amount"),
+    if_not_exists=True,
+)
+op.create_index("ix_bills_due", "bills", ["due"], if_not_exists=True)
+"""
+FIRST_DOWN = """\
+op.drop_table("bills", if_exists=True)
+op.drop_table("owners", if_exists=True)
+op.drop_table("users", if_exists=True)
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A history of a few revisions, and what is to be said of it."""
+
+    name: str
+    up: str = "pass"  # of revision 0002
+    down: str = "pass"
+    check: str = ""  # which one fails; none: nothing is wrong
+    says: tuple[str, ...] = ()  # each is part of the finding's text
+    on: tuple[str, ...] = ALL  # the servers where it shows
+    silent: tuple[str, ...] = ()  # those where the same history is right
+    revision: str = "0002"
+    asked: tuple[str, ...] = ()  # the checks beside those always done
+    head: str = ""  # before the functions of 0002
+    first: tuple[str, str] = (FIRST_UP, FIRST_DOWN)
+    files: dict[str, str] = field(default_factory=dict)  # path: text; beside, or instead of, 0002
+    env: str = ""
+    unproven: bool = False  # the finding ends the run: no database is touched
+
+
+def revision(
+    id_: str,
+    after: str | tuple[str, ...] | None,
+    up: str = "pass",
+    down: str = "pass",
+    head: str = "",
+) -> str:
+    """Return the text of a revision file."""
+    text = f'"""Revision {id_}."""\n\nimport sqlalchemy as sa\nfrom alembic import op\n\n{head}\n'
+    text += f"revision = {id_!r}\ndown_revision = {after!r}\n"
+    for name, body in (("upgrade", up), ("downgrade", down)):
+        lines = "".join(f"    {line}\n" if line else "\n" for line in body.strip().split("\n"))
+        text += f"\n\ndef {name}():\n{lines}"
+    return text
+
+
+def things(id_: str, name: str) -> tuple[str, str]:
+    """Return the two bodies of a revision that makes one table, and may be run again."""
+    up = f'op.create_table("{name}", sa.Column("id", sa.Integer, primary_key=True))'
+    return up, f'op.drop_table("{name}")'
+
+
+def others(**parents: str | tuple[str, ...] | None) -> dict[str, str]:
+    """Return revisions r_<id> that make a table each, by the id of their parents."""
+    return {
+        f"{id_}.py": revision(id_, after, *things(id_, f"t_{id_}"))
+        for id_, after in parents.items()
+    }
+
+
+# The files
+
+UNTOUCHED: list[Case] = [
+    Case(
+        "two files with one id",
+        check=GRAPH,
+        says=("0002", "id"),
+        files={"0002.py": revision("0002", "0001"), "0002_too.py": revision("0002", "0001")},
+    ),
+    Case(
+        "a parent that is not there",
+        check=GRAPH,
+        says=("0001x",),
+        files={"0002.py": revision("0002", "0001x")},
+    ),
+    Case(
+        "a dependency that is not there",
+        check=GRAPH,
+        says=("nowhere",),
+        files={"0002.py": revision("0002", "0001", head='depends_on = "nowhere"')},
+    ),
+    Case(
+        "a cycle",
+        check=GRAPH,
+        says=("comes after itself",),
+        files={
+            "0002.py": revision("0002", "0004"),
+            "0003.py": revision("0003", "0002"),
+            "0004.py": revision("0004", "0003"),
+        },
+    ),
+    Case(
+        "its own parent",
+        check=GRAPH,
+        says=("comes after itself",),
+        files={"0002.py": revision("0002", "0002")},
+    ),
+    Case(
+        "an id that the version table cannot hold",
+        check=GRAPH,
+        says=("32",),
+        revision="0002_add_everything_that_was_asked_for",
+        files={"0002.py": revision("0002_add_everything_that_was_asked_for", "0001")},
+    ),
+    Case(
+        "two heads",
+        check=GRAPH,
+        says=("2 heads", "0002", "0003", "merge"),
+        revision="0003",
+        files={"0002.py": revision("0002", "0001"), "0003.py": revision("0003", "0001")},
+    ),
+    Case(
+        "two bases, and so two heads",
+        check=GRAPH,
+        says=("2 heads", "0001", "0002"),
+        files={"0002.py": revision("0002", None)},
+    ),
+]
+
+MODULE = "from sqlalchemy import MetaData\n\nmetadata = MetaData()\n"
+
+
+def imports(name: str, package: str, head: str = "", up: str = "pass") -> Case:
+    """Return a case whose revision imports the application."""
+    files = {
+        f"../../{package}/__init__.py": "",
+        f"../../{package}/models.py": MODULE,
+        "0002.py": revision("0002", "0001", up, head=head),
+    }
+    return Case(name, check=SELF_CONTAINED, says=(package,), files=files)
+
+
+IMPORTS = [
+    imports("import of the application", "shop_one", "import shop_one.models"),
+    imports("import from the application", "shop_two", "from shop_two import models"),
+    imports("import of a name", "shop_three", "from shop_three.models import metadata as m"),
+    imports("import in a function", "shop_four", up="from shop_four.models import metadata"),
+    imports(
+        "import by a string",
+        "shop_five",
+        'import importlib\n\nmodels = importlib.import_module("shop_five.models")',
+    ),
+]
+
+# Up
+
+UPS = [
+    Case(
+        "up: a word misspelt",
+        'op.execute("CREATE TABEL x (id INTEGER)")',
+        check=UP,
+        says=("TABEL",),
+    ),
+    Case("up: a name that Python does not know", "op.create_tabel('x')", check=UP, says=("tabel",)),
+    Case(
+        "up: a table that is not there",
+        'op.add_column("user", sa.Column("age", sa.Integer))',
+        check=UP,
+        says=("upgrade() fails", "user"),
+    ),
+    Case(
+        "up: the second statement fails",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True))\n'
+        'op.execute("INSERT INTO b VALUES (1)")',
+        'op.drop_table("a")',
+        check=UP,
+        says=("b",),
+    ),
+    Case(
+        "up: NOT NULL without a default on rows",
+        'op.add_column("users", sa.Column("age", sa.Integer, nullable=False))',
+        'with op.batch_alter_table("users") as batch:\n    batch.drop_column("age")',
+        check=UP,
+        says=("rows", "age", "server_default"),
+        on=(SQLITE, POSTGRESQL),
+        silent=(MARIADB,),  # it fills in a 0
+    ),
+    Case(
+        "up: NOT NULL over NULLs",
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.alter_column("email", existing_type=sa.String(80), nullable=False)',
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.alter_column("email", existing_type=sa.String(80), nullable=True)',
+        check=UP,
+        says=("on tables with rows", "email"),
+    ),
+    Case(
+        "up: a unique constraint over duplicates",
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.create_unique_constraint("uq_users_name", ["name"])',
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.drop_constraint("uq_users_name", type_="unique")',
+        check=UP,
+        says=("on tables with rows", "name"),
+    ),
+    Case(
+        "up: a unique index over duplicates",
+        'op.create_index("ix_users_name", "users", ["name"], unique=True)',
+        'op.drop_index("ix_users_name", "users")',
+        check=UP,
+        says=("on tables with rows",),
+    ),
+    Case(
+        "up: a check over rows that break it",
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.create_check_constraint("ck_users_name", sa.text("length(name) > 3"))',
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.drop_constraint("ck_users_name", type_="check")',
+        check=UP,
+        says=("ck_users_name",),
+    ),
+    Case(
+        "up: texts cast to numbers",
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.alter_column("name", type_=sa.Integer, existing_type=sa.String(40),\n'
+        '        existing_nullable=False, postgresql_using="name::integer")',
+        'with op.batch_alter_table("users") as batch:\n'
+        '    batch.alter_column("name", type_=sa.String(40), existing_type=sa.Integer,\n'
+        "        existing_nullable=False)",
+        check=UP,
+        says=("on tables with rows",),
+        on=SERVERS,
+    ),
+    Case(
+        "up: a cast that PostgreSQL does not guess",
+        'with op.batch_alter_table("bills") as batch:\n'
+        '    batch.alter_column("payer", type_=sa.Date, existing_type=sa.Integer)',
+        check=UP,
+        says=("payer",),
+        on=(POSTGRESQL,),
+    ),
+    Case(
+        "up: a text shortened under longer ones",
+        'op.alter_column("users", "name", type_=sa.String(8), existing_type=sa.String(40),\n'
+        "    existing_nullable=False)",
+        'op.alter_column("users", "name", type_=sa.String(40), existing_type=sa.String(8),\n'
+        "    existing_nullable=False)",
+        check=UP,
+        says=("too long|truncated",),
+        on=SERVERS,
+    ),
+    Case(
+        "up: a foreign key to rows that are not there",
+        'with op.batch_alter_table("bills") as batch:\n'
+        '    batch.create_foreign_key("fk_bills_payer", "users", ["payer"], ["id"])',
+        'with op.batch_alter_table("bills") as batch:\n'
+        '    batch.drop_constraint("fk_bills_payer", type_="foreignkey")',
+        check=UP,
+        says=("on tables with rows",),
+    ),
+    Case(
+        "up: a constraint outside a batch",
+        'op.create_unique_constraint("uq_users", "users", ["id", "name"])',
+        'op.drop_constraint("uq_users", "users", type_="unique")',
+        check=UP,
+        says=("batch",),
+        on=(SQLITE,),
+        silent=SERVERS,
+    ),
+    Case(
+        "up: a type altered outside a batch",
+        'op.alter_column("users", "name", type_=sa.Text, existing_nullable=False)',
+        'op.alter_column("users", "name", type_=sa.String(40), existing_nullable=False)',
+        check=UP,
+        says=("ALTER", "batch"),
+        on=(SQLITE,),
+        silent=SERVERS,
+    ),
+    Case(
+        "up: a text without a length",
+        'op.add_column("users", sa.Column("nick", sa.String))',
+        'op.drop_column("users", "nick")',
+        check=UP,
+        says=("VARCHAR",),
+        on=(MARIADB,),
+        silent=(SQLITE, POSTGRESQL),
+    ),
+    Case(
+        "up: a function of one server",
+        "op.execute(\"UPDATE users SET email = CONCAT_WS('', email, NULL)\")",
+        check=UP,
+        says=("CONCAT_WS",),
+        on=(SQLITE,),
+    ),
+    Case(
+        "up: quotes of another server",
+        'op.execute("CREATE INDEX ix_name ON users (`name`)")',
+        'op.drop_index("ix_name", "users")',
+        check=UP,
+        says=("`name`",),
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
+    ),
+    Case(
+        "up: a name of 70 bytes",
+        'op.create_index("ix_" + "n" * 67, "users", ["email"])',
+        'op.drop_index("ix_" + "n" * 67, "users")',
+        check=UP,
+        says=("nnn",),
+        on=SERVERS,
+        silent=(SQLITE,),
+    ),
+    Case(
+        "up: a loop over rows that expects them all to be filled",
+        "bind = op.get_bind()\n"
+        'for id_, email in bind.execute(sa.text("SELECT id, email FROM users")).all():\n'
+        '    bind.execute(sa.text("UPDATE users SET name = name WHERE id = :id"),\n'
+        '        {"id": id_, "email": email.lower()})',
+        check=UP,
+        says=("on tables with rows", "NoneType", "lower"),
+    ),
+    Case(
+        "up: a Session that violates a key",
+        "from sqlalchemy.orm import Session\n"
+        "session = Session(op.get_bind())\n"
+        "session.execute(sa.text(\"INSERT INTO bills (owner_id, title) VALUES (-77, 'x')\"))\n"
+        "session.commit()",
+        check=UP,
+        says=("INSERT INTO bills",),
+    ),
+]
+
+# Down
+
+ADD_NOTE = 'op.add_column("users", sa.Column("note", sa.String(20)))\n'
+DROP_NOTE = 'op.drop_column("users", "note")\n'
+BATCH_USERS = 'with op.batch_alter_table("users") as batch:\n    '
+BATCH_BILLS = 'with op.batch_alter_table("bills") as batch:\n    '
+
+
+def left(
+    name: str,
+    up: str,
+    down: str,
+    *says: str,
+    on: tuple[str, ...] = ALL,
+    silent: tuple[str, ...] = (),
+) -> Case:
+    """Return a case whose downgrade leaves the schema other than it was."""
+    return Case(f"down: {name}", up, down, DOWN, says, on, silent)
+
+
+def forgets(
+    name: str, up: str, *says: str, on: tuple[str, ...] = ALL, silent: tuple[str, ...] = ()
+) -> Case:
+    """Return a case whose downgrade takes a column back, and forgets the other thing."""
+    return left(
+        f"forgets {name}",
+        ADD_NOTE + up,
+        DROP_NOTE,
+        "other than it was",
+        *says,
+        on=on,
+        silent=silent,
+    )
+
+
+TRIGGER = {
+    SQLITE: "CREATE TRIGGER tr AFTER DELETE ON bills BEGIN DELETE FROM users WHERE id = -1; END",
+    MARIADB: "CREATE TRIGGER tr AFTER DELETE ON bills FOR EACH ROW DELETE FROM users WHERE id = -1",
+}
+FUNCTION = "CREATE FUNCTION one(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT 1 $$"
+
+DOWNS = [
+    left("does nothing", ADD_NOTE, "pass", "does nothing", "column users.note"),
+    left("does nothing but talk", ADD_NOTE, 'op.execute("SELECT 1")', "column users.note"),
+    forgets("a table", 'op.create_table("extra", sa.Column("id", sa.Integer))', "table extra"),
+    forgets(
+        "a column", 'op.add_column("users", sa.Column("more", sa.Integer))', "column users.more"
+    ),
+    forgets(
+        "an index", 'op.create_index("ix_email", "users", ["email"])', "+ index ix_email on users"
+    ),
+    forgets(
+        "a unique constraint",
+        BATCH_USERS + 'batch.create_unique_constraint("uq_mail", ["id", "email"])',
+        "unique",
+        "uq_mail",
+    ),
+    forgets(
+        "a check",
+        BATCH_BILLS + 'batch.create_check_constraint("ck_id", sa.text("payer <> 77"))',
+        "check",
+        "ck_id",
+    ),
+    forgets(
+        "a foreign key",
+        'op.create_table("extra", sa.Column("id", sa.Integer, primary_key=True))\n'
+        + BATCH_BILLS
+        + 'batch.add_column(sa.Column("extra_id", sa.Integer))\n'
+        + '    batch.create_foreign_key("fk_extra", "users", ["extra_id"], ["id"])\n'
+        + 'op.drop_table("extra")',
+        "foreign key",
+        "fk_extra",
+    ),
+    forgets("a view", 'op.execute("CREATE VIEW names AS SELECT name FROM users")', "view names"),
+    forgets(
+        "a materialized view",
+        'op.execute("CREATE MATERIALIZED VIEW names AS SELECT name FROM users")',
+        "view names",
+        on=(POSTGRESQL,),
+    ),
+    forgets("a sequence", 'op.execute("CREATE SEQUENCE numbers")', "sequence numbers", on=SERVERS),
+    forgets(
+        "a trigger (SQLite)", f'op.execute("""{TRIGGER[SQLITE]}""")', "trigger", "tr", on=(SQLITE,)
+    ),
+    forgets(
+        "a trigger (MariaDB)",
+        f'op.execute("""{TRIGGER[MARIADB]}""")',
+        "trigger",
+        "tr",
+        on=(MARIADB,),
+    ),
+    forgets("a function", f'op.execute("""{FUNCTION}""")', "function", "one", on=(POSTGRESQL,)),
+    forgets(
+        "a function (MariaDB)",
+        'op.execute("CREATE FUNCTION one() RETURNS INT DETERMINISTIC RETURN 1")',
+        "function",
+        "one",
+        on=(MARIADB,),
+    ),
+    forgets(
+        "a procedure",
+        'op.execute("CREATE PROCEDURE nop() SELECT 1")',
+        "procedure",
+        "nop",
+        on=(MARIADB,),
+    ),
+    left(
+        "leaves the function of a trigger",
+        'op.execute("""CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN RETURN NEW; END $$""")\n'
+        'op.execute("CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch()")',
+        'op.execute("DROP TRIGGER touch ON users")',
+        "function touch",
+        on=(POSTGRESQL,),
+    ),
+    forgets(
+        "a domain",
+        'op.execute("CREATE DOMAIN cents AS integer CHECK (VALUE >= 0)")',
+        "domain cents",
+        on=(POSTGRESQL,),
+    ),
+    forgets(
+        "a composite type",
+        'op.execute("CREATE TYPE pair AS (a integer, b text)")',
+        "pair",
+        on=(POSTGRESQL,),
+    ),
+    forgets("a schema", 'op.execute("CREATE SCHEMA archive")', "schema archive", on=(POSTGRESQL,)),
+    forgets(
+        "a comment of a table", 'op.create_table_comment("users", "people")', "people", on=SERVERS
+    ),
+    left(
+        "forgets a comment of a column",
+        'op.alter_column("users", "email", existing_type=sa.String(80), comment="private")\n'
+        + ADD_NOTE,
+        DROP_NOTE,
+        "users.email",
+        "private",
+        on=SERVERS,
+    ),
+    left(
+        "leaves an enum type",
+        'op.create_table("things", sa.Column("kind", sa.Enum("a", "b", name="kind")))',
+        'op.drop_table("things")',
+        "kind",
+        "other than it was",
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
+    ),
+    left(
+        "leaves the enum type of a column",
+        'kind = sa.Enum("a", "b", name="kind")\nkind.create(op.get_bind(), checkfirst=True)\n'
+        'op.add_column("users", sa.Column("kind", kind))',
+        'op.drop_column("users", "kind")',
+        "kind",
+        on=(POSTGRESQL,),
+        silent=(MARIADB,),
+    ),
+    left(
+        "keeps a default",
+        BATCH_BILLS
+        + 'batch.alter_column("amount", existing_type=sa.Numeric(12, 2), server_default="0")\n'
+        + ADD_NOTE,
+        DROP_NOTE,
+        "bills.amount",
+        "0",
+    ),
+    left(
+        "loses a default",
+        BATCH_BILLS
+        + 'batch.alter_column("title", existing_type=sa.String(40), existing_nullable=False, server_default=None)',
+        BATCH_BILLS
+        + 'batch.alter_column("title", existing_type=sa.String(40), existing_nullable=False, server_default="Bill")',
+        "bills.title",
+    ),
+    left(
+        "does not require again",
+        BATCH_USERS
+        + 'batch.alter_column("name", existing_type=sa.String(40), nullable=True)\n'
+        + ADD_NOTE,
+        DROP_NOTE,
+        "users.name",
+    ),
+    left(
+        "another length",
+        BATCH_USERS + 'batch.alter_column("email", type_=sa.String(120))',
+        BATCH_USERS + 'batch.alter_column("email", type_=sa.String(81))',
+        "users.email",
+        "81",
+    ),
+    left(
+        "another precision",
+        BATCH_BILLS + 'batch.alter_column("amount", type_=sa.Numeric(14, 2))',
+        BATCH_BILLS + 'batch.alter_column("amount", type_=sa.Numeric(14, 4))',
+        "bills.amount",
+        "14",
+    ),
+    left(
+        "another type",
+        BATCH_USERS + 'batch.alter_column("email", type_=sa.Text)',
+        BATCH_USERS + 'batch.alter_column("email", type_=sa.CHAR(80))',
+        "users.email",
+    ),
+    left(
+        "a larger integer stays",
+        BATCH_BILLS + 'batch.alter_column("payer", type_=sa.BigInteger)\n' + ADD_NOTE,
+        DROP_NOTE,
+        "bills.payer",
+        "bigint|BIGINT",
+    ),
+    left(
+        "another ON DELETE",
+        BATCH_BILLS + 'batch.drop_constraint("fk_bills_owner", type_="foreignkey")\n'
+        '    batch.create_foreign_key("fk_bills_owner", "owners", ["owner_id"], ["id"])',
+        BATCH_BILLS + 'batch.drop_constraint("fk_bills_owner", type_="foreignkey")\n'
+        '    batch.create_foreign_key("fk_bills_owner", "owners", ["owner_id"], ["id"], ondelete="RESTRICT")',
+        "fk_bills_owner",
+        "CASCADE",
+    ),
+    left(
+        "ON DELETE forgotten",
+        BATCH_BILLS + 'batch.drop_constraint("fk_bills_owner", type_="foreignkey")',
+        BATCH_BILLS + 'batch.create_foreign_key("fk_bills_owner", "owners", ["owner_id"], ["id"])',
+        "fk_bills_owner",
+        "CASCADE",
+    ),
+    left(
+        "another name of a unique constraint",
+        BATCH_BILLS
+        + 'batch.create_unique_constraint("uq_new", ["owner_id", "id"])\n'
+        + BATCH_BILLS
+        + 'batch.drop_constraint("uq_bills_title", type_="unique")',
+        BATCH_BILLS
+        + 'batch.create_unique_constraint("uq_titles", ["owner_id", "title"])\n'
+        + BATCH_BILLS
+        + 'batch.drop_constraint("uq_new", type_="unique")',
+        "uq_titles",
+    ),
+    left(
+        "another check",
+        BATCH_BILLS + 'batch.drop_constraint("ck_bills_amount", type_="check")',
+        BATCH_BILLS
+        + 'batch.create_check_constraint("ck_bills_amount", sa.text("amount < 200000000"))',
+        "ck_bills_amount",
+        "200000000",
+    ),
+    left(
+        "an index under another name",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_due", "bills", ["due"])',
+        "ix_bills_due",
+        "ix_due",
+    ),
+    left(
+        "an index over another column",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", ["amount"])',
+        "ix_bills_due",
+        "amount",
+    ),
+    left(
+        "an index that is unique now",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", ["due", "id"], unique=True)',
+        "ix_bills_due",
+        "UNIQUE|unique",
+    ),
+    left(
+        "an index in another order",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", [sa.text("due DESC")])',
+        "ix_bills_due",
+        "DESC",
+        on=(SQLITE, POSTGRESQL),
+    ),
+    left(
+        "an index with a predicate",
+        'op.drop_index("ix_bills_due", "bills")',
+        'where = sa.text("due IS NOT NULL")\nop.create_index("ix_bills_due", "bills", ["due"], postgresql_where=where, sqlite_where=where)',
+        "ix_bills_due",
+        on=(SQLITE, POSTGRESQL),
+        silent=(MARIADB,),
+    ),
+    left(
+        "an index of another method",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", ["due"], postgresql_using="hash")',
+        "ix_bills_due",
+        "hash",
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
+    ),
+    left(
+        "an index of an expression",
+        'op.create_index("ix_lower", "users", [sa.text("lower(email)")])\nop.drop_index("ix_lower", "users")\nop.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", [sa.text("coalesce(due, due)")])',
+        "ix_bills_due",
+        on=(SQLITE, POSTGRESQL),
+    ),
+    left(
+        "an index with more columns",
+        'op.drop_index("ix_bills_due", "bills")',
+        'op.create_index("ix_bills_due", "bills", ["due"], postgresql_include=["amount"])',
+        "ix_bills_due",
+        "INCLUDE",
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
+    ),
+    left(
+        "an index renamed and left so",
+        'op.execute("ALTER INDEX ix_bills_due RENAME TO ix_due")',
+        "pass",
+        "does nothing",
+        "ix_due",
+        on=(POSTGRESQL,),
+    ),
+    left(
+        "a collation",
+        BATCH_USERS
+        + 'batch.alter_column("email", type_=sa.String(80, collation={"sqlite": "NOCASE", "postgresql": "C", "mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin"}[op.get_bind().dialect.name]))\n'
+        + ADD_NOTE,
+        DROP_NOTE,
+        "users.email",
+    ),
+    left(
+        "an identity",
+        'op.execute("ALTER TABLE bills ALTER COLUMN id DROP DEFAULT")\nop.execute("ALTER TABLE bills ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (START WITH 1000)")',
+        'op.execute("ALTER TABLE bills ALTER COLUMN id DROP IDENTITY")',
+        "bills.id",
+        on=(POSTGRESQL,),
+    ),
+    left(
+        "an auto-increment lost",
+        "pass\n" + 'op.execute("ALTER TABLE users ADD COLUMN k INT")',
+        'op.execute("ALTER TABLE bills MODIFY id INT NOT NULL")\nop.execute("ALTER TABLE users DROP COLUMN k")',
+        "bills.id",
+        "AUTO_INCREMENT|auto_increment",
+        on=(MARIADB,),
+    ),
+    left(
+        "drops more than was made",
+        ADD_NOTE,
+        DROP_NOTE + 'op.drop_index("ix_bills_due", "bills")',
+        "- index ix_bills_due on bills",
+    ),
+    left(
+        "drops a table of another revision",
+        ADD_NOTE,
+        DROP_NOTE + 'op.drop_table("bills")',
+        "- table bills",
+    ),
+    left(
+        "a view of before",
+        'op.execute("CREATE VIEW names AS SELECT name FROM users")\nop.execute("DROP VIEW names")\nop.execute("CREATE VIEW ids AS SELECT id FROM users")',
+        'op.execute("DROP VIEW ids")\nop.execute("CREATE VIEW names AS SELECT name FROM users")',
+        "view names",
+    ),
+    left(
+        "deferrable now",
+        'op.execute("ALTER TABLE bills ALTER CONSTRAINT fk_bills_owner DEFERRABLE")',
+        "pass",
+        "fk_bills_owner",
+        "DEFERRABLE",
+        on=(POSTGRESQL,),
+    ),
+    left(
+        "row level security",
+        'op.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY")',
+        "pass",
+        "users",
+        on=(POSTGRESQL,),
+    ),
+    left(
+        "a policy",
+        'op.execute("CREATE POLICY all_ ON users USING (true)")',
+        "pass",
+        "users",
+        on=(POSTGRESQL,),
+    ),
+    left(
+        "ON UPDATE",
+        'op.execute("ALTER TABLE users ADD COLUMN at TIMESTAMP NULL, ADD COLUMN b INT")',
+        'op.execute("ALTER TABLE users DROP COLUMN b, MODIFY at TIMESTAMP NULL ON UPDATE CURRENT_TIMESTAMP")',
+        "users.at",
+        on=(MARIADB,),
+    ),
+    left(
+        "AUTOINCREMENT",
+        ADD_NOTE
+        + 'op.create_table("auto", sa.Column("id", sa.Integer, primary_key=True), sqlite_autoincrement=True)\nop.drop_table("auto")',
+        DROP_NOTE
+        + 'with op.batch_alter_table("users", recreate="always", table_kwargs={"sqlite_autoincrement": True}) as batch:\n    pass',
+        "users",
+        on=(SQLITE,),
+    ),
+    left(
+        "a generated column of another expression",
+        'op.execute("ALTER TABLE bills ADD COLUMN g INTEGER GENERATED ALWAYS AS (payer + 1) STORED")',
+        'op.execute("ALTER TABLE bills DROP COLUMN g")\nop.execute("ALTER TABLE bills ADD COLUMN g INTEGER GENERATED ALWAYS AS (payer + 2) STORED")',
+        "bills.g",
+        on=SERVERS,
+    ),
+    left(
+        "another primary key",
+        ADD_NOTE,
+        DROP_NOTE
+        + 'op.execute("ALTER TABLE bills DROP CONSTRAINT bills_pkey, ADD CONSTRAINT bills_pk PRIMARY KEY (id)")',
+        "bills_pk",
+        on=(POSTGRESQL,),
+    ),
+    Case(
+        "down: raises",
+        ADD_NOTE,
+        'raise RuntimeError("not now")',
+        DOWN,
+        ("downgrade() fails", "not now"),
+    ),
+    Case(
+        "down: NotImplementedError, written",
+        ADD_NOTE,
+        "raise NotImplementedError()",
+        DOWN,
+        ("downgrade() fails", "irreversible ="),
+    ),
+    Case(
+        "down: NotImplementedError, of Alembic",
+        BATCH_USERS + 'batch.create_unique_constraint("uq_m", ["id", "name"])',
+        'op.drop_constraint("uq_m", "users", type_="unique")',
+        DOWN,
+        ("downgrade() fails", "batch"),
+        (SQLITE,),
+        SERVERS,
+    ),
+    Case(
+        "down: in the wrong order",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True))\n'
+        'op.create_table("b", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("a_id", sa.Integer, sa.ForeignKey("a.id")))',
+        'op.drop_table("a")\nop.drop_table("b")',
+        DOWN,
+        ("downgrade() fails", "reverse order"),
+    ),
+    Case(
+        "down: a misspelt name",
+        ADD_NOTE,
+        'op.drop_column("users", "notes")',
+        DOWN,
+        ("downgrade() fails", "notes"),
+    ),
+    Case(
+        "down: the column's index first",
+        'op.create_index("ix_n", "users", ["name"])',
+        'op.drop_index("ix_n")',
+        DOWN,
+        ("downgrade() fails",),
+        (MARIADB,),
+        (SQLITE, POSTGRESQL),
+    ),
+    Case(
+        "down: a name made up when the file is loaded",
+        'op.create_index(NAME, "users", ["email"])',
+        'op.drop_index(NAME, "users")',
+        DOWN,
+        ("downgrade() fails", "ix_"),
+        head='import uuid\n\nNAME = f"ix_{uuid.uuid4().hex[:8]}"\n',
+    ),
+    Case(
+        "down: what the upgrade remembered",
+        "global done\ndone = True\n" + ADD_NOTE,
+        "if done:\n    " + DROP_NOTE,
+        DOWN,
+        ("does nothing", "note"),
+        head="done = False\n",
+    ),
+]
+
+DOWNS_OF_OTHER_FIRSTS = [
+    Case(
+        "down: keeps a value added to an enum",
+        "with op.get_context().autocommit_block():\n    op.execute(\"ALTER TYPE state ADD VALUE 'paid'\")",
+        "pass",
+        DOWN,
+        ("does nothing", "state", "paid"),
+        (POSTGRESQL,),
+        first=(
+            'op.create_table("t", sa.Column("s", sa.Enum("open", "due", name="state")))',
+            'op.drop_table("t")\nop.execute("DROP TYPE state")',
+        ),
+    ),
+    Case(
+        "down: enum labels in another order",
+        'op.execute("DROP TYPE state")',
+        "op.execute(\"CREATE TYPE state AS ENUM ('due', 'open')\")",
+        DOWN,
+        ("state", "due"),
+        (POSTGRESQL,),
+        first=(
+            "op.execute(\"CREATE TYPE state AS ENUM ('open', 'due')\")",
+            'op.execute("DROP TYPE state")',
+        ),
+    ),
+    Case(
+        "down: an enum of MariaDB keeps its new label",
+        "op.execute(\"ALTER TABLE t MODIFY s ENUM('a', 'b', 'c')\")",
+        "pass",
+        DOWN,
+        ("t.s", "'c'"),
+        (MARIADB,),
+        first=(
+            "op.execute(\"CREATE TABLE t (id INT PRIMARY KEY, s ENUM('a', 'b'))\")",
+            'op.drop_table("t")',
+        ),
+    ),
+    Case(
+        "down: a function's body of later",
+        f'op.execute("""{FUNCTION.replace("CREATE", "CREATE OR REPLACE").replace("SELECT 1", "SELECT 2")}""")',
+        "pass",
+        DOWN,
+        ("function one",),
+        (POSTGRESQL,),
+        first=(f'op.execute("""{FUNCTION}""")', 'op.execute("DROP FUNCTION one")'),
+    ),
+    Case(
+        "down: a view's definition of later",
+        'op.execute("DROP VIEW v")\nop.execute("CREATE VIEW v AS SELECT 2 AS n")',
+        'op.execute("DROP VIEW v")\nop.execute("CREATE VIEW v AS SELECT 3 AS n")',
+        DOWN,
+        ("view v",),
+        first=('op.execute("CREATE VIEW v AS SELECT 1 AS n")', 'op.execute("DROP VIEW v")'),
+    ),
+    Case(
+        "down: a trigger lost in a batch",
+        'op.add_column("users", sa.Column("k", sa.Integer))',
+        'with op.batch_alter_table("users") as batch:\n    batch.drop_column("k")',
+        DOWN,
+        ("trigger", "tr"),
+        (SQLITE,),
+        first=(
+            FIRST_UP + 'op.execute("CREATE TRIGGER tr AFTER INSERT ON users BEGIN SELECT 1; END")',
+            FIRST_DOWN,
+        ),
+    ),
+    Case(
+        "down: a sequence that starts elsewhere",
+        'op.execute("DROP SEQUENCE s")',
+        'op.execute("CREATE SEQUENCE s START WITH 7 INCREMENT BY 2")',
+        DOWN,
+        ("sequence s",),
+        SERVERS,
+        first=('op.execute("CREATE SEQUENCE s")', 'op.execute("DROP SEQUENCE s")'),
+    ),
+    Case(
+        "down: a domain without its check",
+        'op.execute("DROP DOMAIN cents")',
+        'op.execute("CREATE DOMAIN cents AS integer")',
+        DOWN,
+        ("cents_check",),
+        (POSTGRESQL,),
+        first=(
+            'op.execute("CREATE DOMAIN cents AS integer CHECK (VALUE > 0)")',
+            'op.execute("DROP DOMAIN cents")',
+        ),
+    ),
+]
+
+# Up again
+
+BY_QUESTION = (
+    "for index in sa.inspect(op.get_bind()).get_indexes('users'):\n"
+    "    op.drop_index(index['name'], 'users')"
+)
+AGAIN = [
+    Case(
+        "up again: a random name",
+        'import uuid\nop.create_index(f"ix_{uuid.uuid4().hex[:8]}", "users", ["email"])',
+        BY_QUESTION,
+        UP_AGAIN,
+        ("another schema", "ix_"),
+    ),
+    Case(
+        "up again: a random name, made when loaded",
+        'op.create_index(NAME, "users", ["email"])',
+        BY_QUESTION,
+        UP_AGAIN,
+        ("another schema", "ix_"),
+        head="import secrets\n\nNAME = 'ix_' + secrets.token_hex(4)\n",
+    ),
+    Case(
+        "up again: a dated name",
+        'op.create_index(NAME, "users", ["email"])',
+        BY_QUESTION,
+        UP_AGAIN,
+        ("another schema",),
+        head='import datetime\n\nNAME = datetime.datetime.now().strftime("ix_%H%M%S%f")\n',
+    ),
+    Case(
+        "up again: a default of the moment",
+        'import time\nop.add_column("users", sa.Column("note", sa.String(40), server_default=str(time.time_ns())))',
+        DROP_NOTE,
+        UP_AGAIN,
+        ("another schema", "note"),
+    ),
+    Case(
+        "up again: a counter that another module keeps",
+        'sa.times = getattr(sa, "times", 0) + 1\nop.create_index(f"ix_{sa.times}", "users", ["email"])',
+        BY_QUESTION,
+        UP_AGAIN,
+        ("another schema", "ix_"),
+    ),
+    Case(
+        "up again: only the first time",
+        'if not hasattr(sa, "was_here"):\n    sa.was_here = True\n    op.create_index("ix_e", "users", ["email"])',
+        BY_QUESTION,
+        UP_AGAIN,
+        ("another schema", "- index ix_e on users"),
+    ),
+    Case(
+        "up again: a seed row is there already",
+        "op.execute(\"INSERT INTO users (id, name) VALUES (7777, 'admin')\")",
+        "pass",
+        UP_AGAIN,
+        ("upgrade() fails when it is run again", "INSERT INTO users"),
+    ),
+]
+
+# Rows
+
+LOST = [
+    Case(
+        "rows: a column dropped, and made anew",
+        BATCH_USERS + 'batch.drop_column("email")',
+        'op.add_column("users", sa.Column("email", sa.String(80)))',
+        ROWS,
+        ("downgrade() loses", "users.email", "irreversible ="),
+    ),
+    Case(
+        "rows: a table dropped, and made anew",
+        'op.drop_table("log")',
+        'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(20)))',
+        ROWS,
+        ("downgrade() loses", "log"),
+        first=(
+            'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(20)))',
+            'op.drop_table("log")',
+        ),
+    ),
+    Case(
+        "rows: cut by an UPDATE",
+        'op.execute("UPDATE users SET name = substr(name, 1, 5)")',
+        "pass",
+        ROWS,
+        ("downgrade() loses", "users.name"),
+    ),
+    Case(
+        "rows: lower case, for ever",
+        'op.execute("UPDATE users SET email = lower(email)")',
+        "pass",
+        ROWS,
+        ("users.email",),
+    ),
+    Case(
+        "rows: an UPDATE without WHERE",
+        "op.execute(\"UPDATE users SET name = 'nobody'\")",
+        "pass",
+        ROWS,
+        ("users.name", "nobody"),
+    ),
+    Case(
+        "rows: through a Session",
+        "from sqlalchemy.orm import Session\nwith Session(op.get_bind()) as session:\n    session.execute(sa.text(\"UPDATE users SET name = 'nobody'\"))\n    session.commit()",
+        "pass",
+        ROWS,
+        ("users.name", "nobody"),
+    ),
+    Case(
+        "rows: money rounded",
+        'op.execute("UPDATE bills SET amount = round(amount, 0)")',
+        "pass",
+        ROWS,
+        ("bills.amount",),
+    ),
+    Case(
+        "rows: dates moved",
+        'op.execute("UPDATE bills SET due = NULL")',
+        "pass",
+        ROWS,
+        ("bills.due", "NULL"),
+    ),
+    Case(
+        "rows: cents divided as integers",
+        'op.add_column("bills", sa.Column("cents", sa.BigInteger))\nop.execute("UPDATE bills SET cents = amount * 100")\n'
+        + BATCH_BILLS
+        + 'batch.drop_constraint("ck_bills_amount", type_="check")\n    batch.drop_column("amount")',
+        BATCH_BILLS
+        + 'batch.add_column(sa.Column("amount", sa.Numeric(12, 2)))\n    batch.create_check_constraint("ck_bills_amount", sa.text("amount < 100000000"))\nop.execute("UPDATE bills SET amount = cents / 100")\n'
+        + BATCH_BILLS
+        + 'batch.drop_column("cents")',
+        ROWS,
+        ("downgrade() loses", "bills.amount"),
+        (SQLITE, POSTGRESQL),
+        (MARIADB,),
+    ),
+    Case(
+        "rows: empty for NULL, and NULL for empty",
+        "op.execute(\"UPDATE users SET email = '' WHERE email IS NULL\")\n"
+        + BATCH_USERS
+        + 'batch.alter_column("email", existing_type=sa.String(80), nullable=False)',
+        BATCH_USERS
+        + 'batch.alter_column("email", existing_type=sa.String(80), nullable=True)\nop.execute("UPDATE users SET email = NULL WHERE email = \'\'")',
+        ROWS,
+        ("users.email", "'' -> NULL"),
+    ),
+    Case(
+        "rows: duplicates deleted",
+        'op.execute("DELETE FROM users WHERE id NOT IN (SELECT id FROM (SELECT min(id) AS id FROM users GROUP BY name, email) AS one)")',
+        "pass",
+        ROWS,
+        ("rows of users",),
+    ),
+    Case("rows: all deleted", 'op.execute("DELETE FROM bills")', "pass", ROWS, ("rows of bills",)),
+    Case(
+        "rows: TRUNCATE", 'op.execute("TRUNCATE bills")', "pass", ROWS, ("rows of bills",), SERVERS
+    ),
+    Case(
+        "rows: two columns swapped for good",
+        'op.execute("UPDATE p SET a = b, b = a")',
+        "pass",
+        ROWS,
+        ("p.a",),
+        (SQLITE, POSTGRESQL),
+        first=(
+            'op.create_table("p", sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.String(20)), sa.Column("b", sa.String(20)))',
+            'op.drop_table("p")',
+        ),
+    ),
+    Case(
+        "rows: two columns swapped, from left to right",
+        'op.execute("UPDATE p SET a = b, b = a")',
+        'op.execute("UPDATE p SET a = b, b = a")',
+        ROWS,
+        ("p.a",),
+        (MARIADB,),
+        (SQLITE, POSTGRESQL),
+        first=(
+            'op.create_table("p", sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.String(20)), sa.Column("b", sa.String(20)))',
+            'op.drop_table("p")',
+        ),
+    ),
+    Case(
+        "rows: names swapped by renames",
+        BATCH_BILLS + 'batch.alter_column("payer", new_column_name="x", existing_type=sa.Integer)',
+        BATCH_BILLS
+        + 'batch.alter_column("x", new_column_name="y", existing_type=sa.Integer)\nop.add_column("bills", sa.Column("payer", sa.Integer))\n'
+        + BATCH_BILLS
+        + 'batch.drop_column("y")',
+        ROWS,
+        ("bills.payer",),
+    ),
+    Case(
+        "rows: children emptied by a batch",
+        'with op.batch_alter_table("owners", recreate="always") as batch:\n    batch.add_column(sa.Column("note", sa.String(20)))',
+        'op.drop_column("owners", "note")',
+        ROWS,
+        ("upgrade() loses", "rows of bills"),
+        (SQLITE,),
+        (),
+    ),
+    Case(
+        "rows: a copy that leaves NULLs behind",
+        'op.create_table("people", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(20)))\nop.execute("INSERT INTO people SELECT id, what FROM log WHERE what IS NOT NULL")\nop.drop_table("log")\nop.rename_table("people", "log")',
+        "pass",
+        ROWS,
+        ("loses", "rows of log"),
+        (SQLITE, MARIADB),
+        first=(
+            'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(20)))',
+            'op.drop_table("log")',
+        ),
+    ),
+    Case(
+        "rows: a seed row doubled",
+        "op.execute(\"INSERT INTO kinds (name) VALUES ('rent')\")",
+        "pass",
+        ROWS,
+        ("kinds",),
+        first=(
+            'op.create_table("kinds", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(20)))',
+            'op.drop_table("kinds")',
+        ),
+    ),
+    Case(
+        "rows: the downgrade deletes more than the seed",
+        "op.execute(\"INSERT INTO kinds (name) VALUES ('rent')\")",
+        'op.execute("DELETE FROM kinds")',
+        ROWS,
+        ("downgrade() loses", "rows of kinds"),
+        first=(
+            'op.create_table("kinds", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(20)))',
+            'op.drop_table("kinds")',
+        ),
+    ),
+    Case(
+        "rows: a foreign key set to NULL",
+        'op.execute("UPDATE bills SET payer = NULL")',
+        "pass",
+        ROWS,
+        ("bills.payer",),
+    ),
+    Case(
+        "rows: multiplied in the upgrade's copy",
+        'op.execute("UPDATE bills SET amount = amount * 2")',
+        'op.execute("UPDATE bills SET amount = amount * 2")',
+        ROWS,
+        ("bills.amount",),
+        on=ALL,
+    ),
+    Case(
+        "rows: a column moved to a table, and only some back",
+        'op.create_table("mails", sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False), sa.Column("email", sa.String(80)))\nop.execute("INSERT INTO mails SELECT id, email FROM users WHERE length(email) < 20")\n'
+        + BATCH_USERS
+        + 'batch.drop_column("email")',
+        'op.add_column("users", sa.Column("email", sa.String(80)))\nop.execute("UPDATE users SET email = (SELECT email FROM mails WHERE user_id = users.id)")\nop.drop_table("mails")',
+        ROWS,
+        ("users.email",),
+    ),
+]
+
+# Asked for
+
+GUARDED_NOTE = (
+    "if not any(c['name'] == 'note' for c in sa.inspect(op.get_bind()).get_columns('users')):\n    "
+    + ADD_NOTE
+)
+GUARDED_NO_NOTE = (
+    "if any(c['name'] == 'note' for c in sa.inspect(op.get_bind()).get_columns('users')):\n    "
+    + DROP_NOTE
+)
+
+RERUNS = [
+    Case(
+        "re-run: a column",
+        ADD_NOTE,
+        GUARDED_NO_NOTE,
+        RERUN,
+        ("upgrade() fails when it is run again", "note", "look first"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: a table",
+        'op.create_table("x", sa.Column("id", sa.Integer))',
+        'op.drop_table("x", if_exists=True)',
+        RERUN,
+        ("upgrade() fails when it is run again", "x"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: an index",
+        'op.create_index("ix_n", "users", ["name"])',
+        'op.drop_index("ix_n", "users", if_exists=True)',
+        RERUN,
+        ("upgrade() fails", "ix_n"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: the downgrade",
+        GUARDED_NOTE,
+        DROP_NOTE,
+        RERUN,
+        ("downgrade() fails when it is run again", "note"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: one more index each time",
+        'n = len(sa.inspect(op.get_bind()).get_indexes("users"))\nop.create_index(f"ix_{n}", "users", ["email"])',
+        BY_QUESTION,
+        RERUN,
+        ("changes the schema again", "ix_1"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: rows inserted twice",
+        "op.execute(\"INSERT INTO kinds (name) VALUES ('rent')\")",
+        "op.execute(\"DELETE FROM kinds WHERE name = 'rent'\")",
+        RERUN,
+        ("kinds",),
+        asked=(RERUN,),
+        first=(
+            'op.create_table("kinds", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(20)), if_not_exists=True)',
+            'op.drop_table("kinds", if_exists=True)',
+        ),
+    ),
+    Case(
+        "re-run: values added twice",
+        'op.execute("UPDATE bills SET payer = payer + 10000000")',
+        'op.execute("UPDATE bills SET payer = payer - 10000000 WHERE payer > 5000000")',
+        RERUN,
+        ("upgrade() run a second time", "changes rows again", "bills"),
+        asked=(RERUN,),
+    ),
+    Case(
+        "re-run: a rename",
+        'op.rename_table("users", "people")',
+        'op.rename_table("people", "users")',
+        RERUN,
+        ("fails when it is run again",),
+        asked=(RERUN,),
+    ),
+]
+
+CRASHES = [
+    Case(
+        "crash: two tables",
+        'op.create_table("a", sa.Column("id", sa.Integer))\nop.create_table("b", sa.Column("id", sa.Integer))',
+        'op.drop_table("b")\nop.drop_table("a")',
+        CRASH,
+        ("run again after a crash, fails", "stopped after statement"),
+        (SQLITE, MARIADB),
+        (POSTGRESQL,),
+        asked=(CRASH,),
+    ),
+    Case(
+        "crash: values changed, and then a table",
+        'op.execute("UPDATE bills SET payer = payer * 3")\nop.create_table("a", sa.Column("id", sa.Integer), if_not_exists=True)',
+        'op.drop_table("a", if_exists=True)\nop.execute("UPDATE bills SET payer = payer / 3")',
+        CRASH,
+        ("arrives somewhere else", "bills.payer"),
+        (MARIADB,),
+        (POSTGRESQL,),
+        asked=(CRASH,),
+    ),
+    Case(
+        "crash: a row, and then a table",
+        "op.execute(\"INSERT INTO users (name) VALUES ('admin')\")\nop.create_table('a', sa.Column('id', sa.Integer), if_not_exists=True)",
+        "op.drop_table('a', if_exists=True)\nop.execute(\"DELETE FROM users WHERE name = 'admin'\")",
+        CRASH,
+        ("arrives somewhere else", "users"),
+        (MARIADB,),
+        (POSTGRESQL,),
+        asked=(CRASH,),
+    ),
+    Case(
+        "crash: the downgrade",
+        'op.create_table("a", sa.Column("id", sa.Integer), if_not_exists=True)\nop.create_table("b", sa.Column("id", sa.Integer), if_not_exists=True)',
+        'op.drop_table("b")\nop.drop_table("a")',
+        CRASH,
+        ("downgrade(), run again after a crash, fails",),
+        (SQLITE, MARIADB),
+        (POSTGRESQL,),
+        asked=(CRASH,),
+    ),
+    Case(
+        "crash: a block that commits",
+        'op.create_table("a", sa.Column("id", sa.Integer))\nwith op.get_context().autocommit_block():\n    op.create_index("ix_n", "users", ["name"], postgresql_concurrently=True, if_not_exists=True)',
+        'op.drop_index("ix_n", "users", if_exists=True)\nop.drop_table("a", if_exists=True)',
+        CRASH,
+        ("run again after a crash, fails", '"a"|a'),
+        (POSTGRESQL,),
+        asked=(CRASH,),
+    ),
+]
+
+SCRIPTS = [
+    Case(
+        "offline: asks the database",
+        "if 'note' not in [c['name'] for c in sa.inspect(op.get_bind()).get_columns('users')]:\n    "
+        + ADD_NOTE,
+        DROP_NOTE,
+        OFFLINE,
+        ("fails when it is written as a script",),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: reads rows",
+        'for row in op.get_bind().execute(sa.text("SELECT id FROM users")).all():\n    op.execute(f"UPDATE users SET name = name WHERE id = {row.id}")',
+        "pass",
+        OFFLINE,
+        ("fails when it is written as a script",),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: leaves something out",
+        ADD_NOTE
+        + 'if not op.get_context().as_sql:\n    op.create_index("ix_n", "users", ["name"])',
+        'op.drop_index("ix_n", "users", if_exists=True)\n' + DROP_NOTE,
+        OFFLINE,
+        ("another schema", "ix_n"),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: the downgrade leaves something out",
+        ADD_NOTE,
+        "if not op.get_context().as_sql:\n    " + DROP_NOTE,
+        OFFLINE,
+        ("downgrade()", "another schema", "note"),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: the order of a set",
+        'for name in {"alpha", "beta", "gamma", "delta", "epsilon"}:\n    op.create_index(f"ix_{name}", "users", ["name"])',
+        'for name in ["alpha", "beta", "gamma", "delta", "epsilon"]:\n    op.drop_index(f"ix_{name}", "users")',
+        OFFLINE,
+        ("differs from one process", "sorted("),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: the moment",
+        "import time\nop.execute(f\"INSERT INTO users (id, name) VALUES (4711, '{time.time_ns()}')\")",
+        'op.execute("DELETE FROM users WHERE id = 4711")',
+        OFFLINE,
+        ("differs from one process",),
+        asked=(OFFLINE,),
+    ),
+    Case(
+        "offline: a script that the server refuses",
+        "if op.get_context().as_sql:\n    op.execute('ALTER TABLE nowhere ADD COLUMN x INTEGER')",
+        "pass",
+        OFFLINE,
+        ("fails", "nowhere"),
+        asked=(OFFLINE,),
+    ),
+]
+
+# At head, and at base
+
+TABLES = """\
+metadata = sa.MetaData()
+sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(40), nullable=False){more})
+"""
+JUST_USERS = (
+    'op.create_table("users", sa.Column("id", sa.Integer, primary_key=True),\n'
+    '    sa.Column("name", sa.String(40), nullable=False))',
+    'op.drop_table("users")',
+)
+
+
+def models(name: str, *says: str, more: str = "", text: str = TABLES) -> Case:
+    """Return a case whose models want something else than the history makes."""
+    return Case(
+        f"models: {name}",
+        check=MODELS,
+        says=says,
+        revision="",
+        first=JUST_USERS,
+        env=text.replace("{more}", more),
+    )
+
+
+HEADS = [
+    models(
+        "a column that is not there",
+        "add_column",
+        "email",
+        more=', sa.Column("email", sa.String(80))',
+    ),
+    models(
+        "a table that is not there",
+        "add_table",
+        "bills",
+        text=TABLES
+        + 'sa.Table("bills", metadata, sa.Column("id", sa.Integer, primary_key=True))\n',
+    ),
+    models(
+        "a table too many",
+        "remove_table",
+        "users",
+        text='metadata = sa.MetaData()\nsa.Table("other", metadata, sa.Column("id", sa.Integer))\n',
+    ),
+    models(
+        "another type", "modify_type", "name", text=TABLES.replace("sa.String(40)", "sa.Integer")
+    ),
+    models(
+        "another nullability",
+        "modify_nullable",
+        "name",
+        text=TABLES.replace("nullable=False", "nullable=True"),
+    ),
+    models("an index that is not there", "add_index", "ix_n", more=', sa.Index("ix_n", "name")'),
+    Case(
+        "base: a table that only a full one gives back",
+        'op.create_table("log", sa.Column("id", sa.Integer))',
+        'if op.get_bind().scalar(sa.text("SELECT count(*) FROM users")):\n    op.drop_table("log")',
+        BASE,
+        ("at base, something is left", "log"),
+        revision="",
+    ),
+    Case(
+        "base: a view that only a full one gives back",
+        'op.execute("CREATE VIEW one AS SELECT 1 AS n")',
+        'if op.get_bind().scalar(sa.text("SELECT count(*) FROM users")):\n    op.execute("DROP VIEW one")',
+        BASE,
+        ("at base, something is left", "view one"),
+        revision="",
+    ),
+]
+
+CASES = [
+    *UNTOUCHED,
+    *IMPORTS,
+    *UPS,
+    *DOWNS,
+    *DOWNS_OF_OTHER_FIRSTS,
+    *AGAIN,
+    *LOST,
+    *RERUNS,
+    *CRASHES,
+    *SCRIPTS,
+    *HEADS,
+]

@@ -1,0 +1,386 @@
+# ruff: noqa: E501 – a statement of a revision stays in one line
+"""Histories that look odd, and are right: nothing may be said of them."""
+
+from __future__ import annotations
+
+from alembic_toolkit import proof
+from tests.roundtrip.faults import (
+    ADD_NOTE,
+    ALL,
+    BATCH_BILLS,
+    BATCH_USERS,
+    DROP_NOTE,
+    FIRST_DOWN,
+    FIRST_UP,
+    MARIADB,
+    POSTGRESQL,
+    SERVERS,
+    SQLITE,
+    Case,
+    others,
+    revision,
+    things,
+)
+
+EVERYTHING = (proof.RERUN, proof.CRASH, proof.OFFLINE)
+
+
+def odd(
+    name: str,
+    up: str = "pass",
+    down: str = "pass",
+    on: tuple[str, ...] = ALL,
+    **more: object,
+) -> Case:
+    """Return a history of which nothing may be said."""
+    return Case(name, up, down, on=on, **more)  # type: ignore[arg-type]
+
+
+TABLES = [
+    odd(
+        "unnamed constraints",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("n", sa.Integer, sa.CheckConstraint("n > -9"), unique=True),\n'
+        '    sa.Column("o", sa.Integer, sa.ForeignKey("owners.id")), sa.UniqueConstraint("n", "o"))\n',
+        'op.drop_table("a")',
+    ),
+    odd(
+        "another order of columns",
+        BATCH_BILLS + 'batch.alter_column("payer", new_column_name="by", existing_type=sa.Integer)',
+        BATCH_BILLS + 'batch.alter_column("by", new_column_name="payer", existing_type=sa.Integer)',
+    ),
+    odd(
+        "a column that is last afterwards",
+        'op.add_column("users", sa.Column("kept", sa.String(80)))\n'
+        'op.execute("UPDATE users SET kept = email")\n'
+        + BATCH_USERS
+        + 'batch.drop_column("email")',
+        'op.add_column("users", sa.Column("email", sa.String(80)))\n'
+        'op.execute("UPDATE users SET email = kept")\n' + BATCH_USERS + 'batch.drop_column("kept")',
+    ),
+    odd(
+        "defaults spelled another way",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("b", sa.Boolean, server_default=sa.false()),\n'
+        '    sa.Column("n", sa.Integer, server_default="0"),\n'
+        '    sa.Column("t", sa.DateTime, server_default=sa.func.now()))\n'
+        'with op.batch_alter_table("a") as batch:\n'
+        '    batch.alter_column("n", existing_type=sa.Integer, server_default=sa.text("0"))',
+        'op.drop_table("a")',
+    ),
+    odd(
+        "a default taken away, and given back otherwise",
+        BATCH_BILLS + 'batch.alter_column("title", existing_type=sa.String(40),\n'
+        "        existing_nullable=False, server_default=None)",
+        BATCH_BILLS + 'batch.alter_column("title", existing_type=sa.String(40),\n'
+        "        existing_nullable=False, server_default=sa.text(\"'bill'\"))",
+    ),
+    odd(
+        "IF EXISTS",
+        ADD_NOTE + 'op.execute("DROP TABLE IF EXISTS nowhere")',
+        'op.execute("DROP VIEW IF EXISTS nowhere")\n' + DROP_NOTE,
+    ),
+    odd(
+        "a table without a key",
+        'op.create_table("a", sa.Column("n", sa.Integer), sa.Column("s", sa.String(9)))',
+        'op.drop_table("a")',
+    ),
+    odd(
+        "a table without a key, altered",
+        'with op.batch_alter_table("a") as batch:\n    batch.add_column(sa.Column("k", sa.Integer))',
+        'with op.batch_alter_table("a") as batch:\n    batch.drop_column("k")',
+        first=(
+            'op.create_table("a", sa.Column("n", sa.Integer), sa.Column("s", sa.String(9)))',
+            'op.drop_table("a")',
+        ),
+    ),
+    odd(
+        "composite, self-referring and circular keys",
+        'op.create_table("a", sa.Column("x", sa.Integer, primary_key=True, autoincrement=False),\n'
+        '    sa.Column("y", sa.String(9), primary_key=True), sa.Column("b_id", sa.Integer))\n'
+        'op.create_table("b", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("parent", sa.Integer, sa.ForeignKey("b.id", name="fk_b_b")),\n'
+        '    sa.Column("x", sa.Integer), sa.Column("y", sa.String(9)),\n'
+        '    sa.ForeignKeyConstraint(["x", "y"], ["a.x", "a.y"], "fk_b_a"))\n'
+        'with op.batch_alter_table("a") as batch:\n'
+        '    batch.create_foreign_key("fk_a_b", "b", ["b_id"], ["id"])',
+        'with op.batch_alter_table("a") as batch:\n'
+        '    batch.drop_constraint("fk_a_b", type_="foreignkey")\n'
+        'op.drop_table("b")\nop.drop_table("a")',
+        SERVERS,  # with foreign keys on, SQLite cannot rebuild a table that others refer to
+    ),
+    odd(
+        "three hundred columns",
+        'op.create_table("wide", sa.Column("id", sa.Integer, primary_key=True),\n    *[sa.Column(f"c{n}", sa.Integer) for n in range(300)])',
+        'op.drop_table("wide")',
+    ),
+    odd(
+        "names that need quotes",
+        'op.create_table("Order \'x\' %s", sa.Column("Primary Key", sa.Integer, primary_key=True),\n'
+        '    sa.Column("select", sa.String(9)), sa.Column("a.b", sa.Integer),\n'
+        '    sa.Column("Größe", sa.Integer))\n'
+        'op.create_index("IX user; --", "Order \'x\' %s", ["select"])',
+        'op.drop_index("IX user; --", "Order \'x\' %s")\nop.drop_table("Order \'x\' %s")',
+    ),
+    odd(
+        "JSON, bytes, times and a UUID",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("j", sa.JSON), sa.Column("b", sa.LargeBinary), sa.Column("i", sa.Time),\n'
+        '    sa.Column("u", sa.Uuid), sa.Column("f", sa.Float), sa.Column("k", sa.Boolean))',
+        'op.drop_table("a")',
+    ),
+    odd(
+        "JSON and arrays altered beside",
+        'op.add_column("a", sa.Column("k", sa.Integer))',
+        'op.drop_column("a", "k")',
+        (POSTGRESQL,),
+        first=(
+            'op.execute("CREATE TABLE a (id serial PRIMARY KEY, j jsonb, t text[], n numeric[], b bytea)")',
+            'op.drop_table("a")',
+        ),
+    ),
+    odd(
+        "a generated column",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer),\n'
+        '    sa.Column("d", sa.Integer, sa.Computed("n + 1", persisted=True)))',
+        'op.drop_table("a")',
+    ),
+    odd(
+        "an identity column",
+        'op.create_table("a", sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True))',
+        'op.drop_table("a")',
+        (POSTGRESQL,),
+    ),
+    odd(
+        "a second schema",
+        'op.execute("CREATE SCHEMA archive")\nop.create_table("a", sa.Column("id", sa.Integer, primary_key=True), schema="archive")',
+        'op.drop_table("a", schema="archive")\nop.execute("DROP SCHEMA archive")',
+        (POSTGRESQL,),
+    ),
+    odd(
+        "a name taken away and given back",
+        'op.rename_table("users", "people")',
+        'op.rename_table("people", "users")',
+    ),
+    odd(
+        "a rename with its index",
+        'op.execute("ALTER INDEX ix_bills_due RENAME TO ix_due")',
+        'op.execute("ALTER INDEX ix_due RENAME TO ix_bills_due")',
+        (POSTGRESQL,),
+    ),
+    odd(
+        "an enum made by its table, and dropped",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("kind", sa.Enum("x", "y", name="kind")))',
+        'op.drop_table("a")\nsa.Enum(name="kind").drop(op.get_bind(), checkfirst=True)',
+    ),
+    odd(
+        "an index built while others work",
+        "with op.get_context().autocommit_block():\n"
+        '    op.create_index("ix_n", "users", ["name"], postgresql_concurrently=True)',
+        "with op.get_context().autocommit_block():\n"
+        '    op.drop_index("ix_n", "users", postgresql_concurrently=True)',
+    ),
+    odd(
+        "a view replaced, and put back",
+        'op.execute("DROP VIEW v")\nop.execute("CREATE VIEW v AS SELECT id, name, email FROM users")',
+        'op.execute("DROP VIEW v")\nop.execute("CREATE VIEW v AS SELECT id, name FROM users")',
+        first=(
+            FIRST_UP + 'op.execute("CREATE VIEW v AS SELECT id, name FROM users")',
+            'op.execute("DROP VIEW v")\n' + FIRST_DOWN,
+        ),
+    ),
+    odd(
+        "a view in the way",
+        'op.execute("DROP VIEW v")\n'
+        + BATCH_USERS
+        + 'batch.alter_column("name", type_=sa.String(60),\n'
+        "        existing_type=sa.String(40), existing_nullable=False)\n"
+        'op.execute("CREATE VIEW v AS SELECT name FROM users")',
+        'op.execute("DROP VIEW v")\n'
+        + BATCH_USERS
+        + 'batch.alter_column("name", type_=sa.String(40),\n'
+        "        existing_type=sa.String(60), existing_nullable=False)\n"
+        'op.execute("CREATE VIEW v AS SELECT name FROM users")',
+        first=(
+            FIRST_UP + 'op.execute("CREATE VIEW v AS SELECT name FROM users")',
+            'op.execute("DROP VIEW v")\n' + FIRST_DOWN,
+        ),
+    ),
+    odd(
+        "a trigger kept",
+        ADD_NOTE,
+        DROP_NOTE,
+        (SQLITE,),
+        first=(
+            FIRST_UP + 'op.execute("CREATE TRIGGER tr AFTER INSERT ON users BEGIN SELECT 1; END")',
+            FIRST_DOWN,
+        ),
+    ),
+    odd(
+        "a batch of all sorts",
+        BATCH_BILLS
+        + 'batch.add_column(sa.Column("note", sa.String(9), server_default="x", nullable=False))\n'
+        '    batch.alter_column("amount", type_=sa.Numeric(14, 2), existing_type=sa.Numeric(12, 2))\n'
+        '    batch.create_check_constraint("ck_note", sa.text("note <> \'y\'"))\n'
+        '    batch.create_index("ix_note", ["note"])',
+        BATCH_BILLS
+        + 'batch.drop_index("ix_note")\n    batch.drop_constraint("ck_note", type_="check")\n'
+        '    batch.alter_column("amount", type_=sa.Numeric(12, 2), existing_type=sa.Numeric(14, 2))\n'
+        '    batch.drop_column("note")',
+    ),
+]
+
+DATA = [
+    odd(
+        "numbers multiplied, and divided",
+        'op.execute("UPDATE bills SET payer = payer * 2")',
+        'op.execute("UPDATE bills SET payer = payer / 2")',
+    ),
+    odd(
+        "a prefix set, and taken away",
+        "op.execute(\"UPDATE users SET email = 'm:' || email WHERE length(email) < 70\")",
+        "op.execute(\"UPDATE users SET email = substr(email, 3) WHERE email LIKE 'm:%' AND length(email) < 72\")",
+        (SQLITE,),
+    ),
+    odd(
+        "seed rows, taken back",
+        "op.bulk_insert(sa.table('users', sa.column('name', sa.String)), [{'name': 'admin'}, {'name': 'guest'}])",
+        "op.execute(\"DELETE FROM users WHERE name IN ('admin', 'guest')\")",
+    ),
+    odd(
+        "seed rows in a new table",
+        'kinds = op.create_table("kinds", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(9)))\nop.bulk_insert(kinds, [{"name": "rent"}, {"name": "rent"}])',
+        'op.drop_table("kinds")',
+    ),
+    odd(
+        "seed rows only where they are missing",
+        "op.execute(\"INSERT INTO users (name) SELECT 'admin' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = 'admin')\")",
+        "pass",
+        asked=(proof.RERUN,),
+    ),
+    odd(
+        "NULLs filled for ever",
+        "op.execute(\"UPDATE users SET email = 'none' WHERE email IS NULL\")\n"
+        + BATCH_USERS
+        + 'batch.alter_column("email", existing_type=sa.String(80), nullable=False)',
+        BATCH_USERS + 'batch.alter_column("email", existing_type=sa.String(80), nullable=True)',
+    ),
+    odd(
+        "a type that holds more",
+        BATCH_BILLS + 'batch.alter_column("payer", type_=sa.BigInteger, existing_type=sa.Integer)',
+        BATCH_BILLS + 'batch.alter_column("payer", type_=sa.Integer, existing_type=sa.BigInteger)',
+    ),
+    odd(
+        "a table split, and put together",
+        'op.create_table("mails", sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False), sa.Column("email", sa.String(80)))\nop.execute("INSERT INTO mails SELECT id, email FROM users")\n'
+        + BATCH_USERS
+        + 'batch.drop_column("email")',
+        'op.add_column("users", sa.Column("email", sa.String(80)))\nop.execute("UPDATE users SET email = (SELECT email FROM mails WHERE user_id = users.id)")\nop.drop_table("mails")',
+    ),
+    odd(
+        "through a Session",
+        "from sqlalchemy.orm import Session\nwith Session(op.get_bind()) as session:\n    session.execute(sa.text(\"INSERT INTO users (name) VALUES ('admin')\"))\n    session.flush()",
+        "op.execute(\"DELETE FROM users WHERE name = 'admin'\")",
+    ),
+    odd(
+        "an SQL file",
+        'from pathlib import Path\nfor sql in Path(__file__).with_name("up.sql").read_text().split(";"):\n    if sql.strip():\n        op.execute(sql)',
+        'op.execute("DROP TABLE a")\nop.execute("DROP TABLE b")',
+        files={
+            "up.sql": "CREATE TABLE a (id INTEGER PRIMARY KEY);\n-- and\nCREATE TABLE b (n INTEGER);\n"
+        },
+    ),
+    odd(
+        "a raw cursor",
+        'cursor = op.get_bind().connection.cursor()\ncursor.execute("CREATE TABLE raw_table (id INTEGER PRIMARY KEY)")\ncursor.close()',
+        'op.drop_table("raw_table")',
+    ),
+    odd(
+        "a log that is emptied and dropped",
+        'op.execute("DELETE FROM log")\nop.drop_table("log")',
+        'raise NotImplementedError("gone")',
+        head='irreversible = "nobody reads it"',
+        first=(
+            'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True))',
+            'op.drop_table("log")',
+        ),
+    ),
+    odd(
+        "declared in the module",
+        BATCH_USERS + 'batch.drop_column("email")',
+        'op.add_column("users", sa.Column("email", sa.String(80)))',
+        head='irreversible = "the addresses are gone"',
+    ),
+    odd(
+        "declared in the downgrade",
+        BATCH_USERS + 'batch.drop_column("email")',
+        'helpers.irreversible("the addresses are gone")',
+        head="import alembic_helpers as helpers",
+    ),
+    odd(
+        "declared, and something after it",
+        BATCH_USERS + 'batch.drop_column("email")',
+        "pass",
+        head='irreversible = "the addresses are gone"',
+        files={"0003.py": revision("0003", "0002", *things("0003", "later"))},
+    ),
+]
+
+GRAPHS = [
+    odd(
+        "a branch and a merge",
+        files=others(a="0001", b="0001") | {"m.py": revision("m", ("a", "b"))},
+    ),
+    odd(
+        "an empty merge of three",
+        files=others(a="0001", b="0001", c="0001") | {"m.py": revision("m", ("a", "b", "c"))},
+    ),
+    odd(
+        "labelled heads",
+        files={
+            "a.py": revision("a", "0001", *things("a", "t_a"), head='branch_labels = ("one",)'),
+            "b.py": revision("b", "0001", *things("b", "t_b"), head='branch_labels = ("two",)'),
+        },
+    ),
+    odd(
+        "labelled bases, and a dependency",
+        files={
+            "a.py": revision(
+                "a", None, *things("a", "t_a"), head='branch_labels = ("one",)\ndepends_on = "0001"'
+            ),
+            "b.py": revision("b", "a", *things("b", "t_b")),
+        },
+    ),
+    odd(
+        "a merge that does something",
+        files=others(a="0001", b="0001") | {"m.py": revision("m", ("a", "b"), *things("m", "t_m"))},
+    ),
+    odd("a revision that does nothing", files={"0002.py": revision("0002", "0001")}),
+]
+
+GUARDED = [
+    odd(
+        "everything guarded, and everything asked",
+        'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True), if_not_exists=True)\nop.create_index("ix_a", "a", ["id"], if_not_exists=True)',
+        'op.drop_table("a", if_exists=True)',
+        (SQLITE, MARIADB, POSTGRESQL),
+        asked=EVERYTHING,
+        first=(
+            'op.create_table("b", sa.Column("id", sa.Integer, primary_key=True), if_not_exists=True)',
+            'op.drop_table("b", if_exists=True)',
+        ),
+    ),
+    odd(
+        "a row with a moment, written once",
+        "import datetime\nnow = datetime.datetime(2025, 1, 1)\nop.execute(f\"INSERT INTO log (at) SELECT '{now}' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM log)\")",
+        "op.execute(\"DELETE FROM log WHERE at = '2025-01-01 00:00:00'\")",
+        asked=(proof.RERUN,),
+        first=(
+            'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", sa.DateTime), if_not_exists=True)',
+            'op.drop_table("log", if_exists=True)',
+        ),
+    ),
+]
+
+CASES = [*TABLES, *DATA, *GRAPHS, *GUARDED]

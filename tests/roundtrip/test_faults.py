@@ -1,0 +1,185 @@
+"""Every fault is found on every server where it shows, as what it is; what looks odd is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alembic_toolkit import proof
+from alembic_toolkit.proof import Finding, Proof
+from alembic_toolkit.prove import prove
+from alembic_toolkit.roundtrip import _read
+from alembic_toolkit.scratch import empty, opened, parse
+from alembic_toolkit.settings import Settings
+from alembic_toolkit.walk import Project
+from tests import databases
+from tests.roundtrip import faults, odd
+from tests.roundtrip.faults import SERVERS, Case, revision
+
+INI = (
+    "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = .\npath_separator = os\n"
+)
+ENV = """\
+import sqlalchemy as sa
+from alembic import context
+
+metadata = None
+{metadata}
+connection = context.config.attributes.get("connection")
+if context.is_offline_mode():
+    context.configure(url=context.config.get_main_option("sqlalchemy.url"))
+else:
+    context.configure(connection=connection, target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+
+def write(case: Case, directory: Path) -> Path:
+    """Write the files of a history; return its alembic.ini."""
+    versions = directory / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (directory / "alembic.ini").write_text(INI)
+    (directory / "migrations" / "env.py").write_text(ENV.replace("{metadata}", case.env))
+    files = {"0001.py": revision("0001", None, *case.first)}
+    if (case.up, case.down) != ("pass", "pass"):
+        files["0002.py"] = revision("0002", "0001", case.up, case.down, case.head)
+    for name, text in {**files, **case.files}.items():
+        path = Path(os.path.normpath(versions / name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return directory / "alembic.ini"
+
+
+def settings(case: Case, server: str = "") -> Settings:
+    made = Settings()
+    made.ask(case.asked)
+    if server in SERVERS and case.check not in ("", proof.UP, proof.BASE):
+        made.checks -= {proof.BASE}  # the walk to base and back is seen on SQLite, which is fast
+    return made
+
+
+def proven(case: Case, ini: Path, server: str) -> tuple[list[Finding], Proof]:
+    """Prove a history on a scratch database, in this process."""
+    database = _database(server)
+    given = opened(parse(database.url))
+    found = Proof(server, given.shown)
+    wanted = settings(case, server)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of SQLAlchemy, about what it reflects
+            prove(Project.load(ini), given, wanted, found, lambda *_: None)
+    finally:
+        empty(given)
+        given.engine.dispose()
+    return found.findings, found
+
+
+_databases: dict[str, databases.Database] = {}
+
+
+def _database(server: str) -> databases.Database:
+    if server not in _databases:
+        _databases[server] = databases.new_database(server)
+    return _databases[server]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scratch_databases() -> Iterator[None]:
+    yield
+    for database in _databases.values():
+        database.close()
+    _databases.clear()
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Forget what revisions import, and where from."""
+    path, modules = [*sys.path], {*sys.modules}
+    import sqlalchemy as sa
+
+    names = {*vars(sa)}
+    yield
+    sys.path[:] = path
+    for name in {*sys.modules} - modules:
+        if name.startswith("shop_"):
+            del sys.modules[name]
+    for name in {"times", "was_here"} - names:
+        if hasattr(sa, name):
+            delattr(sa, name)
+
+
+def text_of(finding: Finding) -> str:
+    return "\n".join([finding.problem, *finding.details, finding.remedy])
+
+
+def shown(findings: list[Finding]) -> str:
+    return "\n\n".join(f"{f.check} {f.revision}: {text_of(f)}" for f in findings)
+
+
+def on_each(cases: list[Case], which: str) -> list[object]:
+    return [
+        pytest.param(case, server, id=f"{case.name}-{server}")
+        for case in cases
+        for server in getattr(case, which)
+    ]
+
+
+OF_FILES = (proof.GRAPH, proof.SELF_CONTAINED)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.name) for c in faults.CASES if c.check in OF_FILES],
+)
+def test_fault_of_the_files_is_found(case: Case, tmp_path: Path) -> None:
+    report = _read(write(case, tmp_path), settings(case))
+    [finding] = report.findings
+    assert (finding.check, finding.revision) == (case.check, case.revision), shown([finding])
+    for part in case.says:
+        assert re.search(part.replace("(", r"\("), text_of(finding)), shown([finding])
+
+
+@pytest.mark.parametrize(
+    ("case", "server"), on_each([c for c in faults.CASES if c.check not in OF_FILES], "on")
+)
+def test_fault_is_found(case: Case, server: str, tmp_path: Path) -> None:
+    ini = write(case, tmp_path)
+    assert _read(ini, settings(case)).findings == []
+    findings, found = proven(case, ini, server)
+    assert {*found.checks} == {*proof.OF_DATABASE} & settings(case, server).checks
+    assert len(findings) == 1, shown(findings) or "nothing was found"
+    [finding] = findings
+    assert (finding.check, finding.revision) == (case.check, case.revision), shown(findings)
+    assert finding.remedy
+    for part in case.says:
+        pattern = "|".join(re.escape(one) for one in part.split("|"))
+        assert re.search(pattern, text_of(finding)), f"{part!r} is not in:\n{shown(findings)}"
+
+
+@pytest.mark.parametrize(("case", "server"), on_each(faults.CASES, "silent"))
+def test_fault_of_another_server_is_not_found(case: Case, server: str, tmp_path: Path) -> None:
+    findings, found = proven(case, write(case, tmp_path), server)
+    assert not findings, shown(findings)
+    assert found.revisions[-1].checks[case.check].status == proof.PROVEN
+
+
+@pytest.mark.parametrize(("case", "server"), on_each(odd.CASES, "on"))
+def test_what_looks_odd_is_no_fault(case: Case, server: str, tmp_path: Path) -> None:
+    ini = write(case, tmp_path)
+    findings = _read(ini, settings(case)).findings
+    assert not findings, shown(findings)
+    findings, found = proven(case, ini, server)
+    assert not findings, shown(findings)
+    outcomes = {
+        outcome.status
+        for checks in [found.checks, *(r.checks for r in found.revisions)]
+        for outcome in checks.values()
+    }
+    assert proof.NOT_REACHED not in outcomes
