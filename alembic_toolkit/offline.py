@@ -48,11 +48,14 @@ class _Collector:
 
 def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
     """Return what each revision writes, by its id; the version table's own rows are left out."""
-    order = project.order if up else project.order[::-1]
-    written = {revision.revision: Written() for revision in order}
+    written: dict[str, Written] = {}
     collector = _Collector()
 
     def steps(*_: Any) -> list[Any]:
+        if not project.order:  # now that env.py has made them importable
+            project.load_revisions()
+        order = project.order if up else project.order[::-1]
+        written.update((revision.revision, Written()) for revision in order)
         made = [project.step(revision, up) for revision in order]
         for step in made:
             step.migration_fn = _collected(

@@ -36,7 +36,7 @@ from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
-from alembic_toolkit.walk import Project, Recorder, Step, recorder, walk
+from alembic_toolkit.walk import Project, Recorder, Step, history_path, recorder, walk
 
 Walking = Generator[Step, None, None]
 
@@ -68,6 +68,8 @@ def prove(
     :raises CommandError: ``env.py`` cannot be run on the database.
     """
     with recorder() as listening:
+        if not project.order:
+            project.load_in_env(scratch)
         prover = Prover(project, scratch, wanted, listening, found, progress)
         prover.run()
         if prover.misled:  # something changed that no statement named: look at everything
@@ -221,7 +223,7 @@ class Prover:
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
-        if proof.OFFLINE in self.wanted.checks:
+        if self.scripts:
             yield from self._offline(position, before, after)
         executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
         self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
@@ -502,8 +504,15 @@ class Prover:
 
     def _write_scripts(self) -> None:
         url = self.scratch.url.render_as_string(hide_password=False)
-        self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
-        self.elsewhere = offline.scripts_elsewhere(self.project, url)
+        try:
+            self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
+            self.elsewhere = offline.scripts_elsewhere(self.project, url)
+        except Exception as error:
+            self.scripts = {}
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            why = f"{history_path(self.project)} cannot write a script (--sql): {said}"
+            for record in self.proof.revisions:
+                record.checks[proof.OFFLINE] = Outcome(proof.NOT_JUDGED, why)
 
     def _offline(self, position: int, before: Snapshot, after: Snapshot) -> Walking:
         """Run the script of a revision, up and down, instead of the revision."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,37 @@ class Project:
 
     @classmethod
     def load(cls, path: Path, x: tuple[str, ...] = ()) -> Project:
-        """Load every revision, once."""
+        """Load every revision, once; none, where one needs what ``env.py`` does first."""
         config = read_config(path)
-        directory = ScriptDirectory.from_config(config)
-        order = [*directory.walk_revisions()][::-1]
-        return cls(path, config, directory, x, order)
+        project = cls(path, config, ScriptDirectory.from_config(config), x)
+        with suppress(Exception):  # load_in_env says what it is
+            project.load_revisions()
+        return project
+
+    def load_revisions(self) -> None:
+        """Load every revision, from the first to the last."""
+        self.order = [*self.directory.walk_revisions()][::-1]
+
+    def load_in_env(self, scratch: Scratch) -> None:
+        """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
+
+        :raises CommandError: ``env.py`` uses another database, whatever it is told.
+        """
+
+        def steps(_: MigrationContext) -> Iterator[Step]:
+            self.load_revisions()
+            return iter(())
+
+        walk(self, scratch, steps)
+
+    def place(self, error: BaseException) -> str:
+        """Return the last line of the project's own files that an error came through."""
+        roots = [Path(self.directory.dir), *map(Path, self.directory.versions)]
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = Path(frame.filename).resolve()
+            if any(path.is_relative_to(root.resolve()) for root in roots):
+                return f"\n  {path}, line {frame.lineno}: {frame.line}"
+        return ""
 
     def parents(self, revision: Script) -> tuple[str, ...]:
         """Return what a revision comes after, and depends on."""
