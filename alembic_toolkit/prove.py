@@ -18,7 +18,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from alembic_toolkit import history, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
@@ -49,6 +49,24 @@ class Running:
     up: bool
     check: str  # which one it is part of
     silent: bool = False  # it only leads to where something is proven
+
+
+@dataclass
+class Gentle:
+    """A second attempt at a revision, with rows that it may have a right to expect."""
+
+    position: int
+    texts: str | None = None  # of every free text; None: no rows at all
+    left: list[str | None] = field(default_factory=list)  # what to try next
+    failures: list[tuple[BaseException, Running, list[str]]] = field(default_factory=list)
+
+    @property
+    def why(self) -> str:
+        """Say what stood in the way of the first attempt."""
+        said = " ".join(str(self.failures[0][0]).split())[:200]
+        if self.texts is None:
+            return f"it refuses rows such as ours, and is proven without: {said}"
+        return f"proven with {self.texts!r} in texts, as it wants JSON there: {said}"
 
 
 class _Anew(Exception):
@@ -101,6 +119,7 @@ class Prover:
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
+    gentle: Gentle | None = None
 
     @property
     def order(self) -> list[Script]:
@@ -114,7 +133,10 @@ class Prover:
         start = 0
         while start < len(self.order):
             start = self._walk(partial(self._from, start))
+            if self.gentle is not None and self.gentle.position != start:
+                self.gentle = None
         if not self.misled:
+            self._models_after_all()
             if proof.CRASH in self.wanted.checks:
                 self._crashes()
             self._base()
@@ -196,6 +218,11 @@ class Prover:
         for position in range(start, len(self.order)):
             yield from self._prove(position)
             self._tell(position + 1, position)
+            if self.gentle is not None:
+                failed = self.gentle.failures[0][1].check
+                judged = Outcome(proof.NOT_JUDGED, self.gentle.why)
+                self.proof.revisions[position].checks[failed] = judged
+                raise _Anew
         self._models()
         self._compare_with_whole()
 
@@ -212,6 +239,8 @@ class Prover:
         self._fill(executed, within=known)
         if _refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
+        if not hasattr(self.order[position].module, "downgrade"):
+            return self._say_missing(position)
         written = since(rows_between, self.contents)
         executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
         record.downgrade = executed
@@ -219,7 +248,8 @@ class Prover:
         self._judge_down(position, before, back, executed)
         rows_after = self._read_rows(executed)
         lost = lost_after_up(written, rows_after, changed_by(executed))
-        lost += lost_after_down(rows_before, rows_between, rows_after)
+        fed = any(content.rows and n not in rows_before for n, content in written.items())
+        lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
@@ -305,12 +335,13 @@ class Prover:
         touched = self._touched(executed)
         ignore = (self._version_table,)
         with self._aside() as connection:
+            labels = self.recorder.labels
             if touched is None:
-                self.known = tables.look(connection, None, ignore)
+                self.known = tables.labelled(tables.look(connection, None, ignore), labels)
                 self.contents = rows.read(connection, self.known)
                 return self.contents
             read = tables.related(self.known, touched)
-            there = tables.look(connection, read, ignore)
+            there = tables.labelled(tables.look(connection, read, ignore), labels)
             self.known = {n: t for n, t in self.known.items() if n not in read} | there
             fresh = rows.read(connection, there)
             self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
@@ -323,13 +354,14 @@ class Prover:
         """
         names = self._touched(executed)
         names = None if names is None else {name for name in names if name in self.known}
-        if names is not None and not names:
+        if (names is not None and not names) or (self.gentle and self.gentle.texts is None):
             return
         with self._aside() as connection:
             filled = rows.fill(
                 connection,
                 self.known,
-                names,
+                texts=self.gentle.texts if self.gentle else None,
+                names=names,
                 given=self.wanted.rows,
                 within=within,
                 there=self.contents,
@@ -353,8 +385,10 @@ class Prover:
         if proof.MODELS not in self.wanted.checks:
             return
         metadata = self.context.opts.get("target_metadata") or _imported(self.wanted.metadata)
-        if not metadata:
+        if not metadata or not any(one.tables for one in to_tuple(metadata)):
             why = "env.py gives no target_metadata, and pyproject.toml none"
+            if metadata:
+                why = "the target_metadata that env.py gives has no tables"
             self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
             return
         with self._aside():
@@ -365,6 +399,20 @@ class Prover:
             problem = "at head, the database is not what the models say"
             remedy = 'a revision that makes it so: alembic revision -m "..."'
             self._find(proof.MODELS, None, problem, differing, remedy)
+
+    def _models_after_all(self) -> None:
+        """Compare the models where the walk had no end at head: the last revision had a finding."""
+        if proof.MODELS not in self.wanted.checks or proof.MODELS in self.proof.checks:
+            return
+        if not self._unreachable:
+            self._walk(partial(self._from, len(self.order)))
+        why = "head cannot be reached"
+        self.proof.checks.setdefault(proof.MODELS, Outcome(proof.NOT_JUDGED, why))
+
+    @property
+    def _unreachable(self) -> bool:
+        ups = (r.checks.get(proof.UP) for r in self.proof.revisions)
+        return any(up is not None and up.status == proof.NOT_REACHED for up in ups)
 
     # Findings
 
@@ -378,6 +426,15 @@ class Prover:
             if check in self.wanted.checks:
                 outcome = Outcome(proof.DECLARED, why)
                 self.proof.revisions[position].checks.setdefault(check, outcome)
+
+    def _say_missing(self, position: int) -> None:
+        remedy = (
+            'what takes the change back; where nothing can: irreversible = "why", in the module'
+        )
+        declared = self._declared(position)
+        if declared is not None:
+            return self._say_declared(position, declared)
+        self._find(proof.DOWN, position, "there is no downgrade()", (), remedy)
 
     def _say_lost(self, position: int, direction: str, lost: list[str]) -> None:
         if not lost:
@@ -437,12 +494,46 @@ class Prover:
             if known is None or known.status == proof.PROVEN:
                 problem = f"{direction}() fails on empty tables"
                 self._fail(running, error, problem)
+            self._fails_anyhow(self.proof.revisions[position].id)
             self._unreached(position + 1)
             return len(self.order)
+        if self._gentler(error, running):
+            return position
+        if self.gentle is not None:  # nothing helped: what came furthest says most
+            error, running, self.executed = max(self.gentle.failures, key=_reached)
+            direction = "upgrade" if running.up else "downgrade"
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
         rows_ = " on tables with rows" if running.check == proof.UP else ""
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
+
+    def _fails_anyhow(self, id_: str) -> None:
+        """Correct what was said of an upgrade: it was not for the rows that it failed."""
+        for at, finding in enumerate(self.proof.findings):
+            if finding.revision == id_ and finding.problem == "upgrade() fails on tables with rows":
+                remedy = "what runs on this server, or a branch on op.get_context().dialect.name"
+                problem = "upgrade() fails, on empty tables too"
+                self.proof.findings[at] = replace(finding, problem=problem, remedy=remedy)
+                self.proof.revisions[self._position(id_)].checks[proof.UP].why = problem
+
+    def _position(self, id_: str) -> int:
+        return next(at for at, record in enumerate(self.proof.revisions) if record.id == id_)
+
+    def _gentler(self, error: BaseException, running: Running) -> bool:
+        """Say whether to try a revision again, with rows that it may have a right to expect."""
+        position = running.position
+        if not isinstance(error, IntegrityError) and any(c.rows for c in self.contents.values()):
+            self.gentle = self.gentle or Gentle(
+                position, left=_attempts(error, self.order[position])
+            )
+        if self.gentle is None:
+            return False
+        self.gentle.failures.append((error, running, self.executed))
+        schema = isinstance(error, IntegrityError)
+        if schema or not self.gentle.left or running.check not in _GENTLE:
+            return False
+        self.gentle.texts = self.gentle.left.pop(0)
+        return True
 
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
@@ -463,7 +554,7 @@ class Prover:
         """Go up to head and down to base on empty tables: nothing may be left."""
         if proof.BASE not in self.wanted.checks:
             return
-        if any(r.checks[proof.UP].status == proof.NOT_REACHED for r in self.proof.revisions):
+        if self._unreachable:
             why = "head cannot be reached"
             self.proof.checks[proof.BASE] = Outcome(proof.NOT_JUDGED, why)
             return
@@ -714,6 +805,28 @@ _LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET
 def running_name(up: bool) -> str:
     """Return the name of a direction's function."""
     return "upgrade()" if up else "downgrade()"
+
+
+# A revision that reads what it finds may rely on what the application writes. Where a text has to
+# be JSON the server does not know; where it refuses what it finds, and says so, that is no fault.
+_GENTLE = (proof.UP, proof.DOWN, proof.UP_AGAIN)
+
+
+def _reached(failure: tuple[BaseException, Running, list[str]]) -> tuple[int, bool]:
+    """Say how far an attempt came; what the schema forbids counts more than what Python does."""
+    error, running, _ = failure
+    check = _GENTLE.index(running.check) if running.check in _GENTLE else -1
+    return check, isinstance(error, IntegrityError)
+
+
+def _attempts(error: BaseException, script: Script) -> list[str | None]:
+    """Return what to put into texts instead, None for no rows at all."""
+    last = [*traceback.extract_tb(error.__traceback__)][-1:]
+    here = any(Path(frame.filename).resolve() == Path(script.path).resolve() for frame in last)
+    refuses = here and any((frame.line or "").startswith("raise ") for frame in last)
+    if refuses and not isinstance(error, NotImplementedError):
+        return [None]
+    return ["{}", "[]"]
 
 
 # Words

@@ -106,6 +106,21 @@ def parents(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
     return {key.target for name in names if name in tables for key in tables[name].foreign}
 
 
+def labelled(tables: Tables, labels: Mapping[tuple[str, str], tuple[str, ...]]) -> Tables:
+    """Say of texts what alone they hold, by table and column."""
+
+    def column(table: Table, one: Column) -> Column:
+        found = labels.get((table.name.rpartition(".")[2], one.name), ())
+        return replace(one, labels=found) if found and one.kind in ("text", "char") else one
+
+    if not labels:
+        return tables
+    return {
+        name: replace(table, columns=tuple(column(table, one) for one in table.columns))
+        for name, table in tables.items()
+    }
+
+
 # Types
 
 _KINDS = {

@@ -11,20 +11,25 @@ import argparse
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
+from alembic.ddl.base import AddColumn
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from alembic.util.pyfiles import load_python_file
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Enum, event
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.compiler import DDLCompiler
 
+from alembic_toolkit import history
 from alembic_toolkit.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -80,6 +85,17 @@ class Project:
                 return f"\n  {path}, line {frame.lineno}: {frame.line}"
         return ""
 
+    @cached_property
+    def enforces(self) -> bool:
+        """Say whether anything of the project has SQLite enforce foreign keys.
+
+        By itself SQLite does not, and then what they forbid or cascade does not happen either.
+        https://sqlite.org/foreignkeys.html#fk_enable
+        """
+        roots = [Path(self.directory.dir), *history.import_roots(self.config)]
+        own = {Path(place).resolve() for place in self.directory.versions}
+        return any(_ENFORCES.search(_text(path)) for path in _sources(roots, own))
+
     def parents(self, revision: Script) -> tuple[str, ...]:
         """Return what a revision comes after, and depends on."""
         step = RevisionStep(self.directory.revision_map, revision, True)
@@ -106,6 +122,34 @@ class Project:
         map_ = self.directory.revision_map
         from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
         return StampStep(from_ or None, to_ or None, up, branch, map_)
+
+
+_ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
+_MOST_FILES = 3000
+_NOT_OURS = ("site-packages", "node_modules", "__pycache__")
+
+
+def _sources(roots: Iterable[Path], without: Collection[Path]) -> Iterator[Path]:
+    """Yield the Python files of a project, its revisions left out; not more than enough."""
+    found: dict[Path, None] = {}
+    for root in roots:
+        for directory, below, names in os.walk(root):
+            here = Path(directory).resolve()
+            if here in without or "pyvenv.cfg" in names:
+                below.clear()
+                continue
+            below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
+            found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
+            if len(found) > _MOST_FILES:
+                break
+    yield from [*found][:_MOST_FILES]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
@@ -136,6 +180,9 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
     config = read_config(project.path, _arguments(project, scratch))
     with scratch.engine.connect() as connection, _told(project, scratch):
+        if scratch.server == "sqlite" and project.enforces:
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+            connection.rollback()
         url = scratch.url.render_as_string(hide_password=False)
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
         config.attributes["connection"] = connection
@@ -240,6 +287,7 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
+    labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
@@ -255,9 +303,24 @@ class Recorder:
         if self.statements is None:
             return
         self.statements.append(arguments[2])
+        compiled = getattr(arguments[4], "compiled", None)
+        if isinstance(compiled, DDLCompiler):
+            self.labels |= _labels(compiled.statement)
         if self.stop_after is not None and len(self.statements) >= self.stop_after:
             self.stop_after, self.killed = None, True
             raise Killed
+
+
+def _labels(statement: Any) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    columns = []
+    if isinstance(statement, CreateTable):
+        name = statement.element.name.removeprefix("_alembic_tmp_")
+        columns = [*statement.element.columns]
+    elif isinstance(statement, AddColumn):
+        name, columns = str(statement.table_name), [statement.column]
+    types = {column.name: getattr(column.type, "impl_instance", column.type) for column in columns}
+    return {(name, c): tuple(t.enums) for c, t in types.items() if isinstance(t, Enum) and t.enums}
 
 
 class Killed(BaseException):
@@ -273,8 +336,6 @@ def recorder() -> Iterator[Recorder]:
         if hasattr(connection, "prepare_threshold"):
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None
-        if type(connection).__module__.partition(".")[0] in ("sqlite3", "aiosqlite"):
-            connection.execute("PRAGMA foreign_keys = ON").close()
 
     event.listen(Engine, "after_cursor_execute", made.note)
     event.listen(Engine, "connect", prepare)
