@@ -314,3 +314,22 @@ def test_downgrade_that_is_not_there_is_named_so_and_the_walk_goes_on(history: H
     found = history.prove()
     assert told(found) == ["0002 down leaves no trace: there is no downgrade() | "]
     assert outcome(found, "0003", proof.DOWN).status == proof.PROVEN
+
+
+# What a server makes by itself
+
+
+@pytest.mark.databases("mariadb")
+def test_index_made_for_a_foreign_key_is_the_same_whatever_it_is_called(history: History) -> None:
+    users_and_notes(history)
+    history.revision(
+        "0002",
+        "op.drop_constraint('notes_ibfk_1', 'notes', type_='foreignkey')\n"
+        "op.drop_index('user_id', 'notes')",
+        """\
+        op.create_foreign_key(
+            "notes_ibfk_1", "notes", "users", ["user_id"], ["id"], ondelete="CASCADE"
+        )
+        """,
+    )
+    assert [line for line in told(history.prove()) if "index" in line] == []
