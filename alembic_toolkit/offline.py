@@ -16,7 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
-from alembic_toolkit.walk import Project, read_config
+from alembic_toolkit.walk import Project, arguments, read_config, told
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 
@@ -63,7 +63,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
             )
         return made
 
-    config = read_config(project.path)
+    config = read_config(project.path, arguments(project, url))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes[PLAIN] = True
     environment = EnvironmentContext(
@@ -74,7 +74,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
         starting_rev=None if up else "heads",
         destination_rev="heads" if up else "base",
     )
-    with environment, _collecting(environment, collector, url):
+    with environment, told(project, url), _collecting(environment, collector, url):
         project.directory.run_env()
     return written
 
@@ -137,7 +137,7 @@ def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:
 def main() -> None:
     """Write the scripts of the project that standard input names, as JSON."""
     asked = json.loads(sys.stdin.read())
-    project = Project.load(Path(asked["path"]), tuple(asked["x"]))
+    project = Project.load(Path(asked["path"]), tuple(asked["x"]), asked["url"])
     found = {}
     for up in (True, False):
         for id_, written in scripts(project, asked["url"], up).items():

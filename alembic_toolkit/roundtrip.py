@@ -213,7 +213,7 @@ def _run(task: Task, pipe: Pipe) -> None:
     project = None
     try:
         found.server = _version(one)
-        project = Project.load(Path(task.path), tuple(task.settings.x))
+        project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
         prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
     except CommandError as error:
         found.error = str(error)

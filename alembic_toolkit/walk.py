@@ -38,6 +38,7 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
 _VARIABLES = ("DATABASE_URL", "DATABASE_URI", "DB_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_URL")
+_VARIABLES += ("SQLALCHEMY_DATABASE_URL",)
 _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
 
 
@@ -52,11 +53,14 @@ class Project:
     order: list[Script] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path, x: tuple[str, ...] = ()) -> Project:
-        """Load every revision, once; none, where one needs what ``env.py`` does first."""
+    def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
+        """Load every revision, once; none, where one needs what ``env.py`` does first.
+
+        :param url: of the scratch database, for what the revisions import of the application.
+        """
         config = read_config(path)
         project = cls(path, config, ScriptDirectory.from_config(config), x)
-        with suppress(Exception):  # load_in_env says what it is
+        with told(project, url), suppress(Exception):  # load_in_env says what it is
             project.load_revisions()
         return project
 
@@ -92,9 +96,20 @@ class Project:
         By itself SQLite does not, and then what they forbid or cascade does not happen either.
         https://sqlite.org/foreignkeys.html#fk_enable
         """
+        return any(_ENFORCES.search(_text(path)) for path in self.sources)
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Return what settings elsewhere in the project may take a database's URL from."""
+        named = [name for path in self.sources for name in _READS.findall(_text(path))]
+        return [name for name in named if _NAMES_DATABASE.search(name)]
+
+    @cached_property
+    def sources(self) -> list[Path]:
+        """Return the Python files of the project, but its revisions."""
         roots = [Path(self.directory.dir), *history.import_roots(self.config)]
         own = {Path(place).resolve() for place in self.directory.versions}
-        return any(_ENFORCES.search(_text(path)) for path in _sources(roots, own))
+        return [*_sources(roots, own)]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
         """Return what a revision comes after, and depends on."""
@@ -125,6 +140,7 @@ class Project:
 
 
 _ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
+_NAMES_DATABASE = re.compile(r"(DATABASE|DB|SQL|POSTGRES|PG|MARIA).*(UR[LI]|DSN)", re.I)
 _MOST_FILES = 3000
 _NOT_OURS = ("site-packages", "node_modules", "__pycache__")
 
@@ -178,12 +194,12 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
         return steps(context)
 
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    config = read_config(project.path, _arguments(project, scratch))
-    with scratch.engine.connect() as connection, _told(project, scratch):
+    url = scratch.url.render_as_string(hide_password=False)
+    config = read_config(project.path, arguments(project, url))
+    with scratch.engine.connect() as connection, told(project, url):
         if scratch.server == "sqlite" and project.enforces:
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
             connection.rollback()
-        url = scratch.url.render_as_string(hide_password=False)
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
         config.attributes["connection"] = connection
         environment = EnvironmentContext(
@@ -193,8 +209,8 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
             project.directory.run_env()
 
 
-def _arguments(project: Project, scratch: Scratch) -> argparse.Namespace:
-    url = scratch.url.render_as_string(hide_password=False)
+def arguments(project: Project, url: str) -> argparse.Namespace:
+    """Return what the command line would have told ``env.py``."""
     given = {argument.partition("=")[0] for argument in project.x}
     told = [f"{name}={url}" for name in _ARGUMENTS if name not in given]
     return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
@@ -202,17 +218,15 @@ def _arguments(project: Project, scratch: Scratch) -> argparse.Namespace:
 
 def variables(project: Project) -> tuple[str, ...]:
     """Return the environment variables that ``env.py`` may take the URL from."""
-    path = Path(project.directory.dir, "env.py")
-    named = _READS.findall(path.read_text(encoding="utf-8")) if path.is_file() else []
+    named = _READS.findall(_text(Path(project.directory.dir, "env.py")))
     likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
-    return tuple(dict.fromkeys([*_VARIABLES, *likely]))
+    return tuple(dict.fromkeys([*_VARIABLES, *likely, *project.variables]))
 
 
 @contextmanager
-def _told(project: Project, scratch: Scratch) -> Iterator[None]:
+def told(project: Project, url: str) -> Iterator[None]:
     """Name the scratch database in the environment."""
-    url = scratch.url.render_as_string(hide_password=False)
-    names = variables(project)
+    names = variables(project) if url else ()
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, url))
     try:

@@ -333,3 +333,29 @@ def test_index_made_for_a_foreign_key_is_the_same_whatever_it_is_called(history:
         """,
     )
     assert [line for line in told(history.prove()) if "index" in line] == []
+
+
+# Where the URL comes from
+
+
+@sqlite
+@pytest.mark.parametrize("way", ["argument", "variable", "settings"])
+def test_url_of_the_scratch_database_is_told_online_and_for_scripts(
+    history: History, way: str
+) -> None:
+    read = {
+        "argument": "url = context.get_x_argument(as_dictionary=True)['db_url']",
+        "variable": "import os\nurl = os.environ['OUR_DATABASE']",
+        "settings": "from settings_of_app import url",
+    }[way]
+    path = "import sys\nfrom pathlib import Path\nsys.path.append(str(Path(__file__).parents[1]))\n"
+    given = 'context.config.attributes["connection"]'
+    env = ENV.replace('context.config.get_main_option("sqlalchemy.url")', "url")
+    env = env.replace(given, "sa.create_engine(url).connect()")
+    history.write("migrations/env.py", env.replace("if context", f"{path}{read}\nif context"))
+    history.write("settings_of_app.py", "import os\nurl = os.environ['APP_PG_DSN']\n")
+    head = f"{path}from settings_of_app import url" if way == "settings" else ""
+    history.revision("0001", "pass", "pass", head)
+    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    assert (found.error, told(found)) == ("", [])
+    assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
