@@ -262,7 +262,7 @@ def _compare(
     same = _renamed_columns(before, after, renamed)
     pairs = _pairs(before, after, same)
     gone = [row for row, now in pairs if now is None and not _went(before, row, moved)]
-    lines = [_count_line(before, after)] if gone else []
+    lines = [_count_line(before, after, len(gone))] if gone else []
     for column, now in same.items():
         old, new = before.table.column(column), after.table.column(now)
         assert old is not None
@@ -319,7 +319,8 @@ def _compare_back(
         if after.table.column(column.name)
     }
     pairs = _pairs(before, after, same)
-    lines = [_count_line(before, after)] if any(now is None for _, now in pairs) else []
+    gone = sum(now is None for _, now in pairs)
+    lines = [_count_line(before, after, gone)] if gone else []
     kept = _renamed_columns(before, between, renamed) if between else {}
     for column in before.table.columns:
         if column.name not in same:
@@ -360,8 +361,11 @@ def _damaged(was: Any, now: Any) -> bool:
     return not two or (bool(one) and (one.startswith(two) or two.startswith(one)))
 
 
-def _count_line(before: Content, after: Content) -> str:
-    return f"rows of {before.table.name}: {len(before.rows)} before, {len(after.rows)} after"
+def _count_line(before: Content, after: Content, gone: int) -> str:
+    counts = f"{len(before.rows)} before, {len(after.rows)} after"
+    if len(after.rows) != len(before.rows) - gone:  # others came
+        counts += f", {gone} of the former gone"
+    return f"rows of {before.table.name}: {counts}"
 
 
 def _value_lines(name: str, wrong: list[tuple[Any, Any]]) -> list[str]:

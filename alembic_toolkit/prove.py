@@ -11,6 +11,7 @@ import ast
 import difflib
 import gc
 import importlib
+import json
 import operator
 import re
 import time
@@ -522,15 +523,14 @@ class Prover:
     def _gentler(self, error: BaseException, running: Running) -> bool:
         """Say whether to try a revision again, with rows that it may have a right to expect."""
         position = running.position
-        if not isinstance(error, IntegrityError) and any(c.rows for c in self.contents.values()):
+        if not _allowed(error) and any(content.rows for content in self.contents.values()):
             self.gentle = self.gentle or Gentle(
                 position, left=_attempts(error, self.order[position])
             )
         if self.gentle is None:
             return False
         self.gentle.failures.append((error, running, self.executed))
-        schema = isinstance(error, IntegrityError)
-        if schema or not self.gentle.left or running.check not in _GENTLE:
+        if _allowed(error) or not self.gentle.left or running.check not in _GENTLE:
             return False
         self.gentle.texts = self.gentle.left.pop(0)
         return True
@@ -816,7 +816,12 @@ def _reached(failure: tuple[BaseException, Running, list[str]]) -> tuple[int, bo
     """Say how far an attempt came; what the schema forbids counts more than what Python does."""
     error, running, _ = failure
     check = _GENTLE.index(running.check) if running.check in _GENTLE else -1
-    return check, isinstance(error, IntegrityError)
+    return check, _allowed(error)
+
+
+def _allowed(error: BaseException) -> bool:
+    """Say whether a revision fails on what the schema allows: NULL, or the same value twice."""
+    return isinstance(error, IntegrityError) or "NoneType" in str(error)
 
 
 def _attempts(error: BaseException, script: Script) -> list[str | None]:
@@ -826,7 +831,9 @@ def _attempts(error: BaseException, script: Script) -> list[str | None]:
     refuses = here and any((frame.line or "").startswith("raise ") for frame in last)
     if refuses and not isinstance(error, NotImplementedError):
         return [None]
-    return ["{}", "[]"]
+    # JSON, or labels, of the application's own form may be wanted: that is not known here.
+    own = isinstance(error, json.JSONDecodeError | LookupError)
+    return ["{}", "[]", None] if own else ["{}", "[]"]
 
 
 # Words

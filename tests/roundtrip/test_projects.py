@@ -188,6 +188,17 @@ def test_text_that_must_be_json_is_not_judged_with_other_text(history: History) 
 
 
 @sqlite
+def test_text_that_has_a_form_of_its_own_is_not_judged(history: History) -> None:
+    users_and_notes(history)
+    up = read_users("json.loads(row.settings)['name']")
+    history.revision("0002", up, "pass", "import json")
+    found = history.prove()
+    judged = outcome(found, "0002", proof.UP)
+    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    assert judged.why.startswith("it refuses rows such as ours, and is proven without: ")
+
+
+@sqlite
 def test_null_is_a_finding_where_the_schema_allows_it(history: History) -> None:
     create = "op.create_table('logs', sa.Column('id', sa.Integer, primary_key=True),"
     create += " sa.Column('text', sa.Text))"
