@@ -346,7 +346,7 @@ def names_in(text: str, names: Iterable[str]) -> list[str]:
 _PG_COLUMNS = """
 SELECT n.nspname, c.relname, n.nspname = current_schema(), c.relkind = 'r', a.attname,
        format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-       a.attidentity, a.attgenerated, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
+       a.attidentity::text, a.attgenerated::text, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
        e.typtype IN ('d', 'e') OR t.typtype IN ('d', 'e'), t.oid::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -37,8 +37,14 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
-_VARIABLES = ("DATABASE_URL", "DATABASE_URI", "DB_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_URL")
-_VARIABLES += ("SQLALCHEMY_DATABASE_URL",)
+_VARIABLES = (
+    "DATABASE_URL",
+    "DATABASE_URI",
+    "DB_URL",
+    "SQLALCHEMY_DATABASE_URI",
+    "SQLALCHEMY_URL",
+    "SQLALCHEMY_DATABASE_URL",
+)
 _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
 
 

@@ -370,3 +370,32 @@ def test_url_of_the_scratch_database_is_told_online_and_for_scripts(
     found = history.prove(checks=Settings().checks | {proof.OFFLINE})
     assert (found.error, told(found)) == ("", [])
     assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
+
+
+@pytest.mark.databases("postgresql")
+def test_rows_are_written_when_the_driver_is_asynchronous(history: History) -> None:
+    pytest.importorskip("asyncpg")
+    pytest.importorskip("greenlet")
+    head = "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\n"
+    env = f"""\
+{head}from alembic import context
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    url = context.config.get_main_option("sqlalchemy.url")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+    history.write("migrations/env.py", env)
+    history.url = history.url.replace("+psycopg", "+asyncpg").partition("?")[0]
+    users_and_notes(history)
+    found = history.prove()
+    assert (found.error, found.notes) == ("", [])
