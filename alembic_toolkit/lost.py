@@ -18,6 +18,8 @@ its values is a rename; so is a table).
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
    added up), is back when two different values at least are back exactly, and the others are
    neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
+   Where the upgrade made a table and rows were written into it, the column may tell of those: then
+   it is enough that not all of its values are the same.
 """
 
 from __future__ import annotations
@@ -62,8 +64,12 @@ def lost_after_down(
     between: Rows,
     after: Rows,
     renamed: Mapping[str, str] | None = None,
+    fed: bool = False,
 ) -> list[str]:
-    """Say what did not come back (rule 4): rows before the upgrade, after it, and after both."""
+    """Say what did not come back (rule 4): rows before the upgrade, after it, and after both.
+
+    ``fed``: rows were written above into tables that were not there below (rule 5).
+    """
     lines = []
     for name, content in sorted(before.items()):
         if name not in after:
@@ -72,7 +78,7 @@ def lost_after_down(
             continue
         now = _renamed_table(name, content, before, between, renamed or {})
         newer = between[now] if now is not None else None
-        lines += _compare_back(content, newer, after[name], renamed or {})
+        lines += _compare_back(content, newer, after[name], renamed or {}, fed)
     return lines
 
 
@@ -256,7 +262,7 @@ def _compare(
     same = _renamed_columns(before, after, renamed)
     pairs = _pairs(before, after, same)
     gone = [row for row, now in pairs if now is None and not _went(before, row, moved)]
-    lines = [_count_line(before, after)] if gone else []
+    lines = [_count_line(before, after, len(gone))] if gone else []
     for column, now in same.items():
         old, new = before.table.column(column), after.table.column(now)
         assert old is not None
@@ -300,7 +306,11 @@ def _cut(was: str, now: str) -> bool:
 
 
 def _compare_back(
-    before: Content, between: Content | None, after: Content, renamed: Mapping[str, str]
+    before: Content,
+    between: Content | None,
+    after: Content,
+    renamed: Mapping[str, str],
+    fed: bool,
 ) -> list[str]:
     """Compare one table before the upgrade and after the downgrade."""
     same = {
@@ -309,7 +319,8 @@ def _compare_back(
         if after.table.column(column.name)
     }
     pairs = _pairs(before, after, same)
-    lines = [_count_line(before, after)] if any(now is None for _, now in pairs) else []
+    gone = sum(now is None for _, now in pairs)
+    lines = [_count_line(before, after, gone)] if gone else []
     kept = _renamed_columns(before, between, renamed) if between else {}
     for column in before.table.columns:
         if column.name not in same:
@@ -328,16 +339,18 @@ def _compare_back(
             if not _held(was, now, column, column)
             and not (newer is not None and _held(was, now, column, newer, back=True))
         ]
-        if newer is None and between is not None and _computed(changes, wrong):
+        if newer is None and between is not None and _computed(changes, wrong, fed):
             continue
         lines += _value_lines(f"{before.table.name}.{column.name}", wrong)
     return lines
 
 
-def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]]) -> bool:
+def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed: bool) -> bool:
     """Say whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
     right = {_key(was) for was, now in changes if was is not None and (was, now) not in wrong}
-    return len(right) > 1 and not any(now is None or _damaged(was, now) for was, now in wrong)
+    varies = len({_key(now) for _, now in changes}) > 1
+    known = len(right) > 1 or (fed and varies)
+    return known and not any(now is None or _damaged(was, now) for was, now in wrong)
 
 
 def _damaged(was: Any, now: Any) -> bool:
@@ -345,11 +358,14 @@ def _damaged(was: Any, now: Any) -> bool:
     if isinstance(was, Decimal) and isinstance(now, Decimal):
         return abs(was - now) < 1
     one, two = (re.sub(r"\W", "", _key(value)).casefold() for value in (was, now))
-    return one.startswith(two) or two.startswith(one)
+    return not two or (bool(one) and (one.startswith(two) or two.startswith(one)))
 
 
-def _count_line(before: Content, after: Content) -> str:
-    return f"rows of {before.table.name}: {len(before.rows)} before, {len(after.rows)} after"
+def _count_line(before: Content, after: Content, gone: int) -> str:
+    counts = f"{len(before.rows)} before, {len(after.rows)} after"
+    if len(after.rows) != len(before.rows) - gone:  # others came
+        counts += f", {gone} of the former gone"
+    return f"rows of {before.table.name}: {counts}"
 
 
 def _value_lines(name: str, wrong: list[tuple[Any, Any]]) -> list[str]:

@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from alembic_toolkit.script import undelimited
-from alembic_toolkit.walk import Project, read_config
+from alembic_toolkit.walk import Project, arguments, read_config, told
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 
@@ -49,11 +49,14 @@ class _Collector:
 
 def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
     """Return what each revision writes, by its id; the version table's own rows are left out."""
-    order = project.order if up else project.order[::-1]
-    written = {revision.revision: Written() for revision in order}
+    written: dict[str, Written] = {}
     collector = _Collector()
 
     def steps(*_: Any) -> list[Any]:
+        if not project.order:  # now that env.py has made them importable
+            project.load_revisions()
+        order = project.order if up else project.order[::-1]
+        written.update((revision.revision, Written()) for revision in order)
         made = [project.step(revision, up) for revision in order]
         for step in made:
             step.migration_fn = _collected(
@@ -61,7 +64,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
             )
         return made
 
-    config = read_config(project.path)
+    config = read_config(project.path, arguments(project, url))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes[PLAIN] = True
     environment = EnvironmentContext(
@@ -72,7 +75,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
         starting_rev=None if up else "heads",
         destination_rev="heads" if up else "base",
     )
-    with environment, _collecting(environment, collector, url):
+    with environment, told(project, url), _collecting(environment, collector, url):
         project.directory.run_env()
     return written
 
@@ -135,7 +138,7 @@ def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:
 def main() -> None:
     """Write the scripts of the project that standard input names, as JSON."""
     asked = json.loads(sys.stdin.read())
-    project = Project.load(Path(asked["path"]), tuple(asked["x"]))
+    project = Project.load(Path(asked["path"]), tuple(asked["x"]), asked["url"])
     found = {}
     for up in (True, False):
         for id_, written in scripts(project, asked["url"], up).items():

@@ -11,6 +11,7 @@ import ast
 import difflib
 import gc
 import importlib
+import json
 import operator
 import re
 import time
@@ -29,7 +30,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from alembic_toolkit import history, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
@@ -37,7 +38,7 @@ from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
-from alembic_toolkit.walk import Project, Recorder, Step, recorder, walk
+from alembic_toolkit.walk import Project, Recorder, Step, history_path, recorder, walk
 
 Walking = Generator[Step, None, None]
 
@@ -50,6 +51,24 @@ class Running:
     up: bool
     check: str  # which one it is part of
     silent: bool = False  # it only leads to where something is proven
+
+
+@dataclass
+class Gentle:
+    """A second attempt at a revision, with rows that it may have a right to expect."""
+
+    position: int
+    texts: str | None = None  # of every free text; None: no rows at all
+    left: list[str | None] = field(default_factory=list)  # what to try next
+    failures: list[tuple[BaseException, Running, list[str]]] = field(default_factory=list)
+
+    @property
+    def why(self) -> str:
+        """Say what stood in the way of the first attempt."""
+        said = " ".join(str(self.failures[0][0]).split())[:200]
+        if self.texts is None:
+            return f"it refuses rows such as ours, and is proven without: {said}"
+        return f"proven with {self.texts!r} in texts, as it wants JSON there: {said}"
 
 
 class _Anew(Exception):
@@ -69,6 +88,8 @@ def prove(
     :raises CommandError: ``env.py`` cannot be run on the database.
     """
     with recorder(scratch) as listening:
+        if not project.order:
+            project.load_in_env(scratch)
         prover = Prover(project, scratch, wanted, listening, found, progress)
         prover.run()
         if prover.misled:  # something changed that no statement named: look at everything
@@ -100,6 +121,8 @@ class Prover:
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
+    gentle: Gentle | None = None
+    loose: dict[int, str] = field(default_factory=dict)  # the check that foreign keys made fail
 
     @property
     def order(self) -> list[Script]:
@@ -113,7 +136,10 @@ class Prover:
         start = 0
         while start < len(self.order):
             start = self._walk(partial(self._from, start))
+            if self.gentle is not None and self.gentle.position != start:
+                self.gentle = None
         if not self.misled:
+            self._models_after_all()
             if proof.CRASH in self.wanted.checks:
                 self._crashes()
             self._base()
@@ -162,6 +188,9 @@ class Prover:
     def _step(self, running: Running, fresh: bool = False) -> Generator[Step, None, list[str]]:
         """Run a step; return the statements that it executed, the version table's not."""
         self.running, self.is_inside = running, True
+        if self.scratch.server == "sqlite":
+            driver = self.context.connection.connection.driver_connection
+            enforce(driver, running.position not in self.loose)
         record = self.proof.revisions[running.position]
         begin = time.perf_counter()
         if fresh:
@@ -209,6 +238,11 @@ class Prover:
         for position in range(start, len(self.order)):
             yield from self._prove(position)
             self._tell(position + 1, position)
+            if self.gentle is not None:
+                failed = self.gentle.failures[0][1].check
+                judged = Outcome(proof.NOT_JUDGED, self.gentle.why)
+                self.proof.revisions[position].checks[failed] = judged
+                raise _Anew
         self._models()
         self._compare_with_whole()
 
@@ -226,6 +260,8 @@ class Prover:
         self._fill(executed, within=known, but=_emptied(rows_before, rows_between))
         if _refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
+        if not hasattr(self.order[position].module, "downgrade"):
+            return self._say_missing(position)
         written = since(rows_between, self.contents)
         executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
         record.downgrade = executed
@@ -233,12 +269,13 @@ class Prover:
         self._judge_down(position, before, back, executed)
         rows_after = self._read_rows(executed)
         lost = lost_after_up(written, rows_after, changed_by(executed))
-        lost += lost_after_down(rows_before, rows_between, rows_after)
+        fed = any(content.rows and n not in rows_before for n, content in written.items())
+        lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
         lost = [line for line in lost if _subject(line) not in said]
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
-        if proof.OFFLINE in self.wanted.checks:
+        if self.scripts:
             yield from self._offline(position, before, after)
         executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
         self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
@@ -346,12 +383,13 @@ class Prover:
         touched = self._touched(executed)
         ignore = (self._version_table,)
         with self._aside() as connection:
+            labels = self.recorder.labels
             if touched is None:
-                self.known = tables.look(connection, None, ignore)
+                self.known = tables.labelled(tables.look(connection, None, ignore), labels)
                 self.contents = rows.read(connection, self.known)
                 return self.contents
             read = tables.related(self.known, touched)
-            there = tables.look(connection, read, ignore)
+            there = tables.labelled(tables.look(connection, read, ignore), labels)
             self.known = {n: t for n, t in self.known.items() if n not in read} | there
             fresh = rows.read(connection, there)
             self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
@@ -371,13 +409,14 @@ class Prover:
         names = self._touched(executed)
         likely = self.known if names is None else sorted(names)
         wanted = [name for name in likely if name in self.known and name not in but]
-        if not wanted:
+        if not wanted or (self.gentle and self.gentle.texts is None):
             return
         with self._aside() as connection:
             filled = rows.fill(
                 connection,
                 self.known,
                 wanted,
+                texts=self.gentle.texts if self.gentle else None,
                 given=self.wanted.rows,
                 within=within,
                 there=self.contents,
@@ -401,8 +440,10 @@ class Prover:
         if proof.MODELS not in self.wanted.checks:
             return
         metadata = self.context.opts.get("target_metadata") or _imported(self.wanted.metadata)
-        if not metadata:
+        if not metadata or not any(one.tables for one in to_tuple(metadata)):
             why = "env.py gives no target_metadata, and pyproject.toml none"
+            if metadata:
+                why = "the target_metadata that env.py gives has no tables"
             self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
             return
         with self._aside():
@@ -414,11 +455,28 @@ class Prover:
             remedy = 'a revision that makes it so: alembic revision -m "..."'
             self._find(proof.MODELS, None, problem, differing, remedy)
 
+    def _models_after_all(self) -> None:
+        """Compare the models where the walk had no end at head: the last revision had a finding."""
+        if proof.MODELS not in self.wanted.checks or proof.MODELS in self.proof.checks:
+            return
+        if not self._unreachable:
+            self._walk(partial(self._from, len(self.order)))
+        why = "head cannot be reached"
+        self.proof.checks.setdefault(proof.MODELS, Outcome(proof.NOT_JUDGED, why))
+
+    @property
+    def _unreachable(self) -> bool:
+        ups = (r.checks.get(proof.UP) for r in self.proof.revisions)
+        return any(up is not None and up.status == proof.NOT_REACHED for up in ups)
+
     # Findings
 
     def _say(self, position: int, check: str) -> None:
         if check in self.wanted.checks:
             outcome = Outcome(proof.PROVEN)
+            if self.loose.get(position) == check:
+                why = "fails where SQLite enforces foreign keys, which nothing in this project does"
+                outcome = Outcome(proof.NOT_JUDGED, why)
             self.proof.revisions[position].checks.setdefault(check, outcome)
 
     def _say_declared(self, position: int, why: str) -> None:
@@ -426,6 +484,15 @@ class Prover:
             if check in self.wanted.checks:
                 outcome = Outcome(proof.DECLARED, why)
                 self.proof.revisions[position].checks.setdefault(check, outcome)
+
+    def _say_missing(self, position: int) -> None:
+        remedy = (
+            'what takes the change back; where nothing can: irreversible = "why", in the module'
+        )
+        declared = self._declared(position)
+        if declared is not None:
+            return self._say_declared(position, declared)
+        self._find(proof.DOWN, position, "there is no downgrade()", (), remedy)
 
     def _say_lost(self, position: int, direction: str, lost: list[str]) -> None:
         if not lost:
@@ -489,10 +556,42 @@ class Prover:
                 self._correct(running, error, f"{direction}() fails, with rows and without")
             self._unreached(position + 1)
             return len(self.order)
+        if self._looser(error, running) or self._gentler(error, running):
+            return position
+        if self.gentle is not None:  # nothing helped: what came furthest says most
+            error, running, self.executed = max(self.gentle.failures, key=_reached)
+            direction = "upgrade" if running.up else "downgrade"
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
         rows_ = " on tables with rows" if running.check == proof.UP else ""
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
+
+    def _looser(self, error: BaseException, running: Running) -> bool:
+        """Say whether to try a revision again without SQLite's foreign keys.
+
+        They are enforced, because many applications have SQLite do so. Where nothing of the project
+        does, what fails on them alone is no fault of it.
+        """
+        fails = "FOREIGN KEY constraint failed" in str(error) and self.scratch.server == "sqlite"
+        if not fails or self.project.enforces or running.position in self.loose:
+            return False
+        self.loose[running.position] = running.check
+        return True
+
+    def _gentler(self, error: BaseException, running: Running) -> bool:
+        """Say whether to try a revision again, with rows that it may have a right to expect."""
+        position = running.position
+        if not _allowed(error) and any(content.rows for content in self.contents.values()):
+            self.gentle = self.gentle or Gentle(
+                position, left=_attempts(error, self.order[position])
+            )
+        if self.gentle is None:
+            return False
+        self.gentle.failures.append((error, running, self.executed))
+        if _allowed(error) or not self.gentle.left or running.check not in _GENTLE:
+            return False
+        self.gentle.texts = self.gentle.left.pop(0)
+        return True
 
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
@@ -522,7 +621,7 @@ class Prover:
         """Go up to head and down to base on empty tables: nothing may be left."""
         if proof.BASE not in self.wanted.checks:
             return
-        if any(r.checks[proof.UP].status == proof.NOT_REACHED for r in self.proof.revisions):
+        if self._unreachable:
             why = "head cannot be reached"
             self.proof.checks[proof.BASE] = Outcome(proof.NOT_JUDGED, why)
             return
@@ -563,8 +662,15 @@ class Prover:
 
     def _write_scripts(self) -> None:
         url = self.scratch.url.render_as_string(hide_password=False)
-        self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
-        self.elsewhere = offline.scripts_elsewhere(self.project, url)
+        try:
+            self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
+            self.elsewhere = offline.scripts_elsewhere(self.project, url)
+        except Exception as error:
+            self.scripts = {}
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            why = f"{history_path(self.project)} cannot write a script (--sql): {said}"
+            for record in self.proof.revisions:
+                record.checks[proof.OFFLINE] = Outcome(proof.NOT_JUDGED, why)
 
     def _offline(self, position: int, before: Snapshot, after: Snapshot) -> Walking:
         """Run the script of a revision, up and down, instead of the revision."""
@@ -814,6 +920,35 @@ _LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET
 def running_name(up: bool) -> str:
     """Return the name of a direction's function."""
     return "upgrade()" if up else "downgrade()"
+
+
+# A revision that reads what it finds may rely on what the application writes. Where a text has to
+# be JSON the server does not know; where it refuses what it finds, and says so, that is no fault.
+_GENTLE = (proof.UP, proof.DOWN, proof.UP_AGAIN)
+
+
+def _reached(failure: tuple[BaseException, Running, list[str]]) -> tuple[int, bool]:
+    """Say how far an attempt came; what the schema forbids counts more than what Python does."""
+    error, running, _ = failure
+    check = _GENTLE.index(running.check) if running.check in _GENTLE else -1
+    return check, _allowed(error)
+
+
+def _allowed(error: BaseException) -> bool:
+    """Say whether a revision fails on what the schema allows: NULL, or the same value twice."""
+    return isinstance(error, IntegrityError) or "NoneType" in str(error)
+
+
+def _attempts(error: BaseException, script: Script) -> list[str | None]:
+    """Return what to put into texts instead, None for no rows at all."""
+    last = [*traceback.extract_tb(error.__traceback__)][-1:]
+    here = any(Path(frame.filename).resolve() == Path(script.path).resolve() for frame in last)
+    refuses = here and any((frame.line or "").startswith("raise ") for frame in last)
+    if refuses and not isinstance(error, NotImplementedError):
+        return [None]
+    # JSON, or labels, of the application's own form may be wanted: that is not known here.
+    own = isinstance(error, json.JSONDecodeError | LookupError)
+    return ["{}", "[]", None] if own else ["{}", "[]"]
 
 
 # Words

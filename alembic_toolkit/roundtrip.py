@@ -253,14 +253,16 @@ def _run(task: Task, pipe: Pipe) -> None:
     threading.Thread(target=_leave_nothing, args=(one,), daemon=True).start()
     found = Proof(task.name, one.shown)
     begin = time.perf_counter()
+    project = None
     try:
         found.server = _version(one)
-        project = Project.load(Path(task.path), tuple(task.settings.x))
+        project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
         prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
-        found.error = f"{type(error).__name__}: {error}"
+        place = project.place(error) if project else ""
+        found.error = f"{type(error).__name__}: {error}{place}"
     found.seconds = time.perf_counter() - begin
     pipe.send(("done", found))
 

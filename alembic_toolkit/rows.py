@@ -27,7 +27,7 @@ import random
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -111,6 +111,7 @@ def fill(
     given: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     within: Mapping[str, Table] | None = None,
     there: Rows | None = None,
+    texts: str | None = None,
 ) -> Filled:
     """Insert rows into the tables named (all), parents first; commit nothing, and never raise.
 
@@ -118,11 +119,17 @@ def fill(
     same rows. ``given`` are a project's own rows by table: an empty table gets these and no others;
     a column that they do not name gets a value of ours. With ``within``, an older look, values
     stay such as the older schema can hold too. ``there`` are rows that `read` has just found: with
-    them, a table that needs no rows costs no statement.
+    them, a table that needs no rows costs no statement. ``texts`` is what free texts hold instead
+    of something nasty, as far as they need not be unique.
     """
     wanted = [name for name in (tables if names is None else names) if name in tables]
     if within:
-        tables = {**tables, **{n: _narrowed(tables[n], within[n]) for n in wanted if n in within}}
+        tables = {
+            **tables,
+            **{n: _narrowed(tables[n], within[n], tables) for n in wanted if n in within},
+        }
+    if texts is not None:
+        tables = {name: _with_texts(table, texts) for name, table in tables.items()}
     filling = _Filling(connection, tables, seed, per_table, given or {})
     known = {name: tables[name] for name in {*wanted, *parents(tables, wanted)} if name in tables}
     there = there or {}
@@ -137,8 +144,17 @@ def fill(
     return filling.filled
 
 
-def _narrowed(table: Table, older: Table) -> Table:
-    """Take the narrower of two types for each column."""
+def _with_texts(table: Table, text: str) -> Table:
+    free = {c.name for c in table.columns if c.kind == "text" and not c.labels}
+    free -= {column for key in table.foreign for column in key.columns}
+    return replace(
+        table,
+        columns=tuple(replace(c, labels=(text,)) if c.name in free else c for c in table.columns),
+    )
+
+
+def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
+    """Take the narrower of two types for each column, and the keys and checks of both."""
     columns = []
     for column in table.columns:
         old = older.column(column.name)
@@ -151,7 +167,27 @@ def _narrowed(table: Table, older: Table) -> Table:
             column = replace(column, nullable=column.nullable and old.nullable, **sizes)
             column = replace(column, labels=labels or column.labels, ascii=column.ascii | old.ascii)
         columns.append(column)
-    return replace(table, columns=tuple(columns))
+    names = {column.name for column in columns}
+    uniques = [unique for unique in older.uniques if names >= {*unique}]
+    targets = [key for key in older.foreign if names >= {*key.columns} and key.target in there]
+    return replace(
+        table,
+        columns=tuple(columns),
+        uniques=tuple(dict.fromkeys([*table.uniques, *uniques])),
+        foreign=tuple(dict.fromkeys([*table.foreign, *targets])),
+        checks=table.checks + _still_meant(older, table),
+    )
+
+
+def _still_meant(older: Table, table: Table) -> tuple[str, ...]:
+    """Return the checks that a table had and has no more, where all their columns are the same."""
+    same = {c.name for c in older.columns if table.column(c.name) == c}
+    names = [column.name for column in older.columns]
+    return tuple(
+        check
+        for check in older.checks
+        if check not in table.checks and same >= {*names_in(check, names)}
+    )
 
 
 def _in_order(tables: Tables, names: Sequence[str]) -> list[list[str]]:
@@ -598,6 +634,8 @@ _WIDE = "Zoë 日本 😀 "
 
 
 def _texts(column: Column) -> list[Any]:
+    if column.labels:  # the application keeps to them, though the server does not
+        return list(column.labels)
     longest = min(column.length or 300, 4000)
     text = _TEXT if column.ascii else _TEXT + _WIDE
     long = (text * (longest // len(text) + 1))[: longest - 1] + "."
@@ -713,7 +751,7 @@ def _series(column: Column, start: int) -> Iterator[Any]:
         yield from numbers
     elif column.kind in ("text", "char"):
         # The number first: MariaDB's keys may hold only the beginning of a text.
-        long = str(_texts(column)[0])
+        long = str(_texts(replace(column, labels=()))[0])
         yield from (f"{n}{long}"[: len(long)] for n in numbers)
     elif column.kind == "uuid":
         yield from (str(uuid.uuid5(uuid.NAMESPACE_OID, f"{column.name}/{n}")) for n in numbers)

@@ -86,7 +86,8 @@ def take(
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
     """Return short lines that say what came (+), went (-) and changed (~), in a stable order."""
     lines = []
-    for thing in sorted(before.keys() | after.keys()):
+    same = _made_by_server(before, after)
+    for thing in sorted((before.keys() | after.keys()) - same):
         old, new = before.get(thing), after.get(thing)
         if old is None or new is None:
             sign, text = ("+", new) if old is None else ("-", old)
@@ -95,6 +96,26 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
             old, new = _parts_that_differ(_line(old) or "(plain)", _line(new) or "(plain)")
             lines.append(f"~ {_title(thing)}: {old} -> {new}")
     return lines
+
+
+_MADE = ", made by the server for foreign key "
+
+
+def _made_by_server(before: Snapshot, after: Snapshot) -> set[Thing]:
+    """Return the indexes of both that only have another name, which MariaDB chose.
+
+    It depends on how their foreign key was added: https://mariadb.com/kb/en/foreign-keys/
+    """
+    places: list[dict[tuple[str, str], Thing]] = [
+        {
+            (thing.owner, text.partition(_MADE)[0]): thing
+            for thing in one.keys() - other.keys()
+            if thing.kind == "index" and _MADE in (text := one[thing])
+        }
+        for one, other in ((before, after), (after, before))
+    ]
+    both = places[0].keys() & places[1].keys()
+    return {place[index] for place in places for index in both}
 
 
 def _line(text: str) -> str:
@@ -970,7 +991,7 @@ def _mysql_owned(found: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, 
                 keys[columns, columns.strip("(`)").partition("`")[0]] = name
     for kind, name, text in found:
         if kind == "index" and (text, name) in keys:
-            text = f"{text}, made by the server for foreign key {keys[text, name]}"
+            text = f"{text}{_MADE}{keys[text, name]}"
         yield kind, name, text
 
 

@@ -106,6 +106,21 @@ def parents(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
     return {key.target for name in names if name in tables for key in tables[name].foreign}
 
 
+def labelled(tables: Tables, labels: Mapping[tuple[str, str], tuple[str, ...]]) -> Tables:
+    """Say of texts what alone they hold, by table and column."""
+
+    def column(table: Table, one: Column) -> Column:
+        found = labels.get((table.name.rpartition(".")[2], one.name), ())
+        return replace(one, labels=found) if found and one.kind in ("text", "char") else one
+
+    if not labels:
+        return tables
+    return {
+        name: replace(table, columns=tuple(column(table, one) for one in table.columns))
+        for name, table in tables.items()
+    }
+
+
 # Types
 
 _KINDS = {
@@ -331,7 +346,7 @@ def names_in(text: str, names: Iterable[str]) -> list[str]:
 _PG_COLUMNS = """
 SELECT n.nspname, c.relname, n.nspname = current_schema(), c.relkind = 'r', a.attname,
        format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-       a.attidentity, a.attgenerated, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
+       a.attidentity::text, a.attgenerated::text, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
        e.typtype IN ('d', 'e') OR t.typtype IN ('d', 'e'), t.oid::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -11,20 +11,26 @@ import argparse
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
+from alembic.ddl.base import AddColumn
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from alembic.util.pyfiles import load_python_file
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Enum, event
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.compiler import DDLCompiler
 
+from alembic_toolkit import history
 from alembic_toolkit.scratch import Scratch, session_of
 
 Step = RevisionStep | StampStep
@@ -32,7 +38,14 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
-_VARIABLES = ("DATABASE_URL", "DATABASE_URI", "DB_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_URL")
+_VARIABLES = (
+    "DATABASE_URL",
+    "DATABASE_URI",
+    "DB_URL",
+    "SQLALCHEMY_DATABASE_URI",
+    "SQLALCHEMY_URL",
+    "SQLALCHEMY_DATABASE_URL",
+)
 _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
 
 
@@ -47,12 +60,63 @@ class Project:
     order: list[Script] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path, x: tuple[str, ...] = ()) -> Project:
-        """Load every revision, once."""
+    def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
+        """Load every revision, once; none, where one needs what ``env.py`` does first.
+
+        :param url: of the scratch database, for what the revisions import of the application.
+        """
         config = read_config(path)
-        directory = ScriptDirectory.from_config(config)
-        order = [*directory.walk_revisions()][::-1]
-        return cls(path, config, directory, x, order)
+        project = cls(path, config, ScriptDirectory.from_config(config), x)
+        with told(project, url), suppress(Exception):  # load_in_env says what it is
+            project.load_revisions()
+        return project
+
+    def load_revisions(self) -> None:
+        """Load every revision, from the first to the last."""
+        self.order = [*self.directory.walk_revisions()][::-1]
+
+    def load_in_env(self, scratch: Scratch) -> None:
+        """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
+
+        :raises CommandError: ``env.py`` uses another database, whatever it is told.
+        """
+
+        def steps(_: MigrationContext) -> Iterator[Step]:
+            self.load_revisions()
+            return iter(())
+
+        walk(self, scratch, steps)
+
+    def place(self, error: BaseException) -> str:
+        """Return the last line of the project's own files that an error came through."""
+        roots = [Path(self.directory.dir), *map(Path, self.directory.versions)]
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = Path(frame.filename).resolve()
+            if any(path.is_relative_to(root.resolve()) for root in roots):
+                return f"\n  {path}, line {frame.lineno}: {frame.line}"
+        return ""
+
+    @cached_property
+    def enforces(self) -> bool:
+        """Say whether anything of the project has SQLite enforce foreign keys.
+
+        By itself SQLite does not, and then what they forbid or cascade does not happen either.
+        https://sqlite.org/foreignkeys.html#fk_enable
+        """
+        return any(_ENFORCES.search(_text(path)) for path in self.sources)
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Return what settings elsewhere in the project may take a database's URL from."""
+        named = [name for path in self.sources for name in _READS.findall(_text(path))]
+        return [name for name in named if _NAMES_DATABASE.search(name)]
+
+    @cached_property
+    def sources(self) -> list[Path]:
+        """Return the Python files of the project, but its revisions."""
+        roots = [Path(self.directory.dir), *history.import_roots(self.config)]
+        own = {Path(place).resolve() for place in self.directory.versions}
+        return [*_sources(roots, own)]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
         """Return what a revision comes after, and depends on."""
@@ -82,6 +146,35 @@ class Project:
         return StampStep(from_ or None, to_ or None, up, branch, map_)
 
 
+_ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
+_NAMES_DATABASE = re.compile(r"(DATABASE|DB|SQL|POSTGRES|PG|MARIA).*(UR[LI]|DSN)", re.I)
+_MOST_FILES = 3000
+_NOT_OURS = ("site-packages", "node_modules", "__pycache__")
+
+
+def _sources(roots: Iterable[Path], without: Collection[Path]) -> Iterator[Path]:
+    """Yield the Python files of a project, its revisions left out; not more than enough."""
+    found: dict[Path, None] = {}
+    for root in roots:
+        for directory, below, names in os.walk(root):
+            here = Path(directory).resolve()
+            if here in without or "pyvenv.cfg" in names:
+                below.clear()
+                continue
+            below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
+            found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
+            if len(found) > _MOST_FILES:
+                break
+    yield from [*found][:_MOST_FILES]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
     """Read ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
 
@@ -108,9 +201,9 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
         return steps(context)
 
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    config = read_config(project.path, _arguments(project, scratch))
-    with scratch.engine.connect() as connection, _told(project, scratch):
-        url = scratch.url.render_as_string(hide_password=False)
+    url = scratch.url.render_as_string(hide_password=False)
+    config = read_config(project.path, arguments(project, url))
+    with scratch.engine.connect() as connection, told(project, url):
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
         config.attributes["connection"] = connection
         environment = EnvironmentContext(
@@ -120,8 +213,8 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
             project.directory.run_env()
 
 
-def _arguments(project: Project, scratch: Scratch) -> argparse.Namespace:
-    url = scratch.url.render_as_string(hide_password=False)
+def arguments(project: Project, url: str) -> argparse.Namespace:
+    """Return what the command line would have told ``env.py``."""
     given = {argument.partition("=")[0] for argument in project.x}
     told = [f"{name}={url}" for name in _ARGUMENTS if name not in given]
     return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
@@ -129,17 +222,15 @@ def _arguments(project: Project, scratch: Scratch) -> argparse.Namespace:
 
 def variables(project: Project) -> tuple[str, ...]:
     """Return the environment variables that ``env.py`` may take the URL from."""
-    path = Path(project.directory.dir, "env.py")
-    named = _READS.findall(path.read_text(encoding="utf-8")) if path.is_file() else []
+    named = _READS.findall(_text(Path(project.directory.dir, "env.py")))
     likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
-    return tuple(dict.fromkeys([*_VARIABLES, *likely]))
+    return tuple(dict.fromkeys([*_VARIABLES, *likely, *project.variables]))
 
 
 @contextmanager
-def _told(project: Project, scratch: Scratch) -> Iterator[None]:
+def told(project: Project, url: str) -> Iterator[None]:
     """Name the scratch database in the environment."""
-    url = scratch.url.render_as_string(hide_password=False)
-    names = variables(project)
+    names = variables(project) if url else ()
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, url))
     try:
@@ -214,6 +305,7 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
+    labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
@@ -229,13 +321,34 @@ class Recorder:
         if self.statements is None:
             return
         self.statements.append(arguments[2])
+        compiled = getattr(arguments[4], "compiled", None)
+        if isinstance(compiled, DDLCompiler):
+            self.labels |= _labels(compiled.statement)
         if self.stop_after is not None and len(self.statements) >= self.stop_after:
             self.stop_after, self.killed = None, True
             raise Killed
 
 
+def _labels(statement: Any) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    columns = []
+    if isinstance(statement, CreateTable):
+        name = statement.element.name.removeprefix("_alembic_tmp_")
+        columns = [*statement.element.columns]
+    elif isinstance(statement, AddColumn):
+        name, columns = str(statement.table_name), [statement.column]
+    types = {column.name: getattr(column.type, "impl_instance", column.type) for column in columns}
+    return {(name, c): tuple(t.enums) for c, t in types.items() if isinstance(t, Enum) and t.enums}
+
+
 class Killed(BaseException):
     """What stands for the end of the process; no ``except Exception`` may stop it."""
+
+
+def enforce(connection: Any, on: bool) -> None:
+    """Have SQLite enforce foreign keys, or not; what this driver's connection is, if it is one."""
+    if type(connection).__module__.partition(".")[0] == "sqlite3":
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}").close()
 
 
 @contextmanager
@@ -253,8 +366,7 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
         if hasattr(connection, "prepare_threshold"):
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None
-        if type(connection).__module__.partition(".")[0] in ("sqlite3", "aiosqlite"):
-            connection.execute("PRAGMA foreign_keys = ON").close()
+        enforce(connection, True)
 
     event.listen(Engine, "after_cursor_execute", made.note)
     event.listen(Engine, "connect", prepare)

@@ -14,7 +14,7 @@ import pytest
 from alembic_toolkit import proof
 from alembic_toolkit.proof import Finding, Proof
 from alembic_toolkit.prove import prove
-from alembic_toolkit.roundtrip import _read
+from alembic_toolkit.roundtrip import read_files
 from alembic_toolkit.scratch import empty, opened, parse
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.walk import Project
@@ -139,7 +139,7 @@ OF_FILES = (proof.GRAPH, proof.SELF_CONTAINED)
     [pytest.param(c, id=c.name) for c in faults.CASES if c.check in OF_FILES],
 )
 def test_fault_of_the_files_is_found(case: Case, tmp_path: Path) -> None:
-    report = _read(write(case, tmp_path), settings(case))
+    report = read_files(write(case, tmp_path), settings(case))
     [finding] = report.findings
     assert (finding.check, finding.revision) == (case.check, case.revision), shown([finding])
     for part in case.says:
@@ -151,7 +151,7 @@ def test_fault_of_the_files_is_found(case: Case, tmp_path: Path) -> None:
 )
 def test_fault_is_found(case: Case, server: str, tmp_path: Path) -> None:
     ini = write(case, tmp_path)
-    assert _read(ini, settings(case)).findings == []
+    assert read_files(ini, settings(case)).findings == []
     findings, found = proven(case, ini, server)
     assert {*found.checks} == {*proof.OF_DATABASE} & settings(case, server).checks
     assert len(findings) == 1, shown(findings) or "nothing was found"
@@ -173,7 +173,7 @@ def test_fault_of_another_server_is_not_found(case: Case, server: str, tmp_path:
 @pytest.mark.parametrize(("case", "server"), on_each(odd.CASES, "on"))
 def test_what_looks_odd_is_no_fault(case: Case, server: str, tmp_path: Path) -> None:
     ini = write(case, tmp_path)
-    findings = _read(ini, settings(case)).findings
+    findings = read_files(ini, settings(case)).findings
     assert not findings, shown(findings)
     findings, found = proven(case, ini, server)
     assert not findings, shown(findings)

@@ -1,0 +1,401 @@
+"""What other people's projects are like: their layouts, their env.py, their data migrations."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from alembic_toolkit import proof
+from alembic_toolkit.proof import Proof
+from alembic_toolkit.roundtrip import roundtrip
+from alembic_toolkit.settings import Settings
+from tests.databases import Database
+
+INI = "[alembic]\nscript_location = %(here)s/migrations\n"
+ENV = """\
+from alembic import context
+import sqlalchemy as sa
+
+if context.is_offline_mode():
+    context.configure(url=context.config.get_main_option("sqlalchemy.url"))
+else:
+    context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()
+"""
+sqlite = pytest.mark.databases("sqlite")
+
+
+@dataclass
+class History:
+    """A project on one database."""
+
+    directory: Path
+    url: str
+    last: str | None = None
+
+    def __post_init__(self) -> None:
+        self.write("alembic.ini", INI)
+        self.write("migrations/env.py", ENV)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def revision(self, id_: str, up: str, down: str, head: str = "") -> None:
+        """Write a revision after the last one."""
+        bodies = "".join(
+            f"def {name}():\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+            for name, body in (("upgrade", up), ("downgrade", down))
+        )
+        text = f"import sqlalchemy as sa\nfrom alembic import op\n{textwrap.dedent(head)}\n"
+        text += f"revision = {id_!r}\ndown_revision = {self.last!r}\n{bodies}"
+        self.write(f"migrations/versions/{id_}.py", text)
+        self.last = id_
+
+    def prove(self, **settings: object) -> Proof:
+        wanted = Settings(urls=[self.url], **settings)  # type: ignore[arg-type]
+        [found] = roundtrip(self.directory / "alembic.ini", wanted).proofs
+        return found
+
+
+@pytest.fixture
+def history(tmp_path: Path, database: Database) -> History:
+    # SQLAlchemy's engine for the test must not have made the file of SQLite.
+    return History(tmp_path / "project", database.url)
+
+
+def told(found: Proof) -> list[str]:
+    """Return a line for each finding."""
+    return [
+        f"{f.revision} {f.check}: {f.problem} | {' | '.join(f.details)}" for f in found.findings
+    ]
+
+
+def outcome(found: Proof, id_: str, check: str) -> proof.Outcome:
+    [record] = [revision for revision in found.revisions if revision.id == id_]
+    return record.checks[check]
+
+
+# env.py
+
+
+def test_history_is_loaded_when_env_py_makes_its_imports_possible(history: History) -> None:
+    history.write("lib/shared_names.py", "TABLE = 'bills'\n")
+    path = "import sys\nfrom pathlib import Path\n"
+    path += "sys.path.append(str(Path(__file__).parents[1] / 'lib'))\n"
+    history.write("migrations/env.py", path + ENV)
+    create = "op.create_table(TABLE, sa.Column('id', sa.Integer, primary_key=True))"
+    history.revision("0001", create, "op.drop_table(TABLE)", "from shared_names import TABLE")
+    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    assert (found.error, told(found)) == ("", [])
+    assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
+
+
+def test_module_that_is_missing_is_named_with_the_line_that_wants_it(history: History) -> None:
+    history.revision("0001", "pass", "pass", "import not_to_be_had")
+    error = history.prove().error
+    assert "No module named 'not_to_be_had'" in error
+    assert "0001.py, line 3: import not_to_be_had" in error
+
+
+@sqlite
+def test_scripts_are_not_judged_when_env_py_writes_none(history: History) -> None:
+    online = ENV.replace("if context.is_offline_mode():", "if False:")
+    history.write("migrations/env.py", online)
+    history.revision("0001", "pass", "pass")
+    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    assert (found.error, told(found)) == ("", [])
+    judged = outcome(found, "0001", proof.OFFLINE)
+    assert judged.status == proof.NOT_JUDGED
+    assert "env.py cannot write a script (--sql): KeyError: 'connection'" in judged.why
+
+
+def users_and_notes(history: History, **more: str) -> None:
+    history.revision(
+        "0001",
+        """\
+        op.create_table(
+            "users",
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("email", sa.String(80)),
+            sa.Column("settings", sa.Text, nullable=False),
+            sa.Column("kind", sa.Enum("PERSON", "ROBOT", name="kind"), nullable=False),
+            sa.UniqueConstraint("email", name="uq_users_email"),
+            sa.CheckConstraint("id < 900", name="ck_users_id"),
+        )
+        op.create_table(
+            "notes",
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE")),
+        )
+        """,
+        "op.drop_table('notes')\nop.drop_table('users')",
+    )
+
+
+# SQLite's foreign keys
+
+
+@sqlite
+@pytest.mark.parametrize("enforced", [False, True])
+def test_cascade_of_a_batch_is_reported_where_the_project_enforces_foreign_keys(
+    history: History, enforced: bool
+) -> None:
+    users_and_notes(history)
+    history.revision(
+        "0002",
+        "with op.batch_alter_table('users', recreate='always') as batch:\\n"
+        "    batch.add_column(sa.Column('age', sa.Integer))".replace("\\n", "\n"),
+        "op.drop_column('users', 'age')",
+    )
+    if enforced:
+        history.write("app/database.py", 'SETUP = "PRAGMA foreign_keys=ON"\n')
+    found = told(history.prove())
+    assert bool(found) == enforced
+    assert all("0002 rows survive" in line and "rows of notes" in line for line in found)
+
+
+# Rows that a revision may expect
+
+
+def read_users(each: str) -> str:
+    select = "rows = op.get_bind().execute(sa.text('SELECT id, settings, kind FROM users')).all()\n"
+    return f"{select}for row in rows:\n    {each}\n"
+
+
+@sqlite
+def test_text_that_is_an_enum_to_sqlalchemy_holds_its_labels(history: History) -> None:
+    users_and_notes(history)
+    history.revision("0002", read_users("assert row.kind in ('PERSON', 'ROBOT')"), "pass")
+    assert told(history.prove()) == []
+
+
+@sqlite
+def test_text_that_must_be_json_is_not_judged_with_other_text(history: History) -> None:
+    users_and_notes(history)
+    history.revision("0002", read_users("json.loads(row.settings).get('a')"), "pass", "import json")
+    found = history.prove()
+    judged = outcome(found, "0002", proof.UP)
+    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    assert judged.why.startswith("proven with '{}' in texts, as it wants JSON there: ")
+    assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
+    assert outcome(found, "0001", proof.UP).status == proof.PROVEN
+
+
+@sqlite
+def test_text_that_has_a_form_of_its_own_is_not_judged(history: History) -> None:
+    users_and_notes(history)
+    up = read_users("json.loads(row.settings)['name']")
+    history.revision("0002", up, "pass", "import json")
+    found = history.prove()
+    judged = outcome(found, "0002", proof.UP)
+    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    assert judged.why.startswith("it refuses rows such as ours, and is proven without: ")
+
+
+@sqlite
+def test_null_is_a_finding_where_the_schema_allows_it(history: History) -> None:
+    create = "op.create_table('logs', sa.Column('id', sa.Integer, primary_key=True),"
+    create += " sa.Column('text', sa.Text))"
+    history.revision("0001", create, "op.drop_table('logs')")
+    select = "rows = op.get_bind().execute(sa.text('SELECT text FROM logs')).all()\n"
+    history.revision(
+        "0002", f"{select}[json.loads(row.text) for row in rows]", "pass", "import json"
+    )
+    [line] = told(history.prove())
+    assert "0002 up: upgrade() fails on tables with rows" in line
+
+
+@sqlite
+def test_revision_that_refuses_what_it_finds_is_proven_without_rows(history: History) -> None:
+    users_and_notes(history)
+    refuse = "if op.get_bind().scalar(sa.text('SELECT count(*) FROM users')) > 1:\n"
+    refuse += "    raise RuntimeError('there are too many users')\n"
+    up = f"{refuse}op.add_column('users', sa.Column('age', sa.Integer))"
+    history.revision("0002", up, "op.drop_column('users', 'age')")
+    history.revision("0003", "pass", f"if True:\n{textwrap.indent(refuse, '    ')}")
+    history.revision("0004", "pass", "op.get_bind()\nraise RuntimeError('there is no way')")
+    found = history.prove()
+    [line] = told(found)
+    assert line.startswith("0004 down leaves no trace: downgrade() fails | RuntimeError: there is")
+    for id_, check in (("0002", proof.UP), ("0003", proof.DOWN)):
+        judged = outcome(found, id_, check)
+        assert judged.status == proof.NOT_JUDGED
+        assert judged.why.endswith("is proven without: there are too many users")
+    assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
+
+
+def test_rows_written_above_keep_to_what_the_downgrade_makes_again(history: History) -> None:
+    users_and_notes(history)
+    history.revision(
+        "0002",
+        """\
+        with op.batch_alter_table("users") as batch:
+            batch.add_column(sa.Column("name", sa.String(9)))
+            batch.drop_constraint("uq_users_email", type_="unique")
+            batch.drop_constraint("ck_users_id", type_="check")
+        """,
+        """\
+        with op.batch_alter_table("users") as batch:
+            batch.create_check_constraint("ck_users_id", "id < 900")
+            batch.create_unique_constraint("uq_users_email", ["email"])
+            batch.drop_column("name")
+        """,
+    )
+    assert [line for line in told(history.prove()) if "0002" in line] == []
+
+
+@sqlite
+def test_column_made_again_from_a_new_table_may_tell_of_its_rows(history: History) -> None:
+    users = "'users', sa.Column('id', sa.Integer, primary_key=True),"
+    history.revision(
+        "0001",
+        f"op.create_table({users} sa.Column('notes', sa.Integer, server_default='0'))",
+        "op.drop_table('users')",
+    )
+    history.revision(
+        "0002",
+        """\
+        op.create_table(
+            "notes",
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False),
+        )
+        op.drop_column("users", "notes")
+        """,
+        """\
+        op.add_column("users", sa.Column("notes", sa.Integer, server_default="0"))
+        op.execute("UPDATE users SET notes = 7 + id + "
+                   "(SELECT count(*) FROM notes WHERE user_id = users.id)")
+        op.drop_table("notes")
+        """,
+    )
+    assert told(history.prove()) == []
+
+
+# Models
+
+
+@sqlite
+def test_models_are_not_judged_when_there_are_none(history: History) -> None:
+    env = ENV.replace('["connection"])', '["connection"], target_metadata=sa.MetaData())')
+    history.write("migrations/env.py", env)
+    users_and_notes(history)
+    found = history.prove()
+    why = "the target_metadata that env.py gives has no tables"
+    assert found.checks[proof.MODELS] == proof.Outcome(proof.NOT_JUDGED, why)
+    assert told(found) == []
+
+
+@sqlite
+def test_models_are_judged_when_the_last_revision_has_a_finding(history: History) -> None:
+    metadata = "sa.MetaData()\nsa.Table('users', metadata, sa.Column('id', sa.Integer))\n"
+    env = ENV.replace('["connection"])', '["connection"], target_metadata=metadata)')
+    history.write(
+        "migrations/env.py", env.replace("if context", f"metadata = {metadata}if context")
+    )
+    history.revision("0001", "op.create_table('logs', sa.Column('id', sa.Integer))", "pass")
+    assert any("models: at head" in line for line in told(history.prove()))
+
+
+# Words
+
+
+@sqlite
+def test_upgrade_that_fails_without_rows_too_is_said_to(history: History) -> None:
+    users_and_notes(history)
+    history.revision("0002", "op.drop_table('missing')", "pass")
+    history.revision("0003", "pass", "pass")
+    [line] = told(history.prove())
+    assert line.startswith("0002 up: upgrade() fails, on empty tables too | OperationalError: no")
+
+
+@sqlite
+def test_downgrade_that_is_not_there_is_named_so_and_the_walk_goes_on(history: History) -> None:
+    users_and_notes(history)
+    text = "revision = '0002'\ndown_revision = '0001'\ndef upgrade():\n    pass\n"
+    history.write("migrations/versions/0002.py", text)
+    history.last = "0002"
+    history.revision("0003", "pass", "pass")
+    found = history.prove()
+    assert told(found) == ["0002 down leaves no trace: there is no downgrade() | "]
+    assert outcome(found, "0003", proof.DOWN).status == proof.PROVEN
+
+
+# What a server makes by itself
+
+
+@pytest.mark.databases("mariadb")
+def test_index_made_for_a_foreign_key_is_the_same_whatever_it_is_called(history: History) -> None:
+    users_and_notes(history)
+    history.revision(
+        "0002",
+        "op.drop_constraint('notes_ibfk_1', 'notes', type_='foreignkey')\n"
+        "op.drop_index('user_id', 'notes')",
+        """\
+        op.create_foreign_key(
+            "notes_ibfk_1", "notes", "users", ["user_id"], ["id"], ondelete="CASCADE"
+        )
+        """,
+    )
+    assert [line for line in told(history.prove()) if "index" in line] == []
+
+
+# Where the URL comes from
+
+
+@sqlite
+@pytest.mark.parametrize("way", ["argument", "variable", "settings"])
+def test_url_of_the_scratch_database_is_told_online_and_for_scripts(
+    history: History, way: str
+) -> None:
+    read = {
+        "argument": "url = context.get_x_argument(as_dictionary=True)['db_url']",
+        "variable": "import os\nurl = os.environ['OUR_DATABASE']",
+        "settings": "from settings_of_app import url",
+    }[way]
+    path = "import sys\nfrom pathlib import Path\nsys.path.append(str(Path(__file__).parents[1]))\n"
+    given = 'context.config.attributes["connection"]'
+    env = ENV.replace('context.config.get_main_option("sqlalchemy.url")', "url")
+    env = env.replace(given, "sa.create_engine(url).connect()")
+    history.write("migrations/env.py", env.replace("if context", f"{path}{read}\nif context"))
+    history.write("settings_of_app.py", "import os\nurl = os.environ['APP_PG_DSN']\n")
+    head = f"{path}from settings_of_app import url" if way == "settings" else ""
+    history.revision("0001", "pass", "pass", head)
+    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    assert (found.error, told(found)) == ("", [])
+    assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
+
+
+@pytest.mark.databases("postgresql")
+def test_rows_are_written_when_the_driver_is_asynchronous(history: History) -> None:
+    pytest.importorskip("asyncpg")
+    pytest.importorskip("greenlet")
+    head = "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\n"
+    env = f"""\
+{head}from alembic import context
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    url = context.config.get_main_option("sqlalchemy.url")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+    history.write("migrations/env.py", env)
+    history.url = history.url.replace("+psycopg", "+asyncpg").partition("?")[0]
+    users_and_notes(history)
+    found = history.prove()
+    assert (found.error, found.notes) == ("", [])
