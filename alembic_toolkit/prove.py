@@ -38,7 +38,7 @@ from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
-from alembic_toolkit.walk import Project, Recorder, Step, history_path, recorder, walk
+from alembic_toolkit.walk import Project, Recorder, Step, enforce, history_path, recorder, walk
 
 Walking = Generator[Step, None, None]
 
