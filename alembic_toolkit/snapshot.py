@@ -58,6 +58,31 @@ class Snapshot(dict[Thing, str]):
         for thing in self.groups.pop(group, ()):
             del self[thing]
 
+    def changed(self, since: Snapshot) -> set[str]:
+        """Return the names of the tables and views that are not as they were."""
+        ours, theirs = self.groups, since.groups
+        groups = {group for group, things in ours.items() if theirs.get(group) is not things}
+        groups = {group for group in groups if ours[group] != theirs.get(group)}
+        return {group.replace("\0", "") for group in groups | (theirs.keys() - ours.keys())}
+
+    def table(self, name: str) -> frozenset[tuple[Thing, str]]:
+        """Return all that decides which rows a table can hold; nothing when it is not there."""
+        space, _, own = name.rpartition(".")
+        for group in (name, f"\0{name}", f"{space}.\0{own}"):
+            if things := self.groups.get(group):
+                kept = (item for item in things.items() if _decides(*item))
+                return frozenset(kept) | self._types()
+        return frozenset()
+
+    def _types(self) -> frozenset[tuple[Thing, str]]:
+        groups = self.groups.values()
+        types = (g for g in groups if next(iter(g)).kind in ("enum", "domain"))
+        return frozenset(item for group in types for item in group.items())
+
+
+def _decides(thing: Thing, text: str) -> bool:
+    return thing.kind not in ("index", "trigger", "rule", "policy") or text.startswith("UNIQUE")
+
 
 def take(
     connection: sa.Connection,
@@ -85,7 +110,9 @@ def take(
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
     """Return short lines that say what came (+), went (-) and changed (~), in a stable order."""
-    lines = []
+    lines: list[str] = []
+    if before == after:  # as it should be, and much faster
+        return lines
     for thing in sorted(before.keys() | after.keys()):
         old, new = before.get(thing), after.get(thing)
         if old is None or new is None:

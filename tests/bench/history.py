@@ -166,9 +166,9 @@ def _data(number: int, tables: list[Table], chance: random.Random) -> Body:
     key = 100_000 + number  # what a round trip fills in is below it
     up = [
         f"INSERT INTO {name} (id, name) VALUES ({key}, 'n{number}')",
-        f"UPDATE {name} SET amount = amount + 1",
+        f"UPDATE {name} SET amount = -amount",  # which a float, too, comes back from
     ]
-    down = [f"UPDATE {name} SET amount = amount - 1", f"DELETE FROM {name} WHERE id = {key}"]
+    down = [f"UPDATE {name} SET amount = -amount", f"DELETE FROM {name} WHERE id = {key}"]
     return [f'op.execute("{sql}")' for sql in up], [f'op.execute("{sql}")' for sql in down]
 
 
