@@ -342,7 +342,8 @@ class Prover:
 
     def _look_at(self, connection: Connection, names: set[str]) -> tables.Tables:
         """Look at tables; not again at one that is what it was when it was looked at."""
-        keys = {name: (name, self.snap.table(name)) for name in names}
+        types = self.snap.types()
+        keys = {name: (name, self.snap.table(name), types) for name in names}
         # Of what is not in the snapshot nothing is known.
         unknown = {n for n, key in keys.items() if key not in self.looked_at or not key[1]}
         found = tables.look(connection, unknown, (self._version_table,))

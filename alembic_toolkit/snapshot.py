@@ -71,10 +71,11 @@ class Snapshot(dict[Thing, str]):
         for group in (name, f"\0{name}", f"{space}.\0{own}"):
             if things := self.groups.get(group):
                 kept = (item for item in things.items() if _decides(*item))
-                return frozenset(kept) | self._types()
+                return frozenset(kept)
         return frozenset()
 
-    def _types(self) -> frozenset[tuple[Thing, str]]:
+    def types(self) -> frozenset[tuple[Thing, str]]:
+        """Return the types that columns may have, beside the server's own."""
         groups = self.groups.values()
         types = (g for g in groups if next(iter(g)).kind in ("enum", "domain"))
         return frozenset(item for group in types for item in group.items())
@@ -719,7 +720,7 @@ def _touched_postgresql(
         return None
     if not names & _DEFINING:
         return known.copy()
-    asked = set(names)
+    asked = {name for name in names if name not in _RESERVED or f'"{name}"' in names}
     if "index" in names and names & {"drop", "alter"}:
         for group, things in known.groups.items():
             if any(thing.kind == "index" and thing.name in names for thing in things):
@@ -732,7 +733,8 @@ def _touched_postgresql(
     items = list(_postgresql_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
-    spaces = ["", *(f"{thing.name}." for thing in known if thing.kind == "schema")]
+    schemas = (g.removeprefix("\0schema ") for g in known.groups if g.startswith("\0schema "))
+    spaces = ["", *(f"{schema}." for schema in schemas)]
     gone = {f"{space}\0{name}{end}" for space in spaces for name in cut for end in ("", "()")}
     return _replaced(known, gone, items)
 
