@@ -99,7 +99,7 @@ class Prover:
     contents: rows.Rows = field(default_factory=dict)
     read_at: Snapshot = field(default_factory=Snapshot)  # what it was when they were read
     looked_at: dict[Any, tables.Table | None] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)  # whose rows the last step changed
+    changed: set[str] = field(default_factory=set)  # whose rows are others since `_fill`
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
@@ -338,7 +338,7 @@ class Prover:
         fresh = rows.read(connection, {n: t for n, t in there.items() if n in touched})
         fresh = {name: content for name, content in fresh.items() if content != before.get(name)}
         self.contents = {n: r for n, r in before.items() if n not in gone} | fresh
-        self.changed = {*fresh}
+        self.changed |= {*fresh}
 
     def _look_at(self, connection: Connection, names: set[str]) -> tables.Tables:
         """Look at tables; not again at one that is what it was when it was looked at."""
@@ -357,6 +357,7 @@ class Prover:
         :param within: the older tables, which must be able to hold the values as well.
         """
         names = None if executed is None or self.whole else self.changed & self.known.keys()
+        self.changed = set()
         if names is not None and not names:
             return
         with self._aside() as connection:
@@ -733,10 +734,14 @@ class _Differs(Exception):
     """What came of it is not what should."""
 
 
-# Statements that change no rows; and those that change none of other tables than they name.
-_KEEPS = re.compile(r"\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|COMMENT|PRAGMA)\b", re.I)
+# Statements that change no rows; and those that change none of other tables than they name. Not
+# where several are sent at once.
+_KEEPS = re.compile(
+    r"\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|COMMENT|PRAGMA)\b(?!.*;\s*\S)", re.I | re.S
+)
 _SPARES_OTHERS = re.compile(
-    r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b", re.I | re.S
+    r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b(?!.*;\s*\S)",
+    re.I | re.S,
 )
 _LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)\b", re.I)
 
