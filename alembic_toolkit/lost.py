@@ -48,10 +48,15 @@ def lost_after_up(
     where the values do not say it.
     """
     moved = _moves(before, after) if deliberate is None else None
-    excused = related({n: c.table for n, c in before.items()}, deliberate or ())
-    excused |= {name for name in before if name.lower() in {d.lower() for d in excused}}
+    excused = set[str]()
+    if deliberate:
+        excused = related({n: c.table for n, c in before.items()}, deliberate)
+        folded = {name.lower() for name in excused}
+        excused |= {name for name in before if name.lower() in folded}
     lines = []
     for name, content in sorted(before.items()):
+        if not content.rows or after.get(name) is content:  # nobody touched it
+            continue
         now = _renamed_table(name, content, before, after, renamed or {})
         if now is None or name in excused or now in excused:
             continue
@@ -72,6 +77,8 @@ def lost_after_down(
     """
     lines = []
     for name, content in sorted(before.items()):
+        if after.get(name) is content:
+            continue
         if name not in after:
             if content.rows:
                 lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
@@ -86,6 +93,9 @@ def since(earlier: Rows, now: Rows) -> Rows:
     """Return the rows that are there now and were not earlier: those written in between."""
     new = {}
     for name, content in now.items():
+        if earlier.get(name) is content:
+            new[name] = Content(content.table, [])
+            continue
         left = Counter(earlier[name].rows) if name in earlier else Counter[tuple[Any, ...]]()
         rows = []
         for row in content.rows:

@@ -112,12 +112,16 @@ class Prover:
     context: Any = None
     running: Running | None = None
     is_inside: bool = False  # a step, and not between two
+    is_aside: bool = False  # between two, looking
     executed: list[str] = field(default_factory=list)
     misled: bool = False
     at_base: Snapshot | None = None
     snap: Snapshot = field(default_factory=Snapshot)
     known: tables.Tables = field(default_factory=dict)
     contents: rows.Rows = field(default_factory=dict)
+    read_at: Snapshot = field(default_factory=Snapshot)  # what it was when they were read
+    looked_at: dict[Any, tables.Table | None] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)  # whose rows are others since `_fill`
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
@@ -214,10 +218,17 @@ class Prover:
 
     @contextmanager
     def _aside(self) -> Iterator[Connection]:
-        """Give the connection of the walk, between two steps; leave it in no transaction."""
+        """Give the connection of the walk, between two steps; leave it in no transaction.
+
+        Inside another one, in the same transaction: each costs a message to the server.
+        """
         connection: Connection = self.context.connection
-        yield connection
-        if not self.context._in_external_transaction:
+        outer, self.is_aside = self.is_aside, True
+        try:
+            yield connection
+        finally:
+            self.is_aside = outer
+        if not outer and not self.context._in_external_transaction:
             connection.commit()  # before the first step, Alembic's version table
 
     def _tell(self, steps: int, position: int) -> None:
@@ -252,12 +263,13 @@ class Prover:
         before, rows_before, known = self.snap, self.contents, self.known
         executed = yield from self._step(Running(position, True, proof.UP))
         record.upgrade = executed
-        after, rows_between = self._look(executed), self._read_rows(executed)
-        lost = lost_after_up(rows_before, rows_between, changed_by(executed))
-        self._say(position, proof.UP)
-        self._say_lost(position, "upgrade", lost)
-        said = {_subject(line) for line in lost}
-        self._fill(executed, within=known, but=_emptied(rows_before, rows_between))
+        with self._aside():
+            after, rows_between = self._look(executed), self._read_rows(executed)
+            lost = lost_after_up(rows_before, rows_between, changed_by(executed))
+            self._say(position, proof.UP)
+            self._say_lost(position, "upgrade", lost)
+            said = {_subject(line) for line in lost}
+            self._fill(executed, within=known, but=_emptied(rows_before, rows_between))
         if _refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
         if not hasattr(self.order[position].module, "downgrade"):
@@ -265,9 +277,10 @@ class Prover:
         written = since(rows_between, self.contents)
         executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
         record.downgrade = executed
-        back = self._look(executed)
-        self._judge_down(position, before, back, executed)
-        rows_after = self._read_rows(executed)
+        with self._aside():
+            back = self._look(executed)
+            self._judge_down(position, before, back, executed)
+            rows_after = self._read_rows(executed)
         lost = lost_after_up(written, rows_after, changed_by(executed))
         fed = any(content.rows and n not in rows_before for n, content in written.items())
         lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
@@ -278,11 +291,14 @@ class Prover:
         if self.scripts:
             yield from self._offline(position, before, after)
         executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
-        self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
-        self._judge_doubled(position, rows_before, rows_between, rows_after, executed)
+        with self._aside():
+            self._judge_same(position, proof.UP_AGAIN, after, self._look(executed))
+            self._judge_doubled(position, rows_before, rows_between, rows_after, executed)
+            if proof.RERUN not in self.wanted.checks:
+                self._fill(executed)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, True, after)
-        self._fill(executed)
+            self._fill(executed)
         for check in (proof.UP_AGAIN, proof.ROWS, proof.RERUN, proof.OFFLINE):
             self._say(position, check)
 
@@ -368,32 +384,54 @@ class Prover:
             self.snap = snapshot.take(connection, self.snap or None, names, ignore)
         return self.snap
 
-    def _touched(self, executed: list[str] | None) -> set[str] | None:
-        """Return the tables that statements name, with all whose rows may go with theirs."""
+    def _touched(self, executed: Iterable[str] | None) -> set[str] | None:
+        """Return the tables that statements name; None: any, it cannot be told which."""
         names = None if executed is None else snapshot.names_in(executed)
         if names is None or self.whole:
             return None
-        likely = {*names, *(f"{schema}.{name}" for schema in names for name in names)}
-        return {
-            name for name in likely if name in self.known or Thing("table", "", name) in self.snap
-        }
+        found = {n for n in names if n in self.known or Thing("table", "", n) in self.snap}
+        return found | {name for name in self.known if "." in name and names >= {*name.split(".")}}
 
     def _read_rows(self, executed: list[str] | None) -> rows.Rows:
         """Read the rows of the tables that statements can have changed."""
-        touched = self._touched(executed)
+        moving = None if executed is None else [sql for sql in executed if not _KEEPS.match(sql)]
+        touched = self._touched(moving)
         ignore = (self._version_table,)
         with self._aside() as connection:
             labels = self.recorder.labels
             if touched is None:
                 self.known = tables.labelled(tables.look(connection, None, ignore), labels)
                 self.contents = rows.read(connection, self.known)
-                return self.contents
-            read = tables.related(self.known, touched)
-            there = tables.labelled(tables.look(connection, read, ignore), labels)
-            self.known = {n: t for n, t in self.known.items() if n not in read} | there
-            fresh = rows.read(connection, there)
-            self.contents = {n: r for n, r in self.contents.items() if n not in read} | fresh
+                self.changed = {*self.contents}
+            else:
+                if not all(map(_SPARES_OTHERS.match, moving or ())):
+                    touched = tables.related(self.known, touched)
+                self._read_touched(connection, touched)
+        self.read_at = self.snap
         return self.contents
+
+    def _read_touched(self, connection: Connection, touched: set[str]) -> None:
+        altered = self.snap.changed(self.read_at)
+        there = self._look_at(connection, touched | altered)
+        touched |= {name for name in altered if there.get(name) != self.known.get(name)}
+        before, gone = self.contents, (touched | altered) - there.keys()
+        self.known = {n: t for n, t in self.known.items() if n not in gone} | there
+        fresh = rows.read(connection, {n: t for n, t in there.items() if n in touched})
+        fresh = {name: content for name, content in fresh.items() if content != before.get(name)}
+        self.contents = {n: r for n, r in before.items() if n not in gone} | fresh
+        self.changed |= {*fresh}
+
+    def _look_at(self, connection: Connection, names: set[str]) -> tables.Tables:
+        """Look at tables; not again at one that is what it was when it was looked at."""
+        types = self.snap.types()
+        keys = {name: (name, self.snap.table(name), types) for name in names}
+        # Of what is not in the snapshot nothing is known.
+        unknown = {n for n, key in keys.items() if key not in self.looked_at or not key[1]}
+        found = tables.look(connection, unknown, (self._version_table,))
+        found = tables.labelled(found, self.recorder.labels)
+        self.looked_at |= {keys[name]: found.get(name) for name in unknown}
+        seen = {name: self.looked_at[key] for name, key in keys.items()}
+        return {name: table for name, table in seen.items() if table is not None}
 
     def _fill(
         self,
@@ -406,7 +444,8 @@ class Prover:
         :param within: the older tables, which must be able to hold the values as well.
         :param but: tables that are left alone.
         """
-        names = self._touched(executed)
+        names = None if executed is None or self.whole else self.changed & self.known.keys()
+        self.changed = set()
         likely = self.known if names is None else sorted(names)
         wanted = [name for name in likely if name in self.known and name not in but]
         if not wanted or (self.gentle and self.gentle.texts is None):
@@ -424,10 +463,8 @@ class Prover:
             self.unfilled |= filled.failed
             for name in filled.written:
                 self.unfilled.pop(name, None)
-        if filled.written:
-            with self._aside() as connection:
-                there = {name: self.known[name] for name in filled.written}
-                self.contents = self.contents | rows.read(connection, there)
+            there = {name: self.known[name] for name in filled.written}
+            self.contents = self.contents | rows.read(connection, there)
 
     def _compare_with_whole(self) -> None:
         """Look at everything once: what was kept of it must be right."""
@@ -914,6 +951,15 @@ class _Differs(Exception):
     """What came of it is not what should."""
 
 
+# Statements that change no rows; and those that change none of other tables than they name. Not
+# where several are sent at once.
+_KEEPS = re.compile(
+    r"\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|COMMENT|PRAGMA)\b(?!.*;\s*\S)", re.I | re.S
+)
+_SPARES_OTHERS = re.compile(
+    r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b(?!.*;\s*\S)",
+    re.I | re.S,
+)
 _LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)\b", re.I)
 
 

@@ -58,6 +58,32 @@ class Snapshot(dict[Thing, str]):
         for thing in self.groups.pop(group, ()):
             del self[thing]
 
+    def changed(self, since: Snapshot) -> set[str]:
+        """Return the names of the tables and views that are not as they were."""
+        ours, theirs = self.groups, since.groups
+        groups = {group for group, things in ours.items() if theirs.get(group) is not things}
+        groups = {group for group in groups if ours[group] != theirs.get(group)}
+        return {group.replace("\0", "") for group in groups | (theirs.keys() - ours.keys())}
+
+    def table(self, name: str) -> frozenset[tuple[Thing, str]]:
+        """Return all that decides which rows a table can hold; nothing when it is not there."""
+        space, _, own = name.rpartition(".")
+        for group in (name, f"\0{name}", f"{space}.\0{own}"):
+            if things := self.groups.get(group):
+                kept = (item for item in things.items() if _decides(*item))
+                return frozenset(kept)
+        return frozenset()
+
+    def types(self) -> frozenset[tuple[Thing, str]]:
+        """Return the types that columns may have, beside the server's own."""
+        groups = self.groups.values()
+        types = (g for g in groups if next(iter(g)).kind in ("enum", "domain"))
+        return frozenset(item for group in types for item in group.items())
+
+
+def _decides(thing: Thing, text: str) -> bool:
+    return thing.kind not in ("index", "trigger", "rule", "policy") or text.startswith("UNIQUE")
+
 
 def take(
     connection: sa.Connection,
@@ -85,7 +111,9 @@ def take(
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
     """Return short lines that say what came (+), went (-) and changed (~), in a stable order."""
-    lines = []
+    lines: list[str] = []
+    if before == after:  # as it should be, and much faster
+        return lines
     same = _made_by_server(before, after)
     for thing in sorted((before.keys() | after.keys()) - same):
         old, new = before.get(thing), after.get(thing)
@@ -713,7 +741,7 @@ def _touched_postgresql(
         return None
     if not names & _DEFINING:
         return known.copy()
-    asked = set(names)
+    asked = {name for name in names if name not in _RESERVED or f'"{name}"' in names}
     if "index" in names and names & {"drop", "alter"}:
         for group, things in known.groups.items():
             if any(thing.kind == "index" and thing.name in names for thing in things):
@@ -726,7 +754,8 @@ def _touched_postgresql(
     items = list(_postgresql_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
-    spaces = ["", *(f"{thing.name}." for thing in known if thing.kind == "schema")]
+    schemas = (g.removeprefix("\0schema ") for g in known.groups if g.startswith("\0schema "))
+    spaces = ["", *(f"{schema}." for schema in schemas)]
     gone = {f"{space}\0{name}{end}" for space in spaces for name in cut for end in ("", "()")}
     return _replaced(known, gone, items)
 

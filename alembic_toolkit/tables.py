@@ -468,12 +468,12 @@ def _look_mysql(connection: Connection, names: Collection[str] | None) -> list[T
     if names is not None:  # a dot may be a part of the name
         wanted = [(database, name) for name in names]
         wanted += [(*name.split(".", 1),) for name in names if "." in name]  # type: ignore[misc]
-    real = _mysql_ask(connection, _MYSQL_TABLES, wanted)  # joined to the columns, it is slow
-    columns = _mysql_ask(connection, _MYSQL_COLUMNS, wanted)
-    keys = _mysql_ask(connection, _MYSQL_KEYS, wanted)
-    uniques = _mysql_ask(connection, _MYSQL_UNIQUES, wanted)
     mariadb = getattr(connection.dialect, "is_mariadb", False)
-    checks = _mysql_ask(connection, _MARIADB_CHECKS if mariadb else _MYSQL_CHECKS, wanted)
+    queries = _MYSQL_QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _MYSQL_CHECKS}
+    found = _mysql_ask(connection, queries, wanted)
+    columns, keys, uniques, checks = (
+        found[kind] for kind in ("columns", "keys", "uniques", "checks")
+    )
     return [
         _mysql_table(
             connection,
@@ -485,44 +485,56 @@ def _look_mysql(connection: Connection, names: Collection[str] | None) -> list[T
             [row[0] for row in checks.get(key, [])],
         )
         for key, rows in columns.items()
-        if key in real
+        if key in found["tables"]
     ]
 
 
-_MYSQL_TABLES = """SELECT c.table_schema, c.table_name FROM information_schema.tables c
-WHERE c.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {c}"""
-_MYSQL_COLUMNS = """SELECT c.table_schema, c.table_name, c.column_name, c.column_type,
-c.is_nullable = 'YES', c.column_default, c.extra, c.character_set_name, c.generation_expression
-FROM information_schema.columns c WHERE {c} ORDER BY 1, 2, c.ordinal_position"""
-_MYSQL_KEYS = """SELECT c.table_schema, c.table_name, c.constraint_name, c.column_name,
-c.referenced_table_schema, c.referenced_table_name, c.referenced_column_name
-FROM information_schema.key_column_usage c
-WHERE c.referenced_table_name IS NOT NULL AND {c} ORDER BY 1, 2, 3, c.ordinal_position"""
-_MYSQL_UNIQUES = """SELECT c.table_schema, c.table_name, c.index_name, c.column_name
-FROM information_schema.statistics c
-WHERE c.non_unique = 0 AND {c} ORDER BY 1, 2, 3, c.seq_in_index"""
-_MARIADB_CHECKS = """SELECT c.constraint_schema AS s, c.table_name AS n, c.check_clause
+# Each: schema, table, what it is ordered by, and the rest. A join of the first two is slow.
+_MYSQL_QUERIES = {
+    "tables": """SELECT c.table_schema, c.table_name, 0 FROM information_schema.tables c
+WHERE c.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {c}""",
+    "columns": """SELECT c.table_schema, c.table_name, c.ordinal_position, c.column_name,
+c.column_type, c.is_nullable, c.column_default, c.extra, c.character_set_name,
+c.generation_expression FROM information_schema.columns c WHERE {c}""",
+    "keys": """SELECT c.table_schema, c.table_name, c.ordinal_position, c.constraint_name,
+c.column_name, c.referenced_table_schema, c.referenced_table_name, c.referenced_column_name
+FROM information_schema.key_column_usage c WHERE c.referenced_table_name IS NOT NULL AND {c}""",
+    "uniques": """SELECT c.table_schema, c.table_name, c.seq_in_index, c.index_name, c.column_name
+FROM information_schema.statistics c WHERE c.non_unique = 0 AND {c}""",
+}
+_MARIADB_CHECKS = """SELECT c.constraint_schema, c.table_name, 0, c.check_clause
 FROM information_schema.check_constraints c WHERE {k}"""
-_MYSQL_CHECKS = """SELECT c.table_schema, c.table_name, k.check_clause
+_MYSQL_CHECKS = """SELECT c.table_schema, c.table_name, 0, k.check_clause
 FROM information_schema.table_constraints c JOIN information_schema.check_constraints k
 ON k.constraint_schema = c.constraint_schema AND k.constraint_name = c.constraint_name
 WHERE c.constraint_type = 'CHECK' AND {c}"""
+_MYSQL_WIDTH = 10  # columns of the widest
 
 
 def _mysql_ask(
-    connection: Connection, sql: str, wanted: list[tuple[str, str]]
-) -> dict[Any, list[Any]]:
-    """Ask for all tables of a database, or for each one by its name: only then no file is read."""
+    connection: Connection, queries: Mapping[str, str], wanted: list[tuple[str, str]]
+) -> dict[str, dict[Any, list[Any]]]:
+    """Ask for all tables of a database, or for each one by its name: only then no file is read.
+
+    All in one statement, for each costs a message to the server and back.
+    """
     # https://mariadb.com/kb/en/optimizing-for-latest-and-order-by-and-information-schema-queries/
-    found: dict[Any, list[Any]] = {}
+    parts = []
     for schema, table in wanted:
         name = f" AND c.table_name = {string(table, 'mysql')}" if table else ""
         where, constraint = (
             f"c.{column} = {string(schema, 'mysql')}{name}"
             for column in ("table_schema", "constraint_schema")
         )
-        for row in ask(connection, sql.format(c=where, k=constraint)):
-            found.setdefault((row[0], row[1]), []).append(list(row[2:]))
+        for kind, sql in queries.items():
+            head, _, rest = sql.format(c=where, k=constraint).partition("FROM ")
+            nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
+            parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
+    found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
+    rows = ask(connection, " UNION ALL ".join(parts))
+    # A key or an index by its name, its columns by their order.
+    for row in sorted(rows, key=lambda r: ("" if r[0] == "columns" else str(r[4]), int(r[3]))):
+        found[row[0]].setdefault((row[1], row[2]), []).append(list(row[4:]))
     return found
 
 
@@ -560,7 +572,7 @@ def _mysql_table(
 
 def _mysql_column(row: Any, is_json: bool) -> Column:
     name, type_, nullable, default, extra, charset, generation = row
-    column = _typed(Column(name, type_, nullable=bool(nullable), default=default))
+    column = _typed(Column(name, type_, nullable=nullable == "YES", default=default))
     sequence = "nextval(" in (default or "").lower()
     return replace(
         column,

@@ -28,7 +28,7 @@ from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, event
 
 from tests import databases
-from tests.bench import history
+from tests.bench import history, roundtrip
 from tests.helpers.test_contract import ABSENT, ROWS, SAME, spelled
 from tests.helpers.test_questions import QUESTIONS, THINGS
 from tests.helpers.vocabulary import is_act, prepare
@@ -43,7 +43,9 @@ def main() -> None:
     try:
         for name in given.servers:
             try:
-                _bench(name, given)
+                databases.new_database(name).close()  # or say at once that there is none
+                for part in given.parts:
+                    PARTS[part](name, given)
             except pytest.skip.Exception as error:
                 print(f"{name}: not measured: {error.msg}")
     finally:
@@ -52,24 +54,40 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("servers", nargs="*", metavar="server", help=", ".join(databases.NAMES))
+    names = ", ".join([*databases.NAMES, *PARTS])
+    parser.add_argument("names", nargs="*", metavar="server|part", help=f"{names} (all)")
     parser.add_argument("--revisions", type=int, default=1000, help="in the history (1000)")
     parser.add_argument("--tables", type=int, default=1000, help="in the large database (1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of the history (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of a history (3)")
     parser.add_argument("--calls", type=int, default=15, help="repetitions of each verb (15)")
+    sizes = "revisions of the histories that make a round trip (50,200,1000)"
+    parser.add_argument("--sizes", type=_sizes, default="50,200,1000", help=sizes)
+    measures = list(roundtrip.PARTS)
+    text = f"what is measured of a round trip: {','.join(measures)} (all)"
+    parser.add_argument("--measure", default=",".join(measures), help=text)
     given = parser.parse_args()
+    given.servers = [name for name in given.names if name in databases.NAMES]
     given.servers = given.servers or list(databases.NAMES)
-    if unknown := set(given.servers) - set(databases.NAMES):
-        parser.error(f"no such server: {', '.join(sorted(unknown))}")
+    given.parts = [name for name in given.names if name in PARTS] or list(PARTS)
+    given.measure = given.measure.split(",")
+    unknown = {*given.names} - {*databases.NAMES, *PARTS} | {*given.measure} - {*measures}
+    if unknown:
+        parser.error(f"no such server or part: {', '.join(sorted(unknown))}")
     return given
 
 
-def _bench(name: str, given: argparse.Namespace) -> None:
-    databases.new_database(name).close()  # or say at once that there is none
+def _sizes(text: str) -> list[int]:
+    return sorted(int(size) for size in text.split(","))
+
+
+def _bench_verbs(name: str, given: argparse.Namespace) -> None:
     if given.revisions:
         _print_history(name, given)
     if given.tables:
         _print_looks(name, given)
+
+
+PARTS = {"verbs": _bench_verbs, "roundtrip": roundtrip.bench}
 
 
 # A long history

@@ -50,6 +50,7 @@ class Table:
     name: str
     columns: list[str]
     unique: set[str] = field(default_factory=set)
+    width: int = 50  # of its name
 
 
 def write(directory: Path, revisions: int) -> dict[str, Path]:
@@ -138,8 +139,8 @@ def _batch(table: str, *lines: str) -> list[str]:
 
 def _altered(number: int, tables: list[Table], chance: random.Random) -> Body:
     table = chance.choice(tables)
-    width = 50 + number % 100  # names are in keys, of which MariaDB takes 3072 bytes
-    narrow, wide = f"sa.String({width})", f"sa.String({width + 1})"
+    narrow, wide = f"sa.String({table.width})", f"sa.String({table.width + 1})"
+    table.width += 1
     alter = 'alter_column("name", existing_type={}, type_={}, existing_nullable=False)'
     return (
         _batch(table.name, alter.format(narrow, wide)),
@@ -162,12 +163,13 @@ def _new_unique(number: int, tables: list[Table], chance: random.Random) -> Body
 
 def _data(number: int, tables: list[Table], chance: random.Random) -> Body:
     name = chance.choice(tables).name
-    insert = f"INSERT INTO {name} (id, name) VALUES ({number}, 'n{number}')"
-    update = f"UPDATE {name} SET amount = amount + 1 WHERE amount < {number}"
-    return (
-        [f'op.execute("{insert}")', f'op.execute("{update}")'],
-        [f'op.execute("DELETE FROM {name} WHERE id = {number}")'],
-    )
+    key = 100_000 + number  # what a round trip fills in is below it
+    up = [
+        f"INSERT INTO {name} (id, name) VALUES ({key}, 'n{number}')",
+        f"UPDATE {name} SET amount = -amount",  # which a float, too, comes back from
+    ]
+    down = [f"UPDATE {name} SET amount = -amount", f"DELETE FROM {name} WHERE id = {key}"]
+    return [f'op.execute("{sql}")' for sql in up], [f'op.execute("{sql}")' for sql in down]
 
 
 def _renamed(number: int, tables: list[Table], chance: random.Random) -> Body:

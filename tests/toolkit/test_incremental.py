@@ -1,0 +1,87 @@
+"""A round trip that looks only at what a step touched finds what one finds that looks at all."""
+
+from pathlib import Path
+
+import pytest
+
+from alembic_toolkit.proof import DOWN, RERUN, Proof
+from alembic_toolkit.prove import _KEEPS, _SPARES_OTHERS, Prover
+from alembic_toolkit.scratch import empty, opened, parse
+from alembic_toolkit.settings import ALWAYS, Settings
+from alembic_toolkit.walk import Project, recorder
+from tests.bench import history
+from tests.bench.roundtrip import ENV
+from tests.databases import Database
+
+REVISIONS = 40
+AGAIN = """
+def upgrade():
+    op.create_table("t0", sa.Column("id", sa.Integer, primary_key=True), if_not_exists=True)
+
+
+def downgrade():
+    op.drop_table("t0", if_exists=True)
+"""
+NOTHING = "def downgrade():\n    pass\n"
+FAULTY = ("0012", "0025", "0033")  # whose downgrade does nothing
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = history.write(tmp_path, REVISIONS)["plain"]
+    env = ENV.replace("from models import metadata\n", "").replace("=metadata", "=None")
+    (made / "env.py").write_text(env)
+    for revision in FAULTY:
+        path = made / "versions" / f"{revision}.py"
+        path.write_text(path.read_text().partition("def downgrade")[0] + NOTHING)
+    (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = {made}\n")
+    return Project.load(tmp_path / "alembic.ini")
+
+
+def proven(
+    project: Project, database: Database, whole: bool = False, checks: frozenset[str] = ALWAYS
+) -> tuple[Proof, Prover]:
+    found, wanted = Proof(database.name, ""), Settings(checks=checks)
+    scratch = opened(parse(database.url))
+    with recorder() as listening:
+        prover = Prover(project, scratch, wanted, listening, found, lambda *_: None, whole=whole)
+        prover.run()
+    empty(scratch)
+    for record in found.revisions:
+        record.seconds = {}
+        # A batch makes indexes in the order of a set.
+        record.upgrade.sort()
+        record.downgrade.sort()
+    return found, prover
+
+
+def test_proof_is_the_same_when_only_what_was_touched_is_looked_at(
+    project: Project, database: Database
+) -> None:
+    whole, all_of_it = proven(project, database, whole=True)
+    found, touched = proven(project, database, whole=False)
+    assert not touched.misled
+    assert found == whole
+    assert {f.revision for f in found.findings if f.check == DOWN} >= {*FAULTY[1:]}
+    assert touched.snap == all_of_it.snap
+
+
+@pytest.mark.databases("sqlite")
+def test_new_table_has_rows_when_its_revision_was_run_again(
+    project: Project, database: Database
+) -> None:
+    versions = Path(project.directory.dir, "versions")
+    for path in sorted(versions.glob("*.py"))[1:]:
+        path.unlink()
+    [first] = versions.glob("*.py")
+    first.write_text(first.read_text().partition("def upgrade")[0] + AGAIN)
+    anew = Project.load(project.path)
+    _, prover = proven(anew, database, checks=ALWAYS | {RERUN})
+    assert prover.contents["t0"].rows
+
+
+@pytest.mark.databases("sqlite")
+def test_statement_after_an_index_counts(project: Project) -> None:
+    assert _KEEPS.match("CREATE INDEX i ON t (a);")
+    assert not _KEEPS.match("CREATE INDEX i ON t (a);\nDELETE FROM t")
+    assert not _SPARES_OTHERS.match("ALTER TABLE t ADD b INTEGER; DELETE FROM t")
