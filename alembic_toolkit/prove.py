@@ -987,6 +987,8 @@ def _allowed(error: BaseException) -> bool:
 
 def _attempts(error: BaseException, script: Script) -> list[str | None]:
     """Return what to put into texts instead, None for no rows at all."""
+    if isinstance(error, DBAPIError) and "json" not in str(error).lower():
+        return []
     last = [*traceback.extract_tb(error.__traceback__)][-1:]
     here = any(Path(frame.filename).resolve() == Path(script.path).resolve() for frame in last)
     refuses = here and any((frame.line or "").startswith("raise ") for frame in last)

@@ -295,7 +295,7 @@ SHARED = {
         "CREATE TYPE mood AS ENUM ('sad', 'ok')",
         "CREATE DOMAIN positive AS integer",
         "CREATE SEQUENCE numbers",
-        "CREATE SEQUENCE others",
+        "CREATE SEQUENCE other_numbers",
     ],
     "mariadb": [USERS],
 }
@@ -694,7 +694,7 @@ PAIRS: dict[str, tuple[Make, Make, tuple[str, ...]]] = {
     ),
     "sequence": (
         lambda: C("new", sa.Integer(), server_default=sa.text("nextval('numbers')")),
-        lambda: C("new", sa.Integer(), server_default=sa.text("nextval('others')")),
+        lambda: C("new", sa.Integer(), server_default=sa.text("nextval('other_numbers')")),
         ("postgresql",),
     ),
     "collation sqlite": (

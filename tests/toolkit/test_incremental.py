@@ -43,7 +43,7 @@ def proven(
 ) -> tuple[Proof, Prover]:
     found, wanted = Proof(database.name, ""), Settings(checks=checks)
     scratch = opened(parse(database.url))
-    with recorder() as listening:
+    with recorder(scratch) as listening:
         prover = Prover(project, scratch, wanted, listening, found, lambda *_: None, whole=whole)
         prover.run()
     empty(scratch)
