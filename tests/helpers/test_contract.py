@@ -530,7 +530,7 @@ def test_verb_looks_at_most_twice_when_the_thing_is_absent(
             row.act()
     looks = [statement for statement in statements if not is_act(statement)]
     if prepared.name == "sqlite":  # a rebuild reads the file that it writes: only what decides
-        looks = [sql for sql in looks if sql in statements[: decided.count(False)]]
+        looks = [sql for sql in statements[: decided.count(False)] if not is_act(sql)]
     assert len(looks) <= 2, looks
 
 
