@@ -192,7 +192,7 @@ class Prover:
     def _step(self, running: Running, fresh: bool = False) -> Generator[Step, None, list[str]]:
         """Run a step; return the statements that it executed, the version table's not."""
         self.running, self.is_inside = running, True
-        if self.scratch.server == "sqlite":
+        if self.loose:  # else env.py decides
             driver = self.context.connection.connection.driver_connection
             enforce(driver, running.position not in self.loose)
         record = self.proof.revisions[running.position]
