@@ -890,11 +890,15 @@ class _Seen:
         return [f"~ values of {table}.{column}" for table, column in sorted(wrong)]
 
 
+_MOMENTS = {"datetime", "datetimetz", "time"}  # at which a row was written, perhaps
+
+
 def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
     return {
         (name, column.name): Counter(map(repr, content.values(column.name)))
         for name, content in found.items()
         for column in content.table.columns
+        if column.kind not in _MOMENTS
     }
 
 
