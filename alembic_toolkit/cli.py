@@ -32,9 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("alembic-toolkit: interrupted", file=sys.stderr)
         return COULD_NOT_RUN
     except (CommandError, configparser.Error, OSError, ValueError) as error:
-        print(f"alembic-toolkit: {str(error).strip()}", file=sys.stderr)
+        # Ours say in several lines what to do; of others one is enough.
+        words = str(error).strip() if isinstance(error, CommandError) else _joined(error)
+        print(f"alembic-toolkit: {words}", file=sys.stderr)
         return COULD_NOT_RUN
     return status
+
+
+def _joined(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def check(arguments: argparse.Namespace) -> int:

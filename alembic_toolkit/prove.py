@@ -310,7 +310,7 @@ class Prover:
             return self._say(position, proof.DOWN)
         problem = "downgrade() leaves the schema other than it was before upgrade()"
         remedy = f"in downgrade(), what makes it as it was: {_undo(left)}"
-        if not executed:
+        if all(map(_LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
             remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
         self._find(proof.DOWN, position, problem, left, remedy)

@@ -457,7 +457,15 @@ def _text_errors(report: Report, width: int, paint: Callable[[str, str], str]) -
     for one in report.proofs:
         if one.error:
             lines.append(paint(_cut(_line(f"Could not run on {one.database}:"), width), "31;1"))
-            lines += _short(_wrap(_plain(one.error), width, "  "))
+            lines += _short(_wrap_error(one.error, width))
+    return lines
+
+
+def _wrap_error(text: str, width: int) -> list[str]:
+    """Wrap the lines of an error, but not those that are code to be pasted."""
+    lines = []
+    for line in _plain(text).splitlines():
+        lines += [f"  {line}"] if line.startswith("    ") else _wrap(line, width, "  ")
     return lines
 
 

@@ -53,12 +53,13 @@ def scratch(address: str | None) -> Iterator[Scratch]:
     :raises CommandError: it cannot be reached, or is not empty.
     """
     with contextlib.ExitStack() as stack:
-        if address is None or make_url(address).database in (None, "", ":memory:"):
-            if address is not None and not address.startswith("sqlite"):
-                raise CommandError(f"{address} names no database: say which, an empty one")
+        url = parse(address) if address is not None else None
+        if url is None or url.database in (None, "", ":memory:"):
+            if url is not None and url.get_backend_name() != "sqlite":
+                raise CommandError(f"{url!r} names no database: say which, an empty one")
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roundtrip-"))
             address = f"sqlite:///{Path(directory, 'scratch.db')}"
-        url = parse(address)
+            url = parse(address)
         given = opened(url)
         stack.callback(given.engine.dispose)
         stack.callback(close, given)

@@ -661,6 +661,10 @@ _SQLITE_NATIVE = re.compile(
     r"|INSTEAD)\b|$)",
     re.I | re.S,
 )
+# What plain `op` writes, and SQLite can guard.
+_SQLITE_PLAIN = re.compile(
+    r"\A\s*(CREATE(?:\s+UNIQUE)?|DROP)\s+(TABLE|INDEX|VIEW|TRIGGER)\s+(?!IF\b)", re.I
+)
 # How alembic_helpers makes rows depend on a query: nothing of it lasts.
 _SQLITE_OWN = re.compile(r"CREATE TEMP (TABLE|TRIGGER) alembic_|DROP TABLE alembic_unless")
 _SQLITE_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
@@ -710,6 +714,7 @@ def _sqlite_part(script: _Script, part: _Part, applied: str, gone: set[str]) -> 
 def _sqlite_guarded(part: _Part, statement: str, todo: str, gone: set[str]) -> str:
     if statement.startswith("--") or _SQLITE_OWN.match(statement):
         return statement if statement.startswith("--") else f"{statement};"
+    statement = _SQLITE_PLAIN.sub(_sqlite_guard, statement)
     native = _SQLITE_NATIVE.match(statement)
     if native:
         name = native[3].strip("\"'`[]").lower()
@@ -722,6 +727,11 @@ def _sqlite_guarded(part: _Part, statement: str, todo: str, gone: set[str]) -> s
     if _SQLITE_ROWS.match(statement):
         return _sqlite_if(todo, "alembic_do", f"  {_readable(statement)};")
     _sqlite_refuse(part, statement, "SQLite has no IF that could skip it in a database that has it")
+
+
+def _sqlite_guard(match: re.Match[str]) -> str:
+    exists = "IF EXISTS" if match[1].upper() == "DROP" else "IF NOT EXISTS"
+    return f"{match[1]} {match[2]} {exists} "
 
 
 def _sqlite_refuse(part: _Part, statement: str, why: str) -> NoReturn:

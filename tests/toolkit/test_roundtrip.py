@@ -113,8 +113,7 @@ def test_revision_that_is_no_python_is_named(project: Project) -> None:
     path.write_text(path.read_text() + "\ndef broken(:\n")
     outcome = roundtrip(project)
     assert (outcome.status, outcome.out) == (2, "")
-    assert f"{path}:" in outcome.err
-    assert "does not parse" in outcome.err
+    assert f"{path.name}:13: does not parse" in outcome.err
 
 
 def test_endless_upgrade_is_ended(project: Project, database: Database) -> None:
@@ -133,9 +132,10 @@ def test_env_that_uses_another_database_is_named(project: Project, tmp_path: Pat
     project.table("0001")
     outcome = roundtrip(project)
     assert outcome.status == 2
-    assert "does not use the database that it is told to" in outcome.out
-    assert "other.db" in outcome.out
-    assert 'Tried: config.attributes["connection"], sqlalchemy.url of the ini file' in outcome.out
+    said = " ".join(outcome.out.split())
+    assert "does not use the database that it is told to" in said
+    assert "other.db" in said
+    assert 'Tried: config.attributes["connection"], sqlalchemy.url of the ini file' in said
 
 
 # What it leaves behind
@@ -198,10 +198,11 @@ def test_json_says_what_was_found(project: Project, database: Database) -> None:
     path = project.table("0001", downgrade="pass")
     outcome = roundtrip(project, "--url", database.url, "--json")
     assert outcome.status == 1
-    [finding] = json.loads(outcome.out)["findings"]
+    [proof] = json.loads(outcome.out)["proofs"]
+    [finding] = proof["findings"]
     assert finding["check"] == "down leaves no trace"
     assert finding["revision"] == "0001"
-    assert finding["path"] == str(path)
+    assert finding["path"].endswith(path.name)
     assert finding["problem"] == "downgrade() does nothing, and upgrade() did something"
 
 

@@ -1,5 +1,6 @@
 """`run`: what it refuses, what it leaves when a revision fails, and that it runs the rest."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -346,7 +347,8 @@ def test_script_has_a_transaction_for_each_revision(tmp_path: Path, name: str) -
     project.table("0002", "0001")
     script = project.alembic("upgrade", "head", "--sql").out
     assert "INSERT INTO t_0001 (id) VALUES (7)" in script
-    assert script.count("BEGIN;") == script.count("COMMIT;") == (0 if "maria" in name else 2)
+    assert len(re.findall("^(BEGIN|BEGIN IMMEDIATE|START TRANSACTION);$", script, re.M)) == 2
+    assert script.count("COMMIT;") == 2
     script = project.alembic("downgrade", "0002:0001", "--sql").out
-    assert "DROP TABLE t_0002" in script
+    assert "t_0002" in script.partition("-- Running downgrade 0002 -> 0001")[2]
     assert "t_0001" not in script

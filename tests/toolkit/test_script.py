@@ -433,7 +433,8 @@ def test_sqlite_skips_rows_and_repeats_what_is_harmless(
 
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
-    "statement", ["ALTER TABLE t ADD x", "CREATE TABLE t (x)", "WITH a AS (SELECT 1) DELETE FROM t"]
+    "statement",
+    ["ALTER TABLE t ADD x", "PRAGMA user_version = 1", "WITH a AS (SELECT 1) DELETE FROM t"],
 )
 def test_sqlite_refuses_what_it_cannot_skip(project: Project, statement: str) -> None:
     path = project.revision("0001", upgrade=f"op.execute('{statement}')")
@@ -441,6 +442,16 @@ def test_sqlite_refuses_what_it_cannot_skip(project: Project, statement: str) ->
     assert (outcome.status, outcome.out) == (2, "")
     assert f"revision 0001 cannot be part of a script for SQLite: {path}" in outcome.err
     assert f"  found   {statement}\n" in outcome.err
+
+
+@pytest.mark.databases("sqlite")
+def test_sqlite_guards_what_plain_alembic_writes(project: Project, database: Database) -> None:
+    project.table("0001", upgrade="op.create_index('ix', 't_0001', ['id'], unique=True)")
+    project.revision("0002", "0001", "op.drop_index('ix')")
+    for _ in range(2):
+        run_with_client(database, script(project))
+        assert tables(database) == {"alembic_version", "t_0001"}
+        assert rows(database, "SELECT name FROM sqlite_master WHERE name = 'ix'") == []
 
 
 @pytest.mark.databases("sqlite")
