@@ -215,7 +215,7 @@ def test_script_is_right_when_values_are_hostile(
         {"new_column_name": "total", "nullable": False},
         {"type_": sa.Numeric(12, 2), "nullable": False, "server_default": sa.text("0")},
     ],
-    ids=str,
+    ids=" and ".join,
 )
 def test_script_of_alter_column_keeps_what_is_not_altered(
     change: dict[str, Any], server: str, new_database: NewDatabase
