@@ -898,7 +898,7 @@ def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
         (name, column.name): Counter(map(repr, content.values(column.name)))
         for name, content in found.items()
         for column in content.table.columns
-        if column.kind not in _MOMENTS
+        if column.kind not in _MOMENTS and not column.serial  # no server gives a number back
     }
 
 

@@ -250,7 +250,8 @@ def _run(task: Task, pipe: Pipe) -> None:
         os.dup2(quiet, stream)
     one = opened(parse(task.url))
     one.tell = lambda session: pipe.send(("session", session))
-    threading.Thread(target=_leave_nothing, args=(one,), daemon=True).start()
+    last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
+    last.start()
     found = Proof(task.name, one.shown)
     begin = time.perf_counter()
     project = None
@@ -264,7 +265,10 @@ def _run(task: Task, pipe: Pipe) -> None:
         place = project.place(error) if project else ""
         found.error = f"{type(error).__name__}: {error}{place}"
     found.seconds = time.perf_counter() - begin
-    pipe.send(("done", found))
+    try:
+        pipe.send(("done", found))
+    except OSError:  # nobody listens any more
+        last.join()
 
 
 def _leave_nothing(one: Scratch) -> None:
