@@ -391,6 +391,13 @@ def _reason(part: _Part) -> str:
 
 _STRAY = "this database is at a revision that this history does not have"
 
+
+def _stray(script: _Script, known: str) -> str:
+    """Return a condition: the version table names a revision that is not known."""
+    unknown = f"version_num NOT IN (SELECT revision FROM {known})"
+    return f"EXISTS (SELECT 1 FROM {script.version_table} WHERE {unknown})"
+
+
 # How each server finds out what it has: all that comes before what its version table says.
 _APPLIED = """\
 WITH RECURSIVE applied (revision) AS (
@@ -494,8 +501,7 @@ def _postgresql(script: _Script) -> list[str]:
         f"CREATE TEMPORARY TABLE alembic_applied AS\n{closure};",
     ]
     if script.from_base:
-        unknown = f"version_num NOT IN (SELECT revision FROM {known})"
-        stray = f"EXISTS (SELECT FROM {script.version_table} WHERE {unknown})"
+        stray = _stray(script, known)
         texts.append(_postgresql_do([_postgresql_stop(stray, _STRAY)]))
     for part in script.parts:
         texts += _postgresql_part(script, part, applied)
@@ -591,8 +597,7 @@ def _mysql(script: _Script) -> list[str]:
         f"CREATE TEMPORARY TABLE {applied} AS\n{closure};",
     ]
     if script.from_base:
-        unknown = f"version_num NOT IN (SELECT revision FROM {known})"
-        stray = f"EXISTS (SELECT 1 FROM {script.version_table} WHERE {unknown})"
+        stray = _stray(script, known)
         texts.append(_mysql_stop(stray, _STRAY))
     for part in script.parts:
         texts += _mysql_part(script, part, applied)
@@ -685,8 +690,7 @@ def _sqlite(script: _Script) -> list[str]:
         "CREATE TABLE temp.alembic_do (it);\nCREATE TABLE temp.alembic_stop (it);",
     ]
     if script.from_base:
-        unknown = f"version_num NOT IN (SELECT revision FROM {known})"
-        stray = f"EXISTS (SELECT 1 FROM {script.version_table} WHERE {unknown})"
+        stray = _stray(script, known)
         texts.append(_sqlite_stop(stray, _STRAY))
     beyond = script.beyond()
     if beyond:  # there is no IF: what it has already would be dropped and made again
