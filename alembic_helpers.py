@@ -1268,8 +1268,12 @@ def _asked(step: _Step, sql: str, table: str, name: str) -> str:
     literal = _mysql_literal if step.dialect == "mysql" else _literal
     values = {"table": literal(table), "name": literal(name)}
     values["schema"] = literal(schema) if schema else "NULL"
-    inner = re.sub(r"(?<!:):(table|name|schema)\b", lambda match: values[match[1]], sql)
-    return f"EXISTS ({inner})"
+    return f"EXISTS ({_filled_in(sql, values)})"
+
+
+def _filled_in(sql: str, values: dict[str, str]) -> str:
+    """Return the SQL with ``:table`` and the like replaced by literals."""
+    return re.sub(r"(?<!:):([a-z]+)\b", lambda match: values[match[1]], sql)
 
 
 _CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
@@ -1540,10 +1544,11 @@ def _drop(step: _Step) -> None:
         found = _FIND[step.kind](step)
     else:
         table = ("table", step.table, step.table, step.schema)
-        has_table, *answers = _ask_all(step.bind, [table, *_likely(step)])
+        questions = [] if step.kind == "table" else _likely(step)
+        has_table, *answers = _ask_all(step.bind, [table, *questions])
         if has_table is None:
             return _decide("skip", step, f"table {step.table} is not there")
-        found = _to_drop(step, answers)
+        found = {} if step.kind == "table" else _to_drop(step, answers)
     if found is None:
         return _decide("skip", step, "not there")
     if "constraint" in found:
@@ -1730,23 +1735,15 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
 
 
 def _alter(step: _Step) -> None:
-    table = ("table", step.table, step.table, step.schema)
-    names = [str(step.name), step.operation.modify_name or str(step.name)]
-    columns = [("column", step.table, name, step.schema) for name in names]
-    has_table, old, new = _ask_all(step.bind, [table, *columns])
-    _need_tables(step, [table], [has_table])
-    asked, step = step, _rename_column(step, old, new)
+    asked = step
+    if step.operation.modify_name in (None, step.name) and step.dialect in _COLUMN_AT_ONCE:
+        found = _find_column(step)
+    else:
+        step, found = _renamed(step)
     if step is not asked and not step.operation.has_changes():
         return
-    found = None if step is asked and old is None else _find_column(step)
     if found is None:
-        _stop(
-            MissingParent,
-            f"{step.call}: there is no such column.",
-            (", ".join(_column_names(step.bind, step.table, step.schema)), str(step.name)),
-            "Stopped, because there is nothing to alter.",
-            f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
-        )
+        _no_column(step)
     rest, type_ = _only_differing(step, found), step.operation.modify_type
     for part in _bound_checks(step, step.operation.existing_type if type_ is not None else None):
         if str(part.name) not in {str(new.name) for new in _bound_checks(step, type_)}:
@@ -1761,6 +1758,34 @@ def _alter(step: _Step) -> None:
         _act(step)
     for part in _bound_checks(step, type_):
         _replace_check(part)
+
+
+def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
+    """Do the rename that is asked for, and return the step that is left and its column."""
+    table = ("table", step.table, step.table, step.schema)
+    names = [str(step.name), step.operation.modify_name or str(step.name)]
+    columns = [("column", step.table, name, step.schema) for name in names]
+    has_table, old, new = _ask_all(step.bind, [table, *columns])
+    _need_tables(step, [table], [has_table])
+    rest = _rename_column(step, old, new)
+    return rest, None if rest is step and old is None else _find_column(rest)
+
+
+def _no_column(step: _Step) -> NoReturn:
+    table = ("table", step.table, step.table, step.schema)
+    if step.dialect in _COLUMN_AT_ONCE:
+        listed = ("columns", step.table, "", step.schema)
+        has_table, names = _ask_all(step.bind, [table, listed])
+        _need_tables(step, [table], [has_table])
+    else:
+        names = ", ".join(_column_names(step.bind, step.table, step.schema))
+    _stop(
+        MissingParent,
+        f"{step.call}: there is no such column.",
+        (names, str(step.name)),
+        "Stopped, because there is nothing to alter.",
+        f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
+    )
 
 
 def _brings_along(type_: Any) -> bool:
@@ -2316,9 +2341,7 @@ def _table_definition(
 
 
 def _find_column(step: _Step) -> Definition | None:
-    columns = _columns(step.bind, step.table, step.schema).items()
-    name = _folded(step.bind, step.name)
-    found = next((found for column, found in columns if _folded(step.bind, column) == name), None)
+    found = _column(step.bind, step.table, str(step.name), step.schema)
     return found if found is None or step.wanted is None else _as_said(found, step.wanted)
 
 
@@ -3451,6 +3474,8 @@ _POSTGRESQL = {
     " AND relkind = 'v'",
     "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
     " AND attname = :name AND attnum > 0 AND NOT attisdropped",
+    "columns": "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute"
+    " WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped",
     "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
     " AND conname = :name",
     "constraint types": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
@@ -3524,6 +3549,21 @@ LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
 WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
 ORDER BY k.conname
 """)
+_POSTGRESQL_COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', _POSTGRESQL_COLUMNS.text)
+# What tells all of an ordinary column, at a quarter of what planning the joins above costs.
+_POSTGRESQL_COLUMN = """
+SELECT a.attname AS name,
+       format_type(a.atttypid, a.atttypmod) AS type,
+       CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
+       'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
+       col_description(a.attrelid, a.attnum) AS comment,
+       a.attgenerated = '' AND a.attidentity = ''
+       AND a.attcollation IN (0, 100 /* "default" */) AS is_ordinary
+FROM pg_attribute AS a
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = to_regclass(:table) AND a.attname = :name
+AND a.attnum > 0 AND NOT a.attisdropped
+"""
 # "constraint" is a subquery with both columns because the catalog has no index on conindid alone
 _POSTGRESQL_INDEX = """
 SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
@@ -3537,6 +3577,15 @@ _POSTGRESQL_INDEX_ON = sa.text(
     f"{_POSTGRESQL_INDEX} c.relname = :name AND c.relnamespace ="
     " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
 )
+# All there is to know of most indexes: on that table, valid, and not a constraint's.
+_POSTGRESQL_INDEX_ORDINARY = sa.text("""
+SELECT i.indexrelid AS oid, i.indrelid = to_regclass(:table) AND i.indisvalid
+       AND NOT (i.indisunique OR i.indisexclusion) AS is_ordinary
+FROM pg_class AS c
+JOIN pg_index AS i ON i.indexrelid = c.oid
+WHERE c.relname = :name
+AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))
+""")
 _POSTGRESQL_INDEX_NAMED = sa.text(f"{_POSTGRESQL_INDEX} c.oid = to_regclass(:index)")
 _MYSQL = {
     "table": "SELECT table_name FROM information_schema.tables"
@@ -3611,6 +3660,8 @@ def _ask_all(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
         return []
     if dialect == "sqlite":
         return _sqlite_ask(bind, questions)
+    if dialect == "postgresql":
+        return _postgresql_ask(bind, questions)
     if dialect == "mysql":  # a name that no thing can have is nobody's
         possible = [q for q in questions if not _mysql_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
         if len(possible) < len(questions):
@@ -3618,8 +3669,6 @@ def _ask_all(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     statement = _in_one(bind.dialect, dialect, tuple(what for what, *_ in questions))
     given: dict[str, str | None] = {}
     for number, (_, table, name, schema) in enumerate(questions):
-        if dialect == "postgresql":
-            table, name = _quoted(bind, table, schema), _kept(bind, name)
         given |= {f"table{number}": table, f"name{number}": name, f"schema{number}": schema}
     parameters: Any = {key: given[key] for key in statement.params}
     if statement.positional:
@@ -3635,6 +3684,8 @@ def _ask_each(bind: sa.Connection, questions: Sequence[Sequence[_Question]]) -> 
 
 def _rows(bind: sa.Connection, statement: sa.TextClause, **given: Any) -> Sequence[Any]:
     """Ask the catalog with a statement of this module; return the rows as mappings."""
+    if _dialect(bind) == "postgresql":
+        return _postgresql_rows(bind, str(statement.text), **given).mappings().all()
     compiled = _compiled_once(bind.dialect, statement)
     parameters: Any = given
     if compiled.positional:
@@ -3673,10 +3724,33 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
 
 
+def _column(
+    bind: sa.Connection, table: str, name: str, schema: str | None
+) -> Definition | None:
+    """Describe one column; None when it is not there."""
+    if _dialect(bind) == "postgresql":
+        return _postgresql_one_column(bind, table, name, schema)
+    columns, wanted = _columns(bind, table, schema).items(), _folded(bind, name)
+    return next((found for column, found in columns if _folded(bind, column) == wanted), None)
+
+
 def _column_names(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
     if _dialect(bind) == "sqlite":  # which is asked twice for more
         return [column["name"] for column in _inspected_columns(bind, table, schema)]
     return list(_columns(bind, table, schema))
+
+
+def _postgresql_one_column(
+    bind: sa.Connection, table: str, name: str, schema: str | None
+) -> Definition | None:
+    on, name = _quoted(bind, table, schema), _kept(bind, name)
+    row = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name).mappings().first()
+    if row is None:
+        return None
+    if not row["is_ordinary"]:
+        return _columns(bind, table, schema)[name]
+    said = {key: value for key, value in row.items() if key != "is_ordinary"}
+    return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said)
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
@@ -3772,6 +3846,40 @@ def _index(
 # ...................................................................................... PostgreSQL
 
 
+def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
+    """Answer several questions in one statement."""
+    asked = [
+        (what, {"table": _quoted(bind, table, schema), "name": _kept(bind, name)})
+        for what, table, name, schema in questions
+    ]
+    texts = [
+        _filled_in(
+            _POSTGRESQL.get(what, _POSTGRESQL["table"]),
+            {key: _postgresql_literal(value) for key, value in values.items()},
+        )
+        for what, values in asked
+    ]
+    return list(_run(bind, f"SELECT {', '.join(f'({sql})' for sql in texts)}").one())
+
+
+def _postgresql_rows(bind: sa.Connection, sql: str, **given: str) -> sa.CursorResult[Any]:
+    """Ask the catalog with the values written into the statement.
+
+    A revision asks each thing once: to prepare a statement, and to have it thrown away with the
+    next ALTER TABLE, takes longer than to plan it.
+    """
+    return _run(bind, _filled_in(sql, {k: _postgresql_literal(v) for k, v in given.items()}))
+
+
+def _postgresql_literal(text: str) -> str:
+    """Return a literal that means the same whatever ``standard_conforming_strings`` is.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
+    """
+    doubled = text.replace("\\", "\\\\")
+    return _literal(text) if doubled == text else f" E{_literal(doubled)}"
+
+
 def _postgresql_constraints(
     bind: sa.Connection, table: str, schema: str | None
 ) -> list[_Constraint]:
@@ -3811,7 +3919,11 @@ def _postgresql_index(
     """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
     if table:
         on = {"name": _kept(bind, name), "table": _quoted(bind, table, schema)}
-        rows = _rows(bind, _POSTGRESQL_INDEX_ON, **on)
+        rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, **on)
+        if rows and rows[0]["is_ordinary"]:
+            return {"table": f"ON {table}", "oid": str(rows[0]["oid"]), "definition": ""}
+        if rows:
+            rows = _rows(bind, _POSTGRESQL_INDEX_ON, **on)
     else:
         rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
     if not rows:
@@ -5310,6 +5422,7 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
 _REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
+_COLUMN_AT_ONCE = {"postgresql"}  # where one look finds a column, or that its table is missing
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
     "postgresql": _postgresql_index_text,
