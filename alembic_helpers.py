@@ -1540,17 +1540,13 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
 
 
 def _drop(step: _Step) -> None:
-    if step.kind in {"index", "view", "enum"}:
-        found = _FIND[step.kind](step)
-    else:
-        table = ("table", step.table, step.table, step.schema)
-        questions = [] if step.kind == "table" else _likely(step)
-        has_table, *answers = _ask_all(step.bind, [table, *questions])
-        if has_table is None:
-            return _decide("skip", step, f"table {step.table} is not there")
-        found = {} if step.kind == "table" else _to_drop(step, answers)
+    asked = [] if step.kind in _NAMED_ALONE else _likely(step)
+    looks_first = not asked and step.kind not in _NAMED_ALONE
+    missing = looks_first and not _has_table(step.bind, step.table, step.schema)
+    found = None if missing else _to_drop(step, asked)
     if found is None:
-        return _decide("skip", step, "not there")
+        missing = missing or (bool(asked) and not _has_table(step.bind, step.table, step.schema))
+        return _decide("skip", step, f"table {step.table} is not there" if missing else "not there")
     if "constraint" in found:
         return _decide("skip", step, f"belongs to constraint {found['constraint']}")
     _decide("apply", step, "there")
@@ -1558,13 +1554,17 @@ def _drop(step: _Step) -> None:
     _act(step)
 
 
-def _to_drop(step: _Step, answers: list[Any]) -> Definition | None:
-    """Return what is to be dropped, as far as the answer tells where there is one."""
-    if not answers:
+_NAMED_ALONE = {"index", "view", "enum"}  # one look finds them, without their table
+
+
+def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
+    """Return what is to be dropped, as far as the answer tells: what is there has a table."""
+    if not asked:
         return _FIND[step.kind](step)
+    [answer] = _ask_all(step.bind, asked)
     if step.kind == "constraint":
-        return _of_type(step, _type_among(answers[0], step.operation.constraint_type))
-    return None if answers[0] is None else {}
+        return _of_type(step, _type_among(answer, step.operation.constraint_type))
+    return None if answer is None else {}
 
 
 def _replace_view(step: _Step) -> None:
@@ -3579,12 +3579,9 @@ _POSTGRESQL_INDEX_ON = sa.text(
 )
 # All there is to know of most indexes: on that table, valid, and not a constraint's.
 _POSTGRESQL_INDEX_ORDINARY = sa.text("""
-SELECT i.indexrelid AS oid, i.indrelid = to_regclass(:table) AND i.indisvalid
-       AND NOT (i.indisunique OR i.indisexclusion) AS is_ordinary
-FROM pg_class AS c
-JOIN pg_index AS i ON i.indexrelid = c.oid
-WHERE c.relname = :name
-AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))
+SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
+       AND NOT (indisunique OR indisexclusion) AS is_ordinary
+FROM pg_index WHERE indexrelid = to_regclass(:index)
 """)
 _POSTGRESQL_INDEX_NAMED = sa.text(f"{_POSTGRESQL_INDEX} c.oid = to_regclass(:index)")
 _MYSQL = {
@@ -3724,9 +3721,7 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
 
 
-def _column(
-    bind: sa.Connection, table: str, name: str, schema: str | None
-) -> Definition | None:
+def _column(bind: sa.Connection, table: str, name: str, schema: str | None) -> Definition | None:
     """Describe one column; None when it is not there."""
     if _dialect(bind) == "postgresql":
         return _postgresql_one_column(bind, table, name, schema)
@@ -3859,6 +3854,8 @@ def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list
         )
         for what, values in asked
     ]
+    if len(texts) == 1:
+        return [_run(bind, texts[0]).scalar()]
     return list(_run(bind, f"SELECT {', '.join(f'({sql})' for sql in texts)}").one())
 
 
@@ -3918,12 +3915,11 @@ def _postgresql_index(
 ) -> Definition | None:
     """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
     if table:
-        on = {"name": _kept(bind, name), "table": _quoted(bind, table, schema)}
-        rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, **on)
+        on, index = _quoted(bind, table, schema), _quoted(bind, _kept(bind, name), schema)
+        rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, table=on, index=index)
         if rows and rows[0]["is_ordinary"]:
             return {"table": f"ON {table}", "oid": str(rows[0]["oid"]), "definition": ""}
-        if rows:
-            rows = _rows(bind, _POSTGRESQL_INDEX_ON, **on)
+        rows = _rows(bind, _POSTGRESQL_INDEX_ON, table=on, name=_kept(bind, name))
     else:
         rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
     if not rows:
