@@ -3484,8 +3484,8 @@ _POSTGRESQL = {
     "label": "SELECT 1 FROM pg_enum WHERE enumtypid = to_regtype(:table) AND enumlabel = :name",
     "index": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name",
-    "named index": "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace ="
-    " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))",
+    # where the table is found an index of its schema is found too, or what hides it
+    "named index": "SELECT to_regclass(:beside)",
     "invalid": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name AND NOT indisvalid",
     "of type": "",
@@ -3844,7 +3844,14 @@ def _index(
 def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     """Answer several questions in one statement."""
     asked = [
-        (what, {"table": _quoted(bind, table, schema), "name": _kept(bind, name)})
+        (
+            what,
+            {
+                "table": _quoted(bind, table, schema),
+                "name": _kept(bind, name),
+                "beside": _quoted(bind, _kept(bind, name), schema),
+            },
+        )
         for what, table, name, schema in questions
     ]
     texts = [
