@@ -3633,9 +3633,13 @@ _SQLITE = {
     "named index": "SELECT name FROM {schema}.sqlite_master WHERE type = 'index'"
     " AND name = ?2 COLLATE NOCASE AND sql IS NOT NULL",
 }
+# sqlite_master has no index, and these need none: what they do not know is not there at all.
+_SQLITE_KNOWN = {"named index": "pragma_index_xinfo(?2, ?3)"}
+_SQLITE_KNOWN |= dict.fromkeys(("table", "sql", "view"), "pragma_table_xinfo(?1, ?3)")
 _SQLITE_INDEX = (
-    "SELECT tbl_name, sql FROM {schema}.sqlite_master WHERE type = 'index'"
-    " AND name = ? COLLATE NOCASE AND sql IS NOT NULL"
+    "SELECT tbl_name, sql FROM (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(?1, ?2)))"
+    " CROSS JOIN {schema}.sqlite_master"
+    " WHERE type = 'index' AND name = ?1 COLLATE NOCASE AND sql IS NOT NULL"
 )
 _MYSQL_INDEX = sa.text(_MYSQL["index"])
 _CATALOG = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}
@@ -4587,26 +4591,36 @@ def _mysql_drop_constraint(step: _Step) -> None:
 def _sqlite_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     places = {schema: _sqlite_has_schema(bind, schema) for *_, schema in questions}
     possible = [question for question in questions if places[question[3]]]
-    asked = [_sqlite_question(bind, number, *q) for number, q in enumerate(possible)]
-    if not asked:
+    if not possible:
         return [None for _ in questions]
-    given = [
-        value for _, table, name, schema in possible for value in (table, name, schema or "main")
-    ]
-    last = re.findall(r"\?([123])", _SQLITE.get(possible[-1][0], _SQLITE["table"]))
-    used = 3 * (len(possible) - 1) + max(map(int, last))
-    sql = f"SELECT {', '.join(asked)}"
-    answers = iter(bind.exec_driver_sql(sql, tuple(given[:used])).one())
+    try:
+        answers = iter(_sqlite_answers(bind, possible, _SQLITE_KNOWN))
+    except sa.exc.OperationalError:  # a view whose table is gone has no columns to be known by
+        answers = iter(_sqlite_answers(bind, possible, {}))
     return [next(answers) if places[schema] else None for *_, schema in questions]
 
 
+def _sqlite_answers(
+    bind: sa.Connection, questions: Sequence[_Question], known: dict[str, str]
+) -> Sequence[Any]:
+    asked = [_sqlite_question(bind, number, known, *q) for number, q in enumerate(questions)]
+    given: dict[str, str] = {}
+    for number, (_, table, name, schema) in enumerate(questions):
+        values = {"1": table, "2": name, "3": schema or "main"}
+        given |= {f"p{number}_{key}": value for key, value in values.items()}
+    return bind.exec_driver_sql(f"SELECT {', '.join(asked)}", given).one()
+
+
 def _sqlite_question(
-    bind: sa.Connection, number: int, what: str, table: str, name: str, schema: str | None
+    bind: sa.Connection, number: int, known: dict[str, str], *question: Any
 ) -> str:
     """Return one question as an expression, whose parameters are those of its number."""
-    sql = _SQLITE.get(what, _SQLITE["table"])
-    sql = re.sub(r"\?([123])", lambda match: f"?{3 * number + int(match[1])}", sql)
-    return f"({sql.replace('{schema}', _quoted(bind, schema or 'main'))} LIMIT 1)"
+    what, _, _, schema = question
+    sql = f"({_SQLITE.get(what, _SQLITE['table'])} LIMIT 1)"
+    if what in known:
+        sql = f"CASE WHEN EXISTS (SELECT 1 FROM {known[what]}) THEN {sql} END"
+    sql = re.sub(r"\?([123])", rf":p{number}_\1", sql)
+    return sql.replace("{schema}", _quoted(bind, schema or "main"))
 
 
 def _sqlite_has_schema(bind: sa.Connection, schema: str | None) -> bool:
@@ -4691,7 +4705,7 @@ def _sqlite_index(
     if not _sqlite_has_schema(bind, schema):
         return None
     sql = _SQLITE_INDEX.format(schema=_quoted(bind, schema or "main"))
-    row = bind.exec_driver_sql(sql, (name,)).first()
+    row = bind.exec_driver_sql(sql, (name, schema or "main")).first()
     if row is None:
         return None
     return {"table": f"ON {row.tbl_name}", "definition": _index_definition(row.sql)}

@@ -298,6 +298,18 @@ def test_table_exists_answers_false_when_it_is_a_view(database: Database) -> Non
         assert helpers.table_has_constraint("owed", "uq_bills") is False
 
 
+@pytest.mark.databases("sqlite", "mariadb")  # PostgreSQL keeps what a view reads
+def test_question_answers_when_a_view_lost_its_table(database: Database) -> None:
+    prepare(database, *THINGS, "CREATE TABLE gone (id INTEGER)")
+    prepare(database, "CREATE VIEW lost AS SELECT id FROM gone", "DROP TABLE gone")
+    with revision(database):
+        assert helpers.table_exists("lost") is False
+        assert helpers.table_has_index("lost", "ix_bills") is False
+        assert helpers.view_exists("lost") is True
+        helpers.drop_view("lost")
+        assert helpers.view_exists("lost") is False
+
+
 @pytest.mark.databases("postgresql")
 def test_table_exists_answers_false_when_it_is_a_sequence_or_a_materialized_view(
     database: Database,
