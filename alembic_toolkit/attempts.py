@@ -27,7 +27,7 @@ from sqlalchemy import Connection, event
 
 from alembic_toolkit import servers
 
-log = logging.getLogger("alembic.toolkit")
+log = logging.getLogger("alembic_toolkit")
 
 AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
 FIRST, PAUSE = 0.05, 0.1

@@ -32,7 +32,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-log = logging.getLogger("alembic.toolkit")
+log = logging.getLogger("alembic_toolkit")
 
 _SAY_EVERY = 30.0
 
@@ -136,7 +136,7 @@ def _holder(lock: Lock, migration: MigrationContext) -> str:
         _rolled_back(migration.connection)
     if entry is not None and entry.outcome == journal.RUNNING:
         runs = f"{entry.direction} {entry.revision} since {entry.started:%Y-%m-%d %H:%M:%S} UTC"
-        found += f"; {entry.who} runs {runs}"
+        found += f"; {entry.who} runs {runs}" if entry.who not in found else f"; it runs {runs}"
     return found
 
 

@@ -40,7 +40,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.servers import is_lock_error
 
-log = logging.getLogger("alembic.toolkit")
+log = logging.getLogger("alembic_toolkit")
 
 RUNNING, DONE, FAILED, KILLED = "running", "done", "failed", "killed"
 UP, DOWN, STAMP = "up", "down", "stamp"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import io
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,6 +66,7 @@ def run(
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
     command = _command(environment)
     _print_errors_once(environment)
+    logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
     _refuse_autogenerate(environment, command)
     wanted = read(options, environment.get_x_argument(as_dictionary=True))
     options["target_metadata"] = target_metadata
