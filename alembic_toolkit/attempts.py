@@ -94,30 +94,27 @@ class Attempts:
         found = {}
         for name in _SETTINGS[self.server]:
             with suppress(Exception):  # older servers do not have all of them
-                found[name] = self._ask(_SHOW[self.server].format(name=name))
+                found[name] = self._say(_SHOW[self.server].format(name=name))
                 if name == "client_connection_check_interval":
                     # A killed client must not leave its place in the queue to its backend.
                     self._say(f"SET {name} = '1s'")
-                    self.connection.commit()
-        if self.connection.in_transaction():
-            self.connection.rollback()
+                    self.connection.connection.commit()
+            self.connection.connection.rollback()
         return found
 
     def _restore(self, before: dict[str, Any]) -> None:
-        if self.connection.in_transaction():
-            self.connection.rollback()
+        self._roll_back()
         for name, value in before.items():
             self._say(_CHANGE[self.server].format(name=name, value=value))
-            self.connection.commit()
+            self.connection.connection.commit()
 
-    def _ask(self, query: str) -> Any:
-        return self.connection.exec_driver_sql(query).scalar()
-
-    def _say(self, statement: str) -> None:
-        """Run a statement that nobody is to notice."""
+    def _say(self, statement: str) -> Any:
+        """Run a statement that nobody is to notice, SQLAlchemy included; return what it gives."""
         cursor = self.connection.connection.cursor()
         try:
             cursor.execute(statement)
+            row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
         finally:
             cursor.close()
 
@@ -220,7 +217,7 @@ class Attempts:
     def _bound(self, statement: str) -> None:
         """Set how long this statement may wait."""
         word, wanted = _bare(statement), self._ramp()
-        if _READS.match(word) or _ROWS.match(word):
+        if not word.startswith("BEGIN") and (_READS.match(word) or _ROWS.match(word)):
             wanted = self.lock_timeout  # it stalls nobody who wants other rows
         elif _PATIENT.search(statement):
             wanted = math.inf

@@ -36,12 +36,11 @@ _SQLITE_OPERATORS = (
 
 def code(error: BaseException | None) -> str | int | None:
     """Return the SQLSTATE, or MariaDB's number, of a driver's error."""
-    for name in ("sqlstate", "pgcode", "errno"):
-        found = getattr(error, name, None)
-        if isinstance(found, str | int):
-            return found
     first = error.args[0] if error is not None and error.args else None
-    return first if isinstance(first, int) else None
+    if isinstance(first, int):
+        return first  # MariaDB's, whose SQLSTATEs say less
+    found = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno"))
+    return next((one for one in found if isinstance(one, str | int)), None)
 
 
 def drivers_error(error: BaseException | None) -> BaseException | None:
