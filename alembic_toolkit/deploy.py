@@ -90,10 +90,11 @@ class Deployment:
         except BaseException as error:
             if not self.connection.closed and self.connection.in_transaction():
                 self.connection.rollback()
+            kept = self.attempts.kept
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
             if servers.is_operators(error):
-                raise self._stopped(step, error) from error
+                raise _stopped(step, error, kept) from error
             raise
         if self.journal is not None:
             self.journal.row = None
@@ -118,15 +119,15 @@ class Deployment:
         finally:
             self.only = None
 
-    def _stopped(self, step: Step, error: BaseException) -> CommandError:
-        kept = "what ran before it is kept" if self.attempts.kept else "nothing of it is kept"
-        statement = " ".join(servers.statement(error).split())[:200]
-        return CommandError(
-            f"{_name(step)} was stopped by its database; {kept}\n"
-            f"  asked  {statement}\n"
-            f"  found  {servers.words(error)}\n"
-            "Mend that, then run the command again."
-        )
+
+def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
+    what = "what ran before it is kept" if kept else "nothing of it is kept"
+    return CommandError(
+        f"{_name(step)} was stopped by its database; {what}\n"
+        f"  asked  {' '.join(servers.statement(error).split())[:200]}\n"
+        f"  found  {servers.words(error)}\n"
+        "Mend that, then run the command again."
+    )
 
 
 def _name(step: Step) -> str:

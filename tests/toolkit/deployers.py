@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
@@ -132,7 +133,9 @@ def locked(database: Database) -> Iterator[None]:
             yield
 
 
-def journal(database: Database, columns: str = "revision, direction, outcome") -> list[tuple]:
+def journal(
+    database: Database, columns: str = "revision, direction, outcome"
+) -> list[tuple[Any, ...]]:
     """Return what the journal says, oldest first."""
     with database.engine.connect() as connection:
         query = f"SELECT {columns} FROM alembic_version_history ORDER BY id"

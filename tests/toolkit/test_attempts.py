@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from alembic_toolkit.attempts import Attempts
 from tests.databases import Database
 from tests.toolkit.conftest import Project, current, execute, rows
 from tests.toolkit.deployers import journal, until
@@ -58,27 +60,23 @@ def reading_until_tried(database: Database, tries: int = 2) -> Iterator[None]:
     thread = threading.Thread(target=read)
     thread.start()
     begun.wait(30)
-    with patched_sleep(lambda: tried.release()):
+    with telling(tried.release):
         yield
     thread.join()
 
 
 @contextmanager
-def patched_sleep(tell: Callable[[], None]) -> Iterator[None]:
-    """Tell of each pause between two tries."""
-    from alembic_toolkit import attempts
+def telling(tell: Callable[[], object]) -> Iterator[None]:
+    """Tell of each pause between two tries, in which nothing of the revision is locked."""
+    pause = Attempts._pause
 
-    sleep = attempts.time.sleep
-
-    def told(seconds: float) -> None:
+    def told(self: Attempts, *arguments: Any) -> None:
         tell()
-        sleep(seconds)
+        pause(self, *arguments)
 
-    attempts.time.sleep = told
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Attempts, "_pause", told)
         yield
-    finally:
-        attempts.time.sleep = sleep
 
 
 # No lock to be had
@@ -185,7 +183,7 @@ def test_nothing_stays_locked_when_a_revision_waits(bills: Project, database: Da
             seen.extend(connection.execute(sa.text("SELECT id FROM other FOR UPDATE")).scalars())
 
     execute(database, "INSERT INTO other VALUES (7)")
-    with reading_until_tried(database, tries=3), patched_sleep(look):
+    with reading_until_tried(database, tries=3), telling(look):
         assert bills.alembic("upgrade", "head").status == 0
     assert set(seen) == {7}
 
