@@ -24,6 +24,7 @@ from typing import Any
 
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit import servers
 
@@ -61,7 +62,8 @@ class Attempts:
         self.deadline = self.said = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
         self.authors = False  # the revision set a timeout of its own
-        self.wrote = self.kept = False  # in this transaction; for good, whatever happens now
+        # In this transaction; for good, whatever happens now; by a commit that is under way.
+        self.wrote = self.kept = self.commits = False
 
     # The session
 
@@ -72,9 +74,9 @@ class Attempts:
             (self.connection, "before_cursor_execute", self._before),
             (self.connection, "after_cursor_execute", self._after),
             (self.connection, "begin", self._begun),
-            (self.connection, "commit", self._committed),
-            (self.connection, "rollback", self._forget_timeout),
-            (self.connection, "rollback_savepoint", self._forget_timeout),
+            (self.connection, "commit", self._committing),
+            (self.connection, "rollback", self._rolled_back),
+            (self.connection, "rollback_savepoint", self._rolled_back),
             (self.connection.engine, "do_execute", self._execute),
             (self.connection.engine, "do_execute_no_params", self._execute_no_params),
         ]
@@ -103,7 +105,7 @@ class Attempts:
         return found
 
     def _restore(self, before: dict[str, Any]) -> None:
-        self._roll_back()
+        self.roll_back()
         for name, value in before.items():
             self._say(_CHANGE[self.server].format(name=name, value=value))
             self.connection.connection.commit()
@@ -133,7 +135,7 @@ class Attempts:
                 act()
                 return self.tries
             except Exception as error:
-                self._roll_back()
+                self.roll_back()
                 if not servers.is_lock_error(error):
                     raise
                 if self.kept or time.monotonic() >= self.deadline:
@@ -142,12 +144,19 @@ class Attempts:
 
     def start(self) -> None:
         """Count what is kept from here on: what came before is no part of the revision."""
-        self.wrote = self.kept = self.authors = False
+        self.wrote = self.kept = self.commits = self.authors = False
         self.timeout = None
 
-    def _roll_back(self) -> None:
-        if not self.connection.closed and self.connection.in_transaction():
-            self.connection.rollback()
+    def roll_back(self) -> None:
+        """End whatever transaction there is."""
+        if self.connection.closed:
+            return
+        with suppress(DBAPIError):  # the connection may be gone
+            # After a commit that failed, SQLAlchemy's is not active, but there; SQLite's goes on.
+            if self.connection.get_transaction() is not None:
+                self.connection.rollback()
+            if self.server == "sqlite":
+                self.connection.connection.rollback()
 
     def _refusal(self, what: str, error: BaseException) -> CommandError:
         statement = servers.statement(error)
@@ -238,14 +247,14 @@ class Attempts:
             self.wrote = True
 
     def _begun(self, *_: Any) -> None:
-        self.wrote, self.timeout = False, None
+        self.kept = self.kept or self.commits
+        self.wrote, self.commits, self.timeout = False, False, None
 
-    def _committed(self, *_: Any) -> None:
-        self.kept = self.kept or self.wrote
-        self.wrote = False
+    def _committing(self, *_: Any) -> None:
+        self.commits = self.wrote  # if it succeeds, which the next transaction will show
 
-    def _forget_timeout(self, *_: Any) -> None:
-        self.timeout = None
+    def _rolled_back(self, *_: Any) -> None:
+        self.commits, self.timeout = False, None
 
     def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
         return self._insist(statement, context, lambda: cursor.execute(statement, parameters))

@@ -76,6 +76,7 @@ class Deployment:
         if not context.purge:  # which must not be kept without the stamps that follow
             self._migrate([])
         self.connection.commit()
+        self.attempts.start()  # all of this can be done again
         if self.options.journal:
             self.journal = Journal(context)
             self.journal.open(self.connection, alone=self.lock is not None, expected=ran_before)
@@ -88,8 +89,7 @@ class Deployment:
         try:
             self.attempts.repeat(_name(step), lambda: self._try(step))
         except BaseException as error:
-            if not self.connection.closed and self.connection.in_transaction():
-                self.connection.rollback()
+            self.attempts.roll_back()
             kept = self.attempts.kept
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
