@@ -36,7 +36,8 @@ _SAY_EVERY = 10.0
 
 # These wait for other people's transactions with locks that stop no reader and no writer.
 # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
-_PATIENT = re.compile(r"\bCONCURRENTLY\b|\bVALIDATE\s+CONSTRAINT\b", re.I)
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
+_VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
 _READS = re.compile(
     r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|ROLLBACK)\b"
 )
@@ -160,7 +161,9 @@ class Attempts:
 
     def _refusal(self, what: str, error: BaseException) -> CommandError:
         statement = servers.statement(error)
-        held = servers.blockers(self.connection, statement) or ["nobody, by now, or it is hidden"]
+        held = servers.blockers(self.connection, statement) or [
+            "SQLite does not say" if self.server == "sqlite" else "nobody, by now, or it is hidden"
+        ]
         between = "\n           "
         kept = "nothing of it is kept"
         way_on = "wait for them or end them, then run the command again"
@@ -219,16 +222,17 @@ class Attempts:
         if _OWN_TIMEOUT.match(_bare(statement)):
             self.authors = True
         # What fails half-way leaves something behind too: an invalid index.
-        if (self._commits(statement) and self.wrote) or _PATIENT.search(statement):
+        if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
             self.kept = self.kept or self._commits(statement) or self._autocommit
         self._bound(statement)
 
     def _bound(self, statement: str) -> None:
         """Set how long this statement may wait."""
         word, wanted = _bare(statement), self._ramp()
-        if not word.startswith("BEGIN") and (_READS.match(word) or _ROWS.match(word)):
-            wanted = self.lock_timeout  # it stalls nobody who wants other rows
-        elif _PATIENT.search(statement):
+        rows = _READS.match(word) or _ROWS.match(word) or _VALIDATES.search(statement)
+        if rows and not word.startswith("BEGIN"):
+            wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
+        elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
         if wanted != self.timeout and not self.authors:
             self.timeout = wanted
@@ -282,7 +286,7 @@ class Attempts:
                 if savepoint:
                     self._say("ROLLBACK TO SAVEPOINT alembic_toolkit")
                     self.timeout = None
-                late = time.monotonic() >= self.deadline or _PATIENT.search(statement)
+                late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
                 if late or not servers.is_lock_error(error):
                     raise
                 self._pause(error, statement)

@@ -253,7 +253,7 @@ class _SQLite:
 
     database: Path
     connection: Connection
-    file: IO[str] | None = None
+    file: IO[bytes] | None = None
 
     @property
     def path(self) -> Path:
@@ -262,7 +262,7 @@ class _SQLite:
 
     def take(self) -> bool:
         try:
-            file = self.path.open("a+", encoding="utf-8")
+            file = self.path.open("ab", buffering=0)  # or closing it would fail on a full disk
         except OSError as error:
             raise CommandError(
                 f"no lock against other deployers can be made beside the database: {error}\n"
@@ -280,9 +280,9 @@ class _SQLite:
             return False
         self.file = file
         with suppress(OSError):  # a full disk: then nobody can read who it is
+            since = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
             file.truncate(0)
-            file.write(f"{journal.who()} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC")
-            file.flush()
+            file.write(f"{journal.who()} since {since}".encode())
         return True
 
     def free(self) -> None:

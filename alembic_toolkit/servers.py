@@ -39,6 +39,8 @@ def code(error: BaseException | None) -> str | int | None:
     first = error.args[0] if error is not None and error.args else None
     if isinstance(first, int):
         return first  # MariaDB's, whose SQLSTATEs say less
+    if isinstance(first, dict):  # pg8000
+        return str(first.get("C"))
     found = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno"))
     return next((one for one in found if isinstance(one, str | int)), None)
 
@@ -79,7 +81,7 @@ def statement(error: BaseException | None) -> str:
     """Return the statement that failed."""
     while error is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
-    return (error.statement or "") if error is not None else ""
+    return (error.statement or "COMMIT") if error is not None else ""
 
 
 # Who is in the way
