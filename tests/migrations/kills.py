@@ -2,7 +2,7 @@
 
 ``python -m tests.migrations.kills sqlite postgresql mariadb`` takes every revision of the example
 down and up, once for each such statement, and says how often it was killed. ``--every 7`` kills
-after each seventh statement only, ``--only 0007`` in one revision: so do the tests.
+after each seventh statement only, ``--only 0010`` in one revision: so do the tests.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .conftest import ROOT
 
 
 def test_command_ends_well_when_it_was_killed_and_is_run_again(database: Database) -> None:
-    options = ["--only", "0007", "--every", "9", "--url", database.url]
+    options = ["--only", "0010", "--every", "9", "--url", database.url]
     # In a process of its own, which has no threads, and can be doubled.
     done = subprocess.run(
         [sys.executable, "-m", "tests.migrations.kills", database.name, *options],
