@@ -5,8 +5,9 @@
 
     run(context, "postgresql+psycopg://user@host/name", target_metadata=Base.metadata)
 
-Each revision runs in a transaction of its own. What must not run is refused before anything is
-changed, with an error that `alembic` prints without a traceback.
+One deployer runs at a time, each revision in a transaction of its own, which waits for no lock long
+enough to stall the application, and is written down in a journal. What must not run is refused
+before anything is changed, with an error that `alembic` prints without a traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import history, offline, script, sqlite
+from alembic_toolkit import history, journal, offline, script, sqlite
+from alembic_toolkit.deploy import Deployment, silenced
+from alembic_toolkit.options import Options, read
 
 
 def run(
@@ -41,7 +44,9 @@ def run(
 ) -> None:
     """Do what the running `alembic` command asks for: upgrade, write a script, a new revision, ...
 
-    On SQLite a revision is as atomic as on PostgreSQL, and leaves no row without its parent.
+    Another deployer who is at it is waited for. A revision that meets a lock is rolled back and run
+    again, until it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
+    row without its parent. A round trip runs the revisions alone: no lock, no journal.
     Offline (``--sql``) only the dialect of the database matters: nothing is connected to. Neither
     is it for ``alembic revision``, ``merge`` and a ``history`` that does not ask for the current
     revision.
@@ -50,25 +55,34 @@ def run(
     :param database: a URL, an engine, or a connection that is in no transaction; by default
      ``sqlalchemy.url`` of ``alembic.ini``. ``config.attributes["connection"]`` goes before it.
     :param target_metadata: the models, for ``alembic check``.
-    :param options: any others of `EnvironmentContext.configure()`.
+    :param options: those of `alembic_toolkit.options.Options`, over which ``-x name=value`` goes,
+     and any others of `EnvironmentContext.configure()`.
     :raises CommandError: the database cannot be used; the connection is in a transaction; a
      revision to run is not written, or its id does not fit into the version table;
-     ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite.
+     ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer
+     does not end; a lock is not to be had.
     """
     # The module's functions all call this object, which alone knows what the command handed over.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
     command = _command(environment)
     _print_errors_once(environment)
+    logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
     _refuse_autogenerate(environment, command)
+    wanted = read(options, environment.get_x_argument(as_dictionary=True))
     options["target_metadata"] = target_metadata
-    options.setdefault("transaction_per_migration", True)
+    options["transaction_per_migration"] = True
     options["fn"] = _checked(environment.context_opts["fn"])
+    options["include_name"] = journal.hidden(
+        options.get("version_table", "alembic_version"),
+        options.get("version_table_schema"),
+        options.get("include_name"),
+    )
     if not _needs_database(environment, command):
         _run_without_database(environment, options)
     elif environment.is_offline_mode():
         _run_offline(environment, _target(environment, database), options)
     else:
-        _run_online(environment, _target(environment, database), options)
+        _run_online(environment, _target(environment, database), options, wanted)
 
 
 # Which command
@@ -88,6 +102,11 @@ _LOOKING = {"check", "current", "history", "show"}
 def _moves(environment: EnvironmentContext) -> bool:
     """Say whether the command writes to the version table: upgrade, downgrade and stamp do."""
     return "destination_rev" in environment.context_opts
+
+
+def _walks(function: Callable[..., Any]) -> bool:
+    """Say whether it is a round trip that asks: the database is its own, and so is the walk."""
+    return getattr(function, "is_walk", False)
 
 
 def _needs_database(environment: EnvironmentContext, command: str) -> bool:
@@ -133,7 +152,7 @@ def _run_without_database(environment: EnvironmentContext, options: dict[str, An
             hook(*arguments)
 
     options |= {"as_sql": True, "output_buffer": io.StringIO()}
-    with _silenced("alembic.runtime.migration"):  # it would say "Generating static SQL"
+    with silenced("alembic.runtime.migration"):  # it would say "Generating static SQL"
         environment.configure(dialect_name="sqlite", process_revision_directives=process, **options)
         environment.run_migrations()
 
@@ -157,29 +176,45 @@ def _run_offline(
 
 
 def _run_online(
-    environment: EnvironmentContext, target: Engine | Connection | URL, options: dict[str, Any]
+    environment: EnvironmentContext,
+    target: Engine | Connection | URL,
+    options: dict[str, Any],
+    wanted: Options,
 ) -> None:
     """Look at the steps to run, then run them."""
     url = _url(target)
-    foreign_keys = sqlite.ForeignKeyCheck()
+    deployment = Deployment(environment, wanted, options["fn"])
+    foreign_keys = deployment.foreign_keys
     if url.get_backend_name() == "sqlite":
         options.setdefault("transactional_ddl", True)
-        given = to_tuple(options.get("on_version_apply"), default=())
-        options["on_version_apply"] = (foreign_keys, *given)
+    given = to_tuple(options.get("on_version_apply"), default=())
+    options["on_version_apply"] = (deployment.applied, *given)
     if _command(environment) in _LOOKING:
         options["dont_mutate"] = True
+    walks = _walks(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
         _refuse_transaction(connection)
         with _explained(url, DBAPIError):
-            environment.configure(connection=connection, **options)
+            environment.configure(connection=connection, **options | {"fn": deployment.steps})
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
+            if steps and wanted.deploy_lock and not walks:
+                stack.enter_context(deployment.alone())
+                steps = _steps(environment)  # the deployer before may have run them
+                connection.rollback()
             if steps and url.get_backend_name() == "sqlite":
                 stack.enter_context(sqlite.transactional_ddl(connection))
+            if steps and not walks:
+                stack.enter_context(deployment.prepared(connection))
+            elif steps and url.get_backend_name() == "sqlite":
                 sqlite.begin_to_write(connection)
                 foreign_keys.start(connection)
-        with environment.begin_transaction():
-            environment.run_migrations()
+        if not walks:
+            for step in steps:
+                deployment.run(step)
+        if walks or not steps:
+            with environment.begin_transaction():
+                environment.run_migrations()
         if connection.in_transaction():
             connection.commit()  # the version table, when no revision's commit kept it
 
@@ -190,18 +225,9 @@ def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:
     heads = () if migration.purge else migration.get_current_heads()
     if not _moves(environment):
         return []
+    _refuse_unknown(environment, heads)
     steps: list[RevisionStep | StampStep] = environment.context_opts["fn"](heads, migration)
     return steps
-
-
-@contextmanager
-def _silenced(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 # Refusals
@@ -209,7 +235,7 @@ def _silenced(name: str) -> Iterator[None]:
 
 def _checked(function: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
     """Wrap the function that computes the steps: refuse all of them if one must not run."""
-    if getattr(function, "is_walk", False):  # it gives one at a time, and looks in between
+    if _walks(function):  # it gives one at a time, and looks in between
         return cast("Callable[..., list[Any]]", function)
 
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
@@ -219,6 +245,19 @@ def _checked(function: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]
         return found
 
     return steps
+
+
+def _refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> None:
+    for head in heads:
+        try:
+            environment.script.get_revision(head)
+        except CommandError:
+            raise CommandError(
+                f"Can't locate revision identified by {head!r}: the database is at it, "
+                "and no file here has it; nothing was run\n"
+                "deploy the code that has it; or, once you have checked what its schema is, run: "
+                "alembic stamp --purge REVISION"
+            ) from None
 
 
 def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:

@@ -31,11 +31,12 @@ def transactional_ddl(connection: Connection) -> Iterator[None]:
     # https://github.com/sqlalchemy/alembic/issues/1655
     # https://www.sqlite.org/lang_altertable.html#otheralter
     driver: Any = connection.connection.dbapi_connection
+    itself: Any = connection.connection.driver_connection  # another, where that is asynchronous
 
     def begin(begun: Connection) -> None:
         # An autocommit_block() wants none, and the engine's own listener may have begun already.
         autocommit = begun.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if begun is connection and not autocommit and not driver.in_transaction:
+        if begun is connection and not autocommit and not itself.in_transaction:
             # IMMEDIATE: wait for the write lock now, when nothing was read that could be stale.
             begun.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -79,7 +80,7 @@ def begin_to_write(connection: Connection) -> None:
 
 def driver_in_transaction(connection: Connection) -> bool:
     """Say whether the driver is in a transaction that somebody began without SQLAlchemy."""
-    driver: Any = connection.connection.dbapi_connection
+    driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
     return bool(driver.in_transaction) and not always
 

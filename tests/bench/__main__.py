@@ -28,7 +28,7 @@ from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, event
 
 from tests import databases
-from tests.bench import history, roundtrip
+from tests.bench import history, roundtrip, traffic
 from tests.helpers.test_contract import ABSENT, ROWS, SAME, spelled
 from tests.helpers.test_questions import QUESTIONS, THINGS
 from tests.helpers.vocabulary import is_act, prepare
@@ -87,7 +87,7 @@ def _bench_verbs(name: str, given: argparse.Namespace) -> None:
         _print_looks(name, given)
 
 
-PARTS = {"verbs": _bench_verbs, "roundtrip": roundtrip.bench}
+PARTS = {"verbs": _bench_verbs, "roundtrip": roundtrip.bench, "traffic": traffic.bench}
 
 
 # A long history

@@ -22,6 +22,8 @@ REVISIONS = [
     for script in ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).walk_revisions()
 ][::-1]
 
+OURS = {"alembic_version", "alembic_version_history"}  # not of the schema
+
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -64,7 +66,7 @@ class History:
     def rows(self) -> Rows:
         """Return every row of every table, with money as text to the cent."""
         with self.database.engine.connect() as connection:
-            tables = sorted(set(sa.inspect(connection).get_table_names()) - {"alembic_version"})
+            tables = sorted(set(sa.inspect(connection).get_table_names()) - OURS)
             quote = connection.dialect.identifier_preparer.quote
             selects = {t: f"SELECT * FROM {quote(t)} ORDER BY id" for t in tables}
             return {
@@ -77,7 +79,7 @@ class History:
         with self.database.engine.connect() as connection:
             inspector = sa.inspect(connection)
             found: dict[str, Any] = {"views": sorted(inspector.get_view_names())}
-            for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
+            for table in sorted(set(inspector.get_table_names()) - OURS):
                 found[table] = {
                     "columns": _sorted(
                         {**column, "type": repr(column["type"])}

@@ -142,8 +142,9 @@ def project(tmp_path: Path, database: Database) -> Project:
 
 
 def tables(database: Database) -> set[str]:
+    """Return the names of all tables but the journal."""
     with database.engine.connect() as connection:
-        return set(sa.inspect(connection).get_table_names())
+        return set(sa.inspect(connection).get_table_names()) - {"alembic_version_history"}
 
 
 def current(database: Database) -> list[str]:

@@ -88,7 +88,7 @@ def test_revision_begins_with_the_write_lock(project: Project, database: Databas
     with database.engine.connect() as writer:
         writer.exec_driver_sql("INSERT INTO other VALUES (1)")
         project.attributes["connection"] = impatient_engine(database)
-        assert "database is locked" in project.refusal("upgrade", "head")
+        assert "database is locked" in project.refusal("-x", "retry_for=0.3", "upgrade", "head")
         writer.rollback()
     assert tables(database) == {"other"}
 

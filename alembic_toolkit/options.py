@@ -1,0 +1,73 @@
+"""What can be said of how revisions are run: keywords of `run`, and ``-x name=value`` over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from alembic.util import CommandError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long to wait for whom, and what to write down; times are in seconds."""
+
+    deploy_lock: bool = True  # one deployer at a time
+    deploy_wait: float = 600.0  # for another deployer to end
+    lock_timeout: float = 2.0  # the longest that one statement waits for a lock
+    retry_for: float = 300.0  # how long a revision that meets locks is tried again
+    journal: bool = True  # write what ran into <version table>_history
+
+
+NAMES = tuple(field.name for field in fields(Options))
+
+
+def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
+    """Take the options out of the keywords, and those of the command line, which go before.
+
+    :raises CommandError: a value is none.
+    """
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        if name in keywords:
+            found[name] = _value(name, keywords.pop(name), f"run({name}=...)")
+        if name in given:
+            found[name] = _value(name, given[name], f"-x {name}=...")
+    return Options(**found)
+
+
+def _value(name: str, given: Any, where: str) -> bool | float:
+    wanted, parse = _PARSERS[type(getattr(Options, name))]
+    try:
+        return parse(given)
+    except (KeyError, TypeError, ValueError):
+        known = ", ".join(f"{n}={_shown(getattr(Options, n))}" for n in NAMES)
+        raise CommandError(
+            f"{where}: {given!r} is not {wanted}; nothing was run\n"
+            f"the options, and what they are by default: {known}"
+        ) from None
+
+
+def _boolean(given: Any) -> bool:
+    words = {"yes": True, "true": True, "on": True, "1": True}
+    words |= {"no": False, "false": False, "off": False, "0": False}
+    return words[str(given).lower()]
+
+
+def _seconds(given: Any) -> float:
+    seconds = float(given)
+    if not (0 <= seconds < math.inf) or isinstance(given, bool):
+        raise ValueError(given)
+    return seconds
+
+
+def _shown(value: bool | float) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
+_PARSERS: dict[type, tuple[str, Callable[[Any], bool | float]]] = {
+    bool: ("yes or no", _boolean),
+    float: ("a number of seconds", _seconds),
+}

@@ -1,0 +1,138 @@
+"""What the servers call the things that go wrong on a bad day, and who is in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_LOCK_ERRORS = {"55P03", "40P01", 1205, 1213}
+_SQLITE_BUSY = "database is locked"
+# The server or its operator stops a revision, whatever is in it: nothing that a traceback explains.
+_OPERATORS = {
+    "42501",  # insufficient_privilege
+    "25006",  # read_only_sql_transaction
+    "53100",  # disk_full
+    1021,  # disk full
+    1044,  # access denied to the database
+    1114,  # the table is full
+    1142,  # a command is denied on a table
+    1143,  # on a column
+    1227,  # a privilege is missing
+    1290,  # the server runs with --read-only
+    1792,  # a read-only transaction
+    1836,  # the server is in read-only mode
+}
+_SQLITE_OPERATORS = (
+    "attempt to write a readonly database",
+    "database or disk is full",
+    "disk I/O error",
+    "unable to open database file",
+)
+
+
+def code(error: BaseException | None) -> str | int | None:
+    """Return the SQLSTATE, or MariaDB's number, of a driver's error."""
+    first = error.args[0] if error is not None and error.args else None
+    if isinstance(first, int):
+        return first  # MariaDB's, whose SQLSTATEs say less
+    if isinstance(first, dict):  # pg8000
+        return str(first.get("C"))
+    found = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno"))
+    return next((one for one in found if isinstance(one, str | int)), None)
+
+
+def drivers_error(error: BaseException | None) -> BaseException | None:
+    """Return the driver's error that this one is, or was raised for."""
+    while error is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__
+    return error.orig if error is not None else None
+
+
+def is_lock_error(error: BaseException | None) -> bool:
+    """Say whether it is a lock that was not to be had, or a deadlock: what may pass by itself.
+
+    :param error: the driver's, SQLAlchemy's, or one that was raised for it.
+    """
+    found = drivers_error(error) or error
+    return code(found) in _LOCK_ERRORS or str(found).startswith(_SQLITE_BUSY)
+
+
+def is_operators(error: BaseException | None) -> bool:
+    """Say whether rights, a full disk or a read-only database stopped it, and not its author."""
+    found = drivers_error(error)
+    return found is not None and (
+        code(found) in _OPERATORS or str(found).startswith(_SQLITE_OPERATORS)
+    )
+
+
+def words(error: BaseException) -> str:
+    """Return what the driver says, in one line."""
+    found = drivers_error(error) or error
+    # PyMySQL: (number, words). PostgreSQL's further lines show the statement again.
+    said = str(found.args[-1] if found.args else found).partition("\nLINE ")[0]
+    return " ".join(said.split()) or type(found).__name__
+
+
+def statement(error: BaseException | None) -> str:
+    """Return the statement that failed."""
+    while error is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__
+    return (error.statement or "COMMIT") if error is not None else ""
+
+
+# Who is in the way
+
+_POSTGRESQL = """
+SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(host(a.client_addr), 'this host'),
+       coalesce(a.state, 'state hidden'),
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::int, a.query,
+       bool_or(l.locktype = 'relation' AND l.granted
+               AND strpos(lower(CAST(:statement AS text)), lower(c.relname)) > 0) AS named
+FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+LEFT JOIN pg_class c ON c.oid = l.relation AND c.relnamespace <> 'pg_catalog'::regnamespace
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+AND (a.xact_start IS NOT NULL OR a.state IS NULL)
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY named DESC NULLS LAST, 5 DESC NULLS LAST"""
+# Whether a session holds a metadata lock, only a plugin can tell: those that may.
+_MARIADB = """
+SELECT p.id, p.user, p.host, lower(p.command),
+       coalesce(timestampdiff(second, t.trx_started, now()), p.time), coalesce(p.info, ''), 0
+FROM information_schema.processlist p
+LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
+WHERE p.db = database() AND p.id <> connection_id()
+AND (t.trx_id IS NOT NULL OR p.command = 'Query')
+AND coalesce(p.state, '') NOT LIKE 'Waiting for table%' ORDER BY 5 DESC"""
+
+
+def blockers(connection: Connection, asked_for: str) -> list[str]:
+    """Return the sessions that hold what a statement needs, or may: a line for each.
+
+    Ask outside of a transaction; it is left in none.
+
+    :param asked_for: the statement.
+    """
+    query = {"postgresql": _POSTGRESQL, "mysql": _MARIADB, "mariadb": _MARIADB}
+    asked = query.get(connection.dialect.name)
+    if asked is None:
+        return []
+    values = {"statement": asked_for} if ":statement" in asked else {}
+    try:
+        rows: list[Any] = [*connection.execute(text(asked), values)]
+    except DBAPIError:  # not everybody may look at other people's sessions
+        rows = []
+    finally:
+        connection.rollback()
+    # The innocent are not named beside those who hold a lock on what the statement names.
+    named = [row for row in rows if row[6]] or rows
+    return [_line(*row[:6]) for row in named[:3]]
+
+
+def _line(pid: int, user: str, host: str, state: str, age: int | None, query: str) -> str:
+    since = "" if age is None else f" for {age} s"
+    said = " ".join((query or "").split())
+    said = said if len(said) <= 80 else said[:77] + "..."
+    return f"session {pid}, {user} from {host}, {state}{since}" + (f": {said}" if said else "")

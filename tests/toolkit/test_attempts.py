@@ -1,0 +1,288 @@
+"""Locks that others hold: a revision waits for none of them long, and gets through when it can."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_toolkit.attempts import Attempts
+from tests.databases import Database
+from tests.toolkit.conftest import Project, current, execute, rows
+from tests.toolkit.deployers import journal, until
+
+SERVERS = pytest.mark.databases("postgresql", "mariadb")
+ADD = "op.add_column('bills', sa.Column('note', sa.Integer))\n"
+ADD_OTHER = "op.add_column('other', sa.Column('note', sa.Integer))\n"
+MULTIPLY = "op.execute('UPDATE counts SET n = n * 100')\n"
+BLOCK = "with op.get_context().autocommit_block():\n"
+
+
+@pytest.fixture
+def bills(project: Project, database: Database) -> Project:
+    """Return a project whose database has a table that is in use."""
+    execute(database, "CREATE TABLE bills (id INTEGER PRIMARY KEY)")
+    execute(database, "CREATE TABLE other (id INTEGER PRIMARY KEY)")
+    execute(database, "CREATE TABLE counts (n INTEGER)", "INSERT INTO counts VALUES (1)")
+    return project
+
+
+def lock_of(database: Database) -> str:
+    """Return a statement after which a transaction is in the way of an ALTER."""
+    if database.name == "sqlite":
+        return "INSERT INTO bills VALUES (99)"
+    return "SELECT count(*) FROM bills"
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[sa.Connection]:
+    """Hold `bills`, as a long report does."""
+    with database.engine.connect() as connection:
+        connection.execute(sa.text(lock_of(database)))
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
+def reading_until_tried(database: Database, tries: int = 2) -> Iterator[None]:
+    """Hold `bills` until a deployer has met that lock so many times."""
+    begun, tried = threading.Event(), threading.Semaphore(0)
+
+    def read() -> None:
+        with reading(database):
+            begun.set()
+            for _ in range(tries):
+                tried.acquire(timeout=30)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    begun.wait(30)
+    with telling(tried.release):
+        yield
+    thread.join()
+
+
+@contextmanager
+def telling(tell: Callable[[], object]) -> Iterator[None]:
+    """Tell of each pause between two tries, in which nothing of the revision is locked."""
+    pause = Attempts._pause
+
+    def told(self: Attempts, *arguments: Any) -> None:
+        tell()
+        pause(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Attempts, "_pause", told)
+        yield
+
+
+# No lock to be had
+
+
+def test_upgrade_changes_nothing_and_names_who_is_in_the_way(
+    bills: Project, database: Database
+) -> None:
+    bills.revision("0001", upgrade=MULTIPLY + ADD if database.name != "mariadb" else ADD)
+    with reading(database) as connection:
+        session = {
+            "postgresql": "SELECT pg_backend_pid()",
+            "mariadb": "SELECT connection_id()",
+            "sqlite": "SELECT 1",
+        }[database.name]
+        pid = connection.scalar(sa.text(session))
+        message = bills.refusal("-x", "retry_for=0.4", "upgrade", "head")
+    assert "got no lock in" in message
+    if database.name != "sqlite":  # which does not know
+        assert message.startswith("upgrade of 0001 got no lock in")
+        assert "asked    ALTER TABLE bills ADD COLUMN note INTEGER" in message
+        assert f"held by  session {pid}, " in message
+        assert journal(database) == [("0001", "up", "failed")]
+        assert rows(database, "SELECT version_num FROM alembic_version") == []
+    assert rows(database, "SELECT n FROM counts") == [1]
+
+
+@pytest.mark.databases("postgresql")
+def test_upgrade_stops_when_a_part_is_kept_and_another_lock_is_held_already(
+    bills: Project, database: Database
+) -> None:
+    block = BLOCK + "    op.execute('CREATE INDEX CONCURRENTLY ix ON other (id)')\n"
+    bills.revision("0001", upgrade=block + ADD_OTHER + ADD)
+    with reading(database):
+        message = bills.refusal("-x", "lock_timeout=0.2", "upgrade", "head")
+    assert "what ran before this statement is kept, so it cannot be run again as a whole" in message
+    assert "verbs of alembic_helpers\nconfirm what is there" in message
+    assert rows(database, "SELECT 1 FROM pg_class WHERE relname = 'ix'") == [1]
+
+
+def test_error_that_is_no_lock_is_not_tried_again(bills: Project, database: Database) -> None:
+    bills.revision("0001", upgrade="op.execute('SELECT nonsense FROM bills')")
+    with pytest.raises(sa.exc.DBAPIError, match="nonsense"):
+        bills.alembic("upgrade", "head")
+    assert journal(database, "outcome, retries") == [("failed", 0)]
+
+
+# A lock that is let go
+
+
+def test_upgrade_runs_each_step_once_when_the_lock_is_let_go(
+    bills: Project, database: Database
+) -> None:
+    # On MariaDB the ALTER commits the UPDATE before it waits: that must not be run again.
+    bills.revision("0001", upgrade=MULTIPLY + ADD)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert current(database) == ["0001"]
+    assert rows(database, "SELECT n FROM counts") == [100]
+    [(outcome, retries)] = journal(database, "outcome, retries")
+    assert outcome == "done"
+    assert retries > 0 or database.name == "sqlite"  # which waits before it begins
+
+
+@SERVERS
+def test_application_works_when_a_revision_waits_for_its_table(
+    bills: Project, database: Database
+) -> None:
+    bills.revision("0001", upgrade=ADD)
+    stop, failures, served = threading.Event(), list[BaseException](), [0]
+
+    def requests() -> None:
+        while not stop.is_set():
+            try:
+                with database.engine.begin() as connection:
+                    connection.execute(sa.text("SELECT id FROM bills"))
+                    connection.execute(sa.text("UPDATE counts SET n = n + 1"))
+                served[0] += 1
+            except BaseException as error:
+                failures.append(error)
+            time.sleep(0.01)
+
+    application = threading.Thread(target=requests)
+    application.start()
+    with reading_until_tried(database, tries=13):
+        before = served[0]
+        assert bills.alembic("upgrade", "head").status == 0
+    stop.set()
+    application.join()
+    assert failures == []
+    assert served[0] > before
+    assert current(database) == ["0001"]
+
+
+@SERVERS
+def test_nothing_stays_locked_when_a_revision_waits(bills: Project, database: Database) -> None:
+    bills.revision("0001", upgrade=ADD_OTHER + ADD)
+    if database.name == "mariadb":  # which has kept that by now
+        bills.revision("0001", upgrade=ADD)
+    seen = list[int]()
+
+    def look() -> None:
+        with database.engine.connect() as connection:
+            seen.extend(connection.execute(sa.text("SELECT id FROM other FOR UPDATE")).scalars())
+
+    execute(database, "INSERT INTO other VALUES (7)")
+    with reading_until_tried(database, tries=3), telling(look):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert set(seen) == {7}
+
+
+@pytest.mark.databases("postgresql")
+def test_statement_alone_is_tried_again_in_an_autocommit_block_and_after_it(
+    bills: Project, database: Database
+) -> None:
+    kept = MULTIPLY + BLOCK + "    op.execute('ALTER TABLE bills ADD COLUMN first INTEGER')\n"
+    bills.revision("0001", upgrade=kept)
+    bills.revision("0002", "0001", upgrade=MULTIPLY + BLOCK + "    pass\n" + ADD)
+    for revision in ("0001", "0002"):
+        with reading_until_tried(database):
+            assert bills.alembic("upgrade", revision).status == 0
+    assert rows(database, "SELECT n FROM counts") == [10000]
+
+
+@pytest.mark.databases("postgresql")
+def test_index_is_valid_when_its_build_waits_for_an_old_transaction(
+    bills: Project, database: Database
+) -> None:
+    block = BLOCK + "    op.execute('CREATE INDEX CONCURRENTLY ix ON bills (id)')\n"
+    bills.revision("0001", upgrade=block)
+    waits = "SELECT 1 FROM pg_locks WHERE locktype = 'virtualxid' AND NOT granted"
+    begun = threading.Event()
+
+    def old() -> None:
+        with database.engine.begin() as connection:
+            connection.execute(sa.text("INSERT INTO bills VALUES (99)"))
+            begun.set()
+            until(lambda: rows(database, waits) == [1])
+            time.sleep(0.3)  # more than any timeout here
+
+    thread = threading.Thread(target=old)
+    thread.start()
+    begun.wait(30)
+    assert bills.alembic("-x", "lock_timeout=0.01", "upgrade", "head").status == 0
+    thread.join()
+    assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass") == [
+        True
+    ]
+
+
+# Settings of the session
+
+SHOW = {
+    "postgresql": "SELECT current_setting('lock_timeout')",
+    "mariadb": "SELECT @@SESSION.lock_wait_timeout",
+    "sqlite": "PRAGMA busy_timeout",
+}
+
+
+def test_settings_of_the_connection_are_as_before(bills: Project, database: Database) -> None:
+    bills.revision("0001", upgrade=ADD)
+    bills.revision("0002", "0001", upgrade="1 / 0")
+    with database.engine.connect() as connection:
+        before = connection.exec_driver_sql(SHOW[database.name]).scalar()
+        connection.rollback()
+        bills.attributes["connection"] = connection
+        assert bills.alembic("upgrade", "0001").status == 0
+        with pytest.raises(ZeroDivisionError):
+            bills.alembic("upgrade", "head")
+        assert connection.exec_driver_sql(SHOW[database.name]).scalar() == before
+
+
+@pytest.mark.databases("postgresql")
+def test_timeout_holds_in_the_block_and_after_it_and_after_a_rollback(
+    bills: Project, database: Database
+) -> None:
+    # DO is no query: it may want any lock.
+    check = (
+        "DO $$ BEGIN IF current_setting('lock_timeout') = '0'"
+        " THEN RAISE EXCEPTION 'no timeout'; END IF; END $$"
+    )
+    say = f"op.execute({check!r})\n"
+    bills.revision("0001", upgrade=f"{say}{BLOCK}    {say}{say}")
+    bills.revision("0002", "0001", upgrade=say + ADD + say)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+
+
+@pytest.mark.databases("postgresql")
+def test_timeout_that_a_revision_sets_is_left_alone(bills: Project) -> None:
+    check = (
+        "DO $$ BEGIN IF current_setting('lock_timeout') <> '7s'"
+        " THEN RAISE EXCEPTION 'another timeout'; END IF; END $$"
+    )
+    own = f"op.execute(\"SET LOCAL lock_timeout = '7s'\")\nop.execute({check!r})\n"
+    bills.revision("0001", upgrade=own)
+    assert bills.alembic("upgrade", "head").status == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["lock_timeout=soon", "retry_for=-1", "journal=perhaps", "deploy_wait=nan"]
+)
+@pytest.mark.databases("sqlite")
+def test_option_is_refused_when_its_value_is_none(project: Project, value: str) -> None:
+    project.table("0001")
+    message = project.refusal("-x", value, "upgrade", "head")
+    name, _, wrong = value.partition("=")
+    assert message.startswith(f"-x {name}=...: {wrong!r} is not ")
+    assert "deploy_lock=yes, deploy_wait=600, lock_timeout=2, retry_for=300" in message

@@ -1,0 +1,258 @@
+"""The journal of what ran; and databases that refuse: rights, disks, a revision from elsewhere."""
+
+import logging
+import os
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from alembic_toolkit import journal as journals
+from tests.databases import Database
+from tests.toolkit.conftest import Project, current, execute, rows, tables
+from tests.toolkit.deployers import journal
+
+TABLE = "alembic_version_history"
+
+
+def edited(project: Project, database: Database) -> list[str]:
+    directory = ScriptDirectory.from_config(Config(project.directory / "alembic.ini"))
+    with database.engine.connect() as connection:
+        return journals.edited(connection, directory)
+
+
+def last(database: Database) -> journals.Entry | None:
+    with database.engine.connect() as connection:
+        return journals.last(connection)
+
+
+# Circumstances
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_changes_nothing_when_the_user_may_not_create(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    with poor(database) as engine:
+        project.attributes["connection"] = engine
+        message = project.refusal("upgrade", "head")
+    assert "cannot be used: " in message
+    assert "denied" in message
+    assert message.count("\n") == 0
+    assert tables(database) == set()
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_goes_on_without_a_journal_when_it_may_not_be_made(
+    project: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.revision("0001", upgrade="op.execute('DELETE FROM t')")
+    project.table("0002", "0001")
+    execute(database, "CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)")
+    execute(database, "CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+    with poor(database) as engine:
+        project.attributes["connection"] = engine
+        assert project.alembic("upgrade", "0001").status == 0
+        assert f"no journal is kept: {TABLE} cannot be written" in caplog.text
+        assert "-x journal=no" in caplog.text
+        message = project.refusal("upgrade", "head")
+    assert message.startswith(
+        "upgrade of 0002 was stopped by its database; nothing of it is kept\n"
+    )
+    assert "  asked  CREATE TABLE t_0002" in message
+    assert "denied" in message
+    assert current(database) == ["0001"]
+    assert rows(database, "SELECT id FROM t") == []
+
+
+class poor:
+    """Give an engine of a user who may change rows, and make no table."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.name = database, f"poor_{os.getpid()}"
+
+    def __enter__(self) -> sa.Engine:
+        url = sa.make_url(self.database.url)
+        if self.database.name == "postgresql":
+            rights = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
+            execute(
+                self.database,
+                f"CREATE ROLE {self.name} LOGIN",
+                "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+                f"GRANT {rights} TO {self.name}",
+            )
+        else:
+            execute(
+                self.database,
+                f"CREATE USER {self.name}",
+                f"GRANT SELECT, INSERT, UPDATE, DELETE ON {url.database}.* TO {self.name}",
+            )
+        return sa.create_engine(url.set(username=self.name), poolclass=sa.NullPool)
+
+    def __exit__(self, *_: object) -> None:
+        if self.database.name == "postgresql":
+            execute(self.database, f"DROP OWNED BY {self.name}", f"DROP ROLE {self.name}")
+        else:
+            execute(self.database, f"DROP USER {self.name}")
+
+
+@pytest.mark.databases("postgresql")
+def test_upgrade_changes_nothing_when_the_database_is_read_only(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    url = sa.make_url(database.url).update_query_dict(
+        {"options": "-cdefault_transaction_read_only=on"}
+    )
+    project.attributes["connection"] = sa.create_engine(url, poolclass=sa.NullPool)
+    message = project.refusal("upgrade", "head")
+    assert "cannot be used: cannot execute CREATE TABLE in a read-only transaction" in message
+    assert tables(database) == set()
+
+
+@pytest.mark.databases("sqlite")
+def test_upgrade_keeps_nothing_of_a_revision_when_the_disk_is_full(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    fill = "op.execute('CREATE TABLE large AS SELECT zeroblob(1000000) AS b')"
+    project.table("0002", "0001", upgrade=fill)
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
+        connection.rollback()
+        project.attributes["connection"] = connection
+        message = project.refusal("upgrade", "head")
+    assert message.startswith(
+        "upgrade of 0002 was stopped by its database; nothing of it is kept\n"
+    )
+    assert "found  database or disk is full" in message
+    assert current(database) == ["0001"]
+    assert tables(database) == {"alembic_version", "t_0001"}
+
+
+def test_upgrade_says_what_to_do_when_the_revision_of_the_database_is_unknown(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    execute(database, "UPDATE alembic_version SET version_num = 'by_hand'")
+    for command in ("upgrade head", "downgrade base"):
+        message = project.refusal(*command.split())
+        assert message.startswith("Can't locate revision identified by 'by_hand'")
+        assert message.endswith("run: alembic stamp --purge REVISION")
+    assert current(database) == ["by_hand"]
+    assert len(journal(database)) == 1
+
+
+# What is written
+
+
+def test_journal_has_each_run_in_its_order(project: Project, database: Database) -> None:
+    first = project.table("0001")
+    project.table("0002", "0001", upgrade="1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        project.alembic("upgrade", "head")
+    if database.name == "mariadb":
+        execute(database, "DROP TABLE t_0002")
+    project.table("0002", "0001")
+    for command in ("upgrade head", "downgrade 0001", "stamp head", "stamp base"):
+        assert project.alembic(*command.split()).status == 0
+    assert journal(database) == [
+        ("0001", "up", "done"),
+        ("0002", "up", "failed"),
+        ("0002", "up", "done"),
+        ("0002", "down", "done"),
+        ("0002", "stamp", "done"),
+        ("base", "stamp", "done"),
+    ]
+    errors = journal(database, "error, retries")
+    assert errors[1] == ("ZeroDivisionError: division by zero", 0)
+    assert {error for error, _ in errors} == {None, errors[1][0]}
+    [row, *_] = journal(database, "sha256, who, versions, started, finished")
+    assert row[0] == journals.sha256(first)
+    assert row[1].endswith(f"pid {os.getpid()}")
+    assert f"sqlalchemy {sa.__version__}" in row[2]
+    entry = last(database)
+    assert entry is not None
+    assert (entry.revision, entry.sha256) == ("base", None)
+    assert entry.finished is not None
+    assert entry.started <= entry.finished
+
+
+def test_journal_stays_when_the_last_revision_is_taken_down(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert project.alembic("downgrade", "base").status == 0
+    assert [row[1] for row in journal(database)] == ["up", "down"]
+
+
+def test_journal_is_made_again_when_somebody_dropped_it(
+    project: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert TABLE not in caplog.text
+    execute(database, f"DROP TABLE {TABLE}")
+    assert project.alembic("downgrade", "base").status == 0
+    assert f"the journal {TABLE} was not there, and is made" in caplog.text
+    assert journal(database) == [("0001", "down", "done")]
+
+
+def test_journal_is_not_kept_when_it_is_not_wanted(project: Project, database: Database) -> None:
+    project.table("0001")
+    assert project.alembic("-x", "journal=no", "upgrade", "head").status == 0
+    assert last(database) is None
+    assert edited(project, database) == []
+
+
+def test_journal_is_beside_the_version_table(project: Project, database: Database) -> None:
+    project.table("0001")
+    env = project.directory / "migrations" / "env.py"
+    env.write_text(env.read_text().replace("run(context", "run(context, version_table='versions'"))
+    assert project.alembic("upgrade", "head").status == 0
+    with database.engine.connect() as connection:
+        entry = journals.last(connection, "versions")
+    assert entry is not None
+    assert entry.outcome == journals.DONE
+
+
+# What is read from it
+
+
+def test_revision_is_edited_when_its_file_is_another_than_what_was_applied(
+    project: Project, database: Database
+) -> None:
+    first = project.table("0001")
+    second = project.table("0002", "0001")
+    assert project.alembic("upgrade", "head").status == 0
+    first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))  # as git writes it on Windows
+    assert edited(project, database) == []
+    second.write_text(second.read_text() + "# a remark\n")
+    first.write_text(first.read_text() + "# a remark\n")
+    assert edited(project, database) == ["0001", "0002"]
+    assert project.alembic("downgrade", "0001").status == 0
+    assert edited(project, database) == ["0001"]
+    assert project.alembic("upgrade", "head").status == 0
+    assert edited(project, database) == ["0001"]
+
+
+def test_check_leaves_the_journal_out(project: Project, database: Database) -> None:
+    project.write(
+        "migrations/env.py",
+        "import sqlalchemy as sa\n"
+        "from alembic import context\n"
+        "from alembic_toolkit.runner import run\n"
+        "run(context, target_metadata=sa.MetaData())\n",
+    )
+    project.revision("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert "No new upgrade operations" in project.alembic("check").out
+    execute(database, "CREATE TABLE other (id INTEGER)")
+    assert "remove_table" in project.refusal("check")
+    assert logging.getLogger("alembic_toolkit").disabled is False
