@@ -42,9 +42,12 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import re
+import sys
 import textwrap
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,7 +57,7 @@ from decimal import Decimal
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import alembic.op
 import sqlalchemy as sa
@@ -66,6 +69,7 @@ from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.base import SchemaEventTarget
+from sqlalchemy.sql.elements import Grouping
 
 __version__ = "0.1.0"
 
@@ -78,6 +82,7 @@ __all__ = [
     "add_column",
     "add_enum_value",
     "alter_column",
+    "backfill",
     "batch_alter_table",
     "bulk_insert",
     "create_check_constraint",
@@ -667,6 +672,55 @@ def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
 # -------------------------------------------------------------------------------- verbs: data
 
 
+def backfill(
+    table: str,
+    values: Mapping[str, Any],
+    *,
+    where: sa.ColumnElement[bool] | sa.TextClause | str | None = None,
+    batch_size: int = 50_000,
+    pause: float = 0,
+    schema: str | None = None,
+) -> None:
+    """Update the rows that ``where`` finds, page by page, each page committed by itself.
+
+    A page is a range of the primary key, and no row stays locked longer than its page takes: pages
+    grow up to ``batch_size`` rows, and shrink where one takes more than a tenth of a second.
+    ``where`` must exclude what is done, so that a run that was killed goes on where it stopped, and
+    no row is done twice; this is tried out on one row, and undone, before anything is changed::
+
+        helpers.backfill("bills", {"cents": sa.text("amount * 100")}, where="cents IS NULL")
+
+    What the revision did before is committed first.  Rows that come meanwhile are updated where
+    their key is still ahead; so let the application (or a default) fill them from before on.  A bar
+    on a terminal, and elsewhere a log line every few seconds, say how far it is.  Skipped when
+    ``where`` finds no row.  Offline: one plain ``UPDATE``.
+
+    :param values: a value, or an SQL expression (``sa.text`` and the like), for each column.
+    :param where: as in :func:`execute`, a string is SQL in which ``:name`` is a parameter.
+    :param batch_size: the rows that a page has at most, those that ``where`` excludes included.
+    :param pause: seconds to wait after each page, for replicas and for other writers.
+    :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: ``where`` is not given or does not exclude what is done; there is no
+        primary key to go by, or it would be changed; ``env.py`` began the transaction.
+    """
+    step = _Step(_guarded(), None, "backfill", "table", None, table, schema)
+    if where is None:
+        _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+    if _is_offline():
+        target = sa.table(table, *map(sa.column, values), schema=schema)
+        given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
+        update = sa.update(target).values(given).where(_grouped(where))
+        return _write(_compiled(update, step.call))
+    _need_table(step, table, schema)
+    pages = _pages(step, values, _grouped(where))
+    if not pages.progress.total:
+        return _decide("skip", step, "no row is to be done")
+    _decide("apply", step, f"{pages.progress.total} rows are to be done")
+    with _outside_transaction(step, "go page by page"), _bar():
+        _turn_pages(pages, batch_size, pause)
+    _decide("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
+
+
 def bulk_insert(
     table: sa.Table | sa.TableClause,
     rows: list[dict[str, Any]],
@@ -702,10 +756,11 @@ def execute(
     *,
     execution_options: dict[str, Any] | None = None,
     unless: sa.Executable | str | None = None,
+    once: str | None = None,
 ) -> None:
-    r"""Run SQL; with ``unless``, only when that query returns no row.
+    r"""Run SQL; with ``unless``, only when that query returns no row; with ``once``, exactly once.
 
-    Without ``unless`` this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
+    Without them this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
     parameter, as in ``sa.text``: write ``\:name`` for a colon that is none; ``%`` and ``::`` are
     what they are (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
 
@@ -714,12 +769,28 @@ def execute(
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
-    Offline the script asks ``unless`` where it is run: in a ``DO`` block on PostgreSQL, for what
-    MariaDB and MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE,
-    DELETE or REPLACE.
+    Where no query can tell, ``once`` does: a mark of this name is written in the same commit as the
+    rows, so that a revision that is run again after a crash skips what it has done.  Marks are in
+    ``alembic_version_once``, a table beside the version table that is there while such a revision
+    is unfinished: with the revision's number they go, so that it runs whole after a downgrade::
 
-    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless``.
+        helpers.execute("UPDATE bills SET amount = amount * 100", once="cents")
+
+    On MariaDB and MySQL the first mark makes the table, which commits what came before: begin with
+    the steps that have one.
+
+    Offline the script asks where it is run: in a ``DO`` block on PostgreSQL, for what MariaDB and
+    MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE, DELETE or
+    REPLACE.
+
+    :param once: a name that no other step of the revision has; not together with ``unless``.
+    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
+    :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
+    if unless is not None and once is not None:
+        raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
+    if once is not None:
+        return _execute_once(sqltext, once, execution_options)
     if unless is None:
         return alembic.op.execute(sqltext, execution_options=execution_options)
     if _is_offline():
@@ -2207,6 +2278,316 @@ def _brief(sql: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+# ... once
+
+_MARKED = ("revision", "direction", "name")
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
+_COMMITS = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE|LOCK|GRANT|REVOKE|LOAD)\b", re.I)
+
+
+def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
+    if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
+        _stop(
+            UnsafeOperation,
+            f"execute({_brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
+            ("a commit within the statement", "one commit of it and its mark"),
+            "Stopped, because a crash in between would have it run twice, or never.",
+            "helpers.create_index(...)  # and the like: a verb looks whether it is done",
+        )
+    marks, mark = _marks(get_context()), (*_running(), name)
+    if _is_offline():
+        return _script_once(sqltext, marks, mark)
+    bind = _bind()
+    if not _has_table(bind, marks.name, marks.schema):
+        marks.create(bind)
+    _forget_when_complete()
+    if bind.execute(sa.select(sa.literal(1)).where(_marked(marks, mark))).first() is not None:
+        return _log("skip", "execute", name, "already done, says its mark")
+    _log("apply", "execute", name, "not done yet")
+    with _together(bind):
+        bind.execute(marks.insert().values(mark))
+        alembic.op.execute(sqltext, execution_options=options)
+
+
+def _marks(context: MigrationContext) -> sa.Table:
+    """Return the table of marks, which stands beside the version table."""
+    columns = [sa.Column(name, sa.String(200), primary_key=True) for name in _MARKED]
+    schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
+    kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
+    name = f"{context.version_table}_once"
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema, **kw)
+
+
+def _marked(marks: sa.Table, mark: Sequence[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(marks.c[n] == value for n, value in zip(_MARKED, mark, strict=False)))
+
+
+def _running() -> tuple[str, str]:
+    """Return the revision that is running, and its direction."""
+    frames = list(_revision_frames())
+    if not frames:
+        return "", "up"
+    is_down = frames[-1].f_code.co_name.startswith("downgrade")
+    return str(frames[-1].f_globals["revision"]), "down" if is_down else "up"
+
+
+def _forget_when_complete() -> None:
+    """Have Alembic forget all marks in the commit in which it notes that the revision is done."""
+    context: Any = get_context()
+    if _forget_marks not in context.on_version_apply_callbacks:
+        context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, _forget_marks)
+
+
+def _forget_marks(*, ctx: Any, **_: Any) -> None:
+    ctx.on_version_apply_callbacks = tuple(
+        callback for callback in ctx.on_version_apply_callbacks if callback is not _forget_marks
+    )
+    marks = _marks(ctx)
+    if ctx.as_sql:  # the table stays: a script cannot know whether it made it
+        return _write(_compiled(marks.delete(), "execute"))
+    ctx.connection.execute(marks.delete())  # first, for where the DROP commits the two
+    marks.drop(ctx.connection)
+
+
+@contextmanager
+def _together(bind: sa.Connection) -> Iterator[None]:
+    """Make one commit of what is done within, where each statement would have its own."""
+    if bind.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        yield
+        return
+    bind.exec_driver_sql(_BEGIN.get(_dialect(bind), "BEGIN"))
+    try:
+        yield
+    except BaseException:
+        bind.exec_driver_sql("ROLLBACK")
+        raise
+    bind.exec_driver_sql("COMMIT")
+
+
+def _script_once(sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
+    """Write the statement and its mark so that the server runs both, or none of them.
+
+    A mark goes when its revision is done; that it is done the script asks of the version table.
+    """
+    _write(str(CreateTable(marks, if_not_exists=True).compile(dialect=_bind().dialect)).strip())
+    _forget_when_complete()
+    there = sa.select(sa.literal_column("1")).where(_marked(marks, mark)).exists()
+    is_up = mark[1] == "up"
+    todo = f"{'NOT ' if is_up else ''}{_applied(mark[0])} AND NOT {_compiled(there, 'execute')}"
+    values = [sa.literal(value) for value in mark]
+    row = _compiled(marks.insert().values(dict(zip(_MARKED, values, strict=True))), "execute")
+    [sql] = _written_by(lambda: alembic.op.execute(sqltext))
+    _ONCE.get(_dialect(_bind()), _write_both_if)(todo, sql, row)
+
+
+def _applied(revision: str) -> str:
+    """Return the condition that the revision was run: the version table has it or a later one."""
+    context: Any = get_context()
+    ids = [revision]
+    for id_ in ids if context.script else ():
+        ids += sorted(set(context.script.get_revision(id_)._all_nextrev) - {*ids})
+    version = context._version.c.version_num
+    there = sa.select(sa.literal_column("1")).where(version.in_(ids)).exists()
+    return _compiled(there, "execute")
+
+
+# ... backfill
+
+_PAGE_SECONDS = 0.1  # that a page shall take at most: so long its rows are locked
+_FIRST_PAGE = 1_000  # rows, at most, before it is known how long they take
+_TOLD_EVERY = 5.0  # seconds between two log lines
+
+
+@dataclass
+class _Progress:
+    """How far a backfill is."""
+
+    table: str
+    total: int = 0
+    rows: int = 0
+    pages: int = 0
+    begun: float = field(default_factory=lambda: time.monotonic())
+    told: float = field(default_factory=lambda: time.monotonic())
+
+    def __str__(self) -> str:
+        seconds = max(time.monotonic() - self.begun, 0.001)
+        left = round(max(0, self.total - self.rows) * seconds / max(self.rows, 1))
+        pace = f"{self.rows / seconds:.0f} rows/s, {left // 60}:{left % 60:02} left"
+        return f"{self.rows} of {self.total} rows in {self.pages} pages, {pace}"
+
+
+@dataclass
+class _Pages:
+    """What a backfill writes, where, and the primary key by which it goes."""
+
+    step: _Step
+    table: sa.TableClause
+    values: Mapping[str, Any]
+    where: sa.ColumnElement[bool]
+    keys: list[sa.ColumnClause[Any]]
+    progress: _Progress
+
+    def update(self, *more: Any) -> int:
+        """Update the rows that are to be done and fulfil more conditions; return their number."""
+        update = sa.update(self.table).values(self.values).where(self.where, *more)
+        return self.step.bind.execute(update).rowcount
+
+    def look(self, *columns: Any) -> sa.Select[Any]:
+        return sa.select(*columns).select_from(self.table)
+
+
+def _grouped(where: Any) -> sa.ColumnElement[bool]:
+    text: Any = sa.text(f"{where}\n") if isinstance(where, str) else where  # it may end in --
+    grouped: Any = Grouping  # which SQLAlchemy left without types
+    return cast(sa.ColumnElement[bool], grouped(text))
+
+
+def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
+    """Look at the table, and refuse before anything is changed what cannot go by its key."""
+    names = _inspected_key(step.bind, step.table, step.schema)
+    if not names:
+        why = "without a primary key there are no pages to go by"
+        _refuse_pages(step, why, f"no primary key on {step.table}")
+    if changed := sorted({*names} & {*values}):
+        _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
+    there = _inspected_columns(step.bind, step.table, step.schema)
+    columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
+    if unknown := [name for name in values if name not in columns]:
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no such column.",
+            (", ".join(columns), ", ".join(unknown)),
+            "Stopped, because there is nothing to fill.",
+            f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
+        )
+    table = sa.table(step.table, *columns.values(), schema=step.schema)
+    keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
+    pages = _Pages(step, table, values, where, keys, _Progress(step.table))
+    count = pages.look(sa.func.count()).where(where)
+    pages.progress.total = step.bind.execute(count).scalar() or 0
+    return pages
+
+
+def _refuse_pages(step: _Step, why: str, found: str) -> NoReturn:
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: cannot go page by page.",
+        (found, "a where that excludes what is done, and a primary key that stays"),
+        f"Stopped, because {why}.",
+        f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
+        f"helpers.execute('UPDATE {step.table} SET ...', once='{step.table}')",
+    )
+
+
+def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
+    """Update page after page, and make the next one as large as its time allows."""
+    progress, size = pages.progress, min(batch_size, _FIRST_PAGE)
+    if pages.step.dialect in _PAGES:
+        _PAGES[pages.step.dialect](pages)
+    _refuse_repeating(pages)
+    last: Sequence[Any] | None = None
+    while (first := _first_key(pages, last)) is not None:
+        last = _last_key(pages, first, size)
+        page = [_beside(pages, operator.ge, first)]
+        page += [] if last is None else [_beside(pages, operator.le, last)]
+        begun = time.monotonic()
+        progress.rows += pages.update(*page)
+        took = max(time.monotonic() - begun, 0.001)
+        size = max(1, min(batch_size, int(size * min(2, _PAGE_SECONDS / took))))
+        progress.pages += 1
+        _tell(progress)
+        if last is None:
+            break
+        time.sleep(pause)
+
+
+def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
+    """Return the key of the next row that is to be done: looking locks nothing."""
+    query = pages.look(*pages.keys).where(pages.where).order_by(*pages.keys).limit(1)
+    if last is not None:
+        query = query.where(_beside(pages, operator.gt, last))
+    return pages.step.bind.execute(query).first()
+
+
+def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] | None:
+    """Return the key with which a page ends; None for the last page.
+
+    It counts all rows, not only those to be done: the server locks what it reads.
+    """
+    query = pages.look(*pages.keys).where(_beside(pages, operator.ge, first))
+    return pages.step.bind.execute(query.order_by(*pages.keys).offset(size - 1).limit(1)).first()
+
+
+def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
+    """Return the condition that a row's key is before, at or after another one.
+
+    MariaDB and MySQL read the whole table where rows are compared, but a range of the key where
+    their columns are, one by one; PostgreSQL does the opposite.
+    """
+    # untyped: what the driver gave is what it takes, be it an enum or a date of SQLite's
+    values = [sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True) for value in key]
+    if len(key) > 1 and pages.step.dialect not in _KEYS_ONE_BY_ONE:
+        return compare(sa.tuple_(*pages.keys), sa.tuple_(*values))
+    strict = {operator.ge: operator.gt, operator.le: operator.lt}.get(compare, compare)
+    *others, (column, value) = zip(pages.keys, values, strict=True)
+    condition = compare(column, value)
+    for column, value in reversed(others):
+        condition = sa.or_(strict(column, value), sa.and_(column == value, condition))
+    return condition
+
+
+def _refuse_repeating(pages: _Pages) -> None:
+    """Try one row, twice, and undo it: refuse when the second time changes it again.
+
+    A row that ``where`` still finds is no harm if it stays the same, as a NULL copied from a NULL.
+    """
+    first, bind = _first_key(pages, None), pages.step.bind
+    if first is None:
+        return
+    row = [_beside(pages, compare, first) for compare in (operator.ge, operator.le)]
+    look = pages.look(*map(sa.column, pages.values)).where(pages.where, *row)
+    after = []
+    bind.exec_driver_sql(_BEGIN.get(pages.step.dialect, "BEGIN"))
+    try:
+        for _ in range(2):
+            pages.update(*row)
+            after.append(bind.execute(look).first())
+    finally:
+        bind.exec_driver_sql("ROLLBACK")
+    if after[0] is not None and after[0] != after[1]:
+        why = "a run that is killed would do again what it has done"
+        _refuse_pages(pages.step, why, "a row that where still finds after it was done")
+
+
+def _tell(progress: _Progress) -> None:
+    """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
+    now, on_terminal = time.monotonic(), _on_terminal()
+    if now - progress.told < (0.1 if on_terminal else _TOLD_EVERY):
+        return
+    progress.told = now
+    if not on_terminal:
+        return _log("apply", "backfill", progress.table, str(progress))
+    share = min(1.0, progress.rows / max(progress.total, 1))
+    bar = f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"
+    sys.stderr.write(f"\r{bar[:79]}\x1b[K")
+    sys.stderr.flush()
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def _bar() -> Iterator[None]:
+    """Take the bar away in the end."""
+    try:
+        yield
+    finally:
+        if _on_terminal():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 # ... files
 
 
@@ -2523,8 +2904,8 @@ def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> l
     return list(sa.inspect(bind).get_columns(table, schema=schema))
 
 
-def _inspected_key(bind: sa.Connection, table: str) -> list[str]:
-    return list(sa.inspect(bind).get_pk_constraint(table)["constrained_columns"])
+def _inspected_key(bind: sa.Connection, table: str, schema: str | None = None) -> list[str]:
+    return list(sa.inspect(bind).get_pk_constraint(table, schema)["constrained_columns"])
 
 
 def _find_view(step: _Step) -> Definition | None:
@@ -3935,7 +4316,7 @@ def _postgresql_drop_index(step: _Step) -> None:
 
 
 @contextmanager
-def _outside_transaction(step: _Step) -> Iterator[None]:
+def _outside_transaction(step: _Step, what: str = "do this concurrently") -> Iterator[None]:
     """Open Alembic's autocommit block, for what cannot run in a transaction.
 
     It asserts when somebody else than Alembic began the transaction: one that only our own look
@@ -3948,7 +4329,7 @@ def _outside_transaction(step: _Step) -> Iterator[None]:
     if getattr(context, "_in_external_transaction", False):
         _stop(
             UnsafeOperation,
-            f"{step.call}: PostgreSQL cannot do this concurrently inside a transaction.",
+            f"{step.call}: cannot {what} inside a transaction.",
             (
                 "a transaction that env.py began before context.configure()",
                 "none, or Alembic's own",
@@ -5200,6 +5581,23 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
         run("PRAGMA foreign_keys = ON")
 
 
+def _sqlite_pages(pages: _Pages) -> None:
+    """Leave a transaction that is open all the same, and see to the rows whose key is NULL.
+
+    An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too; and a primary key
+    that is no INTEGER may be NULL (https://www.sqlite.org/lang_createtable.html#the_primary_key).
+    """
+    bind = pages.step.bind
+    if getattr(bind.connection.driver_connection, "in_transaction", False):
+        bind.exec_driver_sql("COMMIT")
+    pages.progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
+
+
+_PAGES: dict[str, Callable[[_Pages], None]] = {"sqlite": _sqlite_pages}
+_KEYS_ONE_BY_ONE = {"mysql"}
+_BEGIN = {"sqlite": "BEGIN IMMEDIATE"}
+
+
 # ..................................................................................... all of them
 
 
@@ -5370,6 +5768,21 @@ def _sqlite_write_unless(condition: str, sql: str) -> None:
 
 
 _UNLESS: dict[str, Callable[[str, str], None]] = {"sqlite": _sqlite_write_unless}
+
+
+def _write_both_if(condition: str, sql: str, mark: str) -> None:
+    # on a line of its own, because the statement may end with a comment
+    _UNLESS.get(_dialect(_bind()), _write_if)(condition, f"{sql}\n;{mark}")
+
+
+def _mysql_write_both_if(condition: str, sql: str, mark: str) -> None:
+    """Write a transaction of the two, which the next DDL or the end of the revision commits."""
+    _write("START TRANSACTION")
+    _write_if(condition, sql)
+    _write_if(condition, mark)
+
+
+_ONCE: dict[str, Callable[[str, str, str], None]] = {"mysql": _mysql_write_both_if}
 
 
 def _mysql_write_statement(statement: _Statement) -> None:

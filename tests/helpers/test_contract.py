@@ -446,6 +446,21 @@ ROWS = [
         ["bills"],
         label="unless",
     ),
+    Row(
+        "execute",
+        lambda: helpers.execute("UPDATE bills SET amount = amount * 100", once="cents"),
+        {OTHER: "applied"},
+        {OTHER: ROW_OF[OTHER]},
+        ["bills"],
+        label="once",
+    ),
+    Row(
+        "backfill",
+        lambda: helpers.backfill("bills", {"amount": 500}, where="amount <> 500"),
+        {SAME: "skipped", OTHER: "applied", ORPHAN: "missing"},
+        {SAME: ROW_OF[SAME], OTHER: ROW_OF[OTHER], ORPHAN: []},
+        ["bills"],
+    ),
 ]
 
 
