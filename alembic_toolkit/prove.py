@@ -216,6 +216,11 @@ class Prover:
     def _version_table(self) -> str:
         return str(self.context.version_table)
 
+    @property
+    def _own_tables(self) -> tuple[str, ...]:
+        """Return the tables that belong to no revision: versions, and marks of unfinished steps."""
+        return self._version_table, f"{self._version_table}_once"
+
     @contextmanager
     def _aside(self) -> Iterator[Connection]:
         """Give the connection of the walk, between two steps; leave it in no transaction.
@@ -380,7 +385,7 @@ class Prover:
         whole = executed is None or self.whole
         names = None if whole or executed is None else snapshot.names_in(executed)
         with self._aside() as connection:
-            ignore = (self._version_table,)
+            ignore = self._own_tables
             self.snap = snapshot.take(connection, self.snap or None, names, ignore)
         return self.snap
 
@@ -396,7 +401,7 @@ class Prover:
         """Read the rows of the tables that statements can have changed."""
         moving = None if executed is None else [sql for sql in executed if not _KEEPS.match(sql)]
         touched = self._touched(moving)
-        ignore = (self._version_table,)
+        ignore = self._own_tables
         with self._aside() as connection:
             labels = self.recorder.labels
             if touched is None:
@@ -427,7 +432,7 @@ class Prover:
         keys = {name: (name, self.snap.table(name), types) for name in names}
         # Of what is not in the snapshot nothing is known.
         unknown = {n for n, key in keys.items() if key not in self.looked_at or not key[1]}
-        found = tables.look(connection, unknown, (self._version_table,))
+        found = tables.look(connection, unknown, self._own_tables)
         found = tables.labelled(found, self.recorder.labels)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at[key] for name, key in keys.items()}

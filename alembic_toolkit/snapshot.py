@@ -89,7 +89,7 @@ def take(
     connection: sa.Connection,
     known: Snapshot | None = None,
     names: Collection[str] | None = None,
-    ignore: Collection[str] = ("alembic_version",),
+    ignore: Collection[str] = ("alembic_version", "alembic_version_once"),
 ) -> Snapshot:
     """Read the schema of the database; on MariaDB, of the database that the connection uses.
 

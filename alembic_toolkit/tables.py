@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-IGNORE = ("alembic_version",)
+IGNORE = ("alembic_version", "alembic_version_once")
 
 # What a table is
 
