@@ -331,6 +331,7 @@ def add_column(
     if_not_exists: bool | None = None,
     inline_references: bool | None = None,
     inline_primary_key: bool | None = None,
+    postgresql_concurrently: bool = False,
 ) -> None:
     """Add the column, or confirm that it is there with the same definition.
 
@@ -338,17 +339,22 @@ def add_column(
     compared, but for what the same function of the revision alters later.  Its keys, checks and
     indexes are verbs of their own: each is made or confirmed.
 
+    A default that differs from row to row (``gen_random_uuid()``) has PostgreSQL write the whole
+    table anew, locked.  ``postgresql_concurrently=True`` does it in steps, each committed: the
+    column, its default, :func:`backfill`, and NOT NULL as in :func:`alter_column`; run again, it
+    goes on where it stopped.  Other servers ignore it.  Offline the rows are one ``UPDATE``.
+
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: concurrently, the table has no primary key to go by.
     """
-    _guarded().add_column(
-        table_name,
-        column,
-        schema=schema,
-        if_not_exists=if_not_exists,
-        inline_references=inline_references,
-        inline_primary_key=inline_primary_key,
-    )
+    flags: dict[str, Any] = {
+        "if_not_exists": if_not_exists,
+        "inline_references": inline_references,
+        "inline_primary_key": inline_primary_key,
+    }
+    flags |= {"postgresql_concurrently": True} if postgresql_concurrently else {}
+    _guarded().invoke(ops.AddColumnOp(table_name, column, schema=schema, **flags))
 
 
 def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
@@ -383,8 +389,13 @@ def alter_column(
     The ``existing_*`` parameters need not be given: the database is asked.  A rename is a step of
     its own: old name only, act; new name only, skip.
 
+    With ``nullable=False``, PostgreSQL reads the whole table while nobody else can.
+    ``postgresql_concurrently=True`` has a check read it before, beside readers and writers; it is
+    dropped in the end.  What the revision did before is committed.  Other servers ignore it.
+
     :raises MissingParent: the table or the column is not there.
     :raises SchemaConflict: rename with both names there, or neither.
+    :raises UnsafeOperation: concurrently, some rows are NULL.
     """
     _guarded().alter_column(
         table_name,
@@ -466,6 +477,9 @@ def create_unique_constraint(
 ) -> None:
     """Create the unique constraint, or confirm that it is there over the same columns.
 
+    ``postgresql_concurrently=True`` makes it of an index that is built as in :func:`create_index`,
+    so that writers go on meanwhile; other servers ignore it.
+
     :raises SchemaConflict: a constraint of that name is there over other columns.
     :raises MissingParent: the table is not there.
     """
@@ -481,6 +495,9 @@ def create_check_constraint(
     **kw: Any,
 ) -> None:
     """Create the check, or confirm that it is there with the same condition.
+
+    ``postgresql_concurrently=True`` adds it ``NOT VALID``, commits, and then validates it, which
+    blocks neither readers nor writers; other servers ignore it.
 
     :raises SchemaConflict: a constraint of that name is there with another condition.
     :raises MissingParent: the table is not there.
@@ -505,6 +522,9 @@ def create_foreign_key(
     **dialect_kw: Any,
 ) -> None:
     """Create the foreign key, or confirm that it is there with the same target and actions.
+
+    ``postgresql_concurrently=True`` as in :func:`create_check_constraint`: both tables can be
+    written to while their rows are compared.
 
     :raises SchemaConflict: a constraint of that name is there, and differs.
     :raises MissingParent: the table or its referent is not there.
@@ -1130,6 +1150,7 @@ class _Step:
     wanted: Any = None
     is_invalid: bool = False  # an index that must be dropped before it is made
     found: Definition | None = None  # what is to be dropped
+    concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
 
     @property
     def bind(self) -> sa.Connection:
@@ -1178,10 +1199,13 @@ def _is_verb(operation: Any) -> bool:
 def _step(operations: _Guarded, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
+    operation, concurrently = _concurrently(operation)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
         _shorten_names(wanted)
-        return _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
+        made = _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
+        made.concurrently = concurrently
+        return made
 
     context, objects = operations.migration_context, operations.schema_obj
     if type(operation) in _SIMPLE:
@@ -1206,6 +1230,19 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+def _concurrently(operation: Any) -> tuple[Any, bool]:
+    """Take the keyword out of an operation of which SQLAlchemy would refuse it."""
+    kw = getattr(operation, "kw", None) or {}
+    if "postgresql_concurrently" not in kw or isinstance(operation, _OF_INDEXES):
+        return operation, False
+    operation = copy.copy(operation)
+    operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
+    return operation, bool(kw["postgresql_concurrently"])
+
+
+_OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
 
 
 def _shorten_names(wanted: Any) -> None:
@@ -1246,10 +1283,7 @@ def _script(step: _Step) -> Any:
 def _script_guarded(step: _Step) -> None:
     """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
     if step.verb in _NATIVE[step.dialect]:
-        for sql in _native_sql(step):
-            _write_new_type(sql) if sql.startswith(("CREATE TYPE", "CREATE DOMAIN")) else _write(
-                sql
-            )
+        _write_native(step)
     elif step.dialect == "sqlite":
         _unsupported(
             step.call,
@@ -1263,6 +1297,12 @@ def _script_guarded(step: _Step) -> None:
     if step.kind in ("table", "column") and step.wanted is not None:
         for part in _parts(step, created=False):
             _script(part)
+
+
+def _write_native(step: _Step) -> None:
+    for sql in _native_sql(step):
+        is_type = sql.startswith(("CREATE TYPE", "CREATE DOMAIN"))
+        _write_new_type(sql) if is_type else _write(sql)
 
 
 def _native_sql(step: _Step) -> list[str]:
@@ -1487,6 +1527,8 @@ def _create(step: _Step) -> Any:
         _decide("apply", step, "not there")
         result = _act(step)
     else:
+        if step.concurrently and step.dialect in _RESUME:
+            found = _RESUME[step.dialect](step, found)
         _confirm(step, found)
         result = step.wanted if step.kind == "table" else None
     for part in _parts(step, created=found is None):
@@ -1599,6 +1641,8 @@ def _parts(step: _Step, created: bool) -> list[_Step]:
             if rule is None or rule(step.operations.impl):
                 parts.append(ops.AddConstraintOp.from_constraint(constraint))
         parts += [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+    for part in parts if step.concurrently else ():
+        part.kw = {**part.kw, "postgresql_concurrently": True}  # type: ignore[attr-defined]
     return [_step(step.operations, part) for part in parts]
 
 
@@ -1824,6 +1868,8 @@ def _alter(step: _Step) -> None:
             _ensure(_step(step.operations, part.operation.reverse()))
     if rest is None:
         _decide("skip", step, "already as wanted")
+        if step.concurrently and step.dialect in _LEFT_OVER:
+            _LEFT_OVER[step.dialect](step)
     else:
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
@@ -4315,6 +4361,249 @@ def _postgresql_drop_index(step: _Step) -> None:
         _invoke(step)
 
 
+def _postgresql_add_constraint(step: _Step) -> None:
+    """Add it; concurrently NOT VALID first, because to read all rows takes long."""
+    if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
+        return _any_add_constraint(step)
+    step.wanted.dialect_kwargs["postgresql_not_valid"] = True
+    with _outside_transaction(step):
+        _any_add_constraint(step)
+        _postgresql_validate(step)
+
+
+def _postgresql_validate(step: _Step) -> None:
+    try:
+        _run(step.bind, _validate_sql(step))
+    except sa.exc.IntegrityError as error:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: some rows do not fulfil it.",
+            (" ".join(str(error.orig).split()), "rows that all fulfil it"),
+            "Stopped, and left NOT VALID: it holds for what is written from now on.",
+            f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+        )
+
+
+def _postgresql_add_unique(step: _Step) -> None:
+    """Add it; concurrently of an index, which is built, or found, by its own verb."""
+    if not step.concurrently:
+        return _any_add_constraint(step)
+    index = _unique_index(step)
+    with _outside_transaction(step):
+        _ensure(index)
+        _run(step.bind, _using_index_sql(step))
+
+
+def _unique_index(step: _Step) -> _Step:
+    """Return the step that makes the index of which a unique constraint is to be made."""
+    if step.name is None:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: cannot do this concurrently without a name.",
+            ("no name", "a name, which the index has before it is a constraint"),
+            "Stopped, because after a crash nobody could tell whose index that is.",
+            f"helpers.create_unique_constraint('uq_{step.table}_...', {step.table!r}, ...)",
+        )
+    names = [column.name for column in step.wanted.columns]
+    kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
+    kw |= {"postgresql_concurrently": True}
+    name = sa.schema.conv(str(step.name))
+    make = ops.CreateIndexOp(name, step.table, names, schema=step.schema, unique=True, **kw)
+    return _step(step.operations, make)
+
+
+def _using_index_sql(step: _Step) -> str:
+    table = _quoted(step.bind, step.table, step.schema)
+    name = _quoted(step.bind, _kept(step.bind, str(step.name)))
+    deferred = (step.wanted.initially or "").upper() == "DEFERRED"
+    later = _deferral(step.wanted.deferrable, deferred)
+    return f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
+
+
+def _postgresql_alter_column(step: _Step) -> Any:
+    """Alter it; concurrently NOT NULL comes last, when a check has read the rows.
+
+    https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
+    """
+    if not (step.concurrently and step.operation.modify_nullable is False):
+        return _invoke(step)
+    rest, alone = _nullable_apart(step)
+    if rest.operation.has_changes():
+        _invoke(rest)
+    with _outside_transaction(step):
+        try:
+            _ensure(_not_null_check(step))
+        except UnsafeOperation:
+            _ensure(_not_null_check(step, drop=True))
+            _stop(
+                UnsafeOperation,
+                f"{step.call}: cannot be NOT NULL.",
+                (f"rows in which {step.name} is NULL", "none"),
+                "Stopped, because only a person knows what they should have.",
+                f"helpers.backfill({step.table!r}, {{{step.name!r}: ...}},"
+                f" where='{step.name} IS NULL')  # before this line",
+            )
+        _invoke(alone)
+        _ensure(_not_null_check(step, drop=True))
+
+
+def _nullable_apart(step: _Step) -> tuple[_Step, _Step]:
+    """Return what an ``alter_column`` asks for without its NOT NULL, and that alone."""
+    rest, alone = copy.copy(step), copy.copy(step)
+    rest.operation = copy.copy(step.operation)
+    rest.operation.modify_nullable = None
+    alone.name = step.operation.modify_name or step.name
+    alone.operation = ops.AlterColumnOp(
+        step.table, str(alone.name), modify_nullable=False, schema=step.schema
+    )
+    return rest, alone
+
+
+def _not_null_check(step: _Step, drop: bool = False) -> _Step:
+    name = sa.schema.conv(f"_alembic_not_null_{step.name}")
+    if drop:
+        gone = ops.DropConstraintOp(name, step.table, "check", schema=step.schema)
+        return _step(step.operations, gone)
+    condition: Any = sa.column(str(step.name)).is_not(None)
+    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
+    make = ops.CreateCheckConstraintOp(name, step.table, condition, **kw)
+    return _step(step.operations, make)
+
+
+def _postgresql_left_over(step: _Step) -> None:
+    """Drop the check that a run left which was killed after SET NOT NULL."""
+    drop = _not_null_check(step, drop=True)
+    if step.operation.modify_nullable is False and _FIND[drop.kind](drop) is not None:
+        _ensure(drop)
+
+
+def _postgresql_add_column(step: _Step) -> None:
+    """Add it; concurrently in the steps that fill it."""
+    if not _is_filled(step):
+        return _any_add_column(step)
+    if not _inspected_key(step.bind, step.table, step.schema):
+        why = "without a primary key there are no pages to go by"
+        _refuse_pages(step, why, f"no primary key on {step.table}")
+    with _outside_transaction(step):
+        _any_add_column(_bare_column(step))
+        _postgresql_fill(step)
+
+
+def _is_filled(step: _Step) -> bool:
+    return step.concurrently and isinstance(step.wanted.server_default, sa.DefaultClause)
+
+
+def _bare_column(step: _Step) -> _Step:
+    """Return the step that adds the column as its rows can have it at once: with NULL."""
+    bare = copy.copy(step)
+    column = step.wanted._copy()
+    column.nullable, column.server_default = True, None
+    made = step.operations.schema_obj.table(step.table, column, schema=step.schema)
+    bare.wanted = made.columns[column.name]
+    return bare
+
+
+def _default_step(step: _Step) -> _Step:
+    made = copy.copy(step)
+    default: Any = step.wanted.server_default
+    made.verb, made.operation = (
+        "alter_column",
+        ops.AlterColumnOp(
+            step.table, step.wanted.name, modify_server_default=default, schema=step.schema
+        ),
+    )
+    return made
+
+
+def _postgresql_fill(step: _Step) -> None:
+    """Give a column that is there its default, from now on and in its rows; then NOT NULL."""
+    with _outside_transaction(step):
+        _invoke(_default_step(step))
+        _fill_rows(step)
+        if not step.wanted.nullable:
+            _ensure(_not_null_step(step))
+
+
+def _fill_rows(step: _Step) -> None:
+    name = str(step.wanted.name)
+    values: dict[str, Any] = {name: sa.literal_column("DEFAULT")}
+    backfill(step.table, values, where=sa.column(name).is_(None), schema=step.schema)
+
+
+def _not_null_step(step: _Step) -> _Step:
+    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
+    alter = ops.AlterColumnOp(step.table, step.wanted.name, modify_nullable=False, **kw)
+    return _step(step.operations, alter)
+
+
+def _postgresql_resume(step: _Step, found: Definition) -> Definition:
+    """Finish what a run that was killed began; return what is there then."""
+    if step.kind == "column" and _is_filled(step):
+        differing = _diff(step.dialect, found, _want_column(step) or {})
+        begun = {key: key in differing for key in ("null", "default")}
+        mine = found["null"] == "NULL" and not (begun["default"] and found.get("default"))
+        if mine and not {*differing} - {*begun}:
+            _postgresql_fill(step)
+        elif not differing and not step.wanted.nullable:
+            _postgresql_left_over(_not_null_step(step))
+        return _FIND[step.kind](step) or found
+    whole = found.get("definition", "").removesuffix(" NOT VALID")
+    wanted = _WANT[step.kind](step) or {"definition": whole}
+    if whole != found.get("definition") and not _diff(step.dialect, {"definition": whole}, wanted):
+        _decide("apply", step, "NOT VALID until now")
+        with _outside_transaction(step):
+            _postgresql_validate(step)
+        return {"definition": whole}
+    return found
+
+
+_RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
+_LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
+
+
+def _postgresql_script_constraint(step: _Step) -> None:
+    """Write it; concurrently NOT VALID, and what validates it, each a transaction of its own."""
+    if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
+        return _script_guarded(step)
+    step.wanted.dialect_kwargs["postgresql_not_valid"] = True
+    with step.operations.migration_context.autocommit_block():
+        _script_guarded(step)
+        _write(_validate_sql(step))
+
+
+def _postgresql_script_unique(step: _Step) -> None:
+    if not step.concurrently:
+        return _script_guarded(step)
+    _script(_unique_index(step))
+    with step.operations.migration_context.autocommit_block():
+        _write_if(f"NOT {_there(step)}", _using_index_sql(step))
+
+
+def _postgresql_script_alter(step: _Step) -> None:
+    if not (step.concurrently and step.operation.modify_nullable is False):
+        return _script_alter_column(step)
+    rest, alone = _nullable_apart(step)
+    if rest.operation.has_changes() or rest.operation.modify_name:
+        _script_alter_column(rest)
+    _script(_not_null_check(alone))
+    with step.operations.migration_context.autocommit_block():
+        _write_altered(alone)
+        _script(_not_null_check(alone, drop=True))
+
+
+def _postgresql_script_add_column(step: _Step) -> None:
+    if not _is_filled(step):
+        return _script_guarded(step)
+    with step.operations.migration_context.autocommit_block():
+        _write_native(_bare_column(step))
+        _write_altered(_default_step(step))
+        _fill_rows(step)
+    for part in _parts(step, created=False):
+        _script(part)
+    if not step.wanted.nullable:
+        _script(_not_null_step(step))
+
+
 @contextmanager
 def _outside_transaction(step: _Step, what: str = "do this concurrently") -> Iterator[None]:
     """Open Alembic's autocommit block, for what cannot run in a transaction.
@@ -5725,8 +6014,13 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     },
     "postgresql": {
         "create_table": _postgresql_create_table,
+        "add_column": _postgresql_add_column,
+        "alter_column": _postgresql_alter_column,
         "create_index": _postgresql_create_index,
         "drop_index": _postgresql_drop_index,
+        "create_unique_constraint": _postgresql_add_unique,
+        "create_check_constraint": _postgresql_add_constraint,
+        "create_foreign_key": _postgresql_add_constraint,
     },
     "mysql": {
         "create_exclude_constraint": _no_exclusions,
@@ -5876,6 +6170,11 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     },
     "postgresql": _EVERYWHERE
     | {
+        "add_column": _postgresql_script_add_column,
+        "alter_column": _postgresql_script_alter,
+        "create_unique_constraint": _postgresql_script_unique,
+        "create_check_constraint": _postgresql_script_constraint,
+        "create_foreign_key": _postgresql_script_constraint,
         "create_index": _postgresql_script_index,
         "drop_index": _postgresql_script_index,
         "replace_view": _postgresql_script_view,
