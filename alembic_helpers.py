@@ -2418,8 +2418,9 @@ def _script_once(sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
     _write(str(CreateTable(marks, if_not_exists=True).compile(dialect=_bind().dialect)).strip())
     _forget_when_complete()
     there = sa.select(sa.literal_column("1")).where(_marked(marks, mark)).exists()
-    is_up = mark[1] == "up"
-    todo = f"{'NOT ' if is_up else ''}{_applied(mark[0])} AND NOT {_compiled(there, 'execute')}"
+    todo = f"NOT {_compiled(there, 'execute')}"
+    if mark[0]:
+        todo = f"{'NOT ' if mark[1] == 'up' else ''}{_applied(mark[0])} AND {todo}"
     values = [sa.literal(value) for value in mark]
     row = _compiled(marks.insert().values(dict(zip(_MARKED, values, strict=True))), "execute")
     [sql] = _written_by(lambda: alembic.op.execute(sqltext))
@@ -2483,7 +2484,8 @@ class _Pages:
 
 
 def _grouped(where: Any) -> sa.ColumnElement[bool]:
-    text: Any = sa.text(f"{where}\n") if isinstance(where, str) else where  # it may end in --
+    end = "\n" if "--" in str(where) or "#" in str(where) else ""  # of a comment
+    text: Any = sa.text(f"{where}{end}") if isinstance(where, str) else where
     grouped: Any = Grouping  # which SQLAlchemy left without types
     return cast(sa.ColumnElement[bool], grouped(text))
 
@@ -4585,23 +4587,54 @@ def _postgresql_script_alter(step: _Step) -> None:
     rest, alone = _nullable_apart(step)
     if rest.operation.has_changes() or rest.operation.modify_name:
         _script_alter_column(rest)
-    _script(_not_null_check(alone))
+    [plain] = _plain_sql(alone)
+    _script_not_null(alone, _asked(alone, _NULLABLE, step.table, str(alone.name)), plain)
+
+
+_NULLABLE = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND NOT attnotnull"
+)
+
+
+def _script_not_null(step: _Step, todo: str, plain: str | None = None) -> None:
+    """Write the steps to NOT NULL, each in a transaction of its own, with their condition.
+
+    :param plain: the last of them, where it needs none.
+    """
+    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    alter, check = f"ALTER TABLE {table}", _quoted(step.bind, str(_not_null_check(step).name))
+    drop = f"DROP CONSTRAINT IF EXISTS {check}"
+    add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
     with step.operations.migration_context.autocommit_block():
-        _write_altered(alone)
-        _script(_not_null_check(alone, drop=True))
+        _write_if(todo, f"{alter} {drop}, {add}")
+        _write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
+        if plain is not None:
+            _write(plain)
+        else:
+            _write_if(todo, f"{alter} ALTER COLUMN {column} SET NOT NULL")
+        _write(f"{alter} {drop}")
 
 
 def _postgresql_script_add_column(step: _Step) -> None:
+    """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
     if not _is_filled(step):
         return _script_guarded(step)
+    type_ = _literal(_type_text(step.wanted.type, step.bind.dialect))
+    mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
+    todo, bare = (
+        _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
+    )
+    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
     with step.operations.migration_context.autocommit_block():
         _write_native(_bare_column(step))
-        _write_altered(_default_step(step))
-        _fill_rows(step)
+        for sql in _plain_sql(_default_step(step)):
+            _write_if(bare, sql)
+        _write_if(todo, f"UPDATE {table} SET {column} = DEFAULT WHERE {column} IS NULL")
     for part in _parts(step, created=False):
         _script(part)
     if not step.wanted.nullable:
-        _script(_not_null_step(step))
+        _script_not_null(step, todo)
 
 
 @contextmanager
@@ -6070,10 +6103,11 @@ def _write_both_if(condition: str, sql: str, mark: str) -> None:
 
 
 def _mysql_write_both_if(condition: str, sql: str, mark: str) -> None:
-    """Write a transaction of the two, which the next DDL or the end of the revision commits."""
+    """Write a transaction of the two; only single statements can be PREPAREd."""
     _write("START TRANSACTION")
     _write_if(condition, sql)
     _write_if(condition, mark)
+    _write("COMMIT")
 
 
 _ONCE: dict[str, Callable[[str, str, str], None]] = {"mysql": _mysql_write_both_if}

@@ -466,8 +466,8 @@ ROWS = [
 
 
 # In steps, each of which looks for itself.
-CONCURRENTLY: dict[str, Any] = {"servers": ["postgresql"], "label": "concurrently", "looks": 12}
-VOLATILE = "paid DOUBLE PRECISION DEFAULT random() NOT NULL"
+CONCURRENTLY: dict[str, Any] = {"servers": ["postgresql"], "label": "concurrently", "looks": 20}
+VOLATILE = "paid DOUBLE PRECISION DEFAULT random() * 0 NOT NULL"
 ROWS += [
     Row(
         "create_foreign_key",
@@ -517,7 +517,7 @@ ROWS += [
         "add_column",
         lambda: helpers.add_column(
             "bills",
-            sa.Column("paid", sa.Double(), nullable=False, server_default=sa.text("random()")),
+            sa.Column("paid", sa.Double(), nullable=False, server_default=sa.text("random() * 0")),
             postgresql_concurrently=True,
         ),
         CREATE,
