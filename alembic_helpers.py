@@ -705,6 +705,7 @@ def backfill(
 
     A page is a range of the primary key, and no row stays locked longer than its page takes: pages
     grow up to ``batch_size`` rows, and shrink where one takes more than a tenth of a second.
+    A page whose rows somebody else has locked is tried again for some twenty seconds.
     ``where`` must exclude what is done, so that a run that was killed goes on where it stopped, and
     no row is done twice; this is tried out on one row, and undone, before anything is changed::
 
@@ -2443,6 +2444,7 @@ def _applied(revision: str) -> str:
 _PAGE_SECONDS = 0.1  # that a page shall take at most: so long its rows are locked
 _FIRST_PAGE = 1_000  # rows, at most, before it is known how long they take
 _TOLD_EVERY = 5.0  # seconds between two log lines
+_WAITS = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds, before a page is tried again
 
 
 @dataclass
@@ -2539,7 +2541,7 @@ def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
         page = [_beside(pages, operator.ge, first)]
         page += [] if last is None else [_beside(pages, operator.le, last)]
         begun = time.monotonic()
-        progress.rows += pages.update(*page)
+        progress.rows += _update_patiently(pages, page)
         took = max(time.monotonic() - begun, 0.001)
         size = max(1, min(batch_size, int(size * min(2, _PAGE_SECONDS / took))))
         progress.pages += 1
@@ -2547,6 +2549,22 @@ def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
         if last is None:
             break
         time.sleep(pause)
+
+
+def _update_patiently(pages: _Pages, page: Sequence[Any]) -> int:
+    """Update a page; when somebody holds one of its rows for long, wait without a lock, and again.
+
+    To begin the revision anew for that would be no harm, but might never come to the end.
+    """
+    for seconds in _WAITS:
+        try:
+            return pages.update(*page)
+        except sa.exc.DBAPIError as error:
+            if not _is_locked(error):
+                raise
+        _log("retry", "backfill", pages.step.table, f"a row is locked, again in {seconds} s")
+        time.sleep(seconds)
+    return pages.update(*page)
 
 
 def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
@@ -5913,6 +5931,17 @@ def _sqlite_pages(pages: _Pages) -> None:
     if getattr(bind.connection.driver_connection, "in_transaction", False):
         bind.exec_driver_sql("COMMIT")
     pages.progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
+
+
+# lock_not_available, deadlock_detected; lock wait timeout, deadlock; and SQLite's, by its words
+_LOCKED = {"55P03", "40P01", 1205, 1213}
+
+
+def _is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether a statement failed because of what others have locked."""
+    cause: Any = error.orig
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")} | {*cause.args[:1]}
+    return bool(codes & _LOCKED) or "database is locked" in str(cause)
 
 
 _PAGES: dict[str, Callable[[_Pages], None]] = {"sqlite": _sqlite_pages}

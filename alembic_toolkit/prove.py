@@ -367,8 +367,12 @@ class Prover:
 
     def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
         """Take the mark of a step away, and run it again."""
-        before = self.contents
+        before, marks = self.contents, self.recorder.marks
         yield from self._stamp(position, not up)
+        with self._aside() as connection:
+            # They went in the commit that noted the revision: without that they are there.
+            for statement, values in marks if len(marks) > 1 else ():
+                connection.exec_driver_sql(statement, values or None)
         executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
         what = running_name(up)
         self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)

@@ -187,6 +187,48 @@ def test_backfill_skips_what_is_done_without_a_page(bills: Database) -> None:
     assert held(bills) == DONE
 
 
+IMPATIENT = {
+    "sqlite": "PRAGMA busy_timeout = 10",
+    "postgresql": "SET lock_timeout = '10ms'",
+    "mariadb": "SET innodb_lock_wait_timeout = 1",
+}
+
+
+def test_backfill_tries_a_page_again_when_its_rows_are_locked(
+    bills: Database, between: list[Act]
+) -> None:
+    with bills.engine.connect() as other, revision(bills) as connection, heard() as lines:
+        run(connection, IMPATIENT[bills.name])
+
+        def begin() -> None:
+            run(other, "UPDATE bills SET amount = 0 WHERE id = 3")
+
+        acts = iter([begin, other.rollback])  # after the first page, and while it waits
+        between.append(lambda: next(acts, lambda: None)())
+        once(batch_size=2)
+    assert [line for line in lines if line.startswith("retry")] == [
+        "retry backfill bills: a row is locked, again in 0.1 s"
+    ]
+    assert held(bills) == DONE
+
+
+def test_backfill_gives_up_in_the_end_when_a_row_stays_locked(
+    bills: Database, between: list[Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helpers, "_WAITS", (0,))
+
+    def impatient() -> None:
+        with revision(bills) as connection:
+            run(connection, IMPATIENT[bills.name])
+            once(batch_size=2)
+
+    with bills.engine.connect() as other:
+        between.append(lambda: run(other, "UPDATE bills SET amount = 0 WHERE id = 9"))
+        with pytest.raises(sa.exc.DBAPIError):
+            impatient()
+    assert 0 < sum(times == 1 for _, times in held(bills)) < 10
+
+
 class Killed(Exception):
     """What ends a run in the middle."""
 
