@@ -29,7 +29,7 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import history, offline, script, sqlite
+from alembic_toolkit import history, marks, offline, script, sqlite
 
 
 def run(
@@ -173,6 +173,8 @@ def _run_online(
         with _explained(url, DBAPIError):
             environment.configure(connection=connection, **options)
             steps = _steps(environment)
+            if isinstance(steps, list):  # and not a walk, of which nobody knows where it leads
+                marks.forget_stale(environment.get_context(), steps)
             connection.rollback()  # what was read may be old when the first revision begins
             if steps and url.get_backend_name() == "sqlite":
                 stack.enter_context(sqlite.transactional_ddl(connection))

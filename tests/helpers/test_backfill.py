@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from tests.helpers.vocabulary import (
     rows,
     run,
 )
+from tests.toolkit.conftest import Project
 
 BILLS = "CREATE TABLE bills (id INTEGER NOT NULL PRIMARY KEY, amount INTEGER, times INTEGER)"
 
@@ -270,6 +272,27 @@ def test_backfill_leaves_a_transaction_to_the_rest_of_the_revision(
             once(batch_size=4)
             run(helpers.get_bind(), "INSERT INTO bills (id) VALUES (12)")
         assert held(bills) == [*DONE, (11, 1)], mode
+
+
+def test_backfill_goes_on_when_the_runner_runs_its_revision_again(
+    bills: Database, tmp_path: Path
+) -> None:
+    """In a revision as ``run`` runs it: on SQLite DDL is transactional, but pages are kept."""
+    project = Project(tmp_path / "project", bills.url)
+    body = """\
+    helpers.add_column("bills", sa.Column("half", sa.Integer))
+    values = {"times": sa.text("COALESCE(times, 0) + 1")}
+    helpers.backfill("bills", values, where="times IS NULL", batch_size=4)
+    helpers.add_column("bills", sa.Column("other", sa.Integer))
+    helpers.execute("UPDATE bills SET nothing = 1")
+    """
+    path = project.revision("a1", None, body, head="import alembic_helpers as helpers")
+    with pytest.raises(sa.exc.DBAPIError):
+        project.alembic("upgrade", "head")
+    assert held(bills) == DONE
+    project.write(f"migrations/versions/{path.name}", path.read_text().replace("nothing", "other"))
+    assert project.alembic("upgrade", "head").status == 0
+    assert held(bills, "id, times, half, other") == [(*row, None, 1) for row in DONE]
 
 
 # Keys

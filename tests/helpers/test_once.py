@@ -113,8 +113,9 @@ def acts(database: Database, *kill_at: int) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("direction", "start", "end", "wanted"),
-    [("upgrade", "a1", "a2", 4), ("downgrade", "a2", "a1", 1)],
+    ("project", "direction", "start", "end", "wanted"),
+    [("plain", "upgrade", "a1", "a2", 4), ("run", "downgrade", "a2", "a1", 1)],
+    indirect=["project"],
 )
 def test_execute_is_done_once_when_killed_at_any_statement(
     direction: str, start: str, end: str, wanted: int, project: Project, database: Database
@@ -130,6 +131,23 @@ def test_execute_is_done_once_when_killed_at_any_statement(
         go(project, database, direction, end)
         assert amount(database) == wanted, f"killed at {statement}"
         assert current(database) == [end]
+
+
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("project", ["run"], indirect=True)
+def test_execute_runs_again_when_what_is_below_was_taken_back(
+    project: Project, database: Database
+) -> None:
+    """Whoever goes down from a revision that is half done, instead of up."""
+    with acts(database, 4), suppress(Killed):  # CREATE, INSERT, UPDATE, and a DDL that commits
+        go(project, database, "upgrade", "a2")
+    assert (amount(database), current(database)) == (2, ["a1"])
+    prepare(database, "DROP TABLE made")
+    go(project, database, "downgrade", "base")
+    go(project, database, "upgrade", "a1")
+    prepare(database, "INSERT INTO bills VALUES (1)")
+    go(project, database, "upgrade", "a2")
+    assert amount(database) == 4
 
 
 def test_execute_leaves_no_mark_when_the_revision_is_done(
