@@ -342,7 +342,8 @@ def add_column(
     A default that differs from row to row (``gen_random_uuid()``) has PostgreSQL write the whole
     table anew, locked.  ``postgresql_concurrently=True`` does it in steps, each committed: the
     column, its default, :func:`backfill`, and NOT NULL as in :func:`alter_column`; run again, it
-    goes on where it stopped.  Other servers ignore it.  Offline the rows are one ``UPDATE``.
+    goes on where it stopped.  Identity and generated columns are added as ever, and other servers
+    ignore it.  Offline the rows are one ``UPDATE``.
 
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
@@ -2518,20 +2519,23 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     return pages
 
 
-def _refuse_pages(step: _Step, why: str, found: str) -> NoReturn:
+def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
+    both = (
+        f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
+        f"helpers.execute('UPDATE {step.table} SET ...', once='{step.table}')",
+    )
     _stop(
         UnsafeOperation,
         f"{step.call}: cannot go page by page.",
         (found, "a where that excludes what is done, and a primary key that stays"),
         f"Stopped, because {why}.",
-        f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
-        f"helpers.execute('UPDATE {step.table} SET ...', once='{step.table}')",
+        *(way or both),
     )
 
 
 def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
     """Update page after page, and make the next one as large as its time allows."""
-    progress, size = pages.progress, min(batch_size, _FIRST_PAGE)
+    progress, size = pages.progress, max(1, min(batch_size, _FIRST_PAGE))
     if pages.step.dialect in _PAGES:
         _PAGES[pages.step.dialect](pages)
     _refuse_repeating(pages)
@@ -4503,7 +4507,8 @@ def _postgresql_add_column(step: _Step) -> None:
         return _any_add_column(step)
     if not _inspected_key(step.bind, step.table, step.schema):
         why = "without a primary key there are no pages to go by"
-        _refuse_pages(step, why, f"no primary key on {step.table}")
+        way = f"helpers.create_primary_key('pk_{step.table}', {step.table!r}, [...])  # before this"
+        _refuse_pages(step, why, f"no primary key on {step.table}", way)
     with _outside_transaction(step):
         _any_add_column(_bare_column(step))
         _postgresql_fill(step)
