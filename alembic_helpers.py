@@ -42,9 +42,12 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import re
+import sys
 import textwrap
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,7 +57,7 @@ from decimal import Decimal
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import alembic.op
 import sqlalchemy as sa
@@ -66,6 +69,7 @@ from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.base import SchemaEventTarget
+from sqlalchemy.sql.elements import Grouping
 
 __version__ = "0.1.0"
 
@@ -78,6 +82,7 @@ __all__ = [
     "add_column",
     "add_enum_value",
     "alter_column",
+    "backfill",
     "batch_alter_table",
     "bulk_insert",
     "create_check_constraint",
@@ -326,6 +331,7 @@ def add_column(
     if_not_exists: bool | None = None,
     inline_references: bool | None = None,
     inline_primary_key: bool | None = None,
+    postgresql_concurrently: bool = False,
 ) -> None:
     """Add the column, or confirm that it is there with the same definition.
 
@@ -333,17 +339,23 @@ def add_column(
     compared, but for what the same function of the revision alters later.  Its keys, checks and
     indexes are verbs of their own: each is made or confirmed.
 
+    A default that differs from row to row (``gen_random_uuid()``) has PostgreSQL write the whole
+    table anew, locked.  ``postgresql_concurrently=True`` does it in steps, each committed: the
+    column, its default, :func:`backfill`, and NOT NULL as in :func:`alter_column`; run again, it
+    goes on where it stopped.  Identity and generated columns are added as ever, and other servers
+    ignore it.  Offline the rows are one ``UPDATE``.
+
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: concurrently, the table has no primary key to go by.
     """
-    _guarded().add_column(
-        table_name,
-        column,
-        schema=schema,
-        if_not_exists=if_not_exists,
-        inline_references=inline_references,
-        inline_primary_key=inline_primary_key,
-    )
+    flags: dict[str, Any] = {
+        "if_not_exists": if_not_exists,
+        "inline_references": inline_references,
+        "inline_primary_key": inline_primary_key,
+    }
+    flags |= {"postgresql_concurrently": True} if postgresql_concurrently else {}
+    _guarded().invoke(ops.AddColumnOp(table_name, column, schema=schema, **flags))
 
 
 def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
@@ -378,8 +390,13 @@ def alter_column(
     The ``existing_*`` parameters need not be given: the database is asked.  A rename is a step of
     its own: old name only, act; new name only, skip.
 
+    With ``nullable=False``, PostgreSQL reads the whole table while nobody else can.
+    ``postgresql_concurrently=True`` has a check read it before, beside readers and writers; it is
+    dropped in the end.  What the revision did before is committed.  Other servers ignore it.
+
     :raises MissingParent: the table or the column is not there.
     :raises SchemaConflict: rename with both names there, or neither.
+    :raises UnsafeOperation: concurrently, some rows are NULL.
     """
     _guarded().alter_column(
         table_name,
@@ -461,6 +478,9 @@ def create_unique_constraint(
 ) -> None:
     """Create the unique constraint, or confirm that it is there over the same columns.
 
+    ``postgresql_concurrently=True`` makes it of an index that is built as in :func:`create_index`,
+    so that writers go on meanwhile; other servers ignore it.
+
     :raises SchemaConflict: a constraint of that name is there over other columns.
     :raises MissingParent: the table is not there.
     """
@@ -476,6 +496,9 @@ def create_check_constraint(
     **kw: Any,
 ) -> None:
     """Create the check, or confirm that it is there with the same condition.
+
+    ``postgresql_concurrently=True`` adds it ``NOT VALID``, commits, and then validates it, which
+    blocks neither readers nor writers; other servers ignore it.
 
     :raises SchemaConflict: a constraint of that name is there with another condition.
     :raises MissingParent: the table is not there.
@@ -500,6 +523,9 @@ def create_foreign_key(
     **dialect_kw: Any,
 ) -> None:
     """Create the foreign key, or confirm that it is there with the same target and actions.
+
+    ``postgresql_concurrently=True`` as in :func:`create_check_constraint`: both tables can be
+    written to while their rows are compared.
 
     :raises SchemaConflict: a constraint of that name is there, and differs.
     :raises MissingParent: the table or its referent is not there.
@@ -667,6 +693,56 @@ def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
 # -------------------------------------------------------------------------------- verbs: data
 
 
+def backfill(
+    table: str,
+    values: Mapping[str, Any],
+    *,
+    where: sa.ColumnElement[bool] | sa.TextClause | str | None = None,
+    batch_size: int = 50_000,
+    pause: float = 0,
+    schema: str | None = None,
+) -> None:
+    """Update the rows that ``where`` finds, page by page, each page committed by itself.
+
+    A page is a range of the primary key, and no row stays locked longer than its page takes: pages
+    grow up to ``batch_size`` rows, and shrink where one takes more than a tenth of a second.
+    A page whose rows somebody else has locked is tried again for some twenty seconds.
+    ``where`` must exclude what is done, so that a run that was killed goes on where it stopped, and
+    no row is done twice; this is tried out on one row, and undone, before anything is changed::
+
+        helpers.backfill("bills", {"cents": sa.text("amount * 100")}, where="cents IS NULL")
+
+    What the revision did before is committed first.  Rows that come meanwhile are updated where
+    their key is still ahead; so let the application (or a default) fill them from before on.  A bar
+    on a terminal, and elsewhere a log line every few seconds, say how far it is.  Skipped when
+    ``where`` finds no row.  Offline: one plain ``UPDATE``.
+
+    :param values: a value, or an SQL expression (``sa.text`` and the like), for each column.
+    :param where: as in :func:`execute`, a string is SQL in which ``:name`` is a parameter.
+    :param batch_size: the rows that a page has at most, those that ``where`` excludes included.
+    :param pause: seconds to wait after each page, for replicas and for other writers.
+    :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: ``where`` is not given or does not exclude what is done; there is no
+        primary key to go by, or it would be changed; ``env.py`` began the transaction.
+    """
+    step = _Step(_guarded(), None, "backfill", "table", None, table, schema)
+    if where is None:
+        _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+    if _is_offline():
+        target = sa.table(table, *map(sa.column, values), schema=schema)
+        given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
+        update = sa.update(target).values(given).where(_grouped(where))
+        return _write(_compiled(update, step.call))
+    _need_table(step, table, schema)
+    pages = _pages(step, values, _grouped(where))
+    if not pages.progress.total:
+        return _decide("skip", step, "no row is to be done")
+    _decide("apply", step, f"{pages.progress.total} rows are to be done")
+    with _outside_transaction(step, "go page by page"), _bar():
+        _turn_pages(pages, batch_size, pause)
+    _decide("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
+
+
 def bulk_insert(
     table: sa.Table | sa.TableClause,
     rows: list[dict[str, Any]],
@@ -702,10 +778,11 @@ def execute(
     *,
     execution_options: dict[str, Any] | None = None,
     unless: sa.Executable | str | None = None,
+    once: str | None = None,
 ) -> None:
-    r"""Run SQL; with ``unless``, only when that query returns no row.
+    r"""Run SQL; with ``unless``, only when that query returns no row; with ``once``, exactly once.
 
-    Without ``unless`` this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
+    Without them this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
     parameter, as in ``sa.text``: write ``\:name`` for a colon that is none; ``%`` and ``::`` are
     what they are (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
 
@@ -714,12 +791,28 @@ def execute(
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
-    Offline the script asks ``unless`` where it is run: in a ``DO`` block on PostgreSQL, for what
-    MariaDB and MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE,
-    DELETE or REPLACE.
+    Where no query can tell, ``once`` does: a mark of this name is written in the same commit as the
+    rows, so that a revision that is run again after a crash skips what it has done.  Marks are in
+    ``alembic_version_once``, a table beside the version table that is there while such a revision
+    is unfinished: with the revision's number they go, so that it runs whole after a downgrade::
 
-    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless``.
+        helpers.execute("UPDATE bills SET amount = amount * 100", once="cents")
+
+    On MariaDB and MySQL the first mark makes the table, which commits what came before: begin with
+    the steps that have one.
+
+    Offline the script asks where it is run: in a ``DO`` block on PostgreSQL, for what MariaDB and
+    MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE, DELETE or
+    REPLACE.
+
+    :param once: a name that no other step of the revision has; not together with ``unless``.
+    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
+    :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
+    if unless is not None and once is not None:
+        raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
+    if once is not None:
+        return _execute_once(sqltext, once, execution_options)
     if unless is None:
         return alembic.op.execute(sqltext, execution_options=execution_options)
     if _is_offline():
@@ -1059,6 +1152,7 @@ class _Step:
     wanted: Any = None
     is_invalid: bool = False  # an index that must be dropped before it is made
     found: Definition | None = None  # what is to be dropped
+    concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
 
     @property
     def bind(self) -> sa.Connection:
@@ -1107,10 +1201,13 @@ def _is_verb(operation: Any) -> bool:
 def _step(operations: _Guarded, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
+    operation, concurrently = _concurrently(operation)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
         _shorten_names(wanted)
-        return _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
+        made = _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
+        made.concurrently = concurrently
+        return made
 
     context, objects = operations.migration_context, operations.schema_obj
     if type(operation) in _SIMPLE:
@@ -1135,6 +1232,19 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
             return step("drop_constraint", "constraint", named.name)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+def _concurrently(operation: Any) -> tuple[Any, bool]:
+    """Take the keyword out of an operation of which SQLAlchemy would refuse it."""
+    kw = getattr(operation, "kw", None) or {}
+    if "postgresql_concurrently" not in kw or isinstance(operation, _OF_INDEXES):
+        return operation, False
+    operation = copy.copy(operation)
+    operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
+    return operation, bool(kw["postgresql_concurrently"])
+
+
+_OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
 
 
 def _shorten_names(wanted: Any) -> None:
@@ -1175,10 +1285,7 @@ def _script(step: _Step) -> Any:
 def _script_guarded(step: _Step) -> None:
     """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
     if step.verb in _NATIVE[step.dialect]:
-        for sql in _native_sql(step):
-            _write_new_type(sql) if sql.startswith(("CREATE TYPE", "CREATE DOMAIN")) else _write(
-                sql
-            )
+        _write_native(step)
     elif step.dialect == "sqlite":
         _unsupported(
             step.call,
@@ -1192,6 +1299,12 @@ def _script_guarded(step: _Step) -> None:
     if step.kind in ("table", "column") and step.wanted is not None:
         for part in _parts(step, created=False):
             _script(part)
+
+
+def _write_native(step: _Step) -> None:
+    for sql in _native_sql(step):
+        is_type = sql.startswith(("CREATE TYPE", "CREATE DOMAIN"))
+        _write_new_type(sql) if is_type else _write(sql)
 
 
 def _native_sql(step: _Step) -> list[str]:
@@ -1420,6 +1533,8 @@ def _create(step: _Step) -> Any:
         _decide("apply", step, "not there")
         result = _act(step)
     else:
+        if step.concurrently and step.dialect in _RESUME:
+            found = _RESUME[step.dialect](step, found)
         _confirm(step, found)
         result = step.wanted if step.kind == "table" else None
     for part in _parts(step, created=found is None):
@@ -1532,6 +1647,8 @@ def _parts(step: _Step, created: bool) -> list[_Step]:
             if rule is None or rule(step.operations.impl):
                 parts.append(ops.AddConstraintOp.from_constraint(constraint))
         parts += [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+    for part in parts if step.concurrently else ():
+        part.kw = {**part.kw, "postgresql_concurrently": True}  # type: ignore[attr-defined]
     return [_step(step.operations, part) for part in parts]
 
 
@@ -1750,6 +1867,8 @@ def _alter(step: _Step) -> None:
             _ensure(_step(step.operations, part.operation.reverse()))
     if rest is None:
         _decide("skip", step, "already as wanted")
+        if step.concurrently and step.dialect in _LEFT_OVER:
+            _LEFT_OVER[step.dialect](step)
     else:
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
@@ -2232,6 +2351,338 @@ def _brief(sql: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+# ... once
+
+_MARKED = ("revision", "direction", "name")
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
+_COMMITS = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE|LOCK|GRANT|REVOKE|LOAD)\b", re.I)
+
+
+def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
+    if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
+        _stop(
+            UnsafeOperation,
+            f"execute({_brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
+            ("a commit within the statement", "one commit of it and its mark"),
+            "Stopped, because a crash in between would have it run twice, or never.",
+            "helpers.create_index(...)  # and the like: a verb looks whether it is done",
+        )
+    marks, mark = _marks(get_context()), (*_running(), name)
+    if _is_offline():
+        return _script_once(sqltext, marks, mark)
+    bind = _bind()
+    if not _has_table(bind, marks.name, marks.schema):
+        marks.create(bind)
+    _forget_when_complete()
+    if bind.execute(sa.select(sa.literal(1)).where(_marked(marks, mark))).first() is not None:
+        return _log("skip", "execute", name, "already done, says its mark")
+    _log("apply", "execute", name, "not done yet")
+    with _together(bind):
+        bind.execute(marks.insert().values(mark))
+        alembic.op.execute(sqltext, execution_options=options)
+
+
+def _marks(context: MigrationContext) -> sa.Table:
+    """Return the table of marks, which stands beside the version table."""
+    columns = [sa.Column(name, sa.String(200), primary_key=True) for name in _MARKED]
+    schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
+    kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
+    name = f"{context.version_table}_once"
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema, **kw)
+
+
+def _marked(marks: sa.Table, mark: Sequence[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(marks.c[n] == value for n, value in zip(_MARKED, mark, strict=False)))
+
+
+def _running() -> tuple[str, str]:
+    """Return the revision that is running, and its direction."""
+    frames = list(_revision_frames())
+    if not frames:
+        return "", "up"
+    is_down = frames[-1].f_code.co_name.startswith("downgrade")
+    return str(frames[-1].f_globals["revision"]), "down" if is_down else "up"
+
+
+def _forget_when_complete() -> None:
+    """Have Alembic forget all marks in the commit in which it notes that the revision is done."""
+    context: Any = get_context()
+    if _forget_marks not in context.on_version_apply_callbacks:
+        context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, _forget_marks)
+
+
+def _forget_marks(*, ctx: Any, **_: Any) -> None:
+    ctx.on_version_apply_callbacks = tuple(
+        callback for callback in ctx.on_version_apply_callbacks if callback is not _forget_marks
+    )
+    marks = _marks(ctx)
+    if ctx.as_sql:  # the table stays: a script cannot know whether it made it
+        return _write(_compiled(marks.delete(), "execute"))
+    ctx.connection.execute(marks.delete())  # first, for where the DROP commits the two
+    marks.drop(ctx.connection)
+
+
+@contextmanager
+def _together(bind: sa.Connection) -> Iterator[None]:
+    """Make one commit of what is done within, where each statement would have its own."""
+    if bind.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        yield
+        return
+    bind.exec_driver_sql(_BEGIN.get(_dialect(bind), "BEGIN"))
+    try:
+        yield
+    except BaseException:
+        bind.exec_driver_sql("ROLLBACK")
+        raise
+    bind.exec_driver_sql("COMMIT")
+
+
+def _script_once(sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
+    """Write the statement and its mark so that the server runs both, or none of them.
+
+    A mark goes when its revision is done; that it is done the script asks of the version table.
+    """
+    _write(str(CreateTable(marks, if_not_exists=True).compile(dialect=_bind().dialect)).strip())
+    _forget_when_complete()
+    there = sa.select(sa.literal_column("1")).where(_marked(marks, mark)).exists()
+    todo = f"NOT {_compiled(there, 'execute')}"
+    if mark[0]:
+        todo = f"{'NOT ' if mark[1] == 'up' else ''}{_applied(mark[0])} AND {todo}"
+    values = [sa.literal(value) for value in mark]
+    row = _compiled(marks.insert().values(dict(zip(_MARKED, values, strict=True))), "execute")
+    [sql] = _written_by(lambda: alembic.op.execute(sqltext))
+    _ONCE.get(_dialect(_bind()), _write_both_if)(todo, sql, row)
+
+
+def _applied(revision: str) -> str:
+    """Return the condition that the revision was run: the version table has it or a later one."""
+    context: Any = get_context()
+    ids = [revision]
+    for id_ in ids if context.script else ():
+        ids += sorted(set(context.script.get_revision(id_)._all_nextrev) - {*ids})
+    version = context._version.c.version_num
+    there = sa.select(sa.literal_column("1")).where(version.in_(ids)).exists()
+    return _compiled(there, "execute")
+
+
+# ... backfill
+
+_PAGE_SECONDS = 0.1  # that a page shall take at most: so long its rows are locked
+_FIRST_PAGE = 1_000  # rows, at most, before it is known how long they take
+_TOLD_EVERY = 5.0  # seconds between two log lines
+_WAITS = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds, before a page is tried again
+
+
+@dataclass
+class _Progress:
+    """How far a backfill is."""
+
+    table: str
+    total: int = 0
+    rows: int = 0
+    pages: int = 0
+    begun: float = field(default_factory=lambda: time.monotonic())
+    told: float = field(default_factory=lambda: time.monotonic())
+
+    def __str__(self) -> str:
+        seconds = max(time.monotonic() - self.begun, 0.001)
+        left = round(max(0, self.total - self.rows) * seconds / max(self.rows, 1))
+        pace = f"{self.rows / seconds:.0f} rows/s, {left // 60}:{left % 60:02} left"
+        return f"{self.rows} of {self.total} rows in {self.pages} pages, {pace}"
+
+
+@dataclass
+class _Pages:
+    """What a backfill writes, where, and the primary key by which it goes."""
+
+    step: _Step
+    table: sa.TableClause
+    values: Mapping[str, Any]
+    where: sa.ColumnElement[bool]
+    keys: list[sa.ColumnClause[Any]]
+    progress: _Progress
+
+    def update(self, *more: Any) -> int:
+        """Update the rows that are to be done and fulfil more conditions; return their number."""
+        update = sa.update(self.table).values(self.values).where(self.where, *more)
+        return self.step.bind.execute(update).rowcount
+
+    def look(self, *columns: Any) -> sa.Select[Any]:
+        return sa.select(*columns).select_from(self.table)
+
+
+def _grouped(where: Any) -> sa.ColumnElement[bool]:
+    end = "\n" if "--" in str(where) or "#" in str(where) else ""  # of a comment
+    text: Any = sa.text(f"{where}{end}") if isinstance(where, str) else where
+    grouped: Any = Grouping  # which SQLAlchemy left without types
+    return cast(sa.ColumnElement[bool], grouped(text))
+
+
+def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
+    """Look at the table, and refuse before anything is changed what cannot go by its key."""
+    names = _inspected_key(step.bind, step.table, step.schema)
+    if not names:
+        why = "without a primary key there are no pages to go by"
+        _refuse_pages(step, why, f"no primary key on {step.table}")
+    if changed := sorted({*names} & {*values}):
+        _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
+    there = _inspected_columns(step.bind, step.table, step.schema)
+    columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
+    if unknown := [name for name in values if name not in columns]:
+        _stop(
+            MissingParent,
+            f"{step.call}: there is no such column.",
+            (", ".join(columns), ", ".join(unknown)),
+            "Stopped, because there is nothing to fill.",
+            f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
+        )
+    table = sa.table(step.table, *columns.values(), schema=step.schema)
+    keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
+    pages = _Pages(step, table, values, where, keys, _Progress(step.table))
+    count = pages.look(sa.func.count()).where(where)
+    pages.progress.total = step.bind.execute(count).scalar() or 0
+    return pages
+
+
+def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
+    both = (
+        f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
+        f"helpers.execute('UPDATE {step.table} SET ...', once='{step.table}')",
+    )
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: cannot go page by page.",
+        (found, "a where that excludes what is done, and a primary key that stays"),
+        f"Stopped, because {why}.",
+        *(way or both),
+    )
+
+
+def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
+    """Update page after page, and make the next one as large as its time allows."""
+    progress, size = pages.progress, max(1, min(batch_size, _FIRST_PAGE))
+    if pages.step.dialect in _PAGES:
+        _PAGES[pages.step.dialect](pages)
+    _refuse_repeating(pages)
+    last: Sequence[Any] | None = None
+    while (first := _first_key(pages, last)) is not None:
+        last = _last_key(pages, first, size)
+        page = [_beside(pages, operator.ge, first)]
+        page += [] if last is None else [_beside(pages, operator.le, last)]
+        begun = time.monotonic()
+        progress.rows += _update_patiently(pages, page)
+        took = max(time.monotonic() - begun, 0.001)
+        size = max(1, min(batch_size, int(size * min(2, _PAGE_SECONDS / took))))
+        progress.pages += 1
+        _tell(progress)
+        if last is None:
+            break
+        time.sleep(pause)
+
+
+def _update_patiently(pages: _Pages, page: Sequence[Any]) -> int:
+    """Update a page; when somebody holds one of its rows for long, wait without a lock, and again.
+
+    To begin the revision anew for that would be no harm, but might never come to the end.
+    """
+    for seconds in _WAITS:
+        try:
+            return pages.update(*page)
+        except sa.exc.DBAPIError as error:
+            if not _is_locked(error):
+                raise
+        _log("retry", "backfill", pages.step.table, f"a row is locked, again in {seconds} s")
+        time.sleep(seconds)
+    return pages.update(*page)
+
+
+def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
+    """Return the key of the next row that is to be done: looking locks nothing."""
+    query = pages.look(*pages.keys).where(pages.where).order_by(*pages.keys).limit(1)
+    if last is not None:
+        query = query.where(_beside(pages, operator.gt, last))
+    return pages.step.bind.execute(query).first()
+
+
+def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] | None:
+    """Return the key with which a page ends; None for the last page.
+
+    It counts all rows, not only those to be done: the server locks what it reads.
+    """
+    query = pages.look(*pages.keys).where(_beside(pages, operator.ge, first))
+    return pages.step.bind.execute(query.order_by(*pages.keys).offset(size - 1).limit(1)).first()
+
+
+def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
+    """Return the condition that a row's key is before, at or after another one.
+
+    MariaDB and MySQL read the whole table where rows are compared, but a range of the key where
+    their columns are, one by one; PostgreSQL does the opposite.
+    """
+    # untyped: what the driver gave is what it takes, be it an enum or a date of SQLite's
+    values = [sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True) for value in key]
+    if len(key) > 1 and pages.step.dialect not in _KEYS_ONE_BY_ONE:
+        return compare(sa.tuple_(*pages.keys), sa.tuple_(*values))
+    strict = {operator.ge: operator.gt, operator.le: operator.lt}.get(compare, compare)
+    *others, (column, value) = zip(pages.keys, values, strict=True)
+    condition = compare(column, value)
+    for column, value in reversed(others):
+        condition = sa.or_(strict(column, value), sa.and_(column == value, condition))
+    return condition
+
+
+def _refuse_repeating(pages: _Pages) -> None:
+    """Try one row, twice, and undo it: refuse when the second time changes it again.
+
+    A row that ``where`` still finds is no harm if it stays the same, as a NULL copied from a NULL.
+    """
+    first, bind = _first_key(pages, None), pages.step.bind
+    if first is None:
+        return
+    row = [_beside(pages, compare, first) for compare in (operator.ge, operator.le)]
+    look = pages.look(*map(sa.column, pages.values)).where(pages.where, *row)
+    after = []
+    bind.exec_driver_sql(_BEGIN.get(pages.step.dialect, "BEGIN"))
+    try:
+        for _ in range(2):
+            pages.update(*row)
+            after.append(bind.execute(look).first())
+    finally:
+        bind.exec_driver_sql("ROLLBACK")
+    if after[0] is not None and after[0] != after[1]:
+        why = "a run that is killed would do again what it has done"
+        _refuse_pages(pages.step, why, "a row that where still finds after it was done")
+
+
+def _tell(progress: _Progress) -> None:
+    """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
+    now, on_terminal = time.monotonic(), _on_terminal()
+    if now - progress.told < (0.1 if on_terminal else _TOLD_EVERY):
+        return
+    progress.told = now
+    if not on_terminal:
+        return _log("apply", "backfill", progress.table, str(progress))
+    share = min(1.0, progress.rows / max(progress.total, 1))
+    bar = f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"
+    sys.stderr.write(f"\r{bar[:79]}\x1b[K")
+    sys.stderr.flush()
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def _bar() -> Iterator[None]:
+    """Take the bar away in the end."""
+    try:
+        yield
+    finally:
+        if _on_terminal():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 # ... files
 
 
@@ -2546,8 +2997,8 @@ def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> l
     return list(sa.inspect(bind).get_columns(table, schema=schema))
 
 
-def _inspected_key(bind: sa.Connection, table: str) -> list[str]:
-    return list(sa.inspect(bind).get_pk_constraint(table)["constrained_columns"])
+def _inspected_key(bind: sa.Connection, table: str, schema: str | None = None) -> list[str]:
+    return list(sa.inspect(bind).get_pk_constraint(table, schema)["constrained_columns"])
 
 
 def _find_view(step: _Step) -> Definition | None:
@@ -4053,8 +4504,283 @@ def _postgresql_drop_index(step: _Step) -> None:
         _invoke(step)
 
 
+def _postgresql_add_constraint(step: _Step) -> None:
+    """Add it; concurrently NOT VALID first, because to read all rows takes long."""
+    if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
+        return _any_add_constraint(step)
+    step.wanted.dialect_kwargs["postgresql_not_valid"] = True
+    with _outside_transaction(step):
+        _any_add_constraint(step)
+        _postgresql_validate(step)
+
+
+def _postgresql_validate(step: _Step) -> None:
+    try:
+        _run(step.bind, _validate_sql(step))
+    except sa.exc.IntegrityError as error:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: some rows do not fulfil it.",
+            (" ".join(str(error.orig).split()), "rows that all fulfil it"),
+            "Stopped, and left NOT VALID: it holds for what is written from now on.",
+            f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+        )
+
+
+def _postgresql_add_unique(step: _Step) -> None:
+    """Add it; concurrently of an index, which is built, or found, by its own verb."""
+    if not step.concurrently:
+        return _any_add_constraint(step)
+    index = _unique_index(step)
+    with _outside_transaction(step):
+        _ensure(index)
+        _run(step.bind, _using_index_sql(step))
+
+
+def _unique_index(step: _Step) -> _Step:
+    """Return the step that makes the index of which a unique constraint is to be made."""
+    if step.name is None:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: cannot do this concurrently without a name.",
+            ("no name", "a name, which the index has before it is a constraint"),
+            "Stopped, because after a crash nobody could tell whose index that is.",
+            f"helpers.create_unique_constraint('uq_{step.table}_...', {step.table!r}, ...)",
+        )
+    names = [column.name for column in step.wanted.columns]
+    kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
+    kw |= {"postgresql_concurrently": True}
+    name = sa.schema.conv(str(step.name))
+    make = ops.CreateIndexOp(name, step.table, names, schema=step.schema, unique=True, **kw)
+    return _step(step.operations, make)
+
+
+def _using_index_sql(step: _Step) -> str:
+    table = _quoted(step.bind, step.table, step.schema)
+    name = _quoted(step.bind, _kept(step.bind, str(step.name)))
+    deferred = (step.wanted.initially or "").upper() == "DEFERRED"
+    later = _deferral(step.wanted.deferrable, deferred)
+    return f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
+
+
+def _postgresql_alter_column(step: _Step) -> Any:
+    """Alter it; concurrently NOT NULL comes last, when a check has read the rows.
+
+    https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
+    """
+    if not (step.concurrently and step.operation.modify_nullable is False):
+        return _invoke(step)
+    rest, alone = _nullable_apart(step)
+    if rest.operation.has_changes():
+        _invoke(rest)
+    with _outside_transaction(step):
+        try:
+            _ensure(_not_null_check(step))
+        except UnsafeOperation:
+            _ensure(_not_null_check(step, drop=True))
+            _stop(
+                UnsafeOperation,
+                f"{step.call}: cannot be NOT NULL.",
+                (f"rows in which {step.name} is NULL", "none"),
+                "Stopped, because only a person knows what they should have.",
+                f"helpers.backfill({step.table!r}, {{{step.name!r}: ...}},"
+                f" where='{step.name} IS NULL')  # before this line",
+            )
+        _invoke(alone)
+        _ensure(_not_null_check(step, drop=True))
+
+
+def _nullable_apart(step: _Step) -> tuple[_Step, _Step]:
+    """Return what an ``alter_column`` asks for without its NOT NULL, and that alone."""
+    rest, alone = copy.copy(step), copy.copy(step)
+    rest.operation = copy.copy(step.operation)
+    rest.operation.modify_nullable = None
+    alone.name = step.operation.modify_name or step.name
+    alone.operation = ops.AlterColumnOp(
+        step.table, str(alone.name), modify_nullable=False, schema=step.schema
+    )
+    return rest, alone
+
+
+def _not_null_check(step: _Step, drop: bool = False) -> _Step:
+    name = sa.schema.conv(f"_alembic_not_null_{step.name}")
+    if drop:
+        gone = ops.DropConstraintOp(name, step.table, "check", schema=step.schema)
+        return _step(step.operations, gone)
+    condition: Any = sa.column(str(step.name)).is_not(None)
+    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
+    make = ops.CreateCheckConstraintOp(name, step.table, condition, **kw)
+    return _step(step.operations, make)
+
+
+def _postgresql_left_over(step: _Step) -> None:
+    """Drop the check that a run left which was killed after SET NOT NULL."""
+    drop = _not_null_check(step, drop=True)
+    if step.operation.modify_nullable is False and _FIND[drop.kind](drop) is not None:
+        _ensure(drop)
+
+
+def _postgresql_add_column(step: _Step) -> None:
+    """Add it; concurrently in the steps that fill it."""
+    if not _is_filled(step):
+        return _any_add_column(step)
+    if not _inspected_key(step.bind, step.table, step.schema):
+        why = "without a primary key there are no pages to go by"
+        way = f"helpers.create_primary_key('pk_{step.table}', {step.table!r}, [...])  # before this"
+        _refuse_pages(step, why, f"no primary key on {step.table}", way)
+    with _outside_transaction(step):
+        _any_add_column(_bare_column(step))
+        _postgresql_fill(step)
+
+
+def _is_filled(step: _Step) -> bool:
+    return step.concurrently and isinstance(step.wanted.server_default, sa.DefaultClause)
+
+
+def _bare_column(step: _Step) -> _Step:
+    """Return the step that adds the column as its rows can have it at once: with NULL."""
+    bare = copy.copy(step)
+    column = step.wanted._copy()
+    column.nullable, column.server_default = True, None
+    made = step.operations.schema_obj.table(step.table, column, schema=step.schema)
+    bare.wanted = made.columns[column.name]
+    return bare
+
+
+def _default_step(step: _Step) -> _Step:
+    made = copy.copy(step)
+    default: Any = step.wanted.server_default
+    made.verb, made.operation = (
+        "alter_column",
+        ops.AlterColumnOp(
+            step.table, step.wanted.name, modify_server_default=default, schema=step.schema
+        ),
+    )
+    return made
+
+
+def _postgresql_fill(step: _Step) -> None:
+    """Give a column that is there its default, from now on and in its rows; then NOT NULL."""
+    with _outside_transaction(step):
+        _invoke(_default_step(step))
+        _fill_rows(step)
+        if not step.wanted.nullable:
+            _ensure(_not_null_step(step))
+
+
+def _fill_rows(step: _Step) -> None:
+    name = str(step.wanted.name)
+    values: dict[str, Any] = {name: sa.literal_column("DEFAULT")}
+    backfill(step.table, values, where=sa.column(name).is_(None), schema=step.schema)
+
+
+def _not_null_step(step: _Step) -> _Step:
+    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
+    alter = ops.AlterColumnOp(step.table, step.wanted.name, modify_nullable=False, **kw)
+    return _step(step.operations, alter)
+
+
+def _postgresql_resume(step: _Step, found: Definition) -> Definition:
+    """Finish what a run that was killed began; return what is there then."""
+    if step.kind == "column" and _is_filled(step):
+        differing = _diff(step.dialect, found, _want_column(step) or {})
+        begun = {key: key in differing for key in ("null", "default")}
+        mine = found["null"] == "NULL" and not (begun["default"] and found.get("default"))
+        if mine and not {*differing} - {*begun}:
+            _postgresql_fill(step)
+        elif not differing and not step.wanted.nullable:
+            _postgresql_left_over(_not_null_step(step))
+        return _FIND[step.kind](step) or found
+    whole = found.get("definition", "").removesuffix(" NOT VALID")
+    wanted = _WANT[step.kind](step) or {"definition": whole}
+    if whole != found.get("definition") and not _diff(step.dialect, {"definition": whole}, wanted):
+        _decide("apply", step, "NOT VALID until now")
+        with _outside_transaction(step):
+            _postgresql_validate(step)
+        return {"definition": whole}
+    return found
+
+
+_RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
+_LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
+
+
+def _postgresql_script_constraint(step: _Step) -> None:
+    """Write it; concurrently NOT VALID, and what validates it, each a transaction of its own."""
+    if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
+        return _script_guarded(step)
+    step.wanted.dialect_kwargs["postgresql_not_valid"] = True
+    with step.operations.migration_context.autocommit_block():
+        _script_guarded(step)
+        _write(_validate_sql(step))
+
+
+def _postgresql_script_unique(step: _Step) -> None:
+    if not step.concurrently:
+        return _script_guarded(step)
+    _script(_unique_index(step))
+    with step.operations.migration_context.autocommit_block():
+        _write_if(f"NOT {_there(step)}", _using_index_sql(step))
+
+
+def _postgresql_script_alter(step: _Step) -> None:
+    if not (step.concurrently and step.operation.modify_nullable is False):
+        return _script_alter_column(step)
+    rest, alone = _nullable_apart(step)
+    if rest.operation.has_changes() or rest.operation.modify_name:
+        _script_alter_column(rest)
+    [plain] = _plain_sql(alone)
+    _script_not_null(alone, _asked(alone, _NULLABLE, step.table, str(alone.name)), plain)
+
+
+_NULLABLE = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND NOT attnotnull"
+)
+
+
+def _script_not_null(step: _Step, todo: str, plain: str | None = None) -> None:
+    """Write the steps to NOT NULL, each in a transaction of its own, with their condition.
+
+    :param plain: the last of them, where it needs none.
+    """
+    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    alter, check = f"ALTER TABLE {table}", _quoted(step.bind, str(_not_null_check(step).name))
+    drop = f"DROP CONSTRAINT IF EXISTS {check}"
+    add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
+    with step.operations.migration_context.autocommit_block():
+        _write_if(todo, f"{alter} {drop}, {add}")
+        _write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
+        if plain is not None:
+            _write(plain)
+        else:
+            _write_if(todo, f"{alter} ALTER COLUMN {column} SET NOT NULL")
+        _write(f"{alter} {drop}")
+
+
+def _postgresql_script_add_column(step: _Step) -> None:
+    """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
+    if not _is_filled(step):
+        return _script_guarded(step)
+    type_ = _literal(_type_text(step.wanted.type, step.bind.dialect))
+    mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
+    todo, bare = (
+        _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
+    )
+    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    with step.operations.migration_context.autocommit_block():
+        _write_native(_bare_column(step))
+        for sql in _plain_sql(_default_step(step)):
+            _write_if(bare, sql)
+        _write_if(todo, f"UPDATE {table} SET {column} = DEFAULT WHERE {column} IS NULL")
+    for part in _parts(step, created=False):
+        _script(part)
+    if not step.wanted.nullable:
+        _script_not_null(step, todo)
+
+
 @contextmanager
-def _outside_transaction(step: _Step) -> Iterator[None]:
+def _outside_transaction(step: _Step, what: str = "do this concurrently") -> Iterator[None]:
     """Open Alembic's autocommit block, for what cannot run in a transaction.
 
     It asserts when somebody else than Alembic began the transaction: one that only our own look
@@ -4067,7 +4793,7 @@ def _outside_transaction(step: _Step) -> Iterator[None]:
     if getattr(context, "_in_external_transaction", False):
         _stop(
             UnsafeOperation,
-            f"{step.call}: PostgreSQL cannot do this concurrently inside a transaction.",
+            f"{step.call}: cannot {what} inside a transaction.",
             (
                 "a transaction that env.py began before context.configure()",
                 "none, or Alembic's own",
@@ -5329,6 +6055,34 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
         run("PRAGMA foreign_keys = ON")
 
 
+def _sqlite_pages(pages: _Pages) -> None:
+    """Leave a transaction that is open all the same, and see to the rows whose key is NULL.
+
+    An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too; and a primary key
+    that is no INTEGER may be NULL (https://www.sqlite.org/lang_createtable.html#the_primary_key).
+    """
+    bind = pages.step.bind
+    if getattr(bind.connection.driver_connection, "in_transaction", False):
+        bind.exec_driver_sql("COMMIT")
+    pages.progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
+
+
+# lock_not_available, deadlock_detected; lock wait timeout, deadlock; and SQLite's, by its words
+_LOCKED = {"55P03", "40P01", 1205, 1213}
+
+
+def _is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether a statement failed because of what others have locked."""
+    cause: Any = error.orig
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")} | {*cause.args[:1]}
+    return bool(codes & _LOCKED) or "database is locked" in str(cause)
+
+
+_PAGES: dict[str, Callable[[_Pages], None]] = {"sqlite": _sqlite_pages}
+_KEYS_ONE_BY_ONE = {"mysql"}
+_BEGIN = {"sqlite": "BEGIN IMMEDIATE"}
+
+
 # ..................................................................................... all of them
 
 
@@ -5457,8 +6211,13 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     },
     "postgresql": {
         "create_table": _postgresql_create_table,
+        "add_column": _postgresql_add_column,
+        "alter_column": _postgresql_alter_column,
         "create_index": _postgresql_create_index,
         "drop_index": _postgresql_drop_index,
+        "create_unique_constraint": _postgresql_add_unique,
+        "create_check_constraint": _postgresql_add_constraint,
+        "create_foreign_key": _postgresql_add_constraint,
     },
     "mysql": {
         "create_exclude_constraint": _no_exclusions,
@@ -5500,6 +6259,22 @@ def _sqlite_write_unless(condition: str, sql: str) -> None:
 
 
 _UNLESS: dict[str, Callable[[str, str], None]] = {"sqlite": _sqlite_write_unless}
+
+
+def _write_both_if(condition: str, sql: str, mark: str) -> None:
+    # on a line of its own, because the statement may end with a comment
+    _UNLESS.get(_dialect(_bind()), _write_if)(condition, f"{sql}\n;{mark}")
+
+
+def _mysql_write_both_if(condition: str, sql: str, mark: str) -> None:
+    """Write a transaction of the two; only single statements can be PREPAREd."""
+    _write("START TRANSACTION")
+    _write_if(condition, sql)
+    _write_if(condition, mark)
+    _write("COMMIT")
+
+
+_ONCE: dict[str, Callable[[str, str, str], None]] = {"mysql": _mysql_write_both_if}
 
 
 def _mysql_write_statement(statement: _Statement) -> None:
@@ -5593,6 +6368,11 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     },
     "postgresql": _EVERYWHERE
     | {
+        "add_column": _postgresql_script_add_column,
+        "alter_column": _postgresql_script_alter,
+        "create_unique_constraint": _postgresql_script_unique,
+        "create_check_constraint": _postgresql_script_constraint,
+        "create_foreign_key": _postgresql_script_constraint,
         "create_index": _postgresql_script_index,
         "drop_index": _postgresql_script_index,
         "replace_view": _postgresql_script_view,

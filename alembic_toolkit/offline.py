@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,17 +32,23 @@ class Written:
     error: str = ""  # it breaks
 
 
+_FORGETS = re.compile(r"DELETE FROM \S+_once\W")
+
+
 @dataclass
 class _Collector:
     """What stands in for the script's file."""
 
     current: Written | None = None
+    last: Written | None = None
 
     def write(self, text: str) -> None:
         text = text.strip()
         left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
-        if self.current is not None and not left_out:
-            self.current.statements.append(undelimited(text.removesuffix(";")))
+        # What forgets the marks of its steps comes after the version table's row.
+        written = self.last if _FORGETS.match(text) else self.current
+        if written is not None and not left_out:
+            written.statements.append(undelimited(text.removesuffix(";")))
 
     def flush(self) -> None:
         """Do nothing."""
@@ -82,7 +89,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
 
 def _collected(function: Any, collector: _Collector, written: Written) -> Any:
     def run(**kw: Any) -> None:
-        collector.current = written
+        collector.current = collector.last = written
         try:
             function(**kw)
         except CommandError as error:

@@ -216,6 +216,11 @@ class Prover:
     def _version_table(self) -> str:
         return str(self.context.version_table)
 
+    @property
+    def _own_tables(self) -> tuple[str, ...]:
+        """Return the tables that belong to no revision: versions, and marks of unfinished steps."""
+        return tables.own(self._version_table)
+
     @contextmanager
     def _aside(self) -> Iterator[Connection]:
         """Give the connection of the walk, between two steps; leave it in no transaction.
@@ -362,8 +367,12 @@ class Prover:
 
     def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
         """Take the mark of a step away, and run it again."""
-        before = self.contents
+        before, marks = self.contents, self.recorder.marks
         yield from self._stamp(position, not up)
+        with self._aside() as connection:
+            # They went in the commit that noted the revision: without that they are there.
+            for statement, values in marks if len(marks) > 1 else ():
+                connection.exec_driver_sql(statement, values or None)
         executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
         what = running_name(up)
         self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
@@ -380,7 +389,7 @@ class Prover:
         whole = executed is None or self.whole
         names = None if whole or executed is None else snapshot.names_in(executed)
         with self._aside() as connection:
-            ignore = (self._version_table,)
+            ignore = self._own_tables
             self.snap = snapshot.take(connection, self.snap or None, names, ignore)
         return self.snap
 
@@ -396,7 +405,7 @@ class Prover:
         """Read the rows of the tables that statements can have changed."""
         moving = None if executed is None else [sql for sql in executed if not _KEEPS.match(sql)]
         touched = self._touched(moving)
-        ignore = (self._version_table,)
+        ignore = self._own_tables
         with self._aside() as connection:
             labels = self.recorder.labels
             if touched is None:
@@ -427,7 +436,7 @@ class Prover:
         keys = {name: (name, self.snap.table(name), types) for name in names}
         # Of what is not in the snapshot nothing is known.
         unknown = {n for n, key in keys.items() if key not in self.looked_at or not key[1]}
-        found = tables.look(connection, unknown, (self._version_table,))
+        found = tables.look(connection, unknown, self._own_tables)
         found = tables.labelled(found, self.recorder.labels)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at[key] for name, key in keys.items()}

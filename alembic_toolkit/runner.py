@@ -30,7 +30,7 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import history, journal, offline, script, sqlite
+from alembic_toolkit import history, journal, marks, offline, script, sqlite
 from alembic_toolkit.deploy import Deployment, silenced
 from alembic_toolkit.options import Options, read
 
@@ -202,6 +202,8 @@ def _run_online(
                 stack.enter_context(deployment.alone())
                 steps = _steps(environment)  # the deployer before may have run them
                 connection.rollback()
+            if not walks:
+                marks.forget_stale(environment.get_context(), steps)
             if steps and url.get_backend_name() == "sqlite":
                 stack.enter_context(sqlite.transactional_ddl(connection))
             if steps and not walks:

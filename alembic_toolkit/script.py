@@ -579,8 +579,14 @@ _PREPARED = (
     "EXECUTE alembic_statement;\n"
     "DEALLOCATE PREPARE alembic_statement;"
 )
-# How alembic_helpers writes a guarded statement; it looks at the catalog only.
-_HALF_DONE = ("SET @alembic_", "EXECUTE alembic_statement", "DEALLOCATE PREPARE alembic_statement")
+# How alembic_helpers writes a guarded statement; it looks at the catalog only.  What begins a
+# transaction is no harm, and MySQL could not prepare it.
+_HALF_DONE = (
+    "SET @alembic_",
+    "EXECUTE alembic_statement",
+    "DEALLOCATE PREPARE alembic_statement",
+    "START TRANSACTION",
+)
 
 
 def _mysql(script: _Script) -> list[str]:

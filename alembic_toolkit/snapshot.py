@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from alembic_toolkit.tables import IGNORE
+
 
 class Thing(NamedTuple):
     """One thing in a database."""
@@ -89,7 +91,7 @@ def take(
     connection: sa.Connection,
     known: Snapshot | None = None,
     names: Collection[str] | None = None,
-    ignore: Collection[str] = ("alembic_version", "alembic_version_history"),
+    ignore: Collection[str] = IGNORE,
 ) -> Snapshot:
     """Read the schema of the database; on MariaDB, of the database that the connection uses.
 

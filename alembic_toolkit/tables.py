@@ -13,7 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-IGNORE = ("alembic_version", "alembic_version_history")
+
+def own(version_table: str = "alembic_version") -> tuple[str, ...]:
+    """Return the tables that say how far a database is: versions, journal, marks."""
+    return version_table, f"{version_table}_history", f"{version_table}_once"
+
+
+IGNORE = own()
 
 # What a table is
 

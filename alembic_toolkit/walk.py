@@ -298,6 +298,10 @@ def history_path(project: Project) -> str:
 # Statements
 
 
+# How alembic_helpers notes, in the commit of its rows, that a step is done.
+_MARK = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
+
+
 @dataclass
 class Recorder:
     """Every statement that this process sends to a server, while it is listening."""
@@ -306,11 +310,14 @@ class Recorder:
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
     labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
         """Listen."""
         self.statements = []
+        # The table may have been there before, made by a script.
+        self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
         try:
             yield self.statements
         finally:
@@ -321,6 +328,8 @@ class Recorder:
         if self.statements is None:
             return
         self.statements.append(arguments[2])
+        if _MARK.match(arguments[2]) and arguments[2:4] not in self.marks:
+            self.marks.append(arguments[2:4])
         compiled = getattr(arguments[4], "compiled", None)
         if isinstance(compiled, DDLCompiler):
             self.labels |= _labels(compiled.statement)

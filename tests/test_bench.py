@@ -22,6 +22,14 @@ def test_bench_prints_both_tables_when_the_sizes_are_tiny(tmp_path: Path) -> Non
     assert "Traceback" not in outcome.printed
 
 
+def test_bench_kills_a_backfill_and_counts_what_is_right(tmp_path: Path) -> None:
+    copy = copy_repository(tmp_path / "clone")
+    outcome = copy.run("scripts/bench --rows 3000 --rounds 1 sqlite backfill")
+    assert outcome.status == 0, outcome.printed
+    assert re.search(r"killed at .*: 3000 of 3000 rows right, 0 done twice", outcome.printed)
+    assert "Traceback" not in outcome.printed
+
+
 def test_bench_says_so_when_a_server_is_not_to_be_had(tmp_path: Path) -> None:
     copy = copy_repository(tmp_path / "clone")
     url = "mariadb+pymysql://nobody@127.0.0.1:1"

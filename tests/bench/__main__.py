@@ -28,7 +28,7 @@ from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, event
 
 from tests import databases
-from tests.bench import history, roundtrip, traffic
+from tests.bench import backfill, history, roundtrip, traffic
 from tests.helpers.test_contract import ABSENT, ROWS, SAME, spelled
 from tests.helpers.test_questions import QUESTIONS, THINGS
 from tests.helpers.vocabulary import is_act, prepare
@@ -58,8 +58,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="server|part", help=f"{names} (all)")
     parser.add_argument("--revisions", type=int, default=1000, help="in the history (1000)")
     parser.add_argument("--tables", type=int, default=1000, help="in the large database (1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of a history (3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="repetitions of a history or backfill (3)"
+    )
     parser.add_argument("--calls", type=int, default=15, help="repetitions of each verb (15)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="to backfill (1000000)")
     sizes = "revisions of the histories that make a round trip (50,200,1000)"
     parser.add_argument("--sizes", type=_sizes, default="50,200,1000", help=sizes)
     measures = list(roundtrip.PARTS)
@@ -87,7 +90,12 @@ def _bench_verbs(name: str, given: argparse.Namespace) -> None:
         _print_looks(name, given)
 
 
-PARTS = {"verbs": _bench_verbs, "roundtrip": roundtrip.bench, "traffic": traffic.bench}
+PARTS = {
+    "verbs": _bench_verbs,
+    "roundtrip": roundtrip.bench,
+    "backfill": backfill.bench,
+    "traffic": traffic.bench,
+}
 
 
 # A long history

@@ -30,6 +30,7 @@ GUARDED_BY_SQLITE = {
     "validate_constraint",
     "bulk_insert",
     "execute",
+    "backfill",
 }
 NOTHING_ON_SQLITE = {
     "create_enum",

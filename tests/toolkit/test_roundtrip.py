@@ -235,3 +235,20 @@ def test_settings_that_mean_nothing_are_one_line(project: Project, text: str, sa
     assert (outcome.status, outcome.out) == (2, "")
     assert said in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.databases("mariadb")
+def test_steps_that_are_done_once_are_proven_when_run_again_and_as_scripts(
+    project: Project, database: Database
+) -> None:
+    """Their marks go with the revision's number, and so are there when only that is lost."""
+    head = "import alembic_helpers as helpers"
+    bills = 'helpers.create_table("bills", sa.Column("id", sa.Integer, primary_key=True),'
+    bills += ' sa.Column("amount", sa.Integer))'
+    project.revision("a1", None, bills, 'helpers.drop_table("bills")', head)
+    step = 'helpers.execute("UPDATE bills SET amount = amount {} 7", once="seven")'
+    project.revision("a2", "a1", step.format("+"), step.format("-"), head)
+    outcome = roundtrip(project, "--url", database.url, "--re-run", "--offline")
+    assert outcome.status == 0, outcome.out
+    assert "Proven: 2 revisions" in outcome.out
+    assert held(database) == set()

@@ -1,0 +1,43 @@
+"""The marks of steps that are done once, which alembic_helpers keeps beside the version table.
+
+They are there while a revision is half done, so that it can go on when it is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from alembic.script.revision import RevisionError
+from sqlalchemy import column, inspect, table
+
+
+def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | StampStep]) -> None:
+    """Forget those of upgrades that would find another database when they go on.
+
+    They stopped above a revision that is about to be taken back, and begin from the start after it
+    was run again.
+    """
+    connection, name = migration.connection, f"{migration.version_table}_once"
+    gone = {s.revision.revision for s in steps if isinstance(s, RevisionStep) and s.is_downgrade}
+    if not gone or connection is None:
+        return
+    if inspect(connection).has_table(name, migration.version_table_schema):
+        columns: list[Any] = [column("revision"), column("direction")]
+        marks = table(name, *columns, schema=migration.version_table_schema)
+        for (revision,) in connection.execute(
+            marks.select().with_only_columns(marks.c.revision).where(marks.c.direction == "up")
+        ).all():
+            if gone & _before(migration, revision):
+                connection.execute(marks.delete().where(marks.c.revision == revision))
+    connection.commit()
+
+
+def _before(migration: MigrationContext, revision: str) -> set[str]:
+    """Return what comes before a revision; nothing for one that is not known."""
+    try:
+        assert migration.script is not None
+        return {found.revision for found in migration.script.iterate_revisions(revision, "base")}
+    except RevisionError:
+        return set()

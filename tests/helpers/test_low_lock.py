@@ -1,0 +1,297 @@
+"""``postgresql_concurrently=True`` for constraints and columns: in steps that block nobody."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import event
+
+import alembic_helpers as helpers
+from alembic_toolkit import snapshot
+from tests.databases import Database
+from tests.helpers.conftest import empty
+from tests.helpers.scripts import run_with_client, written
+from tests.helpers.vocabulary import (
+    Act,
+    assert_applied,
+    assert_conflict,
+    assert_skipped,
+    assert_unsafe,
+    counted,
+    is_act,
+    prepare,
+    revision,
+    rows,
+    run,
+)
+
+pytestmark = pytest.mark.databases("postgresql")
+
+TABLES = [
+    "CREATE TABLE users (id INTEGER PRIMARY KEY)",
+    "CREATE TABLE bills (id INTEGER PRIMARY KEY, user_id INTEGER, amount INTEGER)",
+    "INSERT INTO users VALUES (1), (2)",
+    "INSERT INTO bills VALUES (1, 1, 10), (2, 2, 20), (3, 1, 30)",
+]
+concurrently: dict[str, Any] = {"postgresql_concurrently": True}
+
+
+def uuid_column(**kw: Any) -> sa.Column[Any]:
+    return sa.Column("token", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), **kw)
+
+
+VERBS: dict[str, Act] = {
+    "create_foreign_key": lambda: helpers.create_foreign_key(
+        "fk_bills", "bills", "users", ["user_id"], ["id"], ondelete="CASCADE", **concurrently
+    ),
+    "create_check_constraint": lambda: helpers.create_check_constraint(
+        "ck_bills", "bills", "amount > 0", **concurrently
+    ),
+    "create_unique_constraint": lambda: helpers.create_unique_constraint(
+        "uq_bills", "bills", ["amount"], deferrable=True, initially="DEFERRED", **concurrently
+    ),
+    "alter_column": lambda: helpers.alter_column("bills", "amount", nullable=False, **concurrently),
+    "alter_column, all of it": lambda: helpers.alter_column(
+        "bills",
+        "amount",
+        type_=sa.BigInteger(),
+        nullable=False,
+        new_column_name="cents",
+        **concurrently,
+    ),
+    "add_column": lambda: helpers.add_column("bills", uuid_column(nullable=False), **concurrently),
+    "add_column, with NULL": lambda: helpers.add_column(
+        "bills", uuid_column(unique=False, index=True), **concurrently
+    ),
+}
+ALONE = [verb for verb in VERBS if "all" not in verb]  # those that are nothing but such steps
+each_verb = pytest.mark.parametrize("verb", VERBS)
+
+
+def state(database: Database) -> Any:
+    """Return all that the database holds, but random values."""
+    with database.engine.connect() as connection:
+        bills = rows(connection, "SELECT * FROM bills ORDER BY id")
+        tokens = len({row[3] for row in bills}) if len(bills[0]) > 3 else None
+        return snapshot.take(connection).groups, [row[:3] for row in bills], tokens
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+@contextmanager
+def killed_at(database: Database, number: int) -> Any:
+    """Have the client die before it changes something for this number of times."""
+    left = iter(range(number))
+
+    def die(_1: Any, _2: Any, statement: str, *_3: Any) -> None:
+        if is_act(statement) and next(left, None) is None:
+            raise Killed
+
+    event.listen(database.engine, "before_cursor_execute", die)
+    with suppress(Killed):
+        yield
+    event.remove(database.engine, "before_cursor_execute", die)
+
+
+@each_verb
+def test_verb_arrives_when_killed_at_any_statement(verb: str, database: Database) -> None:
+    prepare(database, *TABLES)
+    with revision(database), counted(database.engine) as statements:
+        assert_applied(VERBS[verb])
+    wanted, acts = state(database), [sql for sql in statements if is_act(sql)]
+    assert len(acts) >= 2
+    for number, statement in enumerate(acts):
+        empty(database)
+        prepare(database, *TABLES)
+        with killed_at(database, number), revision(database):
+            VERBS[verb]()
+        with revision(database):
+            VERBS[verb]()
+            assert_skipped(VERBS[verb])
+        assert state(database) == wanted, f"killed at {statement}"
+
+
+STRONG = """
+SELECT c.relname, l.mode FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+WHERE c.relname IN ('users', 'bills') AND l.mode ~ 'Exclusive' AND l.mode !~ '^Row'
+"""
+
+
+@pytest.mark.parametrize("verb", ALONE)
+def test_verb_holds_no_strong_lock_from_one_statement_to_the_next(
+    verb: str, database: Database
+) -> None:
+    prepare(database, *TABLES)
+    seen: list[Any] = []
+    with database.engine.connect() as other:
+
+        def look(connection: Any, _: Any, statement: str, *_2: Any) -> None:
+            if connection.connection is not other.connection and is_act(statement):
+                cursor = other.connection.cursor()
+                cursor.execute(STRONG)
+                seen.extend((statement, *lock) for lock in cursor.fetchall())
+
+        event.listen(database.engine, "before_cursor_execute", look)
+        with revision(database):
+            VERBS[verb]()
+    assert [held for held in seen if "INDEX" not in held[0]] == []
+
+
+@each_verb
+def test_script_of_verb_arrives_and_is_safe_to_run_twice(verb: str, database: Database) -> None:
+    prepare(database, *TABLES)
+    script = written(database, VERBS[verb])
+    for _ in range(2):
+        printed = run_with_client(database, script)
+        assert "WARNING" not in printed
+    found = state(database)
+    empty(database)
+    prepare(database, *TABLES)
+    with revision(database):
+        VERBS[verb]()
+    assert found == state(database)
+
+
+@pytest.mark.parametrize("verb", ALONE)
+def test_verb_refuses_when_env_py_began_the_transaction(verb: str, database: Database) -> None:
+    prepare(database, *TABLES)
+    with database.engine.connect() as connection:
+        run(connection, "SELECT 1")
+        context = MigrationContext.configure(connection)
+        with context.begin_transaction(), Operations.context(context):
+            assert_unsafe(VERBS[verb], "env.py")
+
+
+# Rows that are in the way
+
+
+def test_check_is_left_not_valid_when_a_row_breaks_it(database: Database) -> None:
+    prepare(database, *TABLES, "UPDATE bills SET amount = -1 WHERE id = 3")
+    verb = VERBS["create_check_constraint"]
+    with revision(database), pytest.raises(helpers.UnsafeOperation, match="left NOT VALID") as why:
+        verb()
+    assert "ck_bills" in str(why.value)
+    with database.engine.connect() as connection, pytest.raises(sa.exc.IntegrityError):
+        run(connection, "INSERT INTO bills VALUES (4, 1, -1)")
+    prepare(database, "UPDATE bills SET amount = 1 WHERE id = 3")
+    with revision(database):
+        assert "NOT VALID until now" in "\n".join(assert_applied(verb).lines)
+        assert_skipped(verb)
+
+
+def test_alter_column_leaves_nothing_when_a_row_is_null(database: Database) -> None:
+    prepare(database, *TABLES, "UPDATE bills SET amount = NULL WHERE id = 3")
+    verb = partial(helpers.alter_column, "bills", "amount", nullable=False, **concurrently)
+    with revision(database):
+        message = assert_unsafe(verb, "cannot be NOT NULL")
+        assert "helpers.backfill('bills', {'amount': ...}, where='amount IS NULL')" in message
+        helpers.backfill("bills", {"amount": 0}, where="amount IS NULL")
+        assert_applied(verb)
+
+
+def test_unique_constraint_is_made_when_duplicates_are_gone(database: Database) -> None:
+    prepare(database, *TABLES, "UPDATE bills SET amount = 10")
+    with pytest.raises(sa.exc.IntegrityError), revision(database):
+        VERBS["create_unique_constraint"]()
+    prepare(database, "UPDATE bills SET amount = id")
+    with revision(database):
+        assert_applied(VERBS["create_unique_constraint"])
+        assert_skipped(VERBS["create_unique_constraint"])
+
+
+def test_unique_constraint_refuses_when_an_index_of_its_name_is_another(database: Database) -> None:
+    prepare(database, *TABLES, "CREATE UNIQUE INDEX uq_bills ON bills (user_id, amount)")
+    with revision(database):
+        assert_conflict(VERBS["create_unique_constraint"])
+
+
+def test_unique_constraint_refuses_when_it_has_no_name(database: Database) -> None:
+    prepare(database, *TABLES)
+    verb = partial(helpers.create_unique_constraint, None, "bills", ["amount"], **concurrently)
+    with revision(database):
+        assert_unsafe(verb, "without a name")
+
+
+def test_add_column_refuses_when_there_is_no_primary_key(database: Database) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER)", "INSERT INTO bills VALUES (1)")
+    with revision(database):
+        assert_unsafe(VERBS["add_column"], "no primary key on bills")
+
+
+def test_add_column_refuses_when_the_default_is_another(database: Database) -> None:
+    prepare(database, *TABLES)
+    prepare(database, "ALTER TABLE bills ADD COLUMN token UUID DEFAULT NULL::uuid")
+    prepare(database, "ALTER TABLE bills ALTER COLUMN token SET DEFAULT md5('x')::uuid")
+    with revision(database):
+        assert_conflict(VERBS["add_column"])
+
+
+# Elsewhere, and in all sorts of places
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+@pytest.mark.parametrize("verb", ["create_foreign_key", "create_check_constraint", "create_unique"])
+def test_constraint_ignores_the_keyword_when_the_server_has_no_such_thing(
+    verb: str, database: Database
+) -> None:
+    prepare(database, *TABLES)
+    act = VERBS.get(verb) or partial(
+        helpers.create_unique_constraint, "uq_bills", "bills", ["amount"], **concurrently
+    )
+    with revision(database):
+        assert_applied(act)
+        assert_skipped(act)
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+def test_column_ignores_the_keyword_when_the_server_has_no_such_thing(database: Database) -> None:
+    prepare(database, *TABLES)
+    column = partial(sa.Column, "paid", sa.Integer(), nullable=False, server_default="0")
+    for act in (
+        lambda: helpers.add_column("bills", column(), **concurrently),
+        lambda: helpers.alter_column("bills", "amount", nullable=False, **concurrently),
+    ):
+        with revision(database):
+            assert_applied(act)
+            assert_skipped(act)
+
+
+def test_verbs_act_and_skip_when_schema_is_given_and_names_are_odd(
+    database: Database, other_schema: str
+) -> None:
+    column, name = "it's %(a)s " + "x" * 40, "a % b"
+    with revision(database) as connection:
+        run(connection, 'CREATE TABLE other."it\'s" (id INT PRIMARY KEY)')
+        run(connection, 'INSERT INTO other."it\'s" VALUES (1)')
+        table, given = "it's", {"schema": other_schema, **concurrently}
+        made = partial(
+            sa.Column, column, sa.Double(), nullable=False, server_default=sa.text("random()")
+        )
+        for act in (
+            lambda: helpers.add_column(table, made(), **given),
+            lambda: helpers.create_unique_constraint(name, table, [column], **given),
+            lambda: helpers.create_check_constraint(f"{name}_", table, "id % 2 > 0", **given),
+        ):
+            assert_applied(act)
+            assert_skipped(act)
+
+
+def test_batch_passes_the_keyword_on(database: Database) -> None:
+    prepare(database, *TABLES)
+    with (
+        revision(database),
+        counted(database.engine) as statements,
+        helpers.batch_alter_table("bills") as batch,
+    ):
+        batch.create_unique_constraint("uq_bills", ["amount"], **concurrently)
+        batch.alter_column("amount", nullable=False, **concurrently)
+    assert any("CONCURRENTLY" in sql for sql in statements)
+    assert any("VALIDATE" in sql for sql in statements)

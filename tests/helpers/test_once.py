@@ -1,0 +1,246 @@
+"""``execute(once=...)``: a step that is done exactly once, whatever ends the revision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.util import CommandError
+from sqlalchemy import event
+
+import alembic_helpers as helpers
+from tests.databases import Database
+from tests.helpers.scripts import run_with_client
+from tests.helpers.vocabulary import (
+    assert_applied,
+    assert_skipped,
+    assert_unsafe,
+    heard,
+    is_act,
+    prepare,
+    revision,
+    rows,
+)
+from tests.toolkit.conftest import Project, current
+
+# What most projects have: Alembic's own template, and nothing of the toolkit.
+PLAIN_ENV = """\
+from alembic import context
+
+connection = context.config.attributes.get("connection")
+url = context.config.get_main_option("sqlalchemy.url")
+options = {"transaction_per_migration": True}
+if context.is_offline_mode():
+    context.configure(url=url, literal_binds=True, dialect_opts={"paramstyle": "named"})
+else:
+    context.configure(connection=connection, **options)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+DOUBLE = 'helpers.execute("UPDATE bills SET amount = amount * 2", once="{}")\n'
+UPGRADE = (
+    DOUBLE.format("first")
+    + """\
+helpers.create_table("made", sa.Column("id", sa.Integer))
+helpers.create_index("ix_made", "made", ["id"], postgresql_concurrently=True)
+"""
+    + DOUBLE.format("second")
+    + 'helpers.create_table("last", sa.Column("id", sa.Integer))\n'
+)
+DOWNGRADE = """\
+helpers.drop_table("last")
+helpers.execute("UPDATE bills SET amount = amount / 4", once="first")
+helpers.drop_table("made")
+"""
+
+
+@pytest.fixture(params=["plain", "run"])
+def project(request: pytest.FixtureRequest, tmp_path: Path, database: Database) -> Project:
+    """Return a project at its first revision, with one bill of 1."""
+    project = Project(tmp_path / "project", database.url)
+    if request.param == "plain":
+        project.write("migrations/env.py", PLAIN_ENV)
+    head = "import alembic_helpers as helpers"
+    bills = 'helpers.create_table("bills", sa.Column("amount", sa.Integer))'
+    project.revision("a1", None, bills, 'helpers.drop_table("bills")', head)
+    project.revision("a2", "a1", UPGRADE, DOWNGRADE, head)
+    half = 'helpers.execute("UPDATE bills SET amount = amount / 2", once="half")'
+    project.revision("a3", "a2", DOUBLE.format("double"), half, head)
+    assert go(project, database, "upgrade", "a1") == 0
+    prepare(database, "INSERT INTO bills VALUES (1)")
+    return project
+
+
+def go(project: Project, database: Database, *argv: str) -> Any:
+    with database.engine.connect() as connection:
+        project.attributes["connection"] = connection
+        return project.alembic(*argv).status
+
+
+def amount(database: Database) -> int:
+    with database.engine.connect() as connection:
+        [(found,)] = rows(connection, "SELECT amount FROM bills")
+        return int(found)
+
+
+def tables(database: Database) -> set[str]:
+    with database.engine.connect() as connection:
+        return set(sa.inspect(connection).get_table_names())
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+@contextmanager
+def acts(database: Database, *kill_at: int) -> Iterator[list[str]]:
+    """Collect the statements that change something; die before the one of this number."""
+    seen: list[str] = []
+
+    def note(_1: Any, _2: Any, statement: str, *_3: Any) -> None:
+        if is_act(statement):
+            if len(seen) in kill_at:
+                raise Killed
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(
+    ("project", "direction", "start", "end", "wanted"),
+    [("plain", "upgrade", "a1", "a2", 4), ("run", "downgrade", "a2", "a1", 1)],
+    indirect=["project"],
+)
+def test_execute_is_done_once_when_killed_at_any_statement(
+    direction: str, start: str, end: str, wanted: int, project: Project, database: Database
+) -> None:
+    back = {"upgrade": "downgrade", "downgrade": "upgrade"}[direction]
+    go(project, database, "upgrade", start)
+    with acts(database) as statements:
+        go(project, database, direction, end)
+    for number, statement in enumerate(statements):
+        go(project, database, back, start)
+        with acts(database, number), suppress(Killed):
+            go(project, database, direction, end)
+        go(project, database, direction, end)
+        assert amount(database) == wanted, f"killed at {statement}"
+        assert current(database) == [end]
+
+
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("project", ["run"], indirect=True)
+def test_execute_runs_again_when_what_is_below_was_taken_back(
+    project: Project, database: Database
+) -> None:
+    """Whoever goes down from a revision that is half done, instead of up."""
+    with acts(database, 4), suppress(Killed):  # CREATE, INSERT, UPDATE, and a DDL that commits
+        go(project, database, "upgrade", "a2")
+    assert (amount(database), current(database)) == (2, ["a1"])
+    prepare(database, "DROP TABLE made")
+    go(project, database, "downgrade", "base")
+    go(project, database, "upgrade", "a1")
+    prepare(database, "INSERT INTO bills VALUES (1)")
+    go(project, database, "upgrade", "a2")
+    assert amount(database) == 4
+
+
+def test_execute_leaves_no_mark_when_the_revision_is_done(
+    project: Project, database: Database
+) -> None:
+    for _ in range(2):
+        assert go(project, database, "upgrade", "a3") == 0
+        assert amount(database) == 8
+        assert "alembic_version_once" not in tables(database)
+        assert go(project, database, "downgrade", "a1") == 0
+        assert amount(database) == 1
+        assert "alembic_version_once" not in tables(database)
+
+
+def test_script_is_safe_to_run_twice(project: Project, database: Database) -> None:
+    up = project.alembic("upgrade", "a1:a3", "--sql").out
+    check_script(database, up, 8)
+    is_guarded = "alembic_applied" in up
+    if is_guarded and database.name == "sqlite":
+        return  # it has no IF for a table that is made anew
+    check_script(database, project.alembic("downgrade", "a3:a1", "--sql").out, 1)
+    check_script(database, up, 8)
+
+
+def check_script(database: Database, text: str, wanted: int) -> None:
+    version = current(database)
+    # The client dies in the middle of it, after the first step.
+    if database.name == "mariadb" and wanted == 8:
+        half = text[: text.index("CREATE INDEX")]
+        run_with_client(database, half[: half.rindex(";\n") + 1])
+        assert (amount(database), current(database)) == (2, version)
+    for _ in range(2):
+        run_with_client(database, text)
+        assert amount(database) == wanted
+    assert current(database) != version
+    with database.engine.connect() as connection:
+        assert rows(connection, "SELECT * FROM alembic_version_once") == []
+
+
+# In one revision, without Alembic's commands
+
+
+@pytest.fixture
+def bills(database: Database) -> Database:
+    prepare(database, "CREATE TABLE bills (amount INTEGER)", "INSERT INTO bills VALUES (1)")
+    return database
+
+
+def double(name: str = "cents") -> None:
+    helpers.execute("UPDATE bills SET amount = amount * 2", once=name)
+
+
+def test_execute_skips_when_its_mark_is_there(bills: Database) -> None:
+    with revision(bills):
+        assert_applied(double)
+        assert assert_skipped(double).lines == ["skip execute cents: already done, says its mark"]
+        assert_applied(lambda: double("other"))
+        assert_applied(lambda: double("Other"))
+    assert amount(bills) == 8
+
+
+def test_execute_commits_its_mark_with_its_rows_when_in_an_autocommit_block(
+    bills: Database,
+) -> None:
+    def both(sql: str) -> None:
+        with helpers.get_context().autocommit_block():
+            helpers.execute(sql, once="cents")
+
+    with revision(bills):
+        with pytest.raises(sa.exc.DBAPIError):
+            both("UPDATE bills SET nothing = 1")
+        with heard() as lines:
+            both("UPDATE bills SET amount = amount * 2")
+            both("UPDATE bills SET amount = amount * 2")
+    assert [line.split()[0] for line in lines] == ["apply", "skip"]
+    assert amount(bills) == 2
+
+
+def test_execute_refuses_when_both_unless_and_once_are_given(bills: Database) -> None:
+    with revision(bills), pytest.raises(CommandError, match="either unless or once"):
+        helpers.execute("UPDATE bills SET amount = 2", unless="SELECT 1", once="cents")
+
+
+@pytest.mark.databases("mariadb")
+def test_execute_refuses_when_the_server_commits_the_statement_by_itself(bills: Database) -> None:
+    with revision(bills):
+        sql = "ALTER TABLE bills ADD COLUMN paid INT"
+        message = assert_unsafe(lambda: helpers.execute(sql, once="paid"), "commits it by itself")
+    assert "helpers.create_index(...)" in message
+
+
+@pytest.mark.databases("sqlite")
+def test_execute_keeps_its_marks_beside_a_version_table_of_another_name(bills: Database) -> None:
+    with revision(bills, version_table="versions"):
+        double()
+        assert helpers.table_exists("versions_once")
