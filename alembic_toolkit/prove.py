@@ -349,8 +349,11 @@ class Prover:
     ) -> None:
         """Say which rows the downgrade left, and the upgrade inserted a second time."""
         doubled = []
+        changed = changed_by(executed)
         for name, now in self._read_rows(executed).items():
-            if name in before and name in between and name in after:
+            # Without a key it cannot be told which row is new where values were changed.
+            told = now.table.primary or (changed is not None and name not in changed)
+            if told and name in before and name in between and name in after:
                 seen = before[name], between[name], after[name], now
                 doubled += [f"+ row of {name}: {row}" for row in _doubled(*seen)]
         if doubled:
@@ -918,7 +921,7 @@ def _changed(before: rows.Rows, after: rows.Rows) -> list[str]:
     lines = []
     for name, content in before.items():
         if after.get(name, content) is not content:
-            had, has = _told_apart(content), _told_apart(after[name])
+            had, has = (Counter(_told_apart(one)) for one in (content, after[name]))
             lines += [f"- row of {name}: {row}" for row in had - has]
             lines += [f"+ row of {name}: {row}" for row in has - had]
     return lines
@@ -930,18 +933,38 @@ def _doubled(
     """Return the rows of one table that came with the upgrade, stayed, and came again."""
     if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
         return []
-    old, first, left, again = map(_told_apart, (before, between, after, now))
-    return [row for row in (first - old) & (again - left) & left if row]
+    old, first, left, again = map(_by_key, (before, between, after, now))
+    came = first.keys() - old.keys()
+    stayed = {left[key] for key in came & left.keys()} & {first[key] for key in came}
+    return sorted(stayed & {again[key] for key in again.keys() - left.keys()} - {""})
 
 
-def _told_apart(content: rows.Content) -> Counter[str]:
+def _by_key(content: rows.Content) -> dict[tuple[Any, ...], str]:
+    """Return the rows by their keys, each `_told_apart`; without one, equal rows by a number.
+
+    A row that was there before, or that `_fill` wrote, is not new because a value of it is.
+    """
+    at = [content.index(name) for name in content.table.primary]
+    texts = _told_apart(content)
+    if at:
+        keys = (tuple(row[n] for n in at) for row in content.rows)
+        return dict(zip(keys, texts, strict=True))
+    counts = Counter[str]()
+    found: dict[tuple[Any, ...], str] = {}
+    for text in texts:
+        counts[text] += 1
+        found[text, counts[text]] = text
+    return found
+
+
+def _told_apart(content: rows.Content) -> list[str]:
     """Return the rows without what is new each time: numbers given by the server, and moments."""
     at = [
         (n, column.name)
         for n, column in enumerate(content.table.columns)
         if not (column.serial or column.volatile or column.kind in _EACH_TIME)
     ]
-    return Counter(", ".join(f"{c} = {_plain(row[n])}" for n, c in at) for row in content.rows)
+    return [", ".join(f"{c} = {_plain(row[n])}" for n, c in at) for row in content.rows]
 
 
 def _plain(value: Any) -> str:
