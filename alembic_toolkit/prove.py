@@ -474,7 +474,8 @@ class Prover:
         if self.whole:
             return
         kept, kept_rows = self.snap, self.contents
-        self.misled = self._look(None) != kept or self._read_rows(None) != kept_rows
+        seen = self._look(None), self._read_rows(None)
+        self.misled = seen[0] != kept or not rows.same(seen[1], kept_rows)
 
     def _models(self) -> None:
         if proof.MODELS not in self.wanted.checks:

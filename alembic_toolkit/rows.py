@@ -27,6 +27,7 @@ import random
 import re
 import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -950,6 +951,25 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
         rows.sort(key=lambda row, at=positions: [_order(row[n]) for n in at])  # type: ignore[misc]
         found[name] = Content(table, rows)
     return found
+
+
+def same(one: Rows, other: Rows) -> bool:
+    """Say whether tables and rows are the same, in whatever order their columns are."""
+    if one.keys() != other.keys():
+        return False
+    return all(
+        content == other[name] or _unordered(content) == _unordered(other[name])
+        for name, content in one.items()
+    )
+
+
+def _unordered(content: Content) -> Any:
+    table = content.table
+    places = sorted(range(len(table.columns)), key=lambda at: table.columns[at].name)
+    rows = Counter(tuple(row[at] for at in places) for row in content.rows)
+    keys = {(key.columns, key.target, key.target_columns) for key in table.foreign}
+    sets = ({*part} for part in (table.columns, table.primary, table.uniques, table.checks))
+    return [table.name, *sets, keys, rows]
 
 
 def _order(value: Any) -> Any:
