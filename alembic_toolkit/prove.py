@@ -18,7 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, partial
@@ -225,7 +225,8 @@ class Prover:
         connection: Connection = self.context.connection
         outer, self.is_aside = self.is_aside, True
         try:
-            yield connection
+            with nullcontext() if outer else rows.alone(connection):
+                yield connection
         finally:
             self.is_aside = outer
         if not outer and not self.context._in_external_transaction:
@@ -387,11 +388,12 @@ class Prover:
             self.snap = snapshot.take(connection, self.snap or None, names, ignore)
         return self.snap
 
-    def _touched(self, executed: Iterable[str] | None) -> set[str] | None:
-        """Return the tables that statements name; None: any, it cannot be told which."""
+    def _touched(self, executed: Collection[str] | None) -> set[str] | None:
+        """Return the tables that statements are about; None: any, it cannot be told which."""
         names = None if executed is None else snapshot.names_in(executed)
-        if names is None or self.whole:
+        if names is None or executed is None or self.whole:
             return None
+        names = snapshot.names_in(map(_about, executed)) or frozenset()
         found = {n for n in names if n in self.known or Thing("table", "", n) in self.snap}
         return found | {name for name in self.known if "." in name and names >= {*name.split(".")}}
 
@@ -428,12 +430,15 @@ class Prover:
         """Look at tables; not again at one that is what it was when it was looked at."""
         types = self.snap.types()
         keys = {name: (name, self.snap.table(name), types) for name in names}
-        # Of what is not in the snapshot nothing is known.
-        unknown = {n for n, key in keys.items() if key not in self.looked_at or not key[1]}
+        unknown = {n for n, key in keys.items() if key not in self.looked_at}
+        if self.scratch.server == "mariadb":  # whose snapshot has one database of several
+            unknown |= {name for name, key in keys.items() if not key[1]}
+        else:
+            unknown = {name for name in unknown if keys[name][1]}
         found = tables.look(connection, unknown, (self._version_table,))
         found = tables.labelled(found, self.recorder.labels)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
-        seen = {name: self.looked_at[key] for name, key in keys.items()}
+        seen = {name: self.looked_at.get(key) for name, key in keys.items()}
         return {name: table for name, table in seen.items() if table is not None}
 
     def _fill(
@@ -988,7 +993,20 @@ _SPARES_OTHERS = re.compile(
     r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b(?!.*;\s*\S)",
     re.I | re.S,
 )
+# And those that change the rows of one table alone, whatever else they name.
+_ONE_TABLE = re.compile(
+    r"""\s*(?:(?:CREATE|ALTER)\s+TABLE(?!.*\b(?:RENAME|PARTITION)\b)
+    |INSERT\s+INTO(?!.*\b(?:CONFLICT|DUPLICATE|UPDATE|DELETE)\b))
+    (?:\s+IF\s+(?:NOT\s+)?EXISTS)?(?:\s+ONLY)?\s+((?:[\w.$]|"[^"]+"|`[^`]+`)+)(?!.*;\s*\S)""",
+    re.I | re.S | re.X,
+)
 _LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)\b", re.I)
+
+
+def _about(sql: str) -> str:
+    """Return of a statement only which table it is about, where no other's rows can change."""
+    match = _ONE_TABLE.match(sql)
+    return f"INSERT INTO {match[1]}" if match else sql
 
 
 def running_name(up: bool) -> str:

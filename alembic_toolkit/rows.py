@@ -29,6 +29,7 @@ import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -839,8 +840,21 @@ def _insert_rows(connection: Connection, table: Table, rows: list[Row]) -> None:
         for row in rows
     )
     always = " OVERRIDING SYSTEM VALUE" if any(c.always for c in columns) else ""
-    with _Savepoint(connection):
-        ask(connection, f"INSERT INTO {table.sql} ({names}){always} VALUES {values}")
+    _run(connection, f"INSERT INTO {table.sql} ({names}){always} VALUES {values}")
+
+
+def _run(connection: Connection, sql: str) -> None:
+    """Run a statement that may fail, and leave the transaction as it was then."""
+    if connection.dialect.driver not in _PSYCOPG or _is_alone(connection):
+        with _Savepoint(connection):
+            ask(connection, sql)
+        return
+    begin, undo, end = _SAVEPOINT
+    try:  # in one message to the server instead of three
+        ask(connection, f"{begin}; {sql}; {end}")
+    except DBAPIError:
+        ask(connection, f"{undo}; {end}")
+        raise
 
 
 def _update(filling: _Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
@@ -857,28 +871,72 @@ def _update(filling: _Filling, table: Table, rows: list[Row], key: ForeignKey) -
         )
         if where and row[key.columns[0]] is not None:
             try:
-                with _Savepoint(connection):
-                    ask(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
+                _run(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
             except DBAPIError as error:
                 filling.filled.failed.setdefault(table.name, _reason(error))
 
 
 class _Savepoint:
-    """Keep a failed statement from ending the transaction, where it would: on PostgreSQL."""
+    """Keep a failed statement from ending the transaction, where it would: on PostgreSQL.
+
+    :param needed: for several statements, which are to be all done or none.
+    """
 
     def __init__(self, connection: Connection, needed: bool | None = None) -> None:
         self.connection = connection
-        self.needed = connection.dialect.name == "postgresql" if needed is None else needed
+        alone = _is_alone(connection)
+        self.needed = connection.dialect.name == "postgresql" and not alone
+        self.needed = self.needed if needed is None else needed
+        self.begin, self.undo, self.end = _TRANSACTION if alone else _SAVEPOINT
 
     def __enter__(self) -> None:
         if self.needed:
-            ask(self.connection, "SAVEPOINT before_rows")
+            ask(self.connection, self.begin)
 
     def __exit__(self, type_: Any, *_: Any) -> None:
+        if self.needed and type_ is not None:
+            ask(self.connection, self.undo)
         if self.needed:
-            if type_ is not None:
-                ask(self.connection, "ROLLBACK TO SAVEPOINT before_rows")
-            ask(self.connection, "RELEASE SAVEPOINT before_rows")
+            ask(self.connection, self.end)
+
+
+_SAVEPOINT = (
+    "SAVEPOINT before_rows",
+    "ROLLBACK TO SAVEPOINT before_rows",
+    "RELEASE SAVEPOINT before_rows",
+)
+_TRANSACTION = ("BEGIN", "ROLLBACK", "COMMIT")  # after a ROLLBACK it only warns
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Have PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it, too.
+
+    Not within a transaction, and with other drivers everything stays as it is.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.driver not in _PSYCOPG or driver.autocommit or not _is_idle(driver):
+        yield
+        return
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        driver.rollback()  # does nothing, but after an error within BEGIN
+        driver.autocommit = False
+
+
+_PSYCOPG = ("psycopg", "psycopg2")
+
+
+def _is_idle(driver: Any) -> bool:
+    return int(driver.info.transaction_status) == 0  # of libpq: PQTRANS_IDLE
+
+
+def _is_alone(connection: Connection) -> bool:
+    """Say whether the next statement is run in no transaction."""
+    driver: Any = connection.connection.driver_connection
+    return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
 class _Deferred:

@@ -682,9 +682,7 @@ def _postgresql_sql(sources: dict[str, str], touch: str, others: list[str]) -> s
 
 _POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", _OTHERS)
 _POSTGRESQL_LOOK = "alembic_toolkit_look"
-_POSTGRESQL_PREPARE = (
-    f"PREPARE {_POSTGRESQL_LOOK} (name[], boolean) AS {_postgresql_sql(_TOUCHED, _TOUCH, [])}"
-)
+_POSTGRESQL_TOUCHED = _postgresql_sql(_TOUCHED, _TOUCH, [])
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = _words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
@@ -746,8 +744,8 @@ def _touched_postgresql(
         for group, things in known.groups.items():
             if any(thing.kind == "index" and thing.name in names for thing in things):
                 asked.add(group.partition("\0")[2])
-    if not connection.info.get(_POSTGRESQL_LOOK):
-        _prepare_postgresql(connection)
+    arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
+    prepare(connection, _POSTGRESQL_LOOK, arguments, _POSTGRESQL_TOUCHED, nothing)
     array = ", ".join(_postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
     rows = _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[{array}]::name[], {renamed})")
@@ -778,23 +776,30 @@ def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
 _PARTITIONED = re.compile(r"\bPARTITION BY ").search
 
 
-# Catalogs are small when the look-up is planned, and grow: the plan must not scan them.
-# And planning anew for each list of names would cost more than looking.
-_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
+# Catalogs are small when a look-up is planned, and grow: the plan must not scan them. Nor be
+# compiled, as it is when such a scan, which counts as most expensive, cannot be avoided.
+_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
 
 
-def _prepare_postgresql(connection: sa.Connection) -> None:
-    """Prepare the look-up, once for each connection; its plan is good for any names."""
-    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{_POSTGRESQL_LOOK}'"
+def prepare(connection: sa.Connection, name: str, types: str, sql: str, example: str) -> None:
+    """Prepare a look-up in PostgreSQL's catalogs, once for each connection.
+
+    Planning it anew for each list of names would cost more than looking; its plan is good for any.
+
+    :param example: arguments that find nothing.
+    """
+    if connection.info.get(name):
+        return
+    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{name}'"
     if not _query(connection, there):
-        _query(connection, _POSTGRESQL_PREPARE)
+        _query(connection, f"PREPARE {name} ({types}) AS {sql}")
     _query(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
-    values = ", ".join(f"current_setting('{name}')" for name in _PLANNED_WITH)
+    values = ", ".join(f"current_setting('{setting}')" for setting in _PLANNED_WITH)
     [before] = _query(connection, f"SELECT {values}")
     _set_planner(connection, ["off"] * len(_PLANNED_WITH))
-    _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[]::name[], false)")
+    _query(connection, f"EXECUTE {name} ({example})")
     _set_planner(connection, before)
-    connection.info[_POSTGRESQL_LOOK] = True
+    connection.info[name] = True
 
 
 def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from alembic_toolkit import snapshot
+
 IGNORE = ("alembic_version",)
 
 # What a table is
@@ -384,25 +386,39 @@ AND t.typnamespace <> 'information_schema'::regnamespace
 _PG_ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 
 
+# By oid, so that the catalogs' indexes are used.
+_PG_NAMED = "c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest($1) x))"
+_PG_LOOKS = {"alembic_toolkit_columns": _PG_COLUMNS, "alembic_toolkit_keys": _PG_KEYS}
+
+
 def _look_postgresql(connection: Connection, names: Collection[str] | None) -> list[Table]:
-    where = _PG_ALL
-    if names is not None:
-        # By oid, so that the catalogs' indexes are used. A dot may be a part of the name.
-        quoted = {identifier(connection, name) for name in names}
-        quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
-        listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-        where = f"c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest(ARRAY[{listed}]) x))"
-    columns = ask(connection, _PG_COLUMNS.format(where=where))
+    columns, found = (
+        _postgresql_ask(connection, look, sql, names) for look, sql in _PG_LOOKS.items()
+    )
     types = {}
     if any(row[11] for row in columns):
         types = {row[0]: row for row in ask(connection, _PG_TYPES)}
     keys: dict[Any, list[Any]] = {}
-    for schema, name, *rest in ask(connection, _PG_KEYS.format(where=where)):
+    for schema, name, *rest in found:
         keys.setdefault((schema, name), []).append(rest)
     return [
         _postgresql_table(connection, list(group), types, keys.get(key, []))
         for key, group in itertools.groupby(columns, key=lambda row: (row[0], row[1]))
     ]
+
+
+def _postgresql_ask(
+    connection: Connection, look: str, sql: str, names: Collection[str] | None
+) -> list[Any]:
+    if names is None:
+        connection.info.pop(look, None)  # DISCARD ALL may have removed it
+        return ask(connection, sql.format(where=_PG_ALL))
+    snapshot.prepare(connection, look, "text[]", sql.format(where=_PG_NAMED), "ARRAY[]::text[]")
+    quoted = {identifier(connection, name) for name in names}
+    # A dot may be a part of the name.
+    quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
+    listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
+    return ask(connection, f"EXECUTE {look} (ARRAY[{listed}])")
 
 
 def _postgresql_table(
