@@ -354,7 +354,8 @@ class Prover:
         for name, now in self._read_rows(executed).items():
             # Without a key it cannot be told which row is new where values were changed.
             told = now.table.primary or (changed is not None and name not in changed)
-            if told and name in before and name in between and name in after:
+            there = name in before and name in between and name in after
+            if told and there and now is not after[name]:
                 seen = before[name], between[name], after[name], now
                 doubled += [f"+ row of {name}: {row}" for row in _doubled(*seen)]
         if doubled:
@@ -428,7 +429,7 @@ class Prover:
 
     def _look_at(self, connection: Connection, names: set[str]) -> tables.Tables:
         """Look at tables; not again at one that is what it was when it was looked at."""
-        types = self.snap.types()
+        types = self.snap.types
         keys = {name: (name, self.snap.table(name), types) for name in names}
         unknown = {n for n, key in keys.items() if key not in self.looked_at}
         if self.scratch.server == "mariadb":  # whose snapshot has one database of several

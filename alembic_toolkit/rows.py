@@ -999,10 +999,11 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
         only = "ONLY " if table.only else ""
         answer = ask(connection, f"SELECT {columns or 'NULL'} FROM {only}{table.sql}")
         makers = [_maker(column) for column in table.columns]
-        rows = [
-            tuple(None if v is None else make(v) for make, v in zip(makers, row, strict=False))
-            for row in answer
-        ]
+        columns_ = (
+            [None if value is None else make(value) for value in values]
+            for make, values in zip(makers, zip(*answer, strict=True), strict=False)
+        )
+        rows = [*zip(*columns_, strict=True)] if makers else [() for _ in answer]
         positions = [
             at for at, column in enumerate(table.columns) if column.name in table.primary
         ] or range(len(table.columns))
@@ -1066,6 +1067,8 @@ def _maker(column: Column) -> Callable[[Any], Any]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) is str:  # most are
+        return value
     if isinstance(value, bool | int | float | Decimal):
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
         return number if number.is_finite() else str(number)

@@ -38,6 +38,9 @@ class Snapshot(dict[Thing, str]):
         self.groups: dict[str, dict[Thing, str]] = {}
         self.rows: frozenset[_Row] = frozenset()  # SQLite: the texts as they were
         self.implicit: frozenset[str] = frozenset()  # groups whose text alone does not suffice
+        self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: what groups may begin with, by schema
+        self.watched = False  # PostgreSQL: DDL fires an event trigger, which may do anything
+        self.types: frozenset[tuple[Thing, str]] = frozenset()  # beside the server's own
 
     def copy(self) -> Snapshot:
         """Return another one that can be changed."""
@@ -45,6 +48,7 @@ class Snapshot(dict[Thing, str]):
         other.update(self)
         other.groups = self.groups.copy()
         other.rows, other.implicit = self.rows, self.implicit
+        other.spaces, other.watched, other.types = self.spaces, self.watched, self.types
         return other
 
     def add(self, group: str, thing: Thing, definition: str) -> None:
@@ -52,11 +56,16 @@ class Snapshot(dict[Thing, str]):
         if thing in self:
             thing = thing._replace(name=f"{thing.name} {definition}")
         self[thing] = self.groups.setdefault(group, {})[thing] = definition
+        if next(iter(self.groups[group])).kind in _TYPES:  # a domain has checks as well
+            self.types |= {(thing, definition)}
 
     def forget(self, group: str) -> None:
         """Remove a group, if it is there."""
-        for thing in self.groups.pop(group, ()):
+        things = self.groups.pop(group, {})
+        for thing in things:
             del self[thing]
+        if self.types:
+            self.types -= things.items()
 
     def changed(self, since: Snapshot) -> set[str]:
         """Return the names of the tables and views that are not as they were."""
@@ -74,11 +83,8 @@ class Snapshot(dict[Thing, str]):
                 return frozenset(kept)
         return frozenset()
 
-    def types(self) -> frozenset[tuple[Thing, str]]:
-        """Return the types that columns may have, beside the server's own."""
-        groups = self.groups.values()
-        types = (g for g in groups if next(iter(g)).kind in ("enum", "domain"))
-        return frozenset(item for group in types for item in group.items())
+
+_TYPES = ("enum", "domain")
 
 
 def _decides(thing: Thing, text: str) -> bool:
@@ -704,6 +710,9 @@ def _take_postgresql(
     snapshot = Snapshot()
     for item in _postgresql_items(_query(connection, _POSTGRESQL_WHOLE), default, ignore):
         snapshot.add(*item)
+    schemas = (thing.name for thing in snapshot if thing.kind == "schema")
+    snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
+    snapshot.watched = any(thing.kind == "event trigger" for thing in snapshot)
     return snapshot
 
 
@@ -752,25 +761,22 @@ def _touched_postgresql(
     items = list(_postgresql_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
-    schemas = (g.removeprefix("\0schema ") for g in known.groups if g.startswith("\0schema "))
-    spaces = ["", *(f"{schema}." for schema in schemas)]
-    gone = {f"{space}\0{name}{end}" for space in spaces for name in cut for end in ("", "()")}
+    gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
     return _replaced(known, gone, items)
 
 
 def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
     """Say whether nothing happened behind the names' back."""
-    for group, things in known.groups.items():
-        name = group.partition("\0")[2]
-        # A function that is called, replaced or dropped, or that DDL fires, may do anything.
-        if name.endswith("()") and name[:-2] in names:
-            return False
-        if name.startswith("event trigger "):
-            return False
-        # Partitions go with their table, and are named nowhere.
-        if name in names and "drop" in names and any(map(_PARTITIONED, things.values())):
-            return False
-    return True
+    for name in names:
+        for group in (space + "\0" + name for space in known.spaces):
+            # A function that is called, replaced or dropped may do anything.
+            if f"{group}()" in known.groups:
+                return False
+            # Partitions go with their table, and are named nowhere.
+            things = known.groups.get(group)
+            if things and "drop" in names and any(map(_PARTITIONED, things.values())):
+                return False
+    return not known.watched
 
 
 _PARTITIONED = re.compile(r"\bPARTITION BY ").search

@@ -202,7 +202,9 @@ def ask(connection: Connection, sql: str) -> list[Any]:
     if connection.dialect.paramstyle in ("format", "pyformat"):
         sql = sql.replace("%", "%%")
     result = connection.exec_driver_sql(sql)
-    return list(result.all()) if result.returns_rows else []
+    rows = list(result.cursor.fetchall()) if result.returns_rows else []
+    result.close()
+    return rows  # of the driver: SQLAlchemy's own are slower
 
 
 def identifier(connection: Connection, *names: str) -> str:
