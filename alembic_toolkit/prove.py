@@ -472,8 +472,18 @@ class Prover:
             self.unfilled |= filled.failed
             for name in filled.written:
                 self.unfilled.pop(name, None)
-            there = {name: self.known[name] for name in filled.written}
-            self.contents = self.contents | rows.read(connection, there)
+            self._note_written(connection, filled)
+
+    def _note_written(self, connection: Connection, filled: rows.Filled) -> None:
+        """Take over what the server said that it wrote; read it where triggers may do more."""
+        written = {name: self.known[name] for name in filled.written}
+        told = {
+            name: rows.content(table, self.contents[name].rows + filled.returned[name])
+            for name, table in written.items()
+            if name in filled.returned and not self.snap.is_programmed(name)
+        }
+        unknown = {name: table for name, table in written.items() if name not in told}
+        self.contents = self.contents | told | rows.read(connection, unknown)
 
     def _compare_with_whole(self) -> None:
         """Look at everything once: what was kept of it must be right."""

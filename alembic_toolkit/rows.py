@@ -79,6 +79,7 @@ class Filled:
     """What `fill` did: rows written by table, and why a table has none."""
 
     written: dict[str, int] = field(default_factory=dict)
+    returned: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)  # where it says them
     failed: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
@@ -247,6 +248,7 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
         for name in planned:
             filling.rows[name] = before[name][: -len(planned[name])]
             filling.filled.written.pop(name, None)
+            filling.filled.returned.pop(name, None)
             filling.filled.failed.setdefault(name, why)
     for name, key, nullable in later:
         if nullable and name in filling.filled.written:
@@ -816,12 +818,12 @@ def _insert(filling: _Filling, table: Table, rows: list[Row], put_off: set[str])
     """Insert rows, all at once or, when the server refuses, one by one; return those that went."""
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
     try:
-        _insert_rows(filling.connection, table, rows_)
+        _insert_rows(filling, table, rows_)
     except DBAPIError as error:
         done, why = [], _reason(error)
         for row, planned in zip(rows_, rows, strict=True):
             try:
-                _insert_rows(filling.connection, table, [row])
+                _insert_rows(filling, table, [row])
                 done.append(planned)
             except DBAPIError as again:
                 why = _reason(again)
@@ -831,8 +833,8 @@ def _insert(filling: _Filling, table: Table, rows: list[Row], put_off: set[str])
     return rows
 
 
-def _insert_rows(connection: Connection, table: Table, rows: list[Row]) -> None:
-    dialect = connection.dialect.name
+def _insert_rows(filling: _Filling, table: Table, rows: list[Row]) -> None:
+    connection, dialect = filling.connection, filling.connection.dialect.name
     columns = [c for c in table.columns if any(r.get(c.name, _UNSET) is not _UNSET for r in rows)]
     names = ", ".join(identifier(connection, column.name) for column in columns)
     values = ", ".join(
@@ -840,26 +842,38 @@ def _insert_rows(connection: Connection, table: Table, rows: list[Row]) -> None:
         for row in rows
     )
     always = " OVERRIDING SYSTEM VALUE" if any(c.always for c in columns) else ""
-    _run(connection, f"INSERT INTO {table.sql} ({names}){always} VALUES {values}")
+    sql = f"INSERT INTO {table.sql} ({names}){always} VALUES {values}"
+    if _in_one_message(connection) or not connection.dialect.insert_returning:
+        _run(connection, sql)
+        return
+    with _Savepoint(connection):
+        answer = ask(connection, f"{sql} RETURNING {_all(connection, table)}")
+    filling.filled.returned.setdefault(table.name, []).extend(_values(table, answer))
 
 
 def _run(connection: Connection, sql: str) -> None:
     """Run a statement that may fail, and leave the transaction as it was then."""
-    if connection.dialect.driver not in _PSYCOPG or _is_alone(connection):
+    if not _in_one_message(connection):
         with _Savepoint(connection):
             ask(connection, sql)
         return
     begin, undo, end = _SAVEPOINT
-    try:  # in one message to the server instead of three
+    try:
         ask(connection, f"{begin}; {sql}; {end}")
     except DBAPIError:
         ask(connection, f"{undo}; {end}")
         raise
 
 
+def _in_one_message(connection: Connection) -> bool:
+    """Say whether a savepoint is needed, and can be sent with the statement it is for."""
+    return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
+
+
 def _update(filling: _Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
     """Set the foreign keys that had to be NULL until the parents were there."""
     dialect, connection = filling.connection.dialect.name, filling.connection
+    filling.filled.returned.pop(table.name, None)
     for row in rows:
         sets, where = (
             separator.join(
@@ -995,21 +1009,33 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
     """Read every row of these tables, by value: what is equal to the server is equal here."""
     found = {}
     for name, table in tables.items():
-        columns = ", ".join(_selected(connection, column) for column in table.columns)
         only = "ONLY " if table.only else ""
-        answer = ask(connection, f"SELECT {columns or 'NULL'} FROM {only}{table.sql}")
-        makers = [_maker(column) for column in table.columns]
-        columns_ = (
-            [None if value is None else make(value) for value in values]
-            for make, values in zip(makers, zip(*answer, strict=True), strict=False)
-        )
-        rows = [*zip(*columns_, strict=True)] if makers else [() for _ in answer]
-        positions = [
-            at for at, column in enumerate(table.columns) if column.name in table.primary
-        ] or range(len(table.columns))
-        rows.sort(key=lambda row, at=positions: [_order(row[n]) for n in at])  # type: ignore[misc]
-        found[name] = Content(table, rows)
+        answer = ask(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
+        found[name] = content(table, _values(table, answer))
     return found
+
+
+def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
+    """Put the rows of a table in order."""
+    positions = [
+        at for at, column in enumerate(table.columns) if column.name in table.primary
+    ] or range(len(table.columns))
+    return Content(table, sorted(rows, key=lambda row: [_order(row[n]) for n in positions]))
+
+
+def _all(connection: Connection, table: Table) -> str:
+    return ", ".join(_selected(connection, column) for column in table.columns) or "NULL"
+
+
+def _values(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
+    if not table.columns:
+        return [() for _ in answer]
+    makers = [_maker(column) for column in table.columns]
+    columns = (
+        [None if value is None else make(value) for value in values]
+        for make, values in zip(makers, zip(*answer, strict=True), strict=False)
+    )
+    return [*zip(*columns, strict=True)]
 
 
 def same(one: Rows, other: Rows) -> bool:

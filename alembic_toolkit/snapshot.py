@@ -76,12 +76,16 @@ class Snapshot(dict[Thing, str]):
 
     def table(self, name: str) -> frozenset[tuple[Thing, str]]:
         """Return all that decides which rows a table can hold; nothing when it is not there."""
+        return frozenset(item for item in self._group(name).items() if _decides(*item))
+
+    def is_programmed(self, name: str) -> bool:
+        """Say whether a table may do more with rows than to keep them."""
+        return any(thing.kind in ("trigger", "rule") for thing in self._group(name))
+
+    def _group(self, name: str) -> dict[Thing, str]:
         space, _, own = name.rpartition(".")
-        for group in (name, f"\0{name}", f"{space}.\0{own}"):
-            if things := self.groups.get(group):
-                kept = (item for item in things.items() if _decides(*item))
-                return frozenset(kept)
-        return frozenset()
+        groups = map(self.groups.get, (name, f"\0{name}", f"{space}.\0{own}"))
+        return next(filter(None, groups), {})
 
 
 _TYPES = ("enum", "domain")
