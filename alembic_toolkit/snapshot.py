@@ -401,11 +401,9 @@ _TOUCHED = {
 # An index by its table, an owned sequence by its owner. Partitions and children follow their
 # parents. What depends on a thing follows when it is renamed ($2): foreign keys, views, defaults,
 # checks, the columns of a type; the server records it in pg_depend.
-_TOUCH = """
+_TREE = """
 RECURSIVE named AS MATERIALIZED (
   SELECT oid, relkind, reltype FROM pg_class WHERE relname = ANY ($1)
-), named_types AS MATERIALIZED (
-  SELECT oid, typarray FROM pg_type WHERE typname = ANY ($1)
 ), tree AS (
   SELECT coalesce(i.indrelid, o.refobjid, n.oid) AS oid
   FROM named n
@@ -414,6 +412,9 @@ RECURSIVE named AS MATERIALIZED (
     AND o.objsubid = 0 AND o.deptype IN ('a', 'i') AND o.refclassid = 'pg_class'::regclass
   UNION
   SELECT inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
+)"""
+_TOUCH = f"""{_TREE}, named_types AS MATERIALIZED (
+  SELECT oid, typarray FROM pg_type WHERE typname = ANY ($1)
 ), renamed AS MATERIALIZED (
   SELECT 'pg_class'::regclass AS class, oid FROM tree WHERE $2
   UNION ALL SELECT 'pg_class'::regclass, oid FROM named WHERE $2
@@ -447,6 +448,11 @@ RECURSIVE named AS MATERIALIZED (
 ), touched_routines AS MATERIALIZED (
   SELECT oid FROM pg_proc WHERE proname = ANY ($1)
   UNION SELECT objid FROM dependent WHERE classid = 'pg_proc'::regclass
+),"""
+# Where nothing is renamed, and nothing but relations can have changed.
+_TOUCH_RELATIONS = f"""{_TREE}, touched_relations AS MATERIALIZED (
+  SELECT oid FROM tree
+  UNION SELECT oid FROM named
 ),"""
 
 _SEQUENCE = (
@@ -649,6 +655,8 @@ _BRANCHES = [
   FROM routines f {_describe("d", "pg_proc", "f.oid")}""",
 ]
 
+_OF_RELATIONS = _BRANCHES[:7]
+
 # What statements are rare for: read with the whole only, and these statements make it so.
 _OTHERS = [
     f"SELECT 'schema', '', 'schema ' || nspname, nspname::text, '' FROM pg_namespace n"
@@ -684,15 +692,19 @@ _OTHERS = [
 ]
 
 
-def _postgresql_sql(sources: dict[str, str], touch: str, others: list[str]) -> str:
+def _postgresql_sql(sources: dict[str, str], touch: str, branches: list[str]) -> str:
     ends = [f"\n  SELECT '', '', '', concat({settings}), ''" for settings in (_SET, _RESET)]
-    branches = [ends[0], *_BRANCHES, *others, ends[1]]
+    branches = [ends[0], *branches, ends[1]]
     return f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
 
 
-_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", _OTHERS)
-_POSTGRESQL_LOOK = "alembic_toolkit_look"
-_POSTGRESQL_TOUCHED = _postgresql_sql(_TOUCHED, _TOUCH, [])
+_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", [*_BRANCHES, *_OTHERS])
+_RELATIONS = _WHOLE | {"relations": _TOUCHED["relations"]}
+_POSTGRESQL_LOOKS = {
+    "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
+    "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
+}
+_BEYOND_RELATIONS = _words("rename type domain function procedure aggregate")
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = _words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
@@ -710,7 +722,8 @@ def _take_postgresql(
         found = _touched_postgresql(connection, known, names, default, ignore)
         if found is not None:
             return found
-    connection.info.pop(_POSTGRESQL_LOOK, None)  # DISCARD ALL may have removed it
+    for look in _POSTGRESQL_LOOKS:
+        connection.info.pop(look, None)  # DISCARD ALL may have removed it
     snapshot = Snapshot()
     for item in _postgresql_items(_query(connection, _POSTGRESQL_WHOLE), default, ignore):
         snapshot.add(*item)
@@ -757,16 +770,25 @@ def _touched_postgresql(
         for group, things in known.groups.items():
             if any(thing.kind == "index" and thing.name in names for thing in things):
                 asked.add(group.partition("\0")[2])
+    few = not names & _BEYOND_RELATIONS
+    look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
     arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
-    prepare(connection, _POSTGRESQL_LOOK, arguments, _POSTGRESQL_TOUCHED, nothing)
+    prepare(connection, look, arguments, _POSTGRESQL_LOOKS[look], nothing)
     array = ", ".join(_postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
-    rows = _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[{array}]::name[], {renamed})")
+    rows = _query(connection, f"EXECUTE {look} (ARRAY[{array}]::name[], {renamed})")
     items = list(_postgresql_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
     gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
+    if few:
+        gone = {group for group in gone if _is_relation(known.groups.get(group, ()))}
     return _replaced(known, gone, items)
+
+
+def _is_relation(things: Iterable[Thing]) -> bool:
+    kind = next((thing.kind for thing in things), "")
+    return kind not in ("enum", "domain", "range", "type", *_ROUTINES)
 
 
 def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
