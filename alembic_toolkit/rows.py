@@ -37,6 +37,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.snapshot import fetch
 from alembic_toolkit.tables import (
     Column,
     ForeignKey,
@@ -1010,7 +1011,7 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
     found = {}
     for name, table in tables.items():
         only = "ONLY " if table.only else ""
-        answer = ask(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
+        answer = fetch(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
         found[name] = content(table, _values(table, answer))
     return found
 

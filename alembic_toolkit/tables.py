@@ -204,7 +204,7 @@ def ask(connection: Connection, sql: str) -> list[Any]:
     result = connection.exec_driver_sql(sql)
     rows = list(result.cursor.fetchall()) if result.returns_rows else []
     result.close()
-    return rows  # of the driver: SQLAlchemy's own are slower
+    return rows
 
 
 def identifier(connection: Connection, *names: str) -> str:
@@ -229,7 +229,9 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         where += f" AND m.name COLLATE NOCASE IN ({listed})"
     source = {
         name: sql
-        for name, sql in ask(connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}")
+        for name, sql in snapshot.fetch(
+            connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}"
+        )
         if not re.match(r"\s*CREATE\s+VIRTUAL", sql or "", re.I)
     }
     columns = _grouped(
@@ -248,7 +250,7 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         " JOIN pragma_index_info(l.name) i LEFT JOIN sqlite_master s ON s.name = l.name AND"
         f" s.type = 'index' WHERE l.\"unique\" AND {where} ORDER BY m.name, l.name, i.seqno",
     )
-    real = {name.lower(): name for (name,) in ask(connection, _SQLITE_NAMES)}
+    real = {name.lower(): name for (name,) in snapshot.fetch(connection, _SQLITE_NAMES)}
     return [
         _sqlite_table(
             connection,
@@ -268,7 +270,7 @@ _SQLITE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 def _grouped(connection: Connection, sql: str) -> dict[str, list[Any]]:
     """Ask, and put the answer into lists by the first column."""
     found: dict[str, list[Any]] = {}
-    for first, *rest in ask(connection, sql):
+    for first, *rest in snapshot.fetch(connection, sql):
         found.setdefault(first, []).append(rest)
     return found
 
@@ -399,7 +401,7 @@ def _look_postgresql(connection: Connection, names: Collection[str] | None) -> l
     )
     types = {}
     if any(row[11] for row in columns):
-        types = {row[0]: row for row in ask(connection, _PG_TYPES)}
+        types = {row[0]: row for row in snapshot.fetch(connection, _PG_TYPES)}
     keys: dict[Any, list[Any]] = {}
     for schema, name, *rest in found:
         keys.setdefault((schema, name), []).append(rest)
@@ -414,13 +416,13 @@ def _postgresql_ask(
 ) -> list[Any]:
     if names is None:
         connection.info.pop(look, None)  # DISCARD ALL may have removed it
-        return ask(connection, sql.format(where=_PG_ALL))
+        return snapshot.fetch(connection, sql.format(where=_PG_ALL))
     snapshot.prepare(connection, look, "text[]", sql.format(where=_PG_NAMED), "ARRAY[]::text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
     listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-    return ask(connection, f"EXECUTE {look} (ARRAY[{listed}])")
+    return snapshot.fetch(connection, f"EXECUTE {look} (ARRAY[{listed}])")
 
 
 def _postgresql_table(
@@ -481,7 +483,7 @@ def _postgresql_column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list
 
 def _look_mysql(connection: Connection, names: Collection[str] | None) -> list[Table]:
     # https://mariadb.com/kb/en/information-schema-tables/
-    database = ask(connection, "SELECT database()")[0][0]
+    database = snapshot.fetch(connection, "SELECT database()")[0][0]
     wanted = [(database, "")]
     if names is not None:  # a dot may be a part of the name
         wanted = [(database, name) for name in names]
@@ -549,7 +551,7 @@ def _mysql_ask(
             nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
             parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
     found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
-    rows = ask(connection, " UNION ALL ".join(parts))
+    rows = snapshot.fetch(connection, " UNION ALL ".join(parts))
     # A key or an index by its name, its columns by their order.
     for row in sorted(rows, key=lambda r: ("" if r[0] == "columns" else str(r[4]), int(r[3]))):
         found[row[0]].setdefault((row[1], row[2]), []).append(list(row[4:]))
