@@ -1094,8 +1094,10 @@ def _maker(column: Column) -> Callable[[Any], Any]:
 
 
 def _plain(value: Any) -> Any:
-    if type(value) is str:  # most are
+    if type(value) is str:  # most are, or numbers
         return value
+    if type(value) is int:
+        return Decimal(value)
     if isinstance(value, bool | int | float | Decimal):
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
         return number if number.is_finite() else str(number)
@@ -1109,7 +1111,10 @@ def _moment(value: Any) -> Any:
     text = _plain(value)
     if not isinstance(text, str):
         return text
-    text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    if "T" in text:
+        text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    if "." not in text:
+        return text
     return re.sub(r"\.(\d*?)0+$", lambda m: f".{m.group(1)}" if m.group(1) else "", text)
 
 

@@ -738,7 +738,7 @@ def _take_postgresql(
     snapshot = Snapshot()
     for item in _postgresql_items(_query(connection, _POSTGRESQL_WHOLE), default, ignore):
         snapshot.add(*item)
-    schemas = (thing.name for thing in snapshot if thing.kind == "schema")
+    schemas = {thing.name for thing in snapshot if thing.kind == "schema"} - {default}
     snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
     snapshot.watched = any(thing.kind == "event trigger" for thing in snapshot)
     return snapshot
@@ -793,12 +793,12 @@ def _touched_postgresql(
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
     gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
     if few:
-        gone = {group for group in gone if _is_relation(known.groups.get(group, ()))}
+        gone = {group for group in gone & known.groups.keys() if _is_relation(known.groups[group])}
     return _replaced(known, gone, items)
 
 
 def _is_relation(things: Iterable[Thing]) -> bool:
-    kind = next((thing.kind for thing in things), "")
+    kind = next(iter(things)).kind
     return kind not in ("enum", "domain", "range", "type", *_ROUTINES)
 
 
