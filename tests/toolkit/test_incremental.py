@@ -42,6 +42,16 @@ def upgrade():
 
 downgrade = upgrade
 """
+PROGRAMMED = """
+def upgrade():
+    op.execute("CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET b = 7 WHERE a = new.a; END")
+    op.add_column("t", sa.Column("d", sa.Integer, server_default="0"))
+
+
+def downgrade():
+    op.drop_column("t", "d")
+    op.execute("DROP TRIGGER tr")
+"""
 FAULTY = ("0012", "0025", "0033")  # whose downgrade does nothing
 
 
@@ -101,6 +111,14 @@ def test_another_order_of_columns_is_not_taken_for_a_change_that_nobody_saw(
     found, prover = proven(rewritten(project, MADE, MOVED), database)
     assert not found.findings
     assert not prover.misled
+
+
+@pytest.mark.databases("sqlite")
+def test_rows_are_as_triggers_left_them(project: Project, database: Database) -> None:
+    found, prover = proven(rewritten(project, MADE, PROGRAMMED), database)
+    assert not found.findings
+    assert not prover.misled
+    assert 7 in prover.contents["t"].values("b")
 
 
 @pytest.mark.databases("sqlite")
