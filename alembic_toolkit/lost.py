@@ -54,9 +54,9 @@ def lost_after_up(
         folded = {name.lower() for name in excused}
         excused |= {name for name in before if name.lower() in folded}
     lines = []
-    for name, content in sorted(before.items()):
-        if not content.rows or after.get(name) is content:  # nobody touched it
-            continue
+    touched = (n for n, content in before.items() if content.rows and after.get(n) is not content)
+    for name in sorted(touched):
+        content = before[name]
         now = _renamed_table(name, content, before, after, renamed or {})
         if now is None or name in excused or now in excused:
             continue
@@ -76,9 +76,8 @@ def lost_after_down(
     ``fed``: rows were written above into tables that were not there below (rule 5).
     """
     lines = []
-    for name, content in sorted(before.items()):
-        if after.get(name) is content:
-            continue
+    for name in sorted(name for name, content in before.items() if after.get(name) is not content):
+        content = before[name]
         if name not in after:
             if content.rows:
                 lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")

@@ -8,6 +8,7 @@ scratch database before, and empties it after, whatever happens to the other.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -243,6 +244,7 @@ def _run(task: Task, pipe: Pipe) -> None:
     """Prove one database; what comes of it goes into the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
+    gc.set_threshold(20_000, 50, 100)  # what is kept of a long history is no garbage
     warnings.simplefilter("ignore")
     # What revisions and env.py print is not the report's.
     quiet = os.open(os.devnull, os.O_RDWR)

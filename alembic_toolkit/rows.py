@@ -27,7 +27,9 @@ import random
 import re
 import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -35,6 +37,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.snapshot import fetch
 from alembic_toolkit.tables import (
     Column,
     ForeignKey,
@@ -77,6 +80,7 @@ class Filled:
     """What `fill` did: rows written by table, and why a table has none."""
 
     written: dict[str, int] = field(default_factory=dict)
+    returned: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)  # where it says them
     failed: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
@@ -245,6 +249,7 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
         for name in planned:
             filling.rows[name] = before[name][: -len(planned[name])]
             filling.filled.written.pop(name, None)
+            filling.filled.returned.pop(name, None)
             filling.filled.failed.setdefault(name, why)
     for name, key, nullable in later:
         if nullable and name in filling.filled.written:
@@ -814,12 +819,12 @@ def _insert(filling: _Filling, table: Table, rows: list[Row], put_off: set[str])
     """Insert rows, all at once or, when the server refuses, one by one; return those that went."""
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
     try:
-        _insert_rows(filling.connection, table, rows_)
+        _insert_rows(filling, table, rows_)
     except DBAPIError as error:
         done, why = [], _reason(error)
         for row, planned in zip(rows_, rows, strict=True):
             try:
-                _insert_rows(filling.connection, table, [row])
+                _insert_rows(filling, table, [row])
                 done.append(planned)
             except DBAPIError as again:
                 why = _reason(again)
@@ -829,8 +834,8 @@ def _insert(filling: _Filling, table: Table, rows: list[Row], put_off: set[str])
     return rows
 
 
-def _insert_rows(connection: Connection, table: Table, rows: list[Row]) -> None:
-    dialect = connection.dialect.name
+def _insert_rows(filling: _Filling, table: Table, rows: list[Row]) -> None:
+    connection, dialect = filling.connection, filling.connection.dialect.name
     columns = [c for c in table.columns if any(r.get(c.name, _UNSET) is not _UNSET for r in rows)]
     names = ", ".join(identifier(connection, column.name) for column in columns)
     values = ", ".join(
@@ -838,13 +843,38 @@ def _insert_rows(connection: Connection, table: Table, rows: list[Row]) -> None:
         for row in rows
     )
     always = " OVERRIDING SYSTEM VALUE" if any(c.always for c in columns) else ""
+    sql = f"INSERT INTO {table.sql} ({names}){always} VALUES {values}"
+    if _in_one_message(connection) or not connection.dialect.insert_returning:
+        _run(connection, sql)
+        return
     with _Savepoint(connection):
-        ask(connection, f"INSERT INTO {table.sql} ({names}){always} VALUES {values}")
+        answer = ask(connection, f"{sql} RETURNING {_all(connection, table)}")
+    filling.filled.returned.setdefault(table.name, []).extend(_values(table, answer))
+
+
+def _run(connection: Connection, sql: str) -> None:
+    """Run a statement that may fail, and leave the transaction as it was then."""
+    if not _in_one_message(connection):
+        with _Savepoint(connection):
+            ask(connection, sql)
+        return
+    begin, undo, end = _SAVEPOINT
+    try:
+        ask(connection, f"{begin}; {sql}; {end}")
+    except DBAPIError:
+        ask(connection, f"{undo}; {end}")
+        raise
+
+
+def _in_one_message(connection: Connection) -> bool:
+    """Say whether a savepoint is needed, and can be sent with the statement it is for."""
+    return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
 
 
 def _update(filling: _Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
     """Set the foreign keys that had to be NULL until the parents were there."""
     dialect, connection = filling.connection.dialect.name, filling.connection
+    filling.filled.returned.pop(table.name, None)
     for row in rows:
         sets, where = (
             separator.join(
@@ -856,28 +886,72 @@ def _update(filling: _Filling, table: Table, rows: list[Row], key: ForeignKey) -
         )
         if where and row[key.columns[0]] is not None:
             try:
-                with _Savepoint(connection):
-                    ask(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
+                _run(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
             except DBAPIError as error:
                 filling.filled.failed.setdefault(table.name, _reason(error))
 
 
 class _Savepoint:
-    """Keep a failed statement from ending the transaction, where it would: on PostgreSQL."""
+    """Keep a failed statement from ending the transaction, where it would: on PostgreSQL.
+
+    :param needed: for several statements, which are to be all done or none.
+    """
 
     def __init__(self, connection: Connection, needed: bool | None = None) -> None:
         self.connection = connection
-        self.needed = connection.dialect.name == "postgresql" if needed is None else needed
+        alone = _is_alone(connection)
+        self.needed = connection.dialect.name == "postgresql" and not alone
+        self.needed = self.needed if needed is None else needed
+        self.begin, self.undo, self.end = _TRANSACTION if alone else _SAVEPOINT
 
     def __enter__(self) -> None:
         if self.needed:
-            ask(self.connection, "SAVEPOINT before_rows")
+            ask(self.connection, self.begin)
 
     def __exit__(self, type_: Any, *_: Any) -> None:
+        if self.needed and type_ is not None:
+            ask(self.connection, self.undo)
         if self.needed:
-            if type_ is not None:
-                ask(self.connection, "ROLLBACK TO SAVEPOINT before_rows")
-            ask(self.connection, "RELEASE SAVEPOINT before_rows")
+            ask(self.connection, self.end)
+
+
+_SAVEPOINT = (
+    "SAVEPOINT before_rows",
+    "ROLLBACK TO SAVEPOINT before_rows",
+    "RELEASE SAVEPOINT before_rows",
+)
+_TRANSACTION = ("BEGIN", "ROLLBACK", "COMMIT")  # after a ROLLBACK it only warns
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Have PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it, too.
+
+    Not within a transaction, and with other drivers everything stays as it is.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.driver not in _PSYCOPG or driver.autocommit or not _is_idle(driver):
+        yield
+        return
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        driver.rollback()  # does nothing, but after an error within BEGIN
+        driver.autocommit = False
+
+
+_PSYCOPG = ("psycopg", "psycopg2")
+
+
+def _is_idle(driver: Any) -> bool:
+    return int(driver.info.transaction_status) == 0  # of libpq: PQTRANS_IDLE
+
+
+def _is_alone(connection: Connection) -> bool:
+    """Say whether the next statement is run in no transaction."""
+    driver: Any = connection.connection.driver_connection
+    return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
 class _Deferred:
@@ -936,20 +1010,52 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
     """Read every row of these tables, by value: what is equal to the server is equal here."""
     found = {}
     for name, table in tables.items():
-        columns = ", ".join(_selected(connection, column) for column in table.columns)
         only = "ONLY " if table.only else ""
-        answer = ask(connection, f"SELECT {columns or 'NULL'} FROM {only}{table.sql}")
-        makers = [_maker(column) for column in table.columns]
-        rows = [
-            tuple(None if v is None else make(v) for make, v in zip(makers, row, strict=False))
-            for row in answer
-        ]
-        positions = [
-            at for at, column in enumerate(table.columns) if column.name in table.primary
-        ] or range(len(table.columns))
-        rows.sort(key=lambda row, at=positions: [_order(row[n]) for n in at])  # type: ignore[misc]
-        found[name] = Content(table, rows)
+        answer = fetch(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
+        found[name] = content(table, _values(table, answer))
     return found
+
+
+def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
+    """Put the rows of a table in order."""
+    positions = [
+        at for at, column in enumerate(table.columns) if column.name in table.primary
+    ] or range(len(table.columns))
+    return Content(table, sorted(rows, key=lambda row: [_order(row[n]) for n in positions]))
+
+
+def _all(connection: Connection, table: Table) -> str:
+    return ", ".join(_selected(connection, column) for column in table.columns) or "NULL"
+
+
+def _values(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
+    if not table.columns:
+        return [() for _ in answer]
+    makers = [_maker(column) for column in table.columns]
+    columns = (
+        [None if value is None else make(value) for value in values]
+        for make, values in zip(makers, zip(*answer, strict=True), strict=False)
+    )
+    return [*zip(*columns, strict=True)]
+
+
+def same(one: Rows, other: Rows) -> bool:
+    """Say whether tables and rows are the same, in whatever order their columns are."""
+    if one.keys() != other.keys():
+        return False
+    return all(
+        content == other[name] or _unordered(content) == _unordered(other[name])
+        for name, content in one.items()
+    )
+
+
+def _unordered(content: Content) -> Any:
+    table = content.table
+    places = sorted(range(len(table.columns)), key=lambda at: table.columns[at].name)
+    rows = Counter(tuple(row[at] for at in places) for row in content.rows)
+    keys = {(key.columns, key.target, key.target_columns) for key in table.foreign}
+    sets = ({*part} for part in (table.columns, table.primary, table.uniques, table.checks))
+    return [table.name, *sets, keys, rows]
 
 
 def _order(value: Any) -> Any:
@@ -988,6 +1094,10 @@ def _maker(column: Column) -> Callable[[Any], Any]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) is str:  # most are, or numbers
+        return value
+    if type(value) is int:
+        return Decimal(value)
     if isinstance(value, bool | int | float | Decimal):
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
         return number if number.is_finite() else str(number)
@@ -1001,7 +1111,10 @@ def _moment(value: Any) -> Any:
     text = _plain(value)
     if not isinstance(text, str):
         return text
-    text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    if "T" in text:
+        text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    if "." not in text:
+        return text
     return re.sub(r"\.(\d*?)0+$", lambda m: f".{m.group(1)}" if m.group(1) else "", text)
 
 

@@ -6,6 +6,7 @@ A database that holds anything is refused, so whatever is dropped at the end was
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,8 +223,15 @@ def _empty_postgresql(connection: Connection, given: Scratch) -> None:
     for extension in run("SELECT extname FROM pg_extension").scalars().all():
         if extension not in given.extensions:
             run(f"DROP EXTENSION {quote(extension)} CASCADE".replace("%", "%%"))
-    for kind, name in run(_POSTGRESQL.replace("%", "%%")).all():
-        run(f"DROP {kind} IF EXISTS {name} CASCADE".replace("%", "%%"))
+    found = run(_POSTGRESQL.replace("%", "%%")).all()
+    for kind, things in itertools.groupby(found, key=lambda thing: thing[0]):
+        names = [name for _, name in things]
+        for start in range(0, len(names), _AT_ONCE):
+            some = ", ".join(names[start : start + _AT_ONCE])
+            run(f"DROP {kind} IF EXISTS {some} CASCADE".replace("%", "%%"))
+
+
+_AT_ONCE = 50  # things that are dropped: each takes some of the locks that a server has
 
 
 def _empty_mariadb(connection: Connection, given: Scratch) -> None:

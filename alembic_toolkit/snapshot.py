@@ -20,7 +20,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from alembic_toolkit.tables import IGNORE
+
+def own(version_table: str = "alembic_version") -> tuple[str, ...]:
+    """Return the tables that say how far a database is: versions, journal, marks."""
+    return version_table, f"{version_table}_history", f"{version_table}_once"
+
+
+IGNORE = own()
 
 
 class Thing(NamedTuple):
@@ -40,6 +46,9 @@ class Snapshot(dict[Thing, str]):
         self.groups: dict[str, dict[Thing, str]] = {}
         self.rows: frozenset[_Row] = frozenset()  # SQLite: the texts as they were
         self.implicit: frozenset[str] = frozenset()  # groups whose text alone does not suffice
+        self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: what groups may begin with, by schema
+        self.watched = False  # PostgreSQL: DDL fires an event trigger, which may do anything
+        self.types: frozenset[tuple[Thing, str]] = frozenset()  # beside the server's own
 
     def copy(self) -> Snapshot:
         """Return another one that can be changed."""
@@ -47,6 +56,7 @@ class Snapshot(dict[Thing, str]):
         other.update(self)
         other.groups = self.groups.copy()
         other.rows, other.implicit = self.rows, self.implicit
+        other.spaces, other.watched, other.types = self.spaces, self.watched, self.types
         return other
 
     def add(self, group: str, thing: Thing, definition: str) -> None:
@@ -54,11 +64,16 @@ class Snapshot(dict[Thing, str]):
         if thing in self:
             thing = thing._replace(name=f"{thing.name} {definition}")
         self[thing] = self.groups.setdefault(group, {})[thing] = definition
+        if next(iter(self.groups[group])).kind in _TYPES:  # a domain has checks as well
+            self.types |= {(thing, definition)}
 
     def forget(self, group: str) -> None:
         """Remove a group, if it is there."""
-        for thing in self.groups.pop(group, ()):
+        things = self.groups.pop(group, {})
+        for thing in things:
             del self[thing]
+        if self.types:
+            self.types -= frozenset(things.items())
 
     def changed(self, since: Snapshot) -> set[str]:
         """Return the names of the tables and views that are not as they were."""
@@ -69,18 +84,19 @@ class Snapshot(dict[Thing, str]):
 
     def table(self, name: str) -> frozenset[tuple[Thing, str]]:
         """Return all that decides which rows a table can hold; nothing when it is not there."""
-        space, _, own = name.rpartition(".")
-        for group in (name, f"\0{name}", f"{space}.\0{own}"):
-            if things := self.groups.get(group):
-                kept = (item for item in things.items() if _decides(*item))
-                return frozenset(kept)
-        return frozenset()
+        return frozenset(item for item in self._group(name).items() if _decides(*item))
 
-    def types(self) -> frozenset[tuple[Thing, str]]:
-        """Return the types that columns may have, beside the server's own."""
-        groups = self.groups.values()
-        types = (g for g in groups if next(iter(g)).kind in ("enum", "domain"))
-        return frozenset(item for group in types for item in group.items())
+    def is_programmed(self, name: str) -> bool:
+        """Say whether a table may do more with rows than to keep them."""
+        return any(thing.kind in ("trigger", "rule") for thing in self._group(name))
+
+    def _group(self, name: str) -> dict[Thing, str]:
+        space, _, own = name.rpartition(".")
+        groups = map(self.groups.get, (name, f"\0{name}", f"{space}.\0{own}"))
+        return next(filter(None, groups), {})
+
+
+_TYPES = ("enum", "domain")
 
 
 def _decides(thing: Thing, text: str) -> bool:
@@ -327,11 +343,22 @@ _MARK = "/* alembic_toolkit.snapshot */ "
 
 
 def _query(connection: sa.Connection, sql: str) -> list[Any]:
-    # Without parameters, so that a driver leaves % alone.
-    result = connection.exec_driver_sql(_MARK + sql, execution_options={"no_parameters": True})
-    rows = list(result.cursor.fetchall()) if result.cursor is not None else []
-    result.close()
-    return rows  # of the driver: thousands are compared, and SQLAlchemy's rows are slower
+    return fetch(connection, _MARK + sql)
+
+
+def fetch(connection: sa.Connection, sql: str) -> list[Any]:
+    """Read rows through the driver itself: SQLAlchemy's way to them takes longer than most looks.
+
+    Without parameters, so that the driver leaves % alone; errors are the driver's own.
+    """
+    if not connection.in_transaction():
+        connection.begin()  # as any statement does; whoever commits ends it
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        cursor.close()
 
 
 # PostgreSQL
@@ -393,11 +420,9 @@ _TOUCHED = {
 # An index by its table, an owned sequence by its owner. Partitions and children follow their
 # parents. What depends on a thing follows when it is renamed ($2): foreign keys, views, defaults,
 # checks, the columns of a type; the server records it in pg_depend.
-_TOUCH = """
+_TREE = """
 RECURSIVE named AS MATERIALIZED (
   SELECT oid, relkind, reltype FROM pg_class WHERE relname = ANY ($1)
-), named_types AS MATERIALIZED (
-  SELECT oid, typarray FROM pg_type WHERE typname = ANY ($1)
 ), tree AS (
   SELECT coalesce(i.indrelid, o.refobjid, n.oid) AS oid
   FROM named n
@@ -406,6 +431,9 @@ RECURSIVE named AS MATERIALIZED (
     AND o.objsubid = 0 AND o.deptype IN ('a', 'i') AND o.refclassid = 'pg_class'::regclass
   UNION
   SELECT inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
+)"""
+_TOUCH = f"""{_TREE}, named_types AS MATERIALIZED (
+  SELECT oid, typarray FROM pg_type WHERE typname = ANY ($1)
 ), renamed AS MATERIALIZED (
   SELECT 'pg_class'::regclass AS class, oid FROM tree WHERE $2
   UNION ALL SELECT 'pg_class'::regclass, oid FROM named WHERE $2
@@ -439,6 +467,11 @@ RECURSIVE named AS MATERIALIZED (
 ), touched_routines AS MATERIALIZED (
   SELECT oid FROM pg_proc WHERE proname = ANY ($1)
   UNION SELECT objid FROM dependent WHERE classid = 'pg_proc'::regclass
+),"""
+# Where nothing is renamed, and nothing but relations can have changed.
+_TOUCH_RELATIONS = f"""{_TREE}, touched_relations AS MATERIALIZED (
+  SELECT oid FROM tree
+  UNION SELECT oid FROM named
 ),"""
 
 _SEQUENCE = (
@@ -641,6 +674,8 @@ _BRANCHES = [
   FROM routines f {_describe("d", "pg_proc", "f.oid")}""",
 ]
 
+_OF_RELATIONS = _BRANCHES[:7]
+
 # What statements are rare for: read with the whole only, and these statements make it so.
 _OTHERS = [
     f"SELECT 'schema', '', 'schema ' || nspname, nspname::text, '' FROM pg_namespace n"
@@ -676,17 +711,19 @@ _OTHERS = [
 ]
 
 
-def _postgresql_sql(sources: dict[str, str], touch: str, others: list[str]) -> str:
+def _postgresql_sql(sources: dict[str, str], touch: str, branches: list[str]) -> str:
     ends = [f"\n  SELECT '', '', '', concat({settings}), ''" for settings in (_SET, _RESET)]
-    branches = [ends[0], *_BRANCHES, *others, ends[1]]
+    branches = [ends[0], *branches, ends[1]]
     return f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
 
 
-_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", _OTHERS)
-_POSTGRESQL_LOOK = "alembic_toolkit_look"
-_POSTGRESQL_PREPARE = (
-    f"PREPARE {_POSTGRESQL_LOOK} (name[], boolean) AS {_postgresql_sql(_TOUCHED, _TOUCH, [])}"
-)
+_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", [*_BRANCHES, *_OTHERS])
+_RELATIONS = _WHOLE | {"relations": _TOUCHED["relations"]}
+_POSTGRESQL_LOOKS = {
+    "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
+    "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
+}
+_BEYOND_RELATIONS = _words("rename type domain function procedure aggregate")
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = _words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
@@ -704,10 +741,14 @@ def _take_postgresql(
         found = _touched_postgresql(connection, known, names, default, ignore)
         if found is not None:
             return found
-    connection.info.pop(_POSTGRESQL_LOOK, None)  # DISCARD ALL may have removed it
+    for look in _POSTGRESQL_LOOKS:
+        connection.info.pop(look, None)  # DISCARD ALL may have removed it
     snapshot = Snapshot()
     for item in _postgresql_items(_query(connection, _POSTGRESQL_WHOLE), default, ignore):
         snapshot.add(*item)
+    schemas = {thing.name for thing in snapshot if thing.kind == "schema"} - {default}
+    snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
+    snapshot.watched = any(thing.kind == "event trigger" for thing in snapshot)
     return snapshot
 
 
@@ -748,55 +789,68 @@ def _touched_postgresql(
         for group, things in known.groups.items():
             if any(thing.kind == "index" and thing.name in names for thing in things):
                 asked.add(group.partition("\0")[2])
-    if not connection.info.get(_POSTGRESQL_LOOK):
-        _prepare_postgresql(connection)
+    few = not names & _BEYOND_RELATIONS
+    look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
+    arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
+    prepare(connection, look, arguments, _POSTGRESQL_LOOKS[look], nothing)
     array = ", ".join(_postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
-    rows = _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[{array}]::name[], {renamed})")
+    rows = _query(connection, f"EXECUTE {look} (ARRAY[{array}]::name[], {renamed})")
     items = list(_postgresql_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
-    schemas = (g.removeprefix("\0schema ") for g in known.groups if g.startswith("\0schema "))
-    spaces = ["", *(f"{schema}." for schema in schemas)]
-    gone = {f"{space}\0{name}{end}" for space in spaces for name in cut for end in ("", "()")}
+    gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
+    if few:
+        gone = {group for group in gone & known.groups.keys() if _is_relation(known.groups[group])}
     return _replaced(known, gone, items)
+
+
+def _is_relation(things: Iterable[Thing]) -> bool:
+    kind = next(iter(things)).kind
+    return kind not in ("enum", "domain", "range", "type", *_ROUTINES)
 
 
 def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
     """Say whether nothing happened behind the names' back."""
-    for group, things in known.groups.items():
-        name = group.partition("\0")[2]
-        # A function that is called, replaced or dropped, or that DDL fires, may do anything.
-        if name.endswith("()") and name[:-2] in names:
-            return False
-        if name.startswith("event trigger "):
-            return False
-        # Partitions go with their table, and are named nowhere.
-        if name in names and "drop" in names and any(map(_PARTITIONED, things.values())):
-            return False
-    return True
+    for name in names:
+        for group in (space + "\0" + name for space in known.spaces):
+            # A function that is called, replaced or dropped may do anything.
+            if f"{group}()" in known.groups:
+                return False
+            # Partitions go with their table, and are named nowhere.
+            things = known.groups.get(group)
+            if things and "drop" in names and any(map(_PARTITIONED, things.values())):
+                return False
+    return not known.watched
 
 
 _PARTITIONED = re.compile(r"\bPARTITION BY ").search
 
 
-# Catalogs are small when the look-up is planned, and grow: the plan must not scan them.
-# And planning anew for each list of names would cost more than looking.
-_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
+# Catalogs are small when a look-up is planned, and grow: the plan must not scan them. Nor be
+# compiled, as it is when such a scan, which counts as most expensive, cannot be avoided.
+_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
 
 
-def _prepare_postgresql(connection: sa.Connection) -> None:
-    """Prepare the look-up, once for each connection; its plan is good for any names."""
-    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{_POSTGRESQL_LOOK}'"
+def prepare(connection: sa.Connection, name: str, types: str, sql: str, example: str) -> None:
+    """Prepare a look-up in PostgreSQL's catalogs, once for each connection.
+
+    Planning it anew for each list of names would cost more than looking; its plan is good for any.
+
+    :param example: arguments that find nothing.
+    """
+    if connection.info.get(name):
+        return
+    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{name}'"
     if not _query(connection, there):
-        _query(connection, _POSTGRESQL_PREPARE)
+        _query(connection, f"PREPARE {name} ({types}) AS {sql}")
     _query(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
-    values = ", ".join(f"current_setting('{name}')" for name in _PLANNED_WITH)
+    values = ", ".join(f"current_setting('{setting}')" for setting in _PLANNED_WITH)
     [before] = _query(connection, f"SELECT {values}")
     _set_planner(connection, ["off"] * len(_PLANNED_WITH))
-    _query(connection, f"EXECUTE {_POSTGRESQL_LOOK} (ARRAY[]::name[], false)")
+    _query(connection, f"EXECUTE {name} ({example})")
     _set_planner(connection, before)
-    connection.info[_POSTGRESQL_LOOK] = True
+    connection.info[name] = True
 
 
 def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:
@@ -908,9 +962,9 @@ def _mysql_table_items(connection: sa.Connection, name: str) -> list[_Item]:
     """Read a table, view or sequence; none when it is not there."""
     try:
         [row] = _query(connection, f"SHOW CREATE TABLE {_backticks(name)}")
-    except sa.exc.DBAPIError as error:
+    except Exception as error:  # of whichever driver it is
         # ER_NO_SUCH_TABLE https://mariadb.com/kb/en/mariadb-error-codes/
-        if getattr(error.orig, "args", (None,))[0] != 1146:
+        if error.args[:1] != (1146,):
             raise
         return []
     name, sql = row[0], row[1]

@@ -9,17 +9,12 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
 
-
-def own(version_table: str = "alembic_version") -> tuple[str, ...]:
-    """Return the tables that say how far a database is: versions, journal, marks."""
-    return version_table, f"{version_table}_history", f"{version_table}_once"
-
-
-IGNORE = own()
+from alembic_toolkit import snapshot
 
 # What a table is
 
@@ -81,7 +76,7 @@ Tables = dict[str, Table]
 def look(
     connection: Connection,
     names: Collection[str] | None = None,
-    ignore: Collection[str] = IGNORE,
+    ignore: Collection[str] = snapshot.IGNORE,
 ) -> Tables:
     """Read what the tables are: all of them, or those named ("table", "schema.table")."""
     if names is not None and not names:
@@ -153,6 +148,7 @@ _BITS = {"tinyint": 8, "smallint": 16, "int2": 16, "mediumint": 24, "bigint": 64
 _TYPE = re.compile(r'^\s*"?([^\W\d]\w*)"?\s*(varying|precision)?\s*(?:\(([^)]*)\))?\s*(.*)$', re.I)
 
 
+@lru_cache(maxsize=8192)
 def _typed(column: Column) -> Column:
     """Say what a column's type can hold, from the text of the type."""
     if column.type.endswith("[]"):
@@ -206,7 +202,9 @@ def ask(connection: Connection, sql: str) -> list[Any]:
     if connection.dialect.paramstyle in ("format", "pyformat"):
         sql = sql.replace("%", "%%")
     result = connection.exec_driver_sql(sql)
-    return list(result.all()) if result.returns_rows else []
+    rows = list(result.cursor.fetchall()) if result.returns_rows else []
+    result.close()
+    return rows
 
 
 def identifier(connection: Connection, *names: str) -> str:
@@ -231,7 +229,9 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         where += f" AND m.name COLLATE NOCASE IN ({listed})"
     source = {
         name: sql
-        for name, sql in ask(connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}")
+        for name, sql in snapshot.fetch(
+            connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}"
+        )
         if not re.match(r"\s*CREATE\s+VIRTUAL", sql or "", re.I)
     }
     columns = _grouped(
@@ -250,7 +250,7 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         " JOIN pragma_index_info(l.name) i LEFT JOIN sqlite_master s ON s.name = l.name AND"
         f" s.type = 'index' WHERE l.\"unique\" AND {where} ORDER BY m.name, l.name, i.seqno",
     )
-    real = {name.lower(): name for (name,) in ask(connection, _SQLITE_NAMES)}
+    real = {name.lower(): name for (name,) in snapshot.fetch(connection, _SQLITE_NAMES)}
     return [
         _sqlite_table(
             connection,
@@ -270,7 +270,7 @@ _SQLITE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 def _grouped(connection: Connection, sql: str) -> dict[str, list[Any]]:
     """Ask, and put the answer into lists by the first column."""
     found: dict[str, list[Any]] = {}
-    for first, *rest in ask(connection, sql):
+    for first, *rest in snapshot.fetch(connection, sql):
         found.setdefault(first, []).append(rest)
     return found
 
@@ -390,25 +390,39 @@ AND t.typnamespace <> 'information_schema'::regnamespace
 _PG_ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 
 
+# By oid, so that the catalogs' indexes are used.
+_PG_NAMED = "c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest($1) x))"
+_PG_LOOKS = {"alembic_toolkit_columns": _PG_COLUMNS, "alembic_toolkit_keys": _PG_KEYS}
+
+
 def _look_postgresql(connection: Connection, names: Collection[str] | None) -> list[Table]:
-    where = _PG_ALL
-    if names is not None:
-        # By oid, so that the catalogs' indexes are used. A dot may be a part of the name.
-        quoted = {identifier(connection, name) for name in names}
-        quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
-        listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-        where = f"c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest(ARRAY[{listed}]) x))"
-    columns = ask(connection, _PG_COLUMNS.format(where=where))
+    columns, found = (
+        _postgresql_ask(connection, look, sql, names) for look, sql in _PG_LOOKS.items()
+    )
     types = {}
     if any(row[11] for row in columns):
-        types = {row[0]: row for row in ask(connection, _PG_TYPES)}
+        types = {row[0]: row for row in snapshot.fetch(connection, _PG_TYPES)}
     keys: dict[Any, list[Any]] = {}
-    for schema, name, *rest in ask(connection, _PG_KEYS.format(where=where)):
+    for schema, name, *rest in found:
         keys.setdefault((schema, name), []).append(rest)
     return [
         _postgresql_table(connection, list(group), types, keys.get(key, []))
         for key, group in itertools.groupby(columns, key=lambda row: (row[0], row[1]))
     ]
+
+
+def _postgresql_ask(
+    connection: Connection, look: str, sql: str, names: Collection[str] | None
+) -> list[Any]:
+    if names is None:
+        connection.info.pop(look, None)  # DISCARD ALL may have removed it
+        return snapshot.fetch(connection, sql.format(where=_PG_ALL))
+    snapshot.prepare(connection, look, "text[]", sql.format(where=_PG_NAMED), "ARRAY[]::text[]")
+    quoted = {identifier(connection, name) for name in names}
+    # A dot may be a part of the name.
+    quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
+    listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
+    return snapshot.fetch(connection, f"EXECUTE {look} (ARRAY[{listed}])")
 
 
 def _postgresql_table(
@@ -469,7 +483,7 @@ def _postgresql_column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list
 
 def _look_mysql(connection: Connection, names: Collection[str] | None) -> list[Table]:
     # https://mariadb.com/kb/en/information-schema-tables/
-    database = ask(connection, "SELECT database()")[0][0]
+    database = snapshot.fetch(connection, "SELECT database()")[0][0]
     wanted = [(database, "")]
     if names is not None:  # a dot may be a part of the name
         wanted = [(database, name) for name in names]
@@ -537,7 +551,7 @@ def _mysql_ask(
             nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
             parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
     found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
-    rows = ask(connection, " UNION ALL ".join(parts))
+    rows = snapshot.fetch(connection, " UNION ALL ".join(parts))
     # A key or an index by its name, its columns by their order.
     for row in sorted(rows, key=lambda r: ("" if r[0] == "columns" else str(r[4]), int(r[3]))):
         found[row[0]].setdefault((row[1], row[2]), []).append(list(row[4:]))

@@ -129,7 +129,7 @@ class Project:
         :param fresh: load its file anew, as another process would: what it made up when it was
          imported (a random name, today's date) is made up again.
         """
-        step = RevisionStep(self.directory.revision_map, revision, up)
+        step = _Step(self.directory.revision_map, revision, up)
         if fresh:
             path = Path(revision.path)
             module = load_python_file(str(path.parent), path.name)
@@ -144,6 +144,16 @@ class Project:
         map_ = self.directory.revision_map
         from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
         return StampStep(from_ or None, to_ or None, up, branch, map_)
+
+
+class _Step(RevisionStep):
+    """A step of Alembic's, that does not go through all revisions below where it need not."""
+
+    def should_delete_branch(self, heads: set[str]) -> bool:
+        """Say no where nothing but this revision is there, and it comes after one other."""
+        if heads == {self.revision.revision} and len(self.to_revisions) == 1:
+            return False
+        return super().should_delete_branch(heads)
 
 
 _ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)

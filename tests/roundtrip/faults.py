@@ -1158,6 +1158,17 @@ LOST = [
         ),
     ),
     Case(
+        "rows: a seed row doubled in a table without a key",
+        "op.execute(\"INSERT INTO kinds (name) VALUES ('rent')\")",
+        "pass",
+        ROWS,
+        ("kinds", "rent"),
+        first=(
+            'op.create_table("kinds", sa.Column("name", sa.String(20)))',
+            'op.drop_table("kinds")',
+        ),
+    ),
+    Case(
         "rows: the downgrade deletes more than the seed",
         "op.execute(\"INSERT INTO kinds (name) VALUES ('rent')\")",
         'op.execute("DELETE FROM kinds")',

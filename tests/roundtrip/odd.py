@@ -260,6 +260,15 @@ DATA = [
         asked=(proof.RERUN,),
     ),
     odd(
+        "values turned round, and a row inserted and taken back",
+        'op.execute("UPDATE flags SET is_on = NOT is_on")\nop.execute("INSERT INTO flags (id) VALUES (90000)")',
+        'op.execute("DELETE FROM flags WHERE id = 90000")\nop.execute("UPDATE flags SET is_on = NOT is_on")',
+        first=(
+            'op.create_table("flags", sa.Column("id", sa.Integer, primary_key=True), sa.Column("is_on", sa.Boolean))',
+            'op.drop_table("flags")',
+        ),
+    ),
+    odd(
         "NULLs filled for ever",
         "op.execute(\"UPDATE users SET email = 'none' WHERE email IS NULL\")\n"
         + BATCH_USERS

@@ -23,6 +23,35 @@ def downgrade():
     op.drop_table("t0", if_exists=True)
 """
 NOTHING = "def downgrade():\n    pass\n"
+MADE = """
+def upgrade():
+    columns = [sa.Column(name, sa.Integer) for name in ("b", "c")]
+    op.create_table("t", sa.Column("a", sa.Integer, primary_key=True), *columns)
+
+
+def downgrade():
+    op.drop_table("t")
+"""
+MOVED = """
+def upgrade():
+    op.add_column("t", sa.Column("d", sa.Integer))
+    op.execute("UPDATE t SET d = b")
+    op.drop_column("t", "b")
+    op.execute("ALTER TABLE t RENAME COLUMN d TO b")
+
+
+downgrade = upgrade
+"""
+PROGRAMMED = """
+def upgrade():
+    op.execute("CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET b = 7 WHERE a = new.a; END")
+    op.add_column("t", sa.Column("d", sa.Integer, server_default="0"))
+
+
+def downgrade():
+    op.drop_column("t", "d")
+    op.execute("DROP TRIGGER tr")
+"""
 FAULTY = ("0012", "0025", "0033")  # whose downgrade does nothing
 
 
@@ -66,16 +95,37 @@ def test_proof_is_the_same_when_only_what_was_touched_is_looked_at(
     assert touched.snap == all_of_it.snap
 
 
+def rewritten(project: Project, *bodies: str) -> Project:
+    """Give the first revisions these functions, and have no others."""
+    paths = sorted(Path(project.directory.dir, "versions").glob("*.py"))
+    for path in paths[len(bodies) :]:
+        path.unlink()
+    for path, body in zip(paths, bodies, strict=False):
+        path.write_text(path.read_text().partition("def upgrade")[0] + body)
+    return Project.load(project.path)
+
+
+def test_another_order_of_columns_is_not_taken_for_a_change_that_nobody_saw(
+    project: Project, database: Database
+) -> None:
+    found, prover = proven(rewritten(project, MADE, MOVED), database)
+    assert not found.findings
+    assert not prover.misled
+
+
+@pytest.mark.databases("sqlite")
+def test_rows_are_as_triggers_left_them(project: Project, database: Database) -> None:
+    found, prover = proven(rewritten(project, MADE, PROGRAMMED), database)
+    assert not found.findings
+    assert not prover.misled
+    assert 7 in prover.contents["t"].values("b")
+
+
 @pytest.mark.databases("sqlite")
 def test_new_table_has_rows_when_its_revision_was_run_again(
     project: Project, database: Database
 ) -> None:
-    versions = Path(project.directory.dir, "versions")
-    for path in sorted(versions.glob("*.py"))[1:]:
-        path.unlink()
-    [first] = versions.glob("*.py")
-    first.write_text(first.read_text().partition("def upgrade")[0] + AGAIN)
-    anew = Project.load(project.path)
+    anew = rewritten(project, AGAIN)
     _, prover = proven(anew, database, checks=ALWAYS | {RERUN})
     assert prover.contents["t0"].rows
 
