@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import json
+import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import history, progress, proof, roundtrip, script, settings
+from alembic_toolkit import fleet, history, progress, proof, roundtrip, script, settings
 from alembic_toolkit import report as show
+from alembic_toolkit import status as statuses
+from alembic_toolkit import upgrade as upgrades
 from alembic_toolkit.walk import read_config
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
@@ -83,6 +90,58 @@ def sql(arguments: argparse.Namespace) -> int:
     return SOUND
 
 
+def status(arguments: argparse.Namespace) -> int:
+    """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
+    path = Path(arguments.config)
+    read_config(path)  # what is wrong with it is not said once for each database
+    known = settings.databases(path)
+    found = fleet.named(arguments.url, known) or [fleet.listed(*one) for one in known.items()]
+    with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
+        lines = statuses.status(
+            path,
+            found or [fleet.Database("")],
+            x=arguments.x,
+            drift=arguments.drift,
+            metadata=settings.read(path).metadata if arguments.drift else None,
+            timeout=arguments.timeout,
+            progress=bar.update if bar else lambda *_: None,
+        )
+    if arguments.json:
+        print(json.dumps(statuses.to_json(lines), indent=2))
+    else:
+        print(statuses.text(lines))
+    return SOUND if all(line.is_sound for line in lines) else FINDINGS
+
+
+def upgrade(arguments: argparse.Namespace) -> int:
+    """Upgrade the databases, and print what became of each; 1 when one is not there."""
+    path = Path(arguments.config)
+    with suppress(ImportError):  # of a revision, until env.py has run
+        directory = ScriptDirectory.from_config(read_config(path))
+        directory._upgrade_revs(arguments.revision, ())  # type: ignore[arg-type]  # is there one?
+    databases = fleet.named(arguments.url, settings.databases(path))
+    width = max(len(one.name) for one in databases)
+    with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
+
+        def ended(one: upgrades.Upgrade, number: int, all_: int) -> None:
+            if bar:
+                bar.update("databases", number, all_, one.name)
+            elif not arguments.json:  # a log gets each when it ends
+                print(upgrades.line(one, width), flush=True)
+
+        report = upgrades.upgrade(
+            path, databases, arguments.revision, x=arguments.x, at_once=arguments.jobs, ended=ended
+        )
+    if report.interrupted:
+        print("alembic-toolkit: interrupted", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(upgrades.to_json(report), indent=2))
+    else:
+        said = [one for one in report.upgrades if bar or one.outcome == upgrades.NOT_BEGUN]
+        print("\n".join([*(upgrades.line(one, width) for one in said), upgrades.summary(report)]))
+    return SOUND if report.is_sound else FINDINGS
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="alembic-toolkit", description="Check hand-written Alembic revisions."
@@ -117,6 +176,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
     command.set_defaults(run=sql)
+    _add_status(commands.add_parser("status", help="say where databases are"))
+    _add_upgrade(commands.add_parser("upgrade", help="bring many databases to a revision"))
     _add_roundtrip(
         commands.add_parser("roundtrip", help="prove every revision, in both directions")
     )
@@ -142,6 +203,62 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print the report for machines")
     command.add_argument("--html", metavar="FILE", help="write the report as one page, too")
     command.set_defaults(run=proven)
+
+
+def _add_status(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    command.add_argument(
+        "--url",
+        action="append",
+        metavar="[NAME=]URL",
+        default=[],
+        help="a database, once for each; or its name in pyproject.toml "
+        "(default: all that it names, or the one of env.py)",
+    )
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+    command.add_argument("--drift", action="store_true", help="compare with the models, too")
+    command.add_argument(
+        "--timeout",
+        type=_positive(float),
+        metavar="SECONDS",
+        help="for one database (10, drift: 60)",
+    )
+    command.add_argument("--json", action="store_true", help="print it for machines")
+    command.set_defaults(run=status)
+
+
+def _add_upgrade(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    command.add_argument("revision", nargs="?", metavar="REVISION", default="head", help="(head)")
+    command.add_argument(
+        "--url",
+        action="append",
+        metavar="[NAME=]URL",
+        required=True,
+        help="a database, once for each; or its name in pyproject.toml",
+    )
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+    command.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive(int),
+        metavar="N",
+        default=upgrades.AT_ONCE,
+        help="how many at once (%(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="print it for machines")
+    command.set_defaults(run=upgrade)
+
+
+def _positive(kind: type[Any]) -> Callable[[str], Any]:
+    def positive(text: str) -> Any:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError(text)
+        return number
+
+    positive.__name__ = kind.__name__  # for what argparse says of another
+    return positive
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:

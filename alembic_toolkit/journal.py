@@ -220,14 +220,14 @@ class Journal:
 
 
 def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable[..., bool]:
-    """Return an ``include_name`` that leaves the journal out of comparisons, as Alembic its own.
+    """Return an ``include_name`` that leaves journal and marks out of comparisons.
 
     :param also: the project's.
     """
 
     def include(name: str | None, type_: str, parents: Mapping[str, Any]) -> bool:
-        journal = type_ == "table" and name == name_of(version_table)
-        if journal and parents.get("schema_name") == schema:
+        ours = type_ == "table" and name in (name_of(version_table), f"{version_table}_once")
+        if ours and parents.get("schema_name") == schema:
             return False
         return also is None or bool(also(name, type_, parents))
 

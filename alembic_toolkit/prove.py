@@ -10,9 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import gc
-import importlib
 import json
-import operator
 import re
 import time
 import traceback
@@ -25,14 +23,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import history, offline, proof, rows, snapshot, tables
+from alembic_toolkit import history, models, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty
@@ -515,16 +512,12 @@ class Prover:
     def _models(self) -> None:
         if proof.MODELS not in self.wanted.checks:
             return
-        metadata = self.context.opts.get("target_metadata") or _imported(self.wanted.metadata)
-        if not metadata or not any(one.tables for one in to_tuple(metadata)):
-            why = "env.py gives no target_metadata, and pyproject.toml none"
-            if metadata:
-                why = "the target_metadata that env.py gives has no tables"
+        metadata, why = models.of(self.context, self.wanted.metadata)
+        if why:
             self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
             return
         with self._aside():
-            found = compare_metadata(self.context, metadata)
-        differing = [line for difference in found for line in _diff(difference)]
+            differing = models.differences(self.context, metadata)
         self.proof.checks[proof.MODELS] = Outcome(proof.PROVEN)
         if differing:
             problem = "at head, the database is not what the models say"
@@ -1078,14 +1071,6 @@ def _attempts(error: BaseException, script: Script) -> list[str | None]:
 # Words
 
 
-def _imported(metadata: Any) -> Any:
-    """Return the metadata, where ``package.module:name`` is given instead."""
-    if not isinstance(metadata, str):
-        return metadata
-    module, _, name = metadata.partition(":")
-    return operator.attrgetter(name)(importlib.import_module(module))
-
-
 def _declared(revision: Script) -> str | None:
     """Return why a revision cannot be taken back, where its file says so."""
     why = getattr(revision.module, "irreversible", None)
@@ -1171,17 +1156,6 @@ def _undo(left: Sequence[str]) -> str:
 def _shortened(lines: list[str], most: int = 12) -> list[str]:
     short = [line if len(line) <= 500 else f"{line[:497]}..." for line in lines]
     return short if len(short) <= most else [*short[:most], f"... and {len(short) - most} more"]
-
-
-def _diff(difference: Any) -> list[str]:
-    """Say in a line each what Alembic's comparison found between the models and the database."""
-    if isinstance(difference, list):  # several changes of one column
-        return [line for part in difference for line in _diff(part)]
-    what, *rest = difference
-    names = [getattr(part, "name", part) for part in rest if not isinstance(part, dict)]
-    shown = ", ".join(str(name) for name in names if name is not None)
-    sign = "+" if what.startswith("add") else "-" if what.startswith("remove") else "~"
-    return [f"{sign} {what}: {shown}"]
 
 
 def _run_script(connection: Connection, statements: Sequence[str]) -> None:

@@ -360,10 +360,14 @@ def _target(
             "no database is named: write run(context, url) in env.py, "
             "or sqlalchemy.url in alembic.ini"
         )
-    return given if isinstance(given, Engine | Connection) else _parse(given)
+    return given if isinstance(given, Engine | Connection) else parse(given)
 
 
-def _parse(address: URL | str) -> URL:
+def parse(address: URL | str) -> URL:
+    """Read the URL of a database.
+
+    :raises CommandError: it cannot be read; it is not repeated.
+    """
     try:
         url = make_url(address)
         # An @ in a password cuts it in two, and what follows would be shown as the host.

@@ -91,9 +91,7 @@ def opened(url: URL) -> Scratch:
 
     :raises CommandError: it cannot be reached, or is not empty.
     """
-    driver = _SYNCHRONOUS.get(url.get_driver_name(), url.get_driver_name())
-    ours = url.set(drivername=f"{url.get_backend_name()}+{driver}")
-    found = Scratch(url, _engine(ours))
+    found = Scratch(url, _engine(synchronous(url)))
     if found.server == "sqlite" and url.database and not Path(url.database).parent.is_dir():
         raise CommandError(f"{found.shown} cannot be used: there is no such directory")
     try:
@@ -117,6 +115,12 @@ def opened(url: URL) -> Scratch:
             "The way on:\n    CREATE DATABASE scratch  # and name that one with --url"
         )
     return found
+
+
+def synchronous(url: URL) -> URL:
+    """Return the URL with a driver that needs no event loop."""
+    driver = _SYNCHRONOUS.get(url.get_driver_name(), url.get_driver_name())
+    return url.set(drivername=f"{url.get_backend_name()}+{driver}")
 
 
 def _engine(url: URL) -> Engine:

@@ -1,4 +1,7 @@
-"""What a project says of its round trip in ``pyproject.toml``::
+"""What a project says in ``pyproject.toml``: of its databases, and of its round trip::
+
+[tool.alembic-toolkit.databases]         # for status and upgrade; variables are replaced
+production = "$PRODUCTION_URL"
 
 [tool.alembic-toolkit.roundtrip]
 urls = ["sqlite:///scratch.db"]          # empty databases
@@ -68,15 +71,34 @@ def read(config: Path) -> Settings:
 
     :raises CommandError: they cannot be read, or one of them is not known.
     """
+    path, document = _document(config)
+    return _settings(path, dict(document.get("roundtrip", {}))) if path else Settings()
+
+
+def databases(config: Path) -> dict[str, str]:
+    """Read the databases of the project, by their names: URLs, with variables in them.
+
+    :raises CommandError: they cannot be read.
+    """
+    path, document = _document(config)
+    found = document.get("databases", {})
+    if not isinstance(found, dict) or not all(isinstance(url, str) for url in found.values()):
+        raise CommandError(
+            f"{path}: [tool.alembic-toolkit.databases] names databases\n"
+            'write it like production = "$PRODUCTION_URL"'
+        )
+    return found
+
+
+def _document(config: Path) -> tuple[Path | None, dict[str, Any]]:
     path = _file(config)
     if path is None:
-        return Settings()
+        return None, {}
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
-    found = document.get("tool", {}).get("alembic-toolkit", {}).get("roundtrip", {})
-    return _settings(path, dict(found))
+    return path, document.get("tool", {}).get("alembic-toolkit", {})
 
 
 def _file(config: Path) -> Path | None:

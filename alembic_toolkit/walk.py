@@ -26,7 +26,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from alembic.util.pyfiles import load_python_file
-from sqlalchemy import Connection, Engine, Enum, event
+from sqlalchemy import URL, Connection, Engine, Enum, event
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
 
@@ -226,7 +226,7 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
 def arguments(project: Project, url: str) -> argparse.Namespace:
     """Return what the command line would have told ``env.py``."""
     given = {argument.partition("=")[0] for argument in project.x}
-    told = [f"{name}={url}" for name in _ARGUMENTS if name not in given]
+    told = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
     return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
 
 
@@ -259,8 +259,8 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
     configure, calls = environment.configure, list[bool]()
 
     def configured(connection: Any = None, *arguments: Any, **options: Any) -> None:
-        if not isinstance(connection, Connection) or not _same(connection, scratch):
-            raise CommandError(_elsewhere(connection, project, scratch))
+        if not isinstance(connection, Connection) or not same(connection, scratch.url):
+            raise CommandError(elsewhere(connection, project, scratch.url))
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
@@ -274,30 +274,37 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
-def _same(connection: Connection, scratch: Scratch) -> bool:
-    ours, theirs = scratch.url, connection.engine.url
-    if scratch.server == "sqlite":
+def same(connection: Connection, ours: URL) -> bool:
+    """Say whether a connection is to the database of a URL."""
+    theirs = connection.engine.url
+    if ours.get_backend_name() == "sqlite":
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
     return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
 
 
-def _elsewhere(connection: Any, project: Project, scratch: Scratch) -> str:
+def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
+    """Say that ``env.py`` uses another database, and what it was told."""
     found = "no connection"
     if isinstance(connection, Connection):
-        found = connection.engine.url.set(query={}).render_as_string(hide_password=True)
+        found = shown(connection.engine.url)
     elif isinstance(connection, Engine):
         found = "an engine, where a connection must be"
     names = ", ".join(variables(project))
     return (
         f"{history_path(project)} does not use the database that it is told to.\n"
         f"  found   {found}\n"
-        f"  wanted  {scratch.shown}\n"
+        f"  wanted  {shown(wanted)}\n"
         'Tried: config.attributes["connection"], sqlalchemy.url of the ini file, '
         f"-x {'=, -x '.join(_ARGUMENTS[:3])}=, and in the environment {names}.\n"
         "The way on, in env.py:\n"
         '    connection = context.config.attributes.get("connection")'
         "  # and the usual engine when it is None"
     )
+
+
+def shown(url: URL) -> str:
+    """Return a URL without what may be a password."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def history_path(project: Project) -> str:
