@@ -118,9 +118,12 @@ def _only_read() -> None:
             driver.execute("PRAGMA query_only = ON").close()
 
     def begun(connection: Connection) -> None:
-        # For one transaction: what is set for a session stays with it in a pool.
-        if connection.dialect.name != "sqlite":
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        # For one transaction: what is set for a session stays with it in a pool. But on MariaDB
+        # DDL ends the transaction, and then only the session's own setting refuses it.
+        name = connection.dialect.name
+        if name != "sqlite":
+            session = "SESSION " if name in ("mysql", "mariadb") else ""
+            connection.exec_driver_sql(f"SET {session}TRANSACTION READ ONLY")
 
     event.listen(Engine, "do_connect", before)
     event.listen(Engine, "connect", connected)
