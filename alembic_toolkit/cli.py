@@ -221,7 +221,8 @@ def _add_status(command: argparse.ArgumentParser) -> None:
         "--timeout",
         type=_positive(float),
         metavar="SECONDS",
-        help="for one database (10, drift: 60)",
+        default=statuses.TIMEOUT,
+        help="for one database to answer (%(default)g)",
     )
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=status)

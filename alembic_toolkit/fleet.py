@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
@@ -34,6 +34,7 @@ from alembic_toolkit.scratch import synchronous
 from alembic_toolkit.walk import Project, arguments, elsewhere, read_config, same, shown, told
 
 GRACE = 10.0  # seconds for a process that is interrupted to roll back
+PATIENCE = 6  # times as long as a database may take to answer, its process may work then
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class Answer:
 
     value: Any = None
     error: str = ""
+
+
+# A function of a module; it calls its second argument when the database has answered.
+Work = Callable[[Task, Callable[[], None]], Any]
 
 
 # Which databases
@@ -133,10 +138,11 @@ class _Running:
     task: Task
     process: Any
     until: float
+    late: str  # what is said of it then
 
 
 def each(
-    work: Callable[[Task], Any],
+    work: Work,
     tasks: Sequence[Task],
     ended: Callable[[Task, Answer], None],
     *,
@@ -148,8 +154,8 @@ def each(
     Interrupted, it begins no more, interrupts those that run, as Ctrl-C would, and says how they
     ended before it raises ``KeyboardInterrupt`` again. Nothing is left running.
 
-    :param work: a function of a module.
-    :param timeout: seconds for each task; then it is killed.
+    :param timeout: seconds for each database to answer; then its process is killed, as is one that
+     takes `PATIENCE` times as long after that.
     """
     waiting, running = deque(tasks), dict[Pipe, _Running]()
     try:
@@ -160,13 +166,14 @@ def each(
                     ended(task, Answer(error=task.database.problem))
                 else:
                     _start(work, task, running, timeout)
-            _hear(running, ended, f"no answer within {timeout:g} seconds" if timeout else "")
+            _hear(running, ended, timeout)
     except KeyboardInterrupt:
         for one in running.values():
             one.process.terminate()
             one.until = time.monotonic() + GRACE
+            one.late = f"did not end within {GRACE:g} seconds, and was killed"
         while running:
-            _hear(running, ended, f"did not end within {GRACE:g} seconds, and was killed")
+            _hear(running, ended, None)
         raise
     finally:
         for one in running.values():
@@ -174,15 +181,13 @@ def each(
             one.process.join()
 
 
-def _start(
-    work: Callable[[Task], Any], task: Task, running: dict[Pipe, _Running], timeout: float | None
-) -> None:
+def _start(work: Work, task: Task, running: dict[Pipe, _Running], timeout: float | None) -> None:
     ours, theirs = _context().Pipe(duplex=False)
     process = _context().Process(target=_run, args=(work, task, theirs), daemon=True)
     process.start()
     theirs.close()
     until = time.monotonic() + timeout if timeout else float("inf")
-    running[ours] = _Running(task, process, until)
+    running[ours] = _Running(task, process, until, f"no answer within {timeout or 0:g} seconds")
 
 
 def _context() -> Any:
@@ -194,23 +199,29 @@ def _context() -> Any:
     return context
 
 
-def _hear(running: dict[Pipe, _Running], ended: Callable[[Task, Answer], None], late: str) -> None:
-    """Wait until one has ended, or its time has."""
+def _hear(
+    running: dict[Pipe, _Running], ended: Callable[[Task, Answer], None], timeout: float | None
+) -> None:
+    """Wait until one has something to say, or its time is over."""
     if not running:
         return
     until = min(one.until for one in running.values())
     left = None if until == float("inf") else max(0.0, until - time.monotonic())
-    for ready in wait([*running], left):
-        assert isinstance(ready, Pipe)
+    for ready in cast("list[Pipe]", wait([*running], left)):
         try:
             answer = ready.recv()
         except EOFError:
             answer = Answer(error="the process ended before it was done: killed, or crashed")
-        _end(ready, running, ended, answer)
+        if answer is not None:
+            _end(ready, running, ended, answer)
+        elif timeout is not None:  # the database has answered
+            one = running[ready]
+            one.until = time.monotonic() + PATIENCE * timeout
+            one.late = f"not looked at within {PATIENCE * timeout:g} seconds"
     for pipe, one in [*running.items()]:
         if one.until <= time.monotonic():
             one.process.kill()
-            _end(pipe, running, ended, Answer(error=late))
+            _end(pipe, running, ended, Answer(error=one.late))
 
 
 def _end(
@@ -225,7 +236,7 @@ def _end(
     ended(one.task, Answer(answer.value, one.task.database.concealed(answer.error)))
 
 
-def _run(work: Callable[[Task], Any], task: Task, pipe: Pipe) -> None:
+def _run(work: Work, task: Task, pipe: Pipe) -> None:
     """Do one task; what comes of it goes into the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the first process passes it on
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -237,7 +248,7 @@ def _run(work: Callable[[Task], Any], task: Task, pipe: Pipe) -> None:
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
     try:
-        answer = Answer(work(task))
+        answer = Answer(work(task, lambda: pipe.send(None)))
     except SystemExit as error:
         answer = Answer(error=f"env.py, or a revision, ended the process: exit({error.code!r})")
     except BaseException as error:
@@ -270,11 +281,13 @@ class Enough(BaseException):
 
 def run_env(
     task: Task,
+    answered: Callable[[], None],
     steps: Callable[[ScriptDirectory, Any, Any], Any],
     configured: Callable[[EnvironmentContext, Callable[[], None], dict[str, Any]], None],
 ) -> None:
     """Run ``env.py`` on the database of a task, as ``alembic upgrade`` does.
 
+    :param answered: called when there is a connection, or ``env.py`` is to make it.
     :param steps: returns what to run: Alembic's function, but for its first argument.
     :param configured: called instead of ``configure``, with it and its keywords.
     :raises CommandError: ``env.py`` uses another database.
@@ -306,6 +319,7 @@ def run_env(
         if url is not None:
             config.set_main_option("sqlalchemy.url", task.database.url.replace("%", "%%"))
             config.attributes["connection"] = stack.enter_context(_connected(url))
+        answered()
         project.directory.run_env()
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")

@@ -25,8 +25,8 @@ from alembic_toolkit.fleet import Answer, Database, Task
 from alembic_toolkit.snapshot import own
 from alembic_toolkit.walk import shown
 
-AT_ONCE = 16
-TIMEOUT, DRIFT_TIMEOUT = 10.0, 60.0  # seconds; a comparison reads every table
+AT_ONCE = 8
+TIMEOUT = 10.0  # seconds for a database to answer
 
 
 @dataclass
@@ -56,7 +56,7 @@ def status(
     x: Iterable[str] = (),
     drift: bool = False,
     metadata: Any = None,
-    timeout: float | None = None,
+    timeout: float = TIMEOUT,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> list[Line]:
     """Look at every database, many at the same time; one that cannot be reached is a line too.
@@ -65,9 +65,8 @@ def status(
     :param x: for ``env.py``, as ``alembic -x``.
     :param drift: compare with the models, too.
     :param metadata: ``package.module:name``, where ``env.py`` gives none.
-    :param timeout: seconds for one database.
+    :param timeout: seconds for one database to answer; it may take six times that to be looked at.
     """
-    timeout = timeout or (DRIFT_TIMEOUT if drift else TIMEOUT)
     tasks = [Task(one, str(config), tuple(x), drift=drift, metadata=metadata) for one in databases]
     lines: dict[str, Line] = {}
 
@@ -87,7 +86,7 @@ class _Seen(fleet.Enough):
     """What was found out."""
 
 
-def _look(task: Task) -> Line:
+def _look(task: Task, answered: Callable[[], None]) -> Line:
     _only_read()
 
     def configured(
@@ -97,7 +96,7 @@ def _look(task: Task) -> Line:
         raise _Seen(_line(task, environment.get_context(), environment.script))
 
     try:
-        fleet.run_env(task, lambda *_: [], configured)
+        fleet.run_env(task, answered, lambda *_: [], configured)
     except _Seen as seen:
         [line] = seen.args
         return line  # type: ignore[no-any-return]

@@ -90,7 +90,7 @@ def upgrade(
 # In the process of one database
 
 
-def _upgrade(task: Task) -> Upgrade:
+def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
     one = Upgrade(task.database.name)
     planned = list[bool]()
 
@@ -113,7 +113,7 @@ def _upgrade(task: Task) -> Upgrade:
         configure()
 
     try:
-        fleet.run_env(task, steps, configured)
+        fleet.run_env(task, answered, steps, configured)
     except (Exception, KeyboardInterrupt) as error:
         one.outcome, one.error = FAILED, fleet.words(error)
         return one
