@@ -15,8 +15,10 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 from alembic.config import Config
@@ -131,8 +133,7 @@ class Project:
         """
         step = _Step(self.directory.revision_map, revision, up)
         if fresh:
-            path = Path(revision.path)
-            module = load_python_file(str(path.parent), path.name)
+            module = _load(Path(revision.path))
             step.migration_fn = module.upgrade if up else module.downgrade
         return step
 
@@ -144,6 +145,22 @@ class Project:
         map_ = self.directory.revision_map
         from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
         return StampStep(from_ or None, to_ or None, up, branch, map_)
+
+
+def _load(path: Path) -> ModuleType:
+    """Load a revision's file as Alembic does, but compile it only once."""
+    if path.suffix != ".py":
+        return load_python_file(str(path.parent), path.name)
+    spec = spec_from_file_location(re.sub(r"\W", "_", path.name), path)
+    assert spec is not None
+    module = module_from_spec(spec)
+    exec(_compiled(path, path.read_bytes()), module.__dict__)
+    return module
+
+
+@lru_cache(maxsize=8)  # it is loaded twice within a few steps
+def _compiled(path: Path, text: bytes) -> CodeType:
+    return compile(text, path, "exec", dont_inherit=True)
 
 
 class _Step(RevisionStep):
