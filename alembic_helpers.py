@@ -1490,6 +1490,8 @@ _TABLELESS = {"table", "view", "enum"}
 
 def _ensure(step: _Step) -> Any:
     """Look, compare, then act, skip or refuse; offline, write what does so on the server."""
+    if step.concurrently and step.dialect in _NAMED_WHEN_CONCURRENT:
+        _need_names(step)
     if _is_offline():
         return _script(step)
     prefix = step.verb.split("_")[0]
@@ -1506,6 +1508,21 @@ def _ensure(step: _Step) -> Any:
             raise
         _decide(
             "skip", step, f"table {step.table} is {name} already, as this revision has it later"
+        )
+
+
+def _need_names(step: _Step) -> None:
+    """Refuse what is done in steps without a name: run again, nobody could tell whose it is."""
+    parts = _parts(step, created=False) if step.verb == "add_column" else []
+    unnamed = [one for one in (step, *parts) if one.name is None and one.kind in _CONSTRAINED]
+    if unnamed:
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: cannot do this concurrently without a name.",
+            (f"a {unnamed[0].kind} without a name", "a name, by which to find it half done"),
+            "Stopped, because after a crash nobody could tell whose constraint that is.",
+            f"{unnamed[0].verb}('{step.table}_...', ...)  # name it, or leave out"
+            " postgresql_concurrently",
         )
 
 
@@ -2405,21 +2422,23 @@ def _running() -> tuple[str, str]:
 
 
 def _forget_when_complete() -> None:
-    """Have Alembic forget all marks in the commit in which it notes that the revision is done."""
+    """Have Alembic forget its marks in the commit in which it notes that the revision is done."""
     context: Any = get_context()
     if _forget_marks not in context.on_version_apply_callbacks:
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, _forget_marks)
 
 
-def _forget_marks(*, ctx: Any, **_: Any) -> None:
+def _forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
     ctx.on_version_apply_callbacks = tuple(
         callback for callback in ctx.on_version_apply_callbacks if callback is not _forget_marks
     )
     marks = _marks(ctx)
+    gone = marks.delete().where(marks.c.revision.in_(["", *step.up_revision_ids]))
     if ctx.as_sql:  # the table stays: a script cannot know whether it made it
-        return _write(_compiled(marks.delete(), "execute"))
-    ctx.connection.execute(marks.delete())  # first, for where the DROP commits the two
-    marks.drop(ctx.connection)
+        return _write(_compiled(gone, "execute"))
+    ctx.connection.execute(gone)  # first, for where the DROP commits the two
+    if ctx.connection.execute(sa.select(marks).limit(1)).first() is None:
+        marks.drop(ctx.connection)  # else a revision of another branch is half done
 
 
 @contextmanager
@@ -2528,6 +2547,10 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
         _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
     there = _inspected_columns(step.bind, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
+    typed = {name: _type_text(columns[name].type, step.bind.dialect) for name in names}
+    if unpaged := [f"{n} {t}" for n, t in typed.items() if _UNPAGED[step.dialect].match(t)]:
+        why = "values of this type are not read as they are, or not compared as they are sorted"
+        _refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
     if unknown := [name for name in values if name not in columns]:
         _stop(
             MissingParent,
@@ -2542,6 +2565,13 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     count = pages.look(sa.func.count()).where(where)
     pages.progress.total = step.bind.execute(count).scalar() or 0
     return pages
+
+
+_UNPAGED = {  # the types by whose order no page can be found
+    "postgresql": re.compile(r"(?i)real|interval|jsonb?|bit|.*\[\]"),
+    "mysql": re.compile(r"(?i)enum|set|float|bit|json"),
+    "sqlite": re.compile(r"(?!)"),
+}
 
 
 def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
@@ -2873,7 +2903,7 @@ def _identity(found: Definition) -> sa.Identity:
 
 def _find_index(step: _Step) -> Definition | None:
     found = _index(step.bind, step.table or None, str(step.name), step.schema)
-    step.is_invalid = found is not None and "invalid" in found
+    step.is_invalid = found is not None and "invalid" in found and _on(found, step.table)
     if found is None or (step.verb == "create_index" and step.is_invalid):
         return None
     if step.verb == "drop_index" and step.table and not _on(found, step.table):
@@ -4019,7 +4049,9 @@ AND a.attnum > 0 AND NOT a.attisdropped
 _POSTGRESQL_INDEX = """
 SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
        (SELECT k.conname FROM pg_constraint AS k WHERE k.conrelid = i.indrelid
-        AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS "constraint"
+        AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS "constraint",
+       CASE WHEN NOT pg_table_is_visible(c.oid)
+            THEN (SELECT nspname FROM pg_namespace WHERE oid = c.relnamespace) END AS hidden_in
 FROM pg_class AS c
 JOIN pg_index AS i ON i.indexrelid = c.oid
 JOIN pg_class AS t ON t.oid = i.indrelid
@@ -4389,7 +4421,7 @@ def _postgresql_index(
     row = rows[0]
     found = {"table": f"ON {row['table']}", "definition": "UNIQUE " if row["unique"] else ""}
     found |= {} if row["valid"] else {"invalid": "INVALID"}
-    found |= {"constraint": row["constraint"]} if row["constraint"] else {}
+    found |= {key: row[key] for key in ("constraint", "hidden_in") if row[key]}
     return found | {"oid": str(row["oid"])}
 
 
@@ -4500,6 +4532,8 @@ def _script_as_it_is(step: _Step) -> None:
 
 def _postgresql_drop_index(step: _Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    if step.schema is None and step.found and "hidden_in" in step.found:
+        step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
     with _outside_transaction(step) if concurrently else nullcontext():
         _invoke(step)
 
@@ -6193,6 +6227,7 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
 _REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
+_NAMED_WHEN_CONCURRENT = {"postgresql"}
 _COLUMN_AT_ONCE = {"postgresql"}  # where one look finds a column, or that its table is missing
 _REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
 _INDEX_TEXT: dict[str, Callable[[_Step], str]] = {

@@ -97,6 +97,18 @@ def test_backfill_refuses_when_there_is_no_primary_key(database: Database) -> No
     assert "once='bills'" in message
 
 
+@pytest.mark.databases("postgresql", "mariadb")
+def test_backfill_refuses_when_the_key_is_not_compared_as_it_is_sorted(database: Database) -> None:
+    kinds = {
+        "postgresql": ["REAL", "INTERVAL", "INTEGER[]"],
+        "mariadb": ["ENUM('z', 'a')", "FLOAT"],
+    }
+    for number, kind in enumerate(kinds[database.name]):
+        prepare(database, f"CREATE TABLE t{number} (k {kind} PRIMARY KEY, times INTEGER)")
+        with revision(database):
+            assert_unsafe(partial(once, f"t{number}"), "not compared as they are sorted")
+
+
 def test_backfill_misses_its_table_and_its_column(bills: Database) -> None:
     with revision(bills):
         assert_missing_parent(lambda: once("nowhere"), "no table 'nowhere'")

@@ -317,3 +317,35 @@ def test_concurrent_verbs_act_and_skip_when_the_revision_opened_the_block(
             with helpers.get_context().autocommit_block():
                 assert_applied(act)
                 assert_skipped(act)
+
+
+@pytest.mark.databases("postgresql")
+def test_create_index_conflicts_when_an_invalid_one_of_its_name_is_on_another_table(
+    duplicates: Database,
+) -> None:
+    leave_invalid(duplicates)  # or somebody is building it at this moment
+    prepare(duplicates, "CREATE TABLE other (amount INTEGER)")
+    with duplicates.engine.connect() as connection:
+        [(name,)] = rows(
+            connection,
+            "SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid",
+        )
+    with revision(duplicates):
+        assert_conflict(lambda: helpers.create_index(name, "other", ["amount"]))
+
+
+@pytest.mark.databases("postgresql")
+def test_drop_index_drops_its_tables_own_when_search_path_has_another_first(
+    database: Database,
+) -> None:
+    prepare(database, "CREATE SCHEMA s1", "CREATE SCHEMA s2")
+    for schema, table in (("s1", "q"), ("s2", "r")):
+        prepare(database, f"CREATE TABLE {schema}.{table} (a INTEGER)")
+        prepare(database, f"CREATE INDEX dup ON {schema}.{table} (a)")
+    with revision(database) as connection:
+        run(connection, "SET LOCAL search_path = s1, s2")
+        helpers.drop_index("dup", "r")
+        helpers.drop_index("dup", "r")
+    with database.engine.connect() as connection:
+        left = rows(connection, "SELECT tablename FROM pg_indexes WHERE indexname = 'dup'")
+        assert left == [("q",)]

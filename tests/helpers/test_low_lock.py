@@ -295,3 +295,26 @@ def test_batch_passes_the_keyword_on(database: Database) -> None:
         batch.alter_column("amount", nullable=False, **concurrently)
     assert any("CONCURRENTLY" in sql for sql in statements)
     assert any("VALIDATE" in sql for sql in statements)
+
+
+UNNAMED: dict[str, Act] = {
+    "foreign key": lambda: helpers.create_foreign_key(
+        None, "bills", "users", ["user_id"], ["id"], **concurrently
+    ),
+    "check": lambda: helpers.create_check_constraint(None, "bills", "amount > 0", **concurrently),
+    "column with a key": lambda: helpers.add_column(
+        "bills", sa.Column("payer", sa.Integer, sa.ForeignKey("users.id")), **concurrently
+    ),
+    "unique column": lambda: helpers.add_column(
+        "bills", uuid_column(nullable=False, unique=True), **concurrently
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNNAMED)
+def test_verb_refuses_before_its_first_step_when_a_constraint_has_no_name(
+    what: str, database: Database
+) -> None:
+    prepare(database, *TABLES)
+    with revision(database):
+        assert_unsafe(UNNAMED[what], "without a name")

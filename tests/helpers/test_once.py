@@ -150,6 +150,25 @@ def test_execute_runs_again_when_what_is_below_was_taken_back(
     assert amount(database) == 4
 
 
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("project", ["plain"], indirect=True)
+def test_execute_is_done_once_when_another_branch_goes_on_meanwhile(
+    project: Project, database: Database
+) -> None:
+    head = "import alembic_helpers as helpers"
+    project.revision(
+        "b1", "a1", 'helpers.execute("UPDATE bills SET amount = 7", once="seven")\n', "pass", head
+    )
+    with acts(database, 4), suppress(Killed):
+        go(project, database, "upgrade", "a2")
+    assert amount(database) == 2
+    assert go(project, database, "upgrade", "b1") == 0
+    assert amount(database) == 7
+    assert go(project, database, "upgrade", "a2") == 0
+    assert amount(database) == 14  # doubled by the second step alone
+    assert "alembic_version_once" not in tables(database)
+
+
 def test_execute_leaves_no_mark_when_the_revision_is_done(
     project: Project, database: Database
 ) -> None:
