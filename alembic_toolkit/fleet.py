@@ -232,6 +232,8 @@ def _end(
 ) -> None:
     one = running.pop(pipe)
     pipe.close()
+    one.process.join(1)
+    one.process.kill()  # a thread that an application began may keep it alive; all is done
     one.process.join()
     ended(one.task, Answer(answer.value, one.task.database.concealed(answer.error)))
 

@@ -72,7 +72,10 @@ def status(
 
     def ended(task: Task, answer: Answer) -> None:
         name = task.database.name
-        lines[name] = answer.value or Line(name or "env.py", answer.error)
+        line = lines[name] = answer.value or Line(name or "env.py", answer.error)
+        if line.last is not None and line.last.error:
+            said = task.database.concealed(line.last.error)
+            line.last = dataclasses.replace(line.last, error=said)
         progress("databases", len(lines), len(tasks), name)
 
     fleet.each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)

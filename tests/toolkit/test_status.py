@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from alembic_toolkit import fleet
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 from tests.toolkit.fleets import command, made, plain, row, stranger, tenants
@@ -51,6 +52,18 @@ def test_status_is_a_line_when_the_host_does_not_answer(offline: Project) -> Non
     assert outcome.status == 1
     assert cells(outcome, "one") == ["one", "no answer within 0.5 seconds"]
     assert cells(outcome, "two") == ["two", "no answer within 0.5 seconds"]
+
+
+@pytest.mark.databases("sqlite")
+def test_status_is_a_line_when_env_py_does_not_end(
+    project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "PATIENCE", 0.05)
+    database.engine.connect().close()
+    project.write("migrations/env.py", "import time\ntime.sleep(60)\n")
+    outcome = status(project, "--timeout=10", one=database.url)
+    assert outcome.status == 1
+    assert cells(outcome, "one") == ["one", "not looked at within 0.5 seconds"]
 
 
 @pytest.mark.databases("postgresql", "mariadb")
@@ -164,6 +177,18 @@ def test_status_says_why_when_the_last_run_failed(project: Project, database: Da
     assert outcome.status == 1
     assert "0001 up, failed in" in row(outcome, "one")
     assert "one: 0001 failed: ZeroDivisionError: division by zero" in outcome.out
+
+
+@pytest.mark.databases("postgresql")
+def test_status_shows_no_password_when_the_journal_has_it(
+    project: Project, database: Database
+) -> None:
+    project.table("0001", upgrade="raise ValueError('s3cr t/@')")
+    with pytest.raises(ValueError, match="s3cr"):
+        project.alembic("upgrade", "head")
+    given = sa.make_url(database.url).set(password="s3cr t/@")
+    outcome = status(project, one=given.render_as_string(hide_password=False))
+    assert "one: 0001 failed: ValueError: ***" in outcome.out
 
 
 def test_status_has_no_journal_when_env_py_keeps_none(project: Project, database: Database) -> None:
