@@ -4330,23 +4330,14 @@ def _index(
 
 def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     """Answer several questions in one statement."""
-    asked = [
-        (
-            what,
-            {
-                "table": _quoted(bind, table, schema),
-                "name": _kept(bind, name),
-                "beside": _quoted(bind, _kept(bind, name), schema),
-            },
+    texts = [
+        _postgresql_filled(
+            _POSTGRESQL.get(what, _POSTGRESQL["table"]),
+            table=_quoted(bind, table, schema),
+            name=_kept(bind, name),
+            beside=_quoted(bind, _kept(bind, name), schema),
         )
         for what, table, name, schema in questions
-    ]
-    texts = [
-        _filled_in(
-            _POSTGRESQL.get(what, _POSTGRESQL["table"]),
-            {key: _postgresql_literal(value) for key, value in values.items()},
-        )
-        for what, values in asked
     ]
     if len(texts) == 1:
         return [_run(bind, texts[0]).scalar()]
@@ -4354,12 +4345,17 @@ def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list
 
 
 def _postgresql_rows(bind: sa.Connection, sql: str, **given: str) -> sa.CursorResult[Any]:
-    """Ask the catalog with the values written into the statement.
+    """Ask the catalog with a statement of this module."""
+    return _run(bind, _postgresql_filled(sql, **given))
+
+
+def _postgresql_filled(sql: str, **given: str) -> str:
+    """Return the SQL with the values written in.
 
     A revision asks each thing once: to prepare a statement, and to have it thrown away with the
     next ALTER TABLE, takes longer than to plan it.
     """
-    return _run(bind, _filled_in(sql, {k: _postgresql_literal(v) for k, v in given.items()}))
+    return _filled_in(sql, {key: _postgresql_literal(value) for key, value in given.items()})
 
 
 def _postgresql_literal(text: str) -> str:
@@ -4573,14 +4569,6 @@ def _postgresql_add_unique(step: _Step) -> None:
 
 def _unique_index(step: _Step) -> _Step:
     """Return the step that makes the index of which a unique constraint is to be made."""
-    if step.name is None:
-        _stop(
-            UnsafeOperation,
-            f"{step.call}: cannot do this concurrently without a name.",
-            ("no name", "a name, which the index has before it is a constraint"),
-            "Stopped, because after a crash nobody could tell whose index that is.",
-            f"helpers.create_unique_constraint('uq_{step.table}_...', {step.table!r}, ...)",
-        )
     names = [column.name for column in step.wanted.columns]
     kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
     kw |= {"postgresql_concurrently": True}

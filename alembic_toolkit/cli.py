@@ -184,14 +184,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_roundtrip(command: argparse.ArgumentParser) -> None:
+def _add_databases(command: argparse.ArgumentParser, about: str, **given: Any) -> None:
     _add_config(command)
-    command.add_argument(
-        "--url",
-        action="append",
-        help="an empty database, once for each (default: a temporary file of SQLite)",
-    )
+    command.add_argument("--url", action="append", help=about, **given)
     command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+
+
+def _add_roundtrip(command: argparse.ArgumentParser) -> None:
+    about = "an empty database, once for each (default: a temporary file of SQLite)"
+    _add_databases(command, about)
     for name, what in (
         (proof.RERUN, "run each step twice, its mark taken away"),
         (proof.CRASH, "stop each step after each statement, and run it again"),
@@ -205,17 +206,12 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=proven)
 
 
+_NAMED = "a database, once for each; or its name in pyproject.toml"
+
+
 def _add_status(command: argparse.ArgumentParser) -> None:
-    _add_config(command)
-    command.add_argument(
-        "--url",
-        action="append",
-        metavar="[NAME=]URL",
-        default=[],
-        help="a database, once for each; or its name in pyproject.toml "
-        "(default: all that it names, or the one of env.py)",
-    )
-    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+    about = f"{_NAMED} (default: all that it names, or the one of env.py)"
+    _add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("--drift", action="store_true", help="compare with the models, too")
     command.add_argument(
         "--timeout",
@@ -229,16 +225,8 @@ def _add_status(command: argparse.ArgumentParser) -> None:
 
 
 def _add_upgrade(command: argparse.ArgumentParser) -> None:
-    _add_config(command)
+    _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     command.add_argument("revision", nargs="?", metavar="REVISION", default="head", help="(head)")
-    command.add_argument(
-        "--url",
-        action="append",
-        metavar="[NAME=]URL",
-        required=True,
-        help="a database, once for each; or its name in pyproject.toml",
-    )
-    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
     command.add_argument(
         "-j",
         "--jobs",

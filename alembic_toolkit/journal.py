@@ -38,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit import marks
 from alembic_toolkit.servers import is_lock_error
 
 log = logging.getLogger("alembic_toolkit")
@@ -226,7 +227,7 @@ def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable
     """
 
     def include(name: str | None, type_: str, parents: Mapping[str, Any]) -> bool:
-        ours = type_ == "table" and name in (name_of(version_table), f"{version_table}_once")
+        ours = type_ == "table" and name in (name_of(version_table), marks.name_of(version_table))
         if ours and parents.get("schema_name") == schema:
             return False
         return also is None or bool(also(name, type_, parents))

@@ -13,13 +13,18 @@ from alembic.script.revision import RevisionError
 from sqlalchemy import column, inspect, table
 
 
+def name_of(version_table: str) -> str:
+    """Return the name of the table of marks."""
+    return f"{version_table}_once"
+
+
 def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | StampStep]) -> None:
     """Forget those of upgrades that would find another database when they go on.
 
     They stopped above a revision that is about to be taken back, and begin from the start after it
     was run again.
     """
-    connection, name = migration.connection, f"{migration.version_table}_once"
+    connection, name = migration.connection, name_of(migration.version_table)
     gone = {s.revision.revision for s in steps if isinstance(s, RevisionStep) and s.is_downgrade}
     if not gone or connection is None:
         return

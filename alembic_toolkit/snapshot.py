@@ -20,10 +20,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from alembic_toolkit import journal, marks
+
 
 def own(version_table: str = "alembic_version") -> tuple[str, ...]:
     """Return the tables that say how far a database is: versions, journal, marks."""
-    return version_table, f"{version_table}_history", f"{version_table}_once"
+    return version_table, journal.name_of(version_table), marks.name_of(version_table)
 
 
 IGNORE = own()

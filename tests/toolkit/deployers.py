@@ -19,16 +19,19 @@ from tests.toolkit.conftest import Project
 DEADLINE = 60.0
 
 
-def start(project: Project, *argv: str) -> subprocess.Popen[str]:
-    """Start `alembic` on the project."""
+def start(
+    project: Project, *argv: str, module: str = "alembic", **options: Any
+) -> subprocess.Popen[str]:
+    """Start `alembic`, or another command, on the project."""
     return subprocess.Popen(
-        [sys.executable, "-m", "alembic", *argv],
+        [sys.executable, "-m", module, *argv],
         cwd=project.directory,
         env=environment() | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
+        **options,
     )
 
 

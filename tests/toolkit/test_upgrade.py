@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +10,9 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from tests.copies import ROOT, environment
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, current, execute, tables
-from tests.toolkit.deployers import DEADLINE, journal, until
+from tests.toolkit.deployers import DEADLINE, journal, start, until
 from tests.toolkit.fleets import command, made, plain, row, stranger, tenants, value
 
 
@@ -234,16 +231,8 @@ def interrupt(
     project.table("0002", "0001", upgrade=waits)
     urls = {"one": database.url, **tenants(directory, 2)}
     given = [f"--url={name}={url}" for name, url in urls.items()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "alembic_toolkit.cli", "upgrade", "-j1", *given],
-        cwd=project.directory,
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        start_new_session=True,
-    )
+    argv = ["upgrade", "-j1", *given]
+    process = start(project, *argv, module="alembic_toolkit.cli", start_new_session=True)
     until(flag.exists)
     children = psutil.Process(process.pid).children(recursive=True)
     send(process.pid)
