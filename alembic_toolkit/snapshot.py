@@ -46,6 +46,7 @@ class Snapshot(dict[Thing, str]):
         """Hold nothing yet."""
         super().__init__()
         self.groups: dict[str, dict[Thing, str]] = {}
+        self.indexes: dict[tuple[str, str], str] = {}  # PostgreSQL: groups, by schema and name
         self.rows: frozenset[_Row] = frozenset()  # SQLite: the texts as they were
         self.implicit: frozenset[str] = frozenset()  # groups whose text alone does not suffice
         self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: what groups may begin with, by schema
@@ -56,24 +57,38 @@ class Snapshot(dict[Thing, str]):
         """Return another one that can be changed."""
         other = Snapshot()
         other.update(self)
-        other.groups = self.groups.copy()
+        other.groups, other.indexes = self.groups.copy(), self.indexes.copy()
         other.rows, other.implicit = self.rows, self.implicit
         other.spaces, other.watched, other.types = self.spaces, self.watched, self.types
         return other
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether all things are the same; groups are shared by copies, and few."""
+        return (isinstance(other, Snapshot) and self.groups == other.groups) or dict.__eq__(
+            self, other
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def add(self, group: str, thing: Thing, definition: str) -> None:
         """Add a thing; a name that occurs twice (SQLite allows it) is told apart by its text."""
         if thing in self:
             thing = thing._replace(name=f"{thing.name} {definition}")
         self[thing] = self.groups.setdefault(group, {})[thing] = definition
+        space, separator, _ = group.partition("\0")
+        if separator and thing.kind == "index":
+            self.indexes[space, thing.name] = group
         if next(iter(self.groups[group])).kind in _TYPES:  # a domain has checks as well
             self.types |= {(thing, definition)}
 
     def forget(self, group: str) -> None:
         """Remove a group, if it is there."""
         things = self.groups.pop(group, {})
+        space = group.partition("\0")[0]
         for thing in things:
             del self[thing]
+            if thing.kind == "index":
+                self.indexes.pop((space, thing.name), None)
         if self.types:
             self.types -= frozenset(things.items())
 
@@ -788,9 +803,9 @@ def _touched_postgresql(
         return known.copy()
     asked = {name for name in names if name not in _RESERVED or f'"{name}"' in names}
     if "index" in names and names & {"drop", "alter"}:
-        for group, things in known.groups.items():
-            if any(thing.kind == "index" and thing.name in names for thing in things):
-                asked.add(group.partition("\0")[2])
+        keys = ((space, name) for space in known.spaces for name in names)
+        groups = (known.indexes[key] for key in keys if key in known.indexes)
+        asked |= {group.partition("\0")[2] for group in groups}
     few = not names & _BEYOND_RELATIONS
     look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
     arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"

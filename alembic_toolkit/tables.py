@@ -6,6 +6,7 @@ In few statements for all tables, or for those named: a server answers both from
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -349,36 +350,40 @@ def names_in(text: str, names: Iterable[str]) -> list[str]:
 
 
 # https://www.postgresql.org/docs/current/catalogs.html
-_PG_COLUMNS = """
-SELECT n.nspname, c.relname, n.nspname = current_schema(), c.relkind = 'r', a.attname,
-       format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-       a.attidentity::text, a.attgenerated::text, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
-       e.typtype IN ('d', 'e') OR t.typtype IN ('d', 'e'), t.oid::bigint
+# Columns and what is on them in one statement, for each costs a message to the server: schema,
+# table, "column" or the type of constraint, what it is ordered by, and the rest.
+_PG_LOOK = """
+SELECT n.nspname, c.relname, 'column', to_char(a.attnum, '00000'), jsonb_build_array(
+         n.nspname = current_schema(), c.relkind = 'r', a.attname,
+         format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+         a.attidentity, a.attgenerated, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
+         e.typtype IN ('d', 'e') OR t.typtype IN ('d', 'e'), t.oid::bigint)::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {where} ORDER BY 1, 2, a.attnum"""
-_PG_KEYS = """
-SELECT n.nspname, c.relname, k.contype::text, k.conname, (SELECT array_agg(a.attname ORDER BY u.o)
-         FROM unnest(k.conkey) WITH ORDINALITY u(n, o)
-         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
-       fn.nspname, f.relname, (SELECT array_agg(a.attname ORDER BY u.o)
-         FROM unnest(k.confkey) WITH ORDINALITY u(n, o)
-         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n),
-       pg_get_expr(k.conbin, k.conrelid), fn.nspname = current_schema()
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {where}
+UNION ALL
+SELECT n.nspname, c.relname, k.contype::text, k.conname, jsonb_build_array(
+         (SELECT array_agg(a.attname ORDER BY u.o) FROM unnest(k.conkey) WITH ORDINALITY u(n, o)
+          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
+         fn.nspname, f.relname,
+         (SELECT array_agg(a.attname ORDER BY u.o) FROM unnest(k.confkey) WITH ORDINALITY u(n, o)
+          JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n),
+         pg_get_expr(k.conbin, k.conrelid), fn.nspname = current_schema())::text
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_class f ON f.oid = k.confrelid LEFT JOIN pg_namespace fn ON fn.oid = f.relnamespace
 WHERE k.contype IN ('p', 'u', 'f', 'c') AND {where}
 UNION ALL
-SELECT n.nspname, c.relname, 'i', '', (SELECT array_agg(a.attname ORDER BY u.o)
-         FROM unnest(x.indkey::int2[]) WITH ORDINALITY u(n, o)
-         JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.n
-         WHERE u.o <= x.indnkeyatts),
-       NULL, NULL, NULL, pg_get_expr(x.indexprs, x.indrelid), NULL
+SELECT n.nspname, c.relname, 'i', '', jsonb_build_array(
+         (SELECT array_agg(a.attname ORDER BY u.o)
+          FROM unnest(x.indkey::int2[]) WITH ORDINALITY u(n, o)
+          JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.n
+          WHERE u.o <= x.indnkeyatts),
+         NULL, NULL, NULL, pg_get_expr(x.indexprs, x.indrelid), NULL)::text
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE x.indisunique AND {where} ORDER BY 1, 2, 3, 4, 5, 9"""
+WHERE x.indisunique AND {where}"""
 _PG_TYPES = """
 SELECT t.oid::bigint, t.typbasetype::bigint, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
        (SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e
@@ -392,43 +397,46 @@ _PG_ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 
 # By oid, so that the catalogs' indexes are used.
 _PG_NAMED = "c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest($1) x))"
-_PG_LOOKS = {"alembic_toolkit_columns": _PG_COLUMNS, "alembic_toolkit_keys": _PG_KEYS}
+_PG_PREPARED = "alembic_toolkit_tables"
 
 
 def _look_postgresql(connection: Connection, names: Collection[str] | None) -> list[Table]:
-    columns, found = (
-        _postgresql_ask(connection, look, sql, names) for look, sql in _PG_LOOKS.items()
-    )
-    types = {}
-    if any(row[11] for row in columns):
-        types = {row[0]: row for row in snapshot.fetch(connection, _PG_TYPES)}
+    columns: dict[Any, list[Any]] = {}
     keys: dict[Any, list[Any]] = {}
-    for schema, name, *rest in found:
-        keys.setdefault((schema, name), []).append(rest)
+    for schema, name, kind, place, rest in sorted(_postgresql_ask(connection, names)):
+        found = columns if kind == "column" else keys
+        found.setdefault((schema, name), []).append([kind, place, *json.loads(rest)])
+    types = {}
+    if any(column[11] for group in columns.values() for column in group):
+        types = {row[0]: row for row in snapshot.fetch(connection, _PG_TYPES)}
     return [
-        _postgresql_table(connection, list(group), types, keys.get(key, []))
-        for key, group in itertools.groupby(columns, key=lambda row: (row[0], row[1]))
+        _postgresql_table(connection, key, group, types, keys.get(key, []))
+        for key, group in columns.items()
     ]
 
 
-def _postgresql_ask(
-    connection: Connection, look: str, sql: str, names: Collection[str] | None
-) -> list[Any]:
+def _postgresql_ask(connection: Connection, names: Collection[str] | None) -> list[Any]:
     if names is None:
-        connection.info.pop(look, None)  # DISCARD ALL may have removed it
-        return snapshot.fetch(connection, sql.format(where=_PG_ALL))
-    snapshot.prepare(connection, look, "text[]", sql.format(where=_PG_NAMED), "ARRAY[]::text[]")
+        connection.info.pop(_PG_PREPARED, None)  # DISCARD ALL may have removed it
+        return snapshot.fetch(connection, _PG_LOOK.format(where=_PG_ALL))
+    look = _PG_LOOK.format(where=_PG_NAMED)
+    snapshot.prepare(connection, _PG_PREPARED, "text[]", look, "ARRAY[]::text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
     listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-    return snapshot.fetch(connection, f"EXECUTE {look} (ARRAY[{listed}])")
+    return snapshot.fetch(connection, f"EXECUTE {_PG_PREPARED} (ARRAY[{listed}])")
 
 
 def _postgresql_table(
-    connection: Connection, rows: list[Any], types: Mapping[int, Any], keys: list[Any]
+    connection: Connection,
+    key: tuple[str, str],
+    rows: list[Any],
+    types: Mapping[int, Any],
+    keys: list[Any],
 ) -> Table:
-    schema, name, default, plain = rows[0][:4]
+    schema, name = key
+    default, plain = rows[0][2:4]
     columns, checks = [], [key[6] for key in keys if key[0] == "c"]
     for row in rows:
         column, more = _postgresql_column(row, types)
