@@ -86,8 +86,24 @@ def roundtrip(
                 for name, one in zip(names(addresses), given, strict=True)
             ]
             report.proofs = _work(tasks, given, settings.timeout, progress)
+        _note_stale(report, settings)
     report.seconds = time.perf_counter() - begin
     return report
+
+
+def _note_stale(report: Report, settings: Settings) -> None:
+    """Note of each known exception that was met nowhere that it can go."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in report.proofs:
+        for id_, checks in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
+            for check, outcome in checks.items():
+                found.setdefault((id_, check), set()).add(outcome.status)
+    for id_, check in settings.exceptions:
+        if found.get((id_, check), set()) == {proof.PROVEN}:
+            about = f"revision {id_}" if id_ else "the whole history"
+            note = f"a known exception is none any more, {about}, {check!r}: it is proven now"
+            for one in report.proofs:
+                one.notes.append(note)
 
 
 def _portable(settings: Settings) -> Settings:

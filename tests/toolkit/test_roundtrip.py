@@ -217,6 +217,20 @@ def test_known_exception_is_no_finding(project: Project) -> None:
     outcome = roundtrip(project)
     assert outcome.status == 0, outcome.out
     assert "the first one stays" in outcome.out
+    assert "none any more" not in outcome.out
+
+
+@pytest.mark.databases("sqlite")
+def test_known_exception_that_is_met_no_more_is_noted(project: Project) -> None:
+    project.table("0001")
+    project.write(
+        "pyproject.toml",
+        "[[tool.alembic-toolkit.roundtrip.exceptions]]\n"
+        'revision = "0001"\ncheck = "down leaves no trace"\nreason = "it stayed"\n',
+    )
+    outcome = roundtrip(project)
+    assert outcome.status == 0, outcome.out
+    assert "is none any more, revision 0001, 'down leaves no trace'" in outcome.out
 
 
 @pytest.mark.databases("sqlite")
