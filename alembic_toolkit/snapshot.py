@@ -68,8 +68,6 @@ class Snapshot(dict[Thing, str]):
             self, other
         )
 
-    __hash__ = None  # type: ignore[assignment]
-
     def add(self, group: str, thing: Thing, definition: str) -> None:
         """Add a thing; a name that occurs twice (SQLite allows it) is told apart by its text."""
         if thing in self:
