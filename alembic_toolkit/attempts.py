@@ -34,6 +34,12 @@ AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ra
 FIRST, PAUSE = 0.05, 0.1
 _SAY_EVERY = 10.0
 
+# What running a revision again does, when a part of it is kept.
+RESUMED = (
+    "verbs of alembic_helpers\n"
+    "confirm what is there; what else ran of the revision must be undone by hand before"
+)
+
 # These wait for other people's transactions with locks that stop no reader and no writer.
 # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
@@ -169,10 +175,7 @@ class Attempts:
         way_on = "wait for them or end them, then run the command again"
         if self.kept:
             kept = "what ran before this statement is kept, so it cannot be run again as a whole"
-            way_on += (
-                ": verbs of alembic_helpers\n"
-                "confirm what is there; what else ran of the revision must be undone by hand before"
-            )
+            way_on += f": {RESUMED}"
         return CommandError(
             f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"

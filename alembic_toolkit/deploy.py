@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_toolkit import deployers, servers, sqlite
-from alembic_toolkit.attempts import Attempts
+from alembic_toolkit.attempts import RESUMED, Attempts
 from alembic_toolkit.journal import DONE, Journal
 from alembic_toolkit.options import Options
 
@@ -93,6 +93,8 @@ class Deployment:
             kept = self.attempts.kept
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
+            if servers.is_gone(error):
+                raise _lost(step, error, kept) from error
             if servers.is_operators(error):
                 raise _stopped(step, error, kept) from error
             raise
@@ -124,10 +126,26 @@ def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
     what = "what ran before it is kept" if kept else "nothing of it is kept"
     return CommandError(
         f"{_name(step)} was stopped by its database; {what}\n"
-        f"  asked  {' '.join(servers.statement(error).split())[:200]}\n"
-        f"  found  {servers.words(error)}\n"
+        f"{_found(error)}"
         "Mend that, then run the command again."
     )
+
+
+def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
+    # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
+    way_on = "When the database answers again, run the command again"
+    if kept:
+        way_on += f": {RESUMED}"
+    return CommandError(
+        f"{_name(step)} lost its database; what was not committed is rolled back\n"
+        f"{_found(error)}"
+        f"{way_on}."
+    )
+
+
+def _found(error: BaseException) -> str:
+    asked = " ".join(servers.statement(error).split())[:200]
+    return f"  asked  {asked}\n  found  {servers.words(error)}\n"
 
 
 def _name(step: Step) -> str:

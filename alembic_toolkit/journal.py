@@ -39,7 +39,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit import marks
-from alembic_toolkit.servers import is_lock_error
+from alembic_toolkit.servers import is_lock_error, words
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -198,7 +198,7 @@ class Journal:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
             self.connection.commit()
         except DBAPIError as also:
-            log.warning("the journal does not say that it failed: %s", also.orig)
+            log.warning("the journal does not say that it failed: %s", words(also))
             if self.connection.in_transaction():
                 self.connection.rollback()
 
@@ -216,7 +216,7 @@ class Journal:
                 "no journal is kept: %s cannot be written (%s); "
                 "let its owner make it, or run with -x journal=no",
                 self.table.fullname,
-                error.orig,
+                words(error),
             )
 
 

@@ -134,6 +134,40 @@ def test_upgrade_keeps_nothing_of_a_revision_when_the_disk_is_full(
     assert tables(database) == {"alembic_version", "t_0001"}
 
 
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_says_so_when_its_session_was_killed(project: Project, database: Database) -> None:
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+        "mariadb": "KILL (SELECT connection_id())",
+    }
+    project.table("0001", upgrade=f"op.execute({kill[database.name]!r})")
+    message = project.refusal("upgrade", "head")
+    assert message.startswith("upgrade of 0001 lost its database; what was not committed is ")
+    assert f"\n  asked  {kill[database.name]}\n  found  " in message
+    assert "When the database answers again, run the command again" in message
+    kept = "what else ran of the revision must be undone by hand before"
+    assert (kept in message) is (database.name == "mariadb")
+    assert journal(database) == [("0001", "up", "failed")]
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_says_so_when_a_statement_was_cancelled(
+    project: Project, database: Database
+) -> None:
+    slow = {
+        "postgresql": ("SET LOCAL statement_timeout = 20", "SELECT pg_sleep(60)"),
+        "mariadb": ("SET SESSION max_statement_time = 0.02", "SELECT 1 FROM t_0001 WHERE SLEEP(9)"),
+    }
+    say = "".join(f"op.execute({sql!r})\n" for sql in slow[database.name])
+    project.table("0001", upgrade="op.execute('INSERT INTO t_0001 VALUES (1)')\n" + say)
+    message = project.refusal("upgrade", "head")
+    kept = {"postgresql": "nothing of it is kept", "mariadb": "what ran before it is kept"}
+    assert message.startswith(
+        f"upgrade of 0001 was stopped by its database; {kept[database.name]}\n"
+    )
+    assert slow[database.name][1] in message
+
+
 def test_upgrade_says_what_to_do_when_the_revision_of_the_database_is_unknown(
     project: Project, database: Database
 ) -> None:
