@@ -32,6 +32,10 @@ log = logging.getLogger("alembic_toolkit")
 
 AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
 FIRST, PAUSE = 0.05, 0.1
+# While strong locks are held already: whoever waits for one of them, and has what is waited for
+# here, is told after a second that this is a deadlock, and fails instead of the revision.
+# https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
+HOLDING = 0.5
 _SAY_EVERY = 10.0
 
 # What running a revision again does, when a part of it is kept.
@@ -188,14 +192,15 @@ class Attempts:
         """Wait outside of any lock; say so now and then."""
         waited = self._ramp()
         self.tries += 1
-        now = time.monotonic()
-        if self.tries > AT_ONCE and now - self.said > _SAY_EVERY:
+        now, deadlock = time.monotonic(), servers.is_deadlock(error)
+        if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
             self.said = now
             held = []
             if statement is None and not self.connection.in_transaction():
                 held = servers.blockers(self.connection, servers.statement(error))
             log.warning(
-                "a lock is held, try %s: %s%s",
+                "%s, try %s: %s%s",
+                "a deadlock with another session" if deadlock else "a lock is held",
                 self.tries,
                 " ".join((statement or servers.statement(error)).split())[:100],
                 "".join(f"\n  by {line}" for line in held),
@@ -237,6 +242,8 @@ class Attempts:
             wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
         elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
+        elif self.wrote and self.server == "postgresql":
+            wanted = min(wanted, HOLDING)
         if wanted != self.timeout and not self.authors:
             self.timeout = wanted
             with suppress(Exception):  # the transaction is aborted: the statement will say so

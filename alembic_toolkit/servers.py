@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
-_LOCK_ERRORS = {"55P03", "40P01", 1205, 1213}
+_DEADLOCKS = {"40P01", 1213}
+_LOCK_ERRORS = {"55P03", 1205, *_DEADLOCKS}
 _SQLITE_BUSY = "database is locked"
 # The server or its operator stops a revision, whatever is in it: nothing that a traceback explains.
 _OPERATORS = {
@@ -84,6 +85,11 @@ def is_lock_error(error: BaseException | None) -> bool:
     """
     found = drivers_error(error) or error
     return code(found) in _LOCK_ERRORS or str(found).startswith(_SQLITE_BUSY)
+
+
+def is_deadlock(error: BaseException | None) -> bool:
+    """Say whether the server ended a deadlock by this error."""
+    return code(drivers_error(error) or error) in _DEADLOCKS
 
 
 def is_operators(error: BaseException | None) -> bool:

@@ -286,3 +286,86 @@ def test_option_is_refused_when_its_value_is_none(project: Project, value: str) 
     name, _, wrong = value.partition("=")
     assert message.startswith(f"-x {name}=...: {wrong!r} is not ")
     assert "deploy_lock=yes, deploy_wait=600, lock_timeout=2, retry_for=300" in message
+
+
+# Deadlocks
+
+UPDATES = "op.execute('UPDATE counts SET n = n + 1')\nop.execute('UPDATE bills SET note = 1')\n"
+
+
+def victims(database: Database) -> dict[str, str]:
+    """Return what makes an application's session outlive a deadlock, and who else must give way."""
+    return {
+        "postgresql": "SET LOCAL deadlock_timeout = '60s'",
+        # InnoDB rolls back who changed fewer rows.
+        "mariadb": "INSERT INTO other SELECT seq FROM seq_1_to_500",
+    }
+
+
+@SERVERS
+def test_revision_runs_again_when_it_was_the_victim_of_a_deadlock(
+    bills: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    execute(
+        database, "ALTER TABLE bills ADD COLUMN note INTEGER", "INSERT INTO bills VALUES (1, 0)"
+    )
+    bills.revision("0001", upgrade=UPDATES)
+    begun = threading.Event()
+
+    def application() -> None:
+        with database.engine.begin() as connection:
+            connection.execute(sa.text(victims(database)[database.name]))
+            connection.execute(sa.text("UPDATE bills SET note = 2"))
+            begun.set()
+            until(lambda: waits(database))
+            connection.execute(sa.text("UPDATE counts SET n = n * 10"))
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    begun.wait(30)
+    assert bills.alembic("-x", "lock_timeout=30", "upgrade", "head").status == 0
+    thread.join()
+    assert rows(database, "SELECT n FROM counts") == [11]
+    assert rows(database, "SELECT note FROM bills") == [1]
+    assert "a deadlock with another session, try 1: UPDATE bills" in caplog.text
+    assert journal(database, "outcome, retries") == [("done", 1)]
+
+
+def waits(database: Database) -> bool:
+    """Say whether a session waits for a row that another has changed."""
+    query = {
+        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+    }
+    return rows(database, query[database.name]) > [0]
+
+
+@pytest.mark.databases("postgresql")
+def test_application_is_not_the_victim_when_it_locks_in_the_other_order(
+    bills: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As long as a wait gets in the end, with a lock on the first table held meanwhile.
+    monkeypatch.setattr("alembic_toolkit.attempts.AT_ONCE", 0)
+    monkeypatch.setattr("alembic_toolkit.attempts.FIRST", 2.0)
+    # The application waits first, so that it would be the first to look for a deadlock.
+    bills.revision("0001", upgrade=f"{ADD}op.execute('SELECT pg_sleep(0.3)')\n{ADD_OTHER}")
+    strong = "SELECT count(*) FROM pg_locks WHERE relation = 'bills'::regclass AND granted"
+    strong += " AND mode = 'AccessExclusiveLock'"
+    begun, failures = threading.Event(), list[BaseException]()
+
+    def application() -> None:
+        with database.engine.connect() as connection:
+            connection.execute(sa.text("SELECT id FROM other"))
+            begun.set()
+            until(lambda: rows(database, strong) == [1])
+            try:
+                connection.execute(sa.text("SELECT id FROM bills"))
+            except sa.exc.DBAPIError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    begun.wait(30)
+    assert bills.alembic("upgrade", "head").status == 0
+    thread.join()
+    assert failures == []
