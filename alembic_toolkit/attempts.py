@@ -49,10 +49,12 @@ RESUMED = (
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
 _VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
 _READS = re.compile(
-    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|ROLLBACK)\b"
+    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|END|ROLLBACK)\b"
 )
 _ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL|SAVEPOINT|RELEASE)\b")
 _TEMPORARY = re.compile(r"(CREATE|DROP)\s+TEMPORARY\b")
+_COMMITS = re.compile(r"(COMMIT|END)\b")
+_ROLLS_BACK = re.compile(r"ROLLBACK(\s+(WORK|TRANSACTION))?\s*;?\s*$")
 _COMMENTS = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.S)
 _OWN_TIMEOUT = re.compile(r"SET\s+(SESSION\s+|LOCAL\s+)?(lock_timeout|lock_wait_timeout)\b", re.I)
 
@@ -251,7 +253,11 @@ class Attempts:
                     self._say(setting)
 
     def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        if _READS.match(_bare(statement)):
+        word = _bare(statement)
+        if _COMMITS.match(word) or _ROLLS_BACK.match(word):  # the author's own
+            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(word)))
+            self.wrote, self.timeout = False, None
+        if _READS.match(word):
             return
         if self._commits(statement):
             self.wrote, self.kept = False, True
@@ -329,9 +335,11 @@ _CHANGE = {
 def _bounds(server: str, connection: Connection, seconds: float) -> list[str]:
     """Return the statements that set how long is waited for a lock."""
     if server == "postgresql":
-        # 0 means no timeout.
+        # 0 means no timeout. What ends with its transaction reaches nobody else through a pooler.
         milliseconds = 0 if seconds == math.inf else max(1, round(1000 * seconds))
-        return [f"SET lock_timeout = {milliseconds}"]
+        driver = connection.connection.dbapi_connection
+        local = "" if getattr(driver, "autocommit", False) else "LOCAL "
+        return [f"SET {local}lock_timeout = {milliseconds}"]
     seconds = min(seconds, 3600.0)
     if server == "sqlite":
         return [f"PRAGMA busy_timeout = {round(1000 * seconds)}"]

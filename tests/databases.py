@@ -321,6 +321,29 @@ def _start_mariadb(name: str = "mariadb", *, durable: bool = False) -> Program:
     return Program(url, directory, command, signal.SIGKILL, "SELECT @@datadir", {}).start()
 
 
+# PgBouncer
+
+
+def new_bouncer(program: str, server: URL, ini: str, **options: Any) -> Program:
+    """Start a PgBouncer before a server, which is gone at the end of the session.
+
+    :param ini: its configuration, with ``{server}``, ``{port}``, ``{users}`` and the options in it.
+    """
+    directory = _directory() / next(_names)
+    directory.mkdir()
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # which it refuses
+        nobody = pwd.getpwnam("nobody")
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    port, users, file = _free_port(), directory / "users", directory / "pgbouncer.ini"
+    users.write_text(f'"{server.username}" "{server.password or ""}"\n')
+    file.write_text(ini.format(server=server, port=port, users=users, **options))
+    url = server.set(host="127.0.0.1", port=port)
+    (directory / "data").mkdir()
+    where = f"SELECT '{directory / 'data'}'"  # of the server, it would be somewhere else
+    return Program(url, directory, [program, file], signal.SIGTERM, where, user).start()
+
+
 # What the servers share
 
 

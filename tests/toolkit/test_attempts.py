@@ -142,6 +142,18 @@ def test_upgrade_runs_each_step_once_when_the_lock_is_let_go(
 
 
 @SERVERS
+def test_step_is_not_run_twice_when_its_author_committed_it(
+    bills: Project, database: Database
+) -> None:
+    commit = "op.execute('COMMIT')\n"
+    bills.revision("0001", upgrade=MULTIPLY + commit + ADD + MULTIPLY + commit + ADD_OTHER)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert rows(database, "SELECT n FROM counts") == [10000]
+    assert current(database) == ["0001"]
+
+
+@SERVERS
 def test_application_works_when_a_revision_waits_for_its_table(
     bills: Project, database: Database
 ) -> None:
@@ -263,6 +275,16 @@ def test_timeout_holds_in_the_block_and_after_it_and_after_a_rollback(
     bills.revision("0002", "0001", upgrade=say + ADD + say)
     with reading_until_tried(database):
         assert bills.alembic("upgrade", "head").status == 0
+
+
+@pytest.mark.databases("postgresql")
+def test_timeout_of_a_transaction_ends_with_it(bills: Project) -> None:
+    # Behind a pooler the session may then be that of a request, which would fail.
+    look = "cursor = op.get_bind().connection.cursor()\ncursor.execute('SHOW lock_timeout')\n"
+    look += "assert cursor.fetchone() == ('0',)\n"
+    block = BLOCK + "".join(f"    {line}\n" for line in look.splitlines())
+    bills.revision("0001", upgrade=ADD + ADD_OTHER + block)
+    assert bills.alembic("upgrade", "head").status == 0
 
 
 @pytest.mark.databases("postgresql")
