@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -57,8 +56,7 @@ def through(database: Database, project: Project) -> Iterator[Callable[..., Proj
 
     yield bounce
     for bouncer in started:
-        bouncer.process.send_signal(signal.SIGTERM)
-        bouncer.process.wait(10)
+        databases.kill_all(bouncer.pid)
 
 
 def test_eight_deployers_succeed_through_sessions(
