@@ -17,7 +17,10 @@ from alembic_toolkit.attempts import RESUMED, Attempts
 from alembic_toolkit.journal import DONE, Journal
 from alembic_toolkit.options import Options
 
+log = logging.getLogger("alembic_toolkit")
+
 Step = RevisionStep | StampStep
+NOTHING = "nothing of it is kept"
 
 
 class Deployment:
@@ -91,6 +94,11 @@ class Deployment:
         except BaseException as error:
             self.attempts.roll_back()
             kept = self.attempts.kept
+            if isinstance(error, KeyboardInterrupt):
+                what = f"what ran of it before is kept: {RESUMED}" if kept else NOTHING
+                log.error(
+                    "%s was interrupted; %s. The way on: run the command again.", _name(step), what
+                )
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
             if servers.is_gone(error):
@@ -123,7 +131,7 @@ class Deployment:
 
 
 def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    what = "what ran before it is kept" if kept else "nothing of it is kept"
+    what = "what ran before it is kept" if kept else NOTHING
     return CommandError(
         f"{_name(step)} was stopped by its database; {what}\n"
         f"{_found(error)}"

@@ -165,11 +165,17 @@ def _lock(migration: MigrationContext) -> Lock | None:
         return _PostgreSQL(connection, place)
     if connection.dialect.name in ("mysql", "mariadb"):
         return _MariaDB(connection, place)
-    if connection.dialect.name == "sqlite" and fcntl is not None:
+    if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql("PRAGMA database_list").all()
         path = next((row[2] for row in rows if row[1] == "main"), "")
         _rolled_back(connection)
-        return _SQLite(Path(path), connection) if path else None  # in memory: nobody else's
+        if path and fcntl is not None:
+            return _SQLite(Path(path), connection)
+        if path:  # not in memory, where it would be nobody else's
+            log.warning(
+                "nothing keeps a second deployer out: this system has no flock for SQLite; "
+                "see that nobody else is deploying (-x deploy_lock=no: without this line)"
+            )
     return None
 
 

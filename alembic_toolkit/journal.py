@@ -258,7 +258,7 @@ def who() -> str:
     """Return who runs this, and where, as the operating system knows them."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (ImportError, KeyError, OSError):  # a container, or a service of Windows, has no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
     return f"{user}@{socket.gethostname()} pid {os.getpid()}"[:255]
 

@@ -299,6 +299,36 @@ def test_timeout_that_a_revision_sets_is_left_alone(bills: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lock_timout", "lock_timeout"),
+        ("lock-timeout", "lock_timeout"),
+        ("Retry_For", "retry_for"),
+        ("jurnal", "journal"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_option_is_refused_when_its_name_is_misspelt(
+    project: Project, database: Database, name: str, meant: str
+) -> None:
+    project.table("0001")
+    message = project.refusal("-x", f"{name}=1", "upgrade", "head")
+    assert message.startswith(f"-x {name}=...: did you mean {meant}? nothing was run\n")
+    assert "the options, and what they are by default: deploy_lock=yes" in message
+    env = project.directory / "migrations" / "env.py"
+    env.write_text(env.read_text().replace("run(context", f"run(context, **{{{name!r}: 1}}"))
+    message = project.refusal("upgrade", "head")
+    assert message.startswith(f"run({name}=...): did you mean {meant}? nothing was run\n")
+    assert rows(database, "SELECT name FROM sqlite_master") == []
+
+
+@pytest.mark.databases("sqlite")
+def test_option_of_the_project_is_its_own(project: Project) -> None:
+    project.table("0001")
+    assert project.alembic("-x", "tenant=7", "-x", "deploy_log=x", "upgrade", "head").status == 0
+
+
+@pytest.mark.parametrize(
     "value", ["lock_timeout=soon", "retry_for=-1", "journal=perhaps", "deploy_wait=nan"]
 )
 @pytest.mark.databases("sqlite")

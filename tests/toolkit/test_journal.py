@@ -182,6 +182,23 @@ def test_upgrade_says_what_to_do_when_the_revision_of_the_database_is_unknown(
     assert len(journal(database)) == 1
 
 
+def test_upgrade_says_what_to_do_when_a_row_was_added_to_the_version_table(
+    project: Project, database: Database
+) -> None:
+    for id_, after in (("0001", None), ("0002", "0001"), ("0003", "0002")):
+        project.table(id_, after)
+    assert project.alembic("upgrade", "0002").status == 0
+    execute(database, "INSERT INTO alembic_version VALUES ('0001')")
+    for command in ("upgrade head", "downgrade base", "stamp head"):
+        message = project.refusal(*command.split())
+        assert message.startswith(
+            "the version table holds 0002, and 0001, which comes before it: nothing was run\n"
+        )
+        assert message.endswith("run: alembic stamp --purge REVISION")
+    assert project.alembic("stamp", "--purge", "0002").status == 0
+    assert project.alembic("upgrade", "head").status == 0
+
+
 # What is written
 
 
