@@ -20,7 +20,6 @@ from alembic_toolkit.options import Options
 log = logging.getLogger("alembic_toolkit")
 
 Step = RevisionStep | StampStep
-NOTHING = "nothing of it is kept"
 
 
 class Deployment:
@@ -95,10 +94,7 @@ class Deployment:
             self.attempts.roll_back()
             kept = self.attempts.kept
             if isinstance(error, KeyboardInterrupt):
-                what = f"what ran of it before is kept: {RESUMED}" if kept else NOTHING
-                log.error(
-                    "%s was interrupted; %s. The way on: run the command again.", _name(step), what
-                )
+                log.error("%s", _interrupted(step, kept))
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
             if servers.is_gone(error):
@@ -130,25 +126,33 @@ class Deployment:
             self.only = None
 
 
+def _interrupted(step: Step, kept: bool) -> str:
+    return f"{_name(step)} was interrupted; {_kept(kept)}. {_again('The way on:', kept)}"
+
+
+def _kept(kept: bool) -> str:
+    return "what ran before is kept" if kept else "nothing of it is kept"
+
+
 def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    what = "what ran before it is kept" if kept else NOTHING
     return CommandError(
-        f"{_name(step)} was stopped by its database; {what}\n"
+        f"{_name(step)} was stopped by its database; {_kept(kept)}\n"
         f"{_found(error)}"
-        "Mend that, then run the command again."
+        f"{_again('Mend that, then', kept)}"
     )
 
 
 def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
     # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
-    way_on = "When the database answers again, run the command again"
-    if kept:
-        way_on += f": {RESUMED}"
     return CommandError(
         f"{_name(step)} lost its database; what was not committed is rolled back\n"
         f"{_found(error)}"
-        f"{way_on}."
+        f"{_again('When the database answers again,', kept)}"
     )
+
+
+def _again(first: str, kept: bool) -> str:
+    return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
 
 
 def _found(error: BaseException) -> str:
