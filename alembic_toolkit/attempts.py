@@ -271,7 +271,17 @@ class Attempts:
         self.wrote, self.commits, self.timeout = False, False, None
 
     def _committing(self, *_: Any) -> None:
-        self.commits = self.wrote  # if it succeeds, which the next transaction will show
+        # If it succeeds, which the next transaction will show.
+        self.commits = self.wrote or self._has_written()
+
+    def _has_written(self) -> bool:
+        """Say whether a query wrote: ``SELECT a_function()``."""
+        # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+        if self.server != "postgresql" or self._autocommit:
+            return False
+        with suppress(Exception):  # the transaction is aborted: the commit will say so
+            return self._say("SELECT txid_current_if_assigned()") is not None
+        return False
 
     def _rolled_back(self, *_: Any) -> None:
         self.commits, self.timeout = False, None

@@ -153,6 +153,17 @@ def test_step_is_not_run_twice_when_its_author_committed_it(
     assert current(database) == ["0001"]
 
 
+@pytest.mark.databases("postgresql")
+def test_step_is_not_run_twice_when_a_query_did_it(bills: Project, database: Database) -> None:
+    bump = "CREATE FUNCTION bump() RETURNS void LANGUAGE sql AS 'UPDATE counts SET n = n * 100'"
+    execute(database, bump)
+    kept = f"op.execute('SELECT bump()')\n{BLOCK}    pass\n"
+    bills.revision("0001", upgrade=kept + ADD)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert rows(database, "SELECT n FROM counts") == [100]
+
+
 @SERVERS
 def test_application_works_when_a_revision_waits_for_its_table(
     bills: Project, database: Database
