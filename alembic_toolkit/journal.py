@@ -185,7 +185,14 @@ class Journal:
 
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
         """Write how it ended; the commit is that of the caller."""
-        if self.row is not None and self.connection is not None:
+        if self.row is None or self.connection is None:
+            return
+        if not inspect(self.connection).has_table(self.table.name, self.schema):
+            log.warning(
+                "the journal %s is gone: the next command makes it anew", self.table.fullname
+            )
+            self.row, self.is_open = None, False
+        else:
             values = {"outcome": outcome, "finished": _now(), "retries": retries, "error": error}
             ours = self.table.c.id == self.row
             self.connection.execute(self.table.update().where(ours).values(values))

@@ -257,6 +257,20 @@ def test_journal_is_made_again_when_somebody_dropped_it(
     assert journal(database) == [("0001", "down", "done")]
 
 
+def test_upgrade_goes_on_when_a_revision_drops_the_journal(
+    project: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As a comparison with the models writes it, in a project that ran without us before.
+    project.revision("0001", upgrade=f"op.drop_table('{TABLE}')")
+    project.table("0002", "0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert current(database) == ["0002"]
+    assert f"the journal {TABLE} is gone: the next command makes it anew" in caplog.messages
+    assert last(database) is None
+    assert project.alembic("downgrade", "0001").status == 0
+    assert journal(database) == [("0002", "down", "done")]
+
+
 def test_journal_is_not_kept_when_it_is_not_wanted(project: Project, database: Database) -> None:
     project.table("0001")
     assert project.alembic("-x", "journal=no", "upgrade", "head").status == 0
