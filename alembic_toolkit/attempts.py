@@ -32,17 +32,29 @@ log = logging.getLogger("alembic_toolkit")
 
 AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
 FIRST, PAUSE = 0.05, 0.1
+# While strong locks are held already: whoever waits for one of them, and has what is waited for
+# here, is told after a second that this is a deadlock, and fails instead of the revision.
+# https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
+HOLDING = 0.5
 _SAY_EVERY = 10.0
+
+# What running a revision again does, when a part of it is kept.
+RESUMED = (
+    "verbs of alembic_helpers\n"
+    "confirm what is there; what else ran of the revision must be undone by hand before"
+)
 
 # These wait for other people's transactions with locks that stop no reader and no writer.
 # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
 _VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
 _READS = re.compile(
-    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|ROLLBACK)\b"
+    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|END|ROLLBACK)\b"
 )
 _ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL|SAVEPOINT|RELEASE)\b")
 _TEMPORARY = re.compile(r"(CREATE|DROP)\s+TEMPORARY\b")
+_COMMITS = re.compile(r"(COMMIT|END)\b")
+_ROLLS_BACK = re.compile(r"ROLLBACK(\s+(WORK|TRANSACTION))?\s*;?\s*$")
 _COMMENTS = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.S)
 _OWN_TIMEOUT = re.compile(r"SET\s+(SESSION\s+|LOCAL\s+)?(lock_timeout|lock_wait_timeout)\b", re.I)
 
@@ -169,10 +181,7 @@ class Attempts:
         way_on = "wait for them or end them, then run the command again"
         if self.kept:
             kept = "what ran before this statement is kept, so it cannot be run again as a whole"
-            way_on += (
-                ": verbs of alembic_helpers\n"
-                "confirm what is there; what else ran of the revision must be undone by hand before"
-            )
+            way_on += f": {RESUMED}"
         return CommandError(
             f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"
@@ -185,14 +194,15 @@ class Attempts:
         """Wait outside of any lock; say so now and then."""
         waited = self._ramp()
         self.tries += 1
-        now = time.monotonic()
-        if self.tries > AT_ONCE and now - self.said > _SAY_EVERY:
+        now, deadlock = time.monotonic(), servers.is_deadlock(error)
+        if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
             self.said = now
             held = []
             if statement is None and not self.connection.in_transaction():
                 held = servers.blockers(self.connection, servers.statement(error))
             log.warning(
-                "a lock is held, try %s: %s%s",
+                "%s, try %s: %s%s",
+                "a deadlock with another session" if deadlock else "a lock is held",
                 self.tries,
                 " ".join((statement or servers.statement(error)).split())[:100],
                 "".join(f"\n  by {line}" for line in held),
@@ -234,6 +244,8 @@ class Attempts:
             wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
         elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
+        elif self.wrote and self.server == "postgresql":
+            wanted = min(wanted, HOLDING)
         if wanted != self.timeout and not self.authors:
             self.timeout = wanted
             with suppress(Exception):  # the transaction is aborted: the statement will say so
@@ -241,7 +253,11 @@ class Attempts:
                     self._say(setting)
 
     def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        if _READS.match(_bare(statement)):
+        word = _bare(statement)
+        if _COMMITS.match(word) or _ROLLS_BACK.match(word):  # the author's own
+            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(word)))
+            self.wrote, self.timeout = False, None
+        if _READS.match(word):
             return
         if self._commits(statement):
             self.wrote, self.kept = False, True
@@ -255,7 +271,17 @@ class Attempts:
         self.wrote, self.commits, self.timeout = False, False, None
 
     def _committing(self, *_: Any) -> None:
-        self.commits = self.wrote  # if it succeeds, which the next transaction will show
+        # If it succeeds, which the next transaction will show.
+        self.commits = self.wrote or self._has_written()
+
+    def _has_written(self) -> bool:
+        """Say whether a query wrote: ``SELECT a_function()``."""
+        # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+        if self.server != "postgresql" or self._autocommit:
+            return False
+        with suppress(Exception):  # the transaction is aborted: the commit will say so
+            return self._say("SELECT txid_current_if_assigned()") is not None
+        return False
 
     def _rolled_back(self, *_: Any) -> None:
         self.commits, self.timeout = False, None
@@ -319,9 +345,11 @@ _CHANGE = {
 def _bounds(server: str, connection: Connection, seconds: float) -> list[str]:
     """Return the statements that set how long is waited for a lock."""
     if server == "postgresql":
-        # 0 means no timeout.
+        # 0 means no timeout. What ends with its transaction reaches nobody else through a pooler.
         milliseconds = 0 if seconds == math.inf else max(1, round(1000 * seconds))
-        return [f"SET lock_timeout = {milliseconds}"]
+        driver = connection.connection.dbapi_connection
+        local = "" if getattr(driver, "autocommit", False) else "LOCAL "
+        return [f"SET {local}lock_timeout = {milliseconds}"]
     seconds = min(seconds, 3600.0)
     if server == "sqlite":
         return [f"PRAGMA busy_timeout = {round(1000 * seconds)}"]

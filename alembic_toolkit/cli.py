@@ -127,7 +127,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
             if bar:
                 bar.update("databases", number, all_, one.name)
             elif not arguments.json:  # a log gets each when it ends
-                print(upgrades.line(one, width), flush=True)
+                print(upgrades.line(one, width, arguments.verbose), flush=True)
 
         report = upgrades.upgrade(
             path, databases, arguments.revision, x=arguments.x, at_once=arguments.jobs, ended=ended
@@ -137,8 +137,9 @@ def upgrade(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(upgrades.to_json(report), indent=2))
     else:
-        said = [one for one in report.upgrades if bar or one.outcome == upgrades.NOT_BEGUN]
-        print("\n".join([*(upgrades.line(one, width) for one in said), upgrades.summary(report)]))
+        left = [one for one in report.upgrades if bar or one.outcome == upgrades.NOT_BEGUN]
+        lines = [upgrades.line(one, width, arguments.verbose) for one in left]
+        print("\n".join([*lines, upgrades.summary(report)]))
     return SOUND if report.is_sound else FINDINGS
 
 
@@ -235,6 +236,8 @@ def _add_upgrade(command: argparse.ArgumentParser) -> None:
         default=upgrades.AT_ONCE,
         help="how many at once (%(default)s)",
     )
+    about = "show all that revisions log, and not only warnings"
+    command.add_argument("-v", "--verbose", action="store_true", help=about)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=upgrade)
 

@@ -13,9 +13,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_toolkit import deployers, servers, sqlite
-from alembic_toolkit.attempts import Attempts
+from alembic_toolkit.attempts import RESUMED, Attempts
 from alembic_toolkit.journal import DONE, Journal
 from alembic_toolkit.options import Options
+
+log = logging.getLogger("alembic_toolkit")
 
 Step = RevisionStep | StampStep
 
@@ -91,8 +93,12 @@ class Deployment:
         except BaseException as error:
             self.attempts.roll_back()
             kept = self.attempts.kept
+            if isinstance(error, KeyboardInterrupt):
+                log.error("%s", _interrupted(step, kept))
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
+            if servers.is_gone(error):
+                raise _lost(step, error, kept) from error
             if servers.is_operators(error):
                 raise _stopped(step, error, kept) from error
             raise
@@ -120,14 +126,38 @@ class Deployment:
             self.only = None
 
 
+def _interrupted(step: Step, kept: bool) -> str:
+    return f"{_name(step)} was interrupted; {_kept(kept)}. {_again('The way on:', kept)}"
+
+
+def _kept(kept: bool) -> str:
+    return "what ran before is kept" if kept else "nothing of it is kept"
+
+
 def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    what = "what ran before it is kept" if kept else "nothing of it is kept"
     return CommandError(
-        f"{_name(step)} was stopped by its database; {what}\n"
-        f"  asked  {' '.join(servers.statement(error).split())[:200]}\n"
-        f"  found  {servers.words(error)}\n"
-        "Mend that, then run the command again."
+        f"{_name(step)} was stopped by its database; {_kept(kept)}\n"
+        f"{_found(error)}"
+        f"{_again('Mend that, then', kept)}"
     )
+
+
+def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
+    # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
+    return CommandError(
+        f"{_name(step)} lost its database; what was not committed is rolled back\n"
+        f"{_found(error)}"
+        f"{_again('When the database answers again,', kept)}"
+    )
+
+
+def _again(first: str, kept: bool) -> str:
+    return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
+
+
+def _found(error: BaseException) -> str:
+    asked = " ".join(servers.statement(error).split())[:200]
+    return f"  asked  {asked}\n  found  {servers.words(error)}\n"
 
 
 def _name(step: Step) -> str:

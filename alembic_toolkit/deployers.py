@@ -12,9 +12,10 @@ import hashlib
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,6 +36,7 @@ except ImportError:  # Windows
 log = logging.getLogger("alembic_toolkit")
 
 _SAY_EVERY = 30.0
+PROBE = 2.0  # seconds for a second connection to answer; a pool may have none to give
 
 
 class Lock(Protocol):
@@ -48,6 +50,9 @@ class Lock(Protocol):
 
     def is_held(self) -> bool:
         """Say whether this very session holds it."""
+
+    def is_shared(self) -> bool:
+        """Say whether others would hold it too, because a pooler lends them this session."""
 
     def holder(self) -> str:
         """Return who holds it, as far as the server tells."""
@@ -66,6 +71,9 @@ def held(migration: MigrationContext, wait: float) -> Iterator[Lock | None]:
     if lock is None:
         yield None
         return
+    if lock.is_shared():
+        raise _pooled("would be that of others, too")
+    _rolled_back(migration.connection)
     _wait_for(lock, migration, wait)
     try:
         confirm(lock, migration.connection)
@@ -86,14 +94,18 @@ def confirm(lock: Lock, connection: Connection | None) -> None:
     :raises CommandError: it is not; behind a pooler each transaction may have another session.
     """
     if not lock.is_held():
-        raise CommandError(
-            "the deployers' lock was taken, and this session does not hold it: nothing is run\n"
-            "  found   each transaction may run in another session: "
-            "PgBouncer, with pool_mode = transaction?\n"
-            "  wanted  one session from the first revision to the last\n"
-            "The way on: a URL that leads to the server itself, or to a pool with\n"
-            "pool_mode = session; or -x deploy_lock=no, when nobody else can be deploying."
-        )
+        raise _pooled("was taken, and this session does not hold it")
+
+
+def _pooled(what: str) -> CommandError:
+    return CommandError(
+        f"the deployers' lock {what}: nothing is run\n"
+        "  found   each transaction may run in another session: "
+        "PgBouncer, with pool_mode = transaction?\n"
+        "  wanted  one session from the first revision to the last\n"
+        "The way on: a URL that leads to the server itself, or to a pool with\n"
+        "pool_mode = session; or -x deploy_lock=no, when nobody else can be deploying."
+    )
 
 
 def _wait_for(lock: Lock, migration: MigrationContext, wait: float) -> None:
@@ -153,11 +165,17 @@ def _lock(migration: MigrationContext) -> Lock | None:
         return _PostgreSQL(connection, place)
     if connection.dialect.name in ("mysql", "mariadb"):
         return _MariaDB(connection, place)
-    if connection.dialect.name == "sqlite" and fcntl is not None:
+    if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql("PRAGMA database_list").all()
         path = next((row[2] for row in rows if row[1] == "main"), "")
         _rolled_back(connection)
-        return _SQLite(Path(path), connection) if path else None  # in memory: nobody else's
+        if path and fcntl is not None:
+            return _SQLite(Path(path), connection)
+        if path:  # not in memory, where it would be nobody else's
+            log.warning(
+                "nothing keeps a second deployer out: this system has no flock for SQLite; "
+                "see that nobody else is deploying (-x deploy_lock=no: without this line)"
+            )
     return None
 
 
@@ -196,6 +214,20 @@ class _PostgreSQL:
         query = f"SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND {self._OURS}"
         return bool(self._ask(query).scalar())
 
+    def is_shared(self) -> bool:
+        ours = {self._pid()}
+        if _pid_at_connect(self.connection) in (None, *ours):
+            return False  # this is the server itself, or nobody knows
+        # Transactions of two clients, one after the other: a pool lends both the same sessions.
+        theirs = _pids_of_another(self.connection)
+        ours |= {self._pid() for _ in range(_TRANSACTIONS)}
+        return bool(theirs) and (len(ours) > 1 or len(theirs) > 1 or ours == theirs)
+
+    def _pid(self) -> int:
+        pid: int = self.connection.execute(text(_PID)).scalar_one()
+        self.connection.rollback()
+        return pid
+
     def holder(self) -> str:
         row = self._ask(
             "SELECT pid, usename, host(client_addr), backend_start AT TIME ZONE 'UTC', state"
@@ -205,6 +237,39 @@ class _PostgreSQL:
             return "nobody, just now"
         since = f", connected since {row[3]:%Y-%m-%d %H:%M:%S} UTC" if row[3] else ""
         return f"session {row[0]}, {row[1]} from {row[2] or 'this host'}{since}"
+
+
+_PID, _TRANSACTIONS = "SELECT pg_backend_pid()", 5
+
+
+def _pid_at_connect(connection: Connection) -> int | None:
+    """Return the session that the driver was told of; what a pooler says there is made up."""
+    driver: Any = connection.connection.driver_connection
+    with suppress(AttributeError):
+        return int(driver.info.backend_pid)  # psycopg
+    with suppress(AttributeError):
+        return int(driver.get_server_pid())  # asyncpg
+    return None
+
+
+def _pids_of_another(connection: Connection) -> set[int]:
+    """Return the sessions in which a second client's transactions run; none if it gets none."""
+    pool, found = connection.engine.pool.recreate(), list[int]()
+
+    def ask() -> None:
+        with suppress(Exception), closing(pool.connect()) as other:
+            cursor = other.cursor()
+            for _ in range(_TRANSACTIONS):
+                cursor.execute(_PID)
+                found.extend(cursor.fetchone() or ())
+                other.rollback()
+
+    # In a thread, because it waits when all sessions of a pool are in use.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE)
+    pool.dispose()
+    return set(found)
 
 
 @dataclass
@@ -232,6 +297,9 @@ class _MariaDB:
 
     def is_held(self) -> bool:
         return bool(self._ask("SELECT IS_USED_LOCK(:name) = CONNECTION_ID()").scalar())
+
+    def is_shared(self) -> bool:
+        return False
 
     def holder(self) -> str:
         session = self._ask("SELECT IS_USED_LOCK(:name)").scalar()
@@ -293,6 +361,9 @@ class _SQLite:
 
     def is_held(self) -> bool:
         return self.file is not None
+
+    def is_shared(self) -> bool:
+        return False
 
     def holder(self) -> str:
         try:

@@ -39,7 +39,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit import marks
-from alembic_toolkit.servers import is_lock_error
+from alembic_toolkit.servers import is_lock_error, words
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -185,7 +185,14 @@ class Journal:
 
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
         """Write how it ended; the commit is that of the caller."""
-        if self.row is not None and self.connection is not None:
+        if self.row is None or self.connection is None:
+            return
+        if not inspect(self.connection).has_table(self.table.name, self.schema):
+            log.warning(
+                "the journal %s is gone: the next command makes it anew", self.table.fullname
+            )
+            self.row, self.is_open = None, False
+        else:
             values = {"outcome": outcome, "finished": _now(), "retries": retries, "error": error}
             ours = self.table.c.id == self.row
             self.connection.execute(self.table.update().where(ours).values(values))
@@ -198,7 +205,7 @@ class Journal:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
             self.connection.commit()
         except DBAPIError as also:
-            log.warning("the journal does not say that it failed: %s", also.orig)
+            log.warning("the journal does not say that it failed: %s", words(also))
             if self.connection.in_transaction():
                 self.connection.rollback()
 
@@ -216,7 +223,7 @@ class Journal:
                 "no journal is kept: %s cannot be written (%s); "
                 "let its owner make it, or run with -x journal=no",
                 self.table.fullname,
-                error.orig,
+                words(error),
             )
 
 
@@ -258,7 +265,7 @@ def who() -> str:
     """Return who runs this, and where, as the operating system knows them."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (ImportError, KeyError, OSError):  # a container, or a service of Windows, has no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
     return f"{user}@{socket.gethostname()} pid {os.getpid()}"[:255]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
+from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 
 
@@ -27,8 +30,11 @@ NAMES = tuple(field.name for field in fields(Options))
 def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
     """Take the options out of the keywords, and those of the command line, which go before.
 
-    :raises CommandError: a value is none.
+    :raises CommandError: a value is none, or a name is nearly one of these.
     """
+    own = signature(EnvironmentContext.configure).parameters
+    _refuse_misspelt((name for name in keywords if name not in own), "run({}=...)")
+    _refuse_misspelt(given, "-x {}=...")
     found: dict[str, Any] = {}
     for name in NAMES:
         if name in keywords:
@@ -38,16 +44,29 @@ def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
     return Options(**found)
 
 
+def _refuse_misspelt(names: Iterable[str], where: str) -> None:
+    """Refuse what is nearly one of ours: it would do nothing, and nobody would know."""
+    for name in names:
+        likely = get_close_matches(name.strip().lower().replace("-", "_"), NAMES, 1, 0.88)
+        if likely and name not in NAMES:
+            raise CommandError(
+                f"{where.format(name)}: did you mean {likely[0]}? nothing was run\n{_known()}"
+            )
+
+
 def _value(name: str, given: Any, where: str) -> bool | float:
     wanted, parse = _PARSERS[type(getattr(Options, name))]
     try:
         return parse(given)
     except (KeyError, TypeError, ValueError):
-        known = ", ".join(f"{n}={_shown(getattr(Options, n))}" for n in NAMES)
         raise CommandError(
-            f"{where}: {given!r} is not {wanted}; nothing was run\n"
-            f"the options, and what they are by default: {known}"
+            f"{where}: {given!r} is not {wanted}; nothing was run\n{_known()}"
         ) from None
+
+
+def _known() -> str:
+    known = ", ".join(f"{n}={_shown(getattr(Options, n))}" for n in NAMES)
+    return f"the options, and what they are by default: {known}"
 
 
 def _boolean(given: Any) -> bool:

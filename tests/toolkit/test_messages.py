@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.toolkit.conftest import Project
+from tests.toolkit.deployers import until
 
 ROOT = Path(__file__).parents[2]
 REFUSAL = """\
@@ -115,6 +117,32 @@ def test_refusal_is_seen_when_alembic_is_quiet(ours: Project) -> None:
     assert status == 255
     assert out == ""
     assert err.endswith("ERROR " + REFUSAL)
+
+
+def test_interruption_is_a_line_and_the_status_of_one(ours: Project) -> None:
+    flag = ours.directory / "running"
+    stays = f"import pathlib, time\npathlib.Path({str(flag)!r}).touch()\ntime.sleep(60)"
+    ours.table("0002", "0001", upgrade=stays)
+    with subprocess.Popen(
+        command("upgrade", "head"),
+        cwd=ours.directory,
+        env=environment(ours),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # a shell that starts us in the background has SIGINT ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        until(flag.exists)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert printed.splitlines()[-2:] == [
+        "INFO  Running upgrade 0001 -> 0002, Revision 0002.",
+        "ERROR upgrade of 0002 was interrupted; nothing of it is kept. "
+        "The way on: run the command again.",
+    ]
+    assert run(ours, "current")[1] == "0001\n"
 
 
 def test_each_revision_is_a_line_of_the_log(ours: Project) -> None:

@@ -212,6 +212,15 @@ def test_connection_is_in_no_transaction_when_a_revision_failed(
         assert not connection.in_transaction()
 
 
+def test_interruption_is_one_for_who_calls_alembic_in_python(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.table("0001", upgrade="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        command.upgrade(Config(project.directory / "alembic.ini"), "head")
+    assert "upgrade of 0001 was interrupted; " in caplog.text
+
+
 def test_error_of_a_revision_has_its_traceback(project: Project) -> None:
     project.revision("0001", upgrade="op.execute('SELECT nonsense FROM nowhere')")
     with pytest.raises(sa.exc.DBAPIError, match="nowhere"):

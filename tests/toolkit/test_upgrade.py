@@ -183,6 +183,48 @@ def test_upgrade_brings_all_of_fifty_tenants(offline: Project, tmp_path: Path) -
     assert found == {"0001"}
 
 
+LOUD = """
+import logging
+log = logging.getLogger("alembic.helpers")
+log.info("apply add_column note on bills: not there")
+log.warning("%s", op.get_bind().engine.url.render_as_string(hide_password=False))
+op.create_table("t", sa.Column("id", sa.Integer))
+"""
+# Whatever the project's own logging is, also none.
+LOGGING = """
+from logging.config import dictConfig
+dictConfig({"version": 1, "root": {"level": "ERROR"}})
+"""
+
+
+@pytest.mark.databases("postgresql")  # which takes any password here
+@pytest.mark.parametrize("logging", ["", LOGGING])
+def test_upgrade_shows_what_revisions_log(
+    project: Project, database: Database, logging: str
+) -> None:
+    project.revision("0001", upgrade=LOUD, downgrade="op.drop_table('t')")
+    env = project.directory / "migrations" / "env.py"
+    env.write_text(logging + env.read_text())
+    url = sa.make_url(database.url).set(password="s3cret").render_as_string(hide_password=False)
+    warning = f"  WARNING {url.replace('s3cret', '***')}"
+    lines = upgrade(project, one=url).out.splitlines()
+    assert lines[:2] == ["one  (none) -> 0001", warning]
+    assert upgrade(project, "-v", one=url).out == "one  0001, nothing to do\n1 nothing to do\n"
+    again = "DROP TABLE t", "DELETE FROM alembic_version"  # without that env.py in this process
+    execute(database, *again)
+    assert upgrade(project, "--verbose", one=url).out.splitlines() == [
+        "one  (none) -> 0001",
+        "  INFO Running upgrade  -> 0001, Revision 0001.",
+        "  INFO apply add_column note on bills: not there",
+        warning,
+        "1 done",
+    ]
+    execute(database, *again)
+    [found] = json.loads(upgrade(project, "--json", one=url).out)["databases"]
+    assert [line["level"] for line in found["log"]] == ["INFO", "INFO", "WARNING"]
+    assert "s3cret" not in str(found)
+
+
 @pytest.mark.databases("sqlite")
 def test_upgrade_is_json_when_asked(project: Project, database: Database) -> None:
     project.table("0001")
@@ -197,6 +239,7 @@ def test_upgrade_is_json_when_asked(project: Project, database: Database) -> Non
         "before": [],
         "after": ["0001"],
         "ran": ["0001"],
+        "log": [{"level": "INFO", "message": "Running upgrade  -> 0001, Revision 0001."}],
         "error": None,
     }
     assert (two["outcome"], two["ran"]) == ("failed", [])
