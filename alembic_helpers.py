@@ -182,7 +182,7 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     bind = _online("table_has_index")
     found = _index(bind, table_name, _shortened(index_name), schema) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
-    return usable and _on(found, table_name)
+    return usable and _on(bind, found, table_name)
 
 
 def table_has_constraint(
@@ -2113,14 +2113,15 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
 def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
     """Return code that gives a table one column or constraint as it is wanted."""
     kind, _, name = key.partition(" ")
-    if kind == "column" and name not in step.wanted.columns:
+    columns = {_folded(step.bind, c.name): c for c in step.wanted.columns}
+    if kind == "column" and _folded(step.bind, name) not in columns:
         return [f"helpers.alter_column({step.table!r}, {name!r}, nullable=True)"]
     if kind == "column":
         part = copy.copy(step)
-        part.kind, part.name, part.wanted = "column", name, step.wanted.columns[name]
+        part.kind, part.name, part.wanted = "column", name, columns[_folded(step.bind, name)]
         wanted = _want_column(part) or {}
         if key in found:
-            there = _columns(step.bind, step.table, step.schema)[name]
+            there = _column(step.bind, step.table, name, step.schema) or {}
             alter = _alter_code(part, wanted, _diff(step.dialect, there, wanted))
             aside = "new_column_name=" in alter  # what cannot be altered is made anew beside it
             return [alter, _add_code(part, wanted)] if aside else [alter]
@@ -2154,7 +2155,7 @@ def _add_code(step: _Step, wanted: Definition) -> str:
 def _wanted_constraint(step: _Step, key: str) -> Any:
     """Return the constraint of a wanted table that a property of its definition is about."""
     for constraint in step.wanted.constraints:
-        if constraint.name and key.endswith(f" {constraint.name}"):
+        if constraint.name and key.endswith(f" {_kept(step.bind, constraint.name)}"):
             return constraint
     for constraint in step.wanted.foreign_key_constraints:
         if _foreign_key_text(step.bind, _wanted_foreign_key(constraint)) == key:
@@ -2543,7 +2544,8 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     if not names:
         why = "without a primary key there are no pages to go by"
         _refuse_pages(step, why, f"no primary key on {step.table}")
-    if changed := sorted({*names} & {*values}):
+    given = {_folded(step.bind, name) for name in values}
+    if changed := sorted(name for name in names if _folded(step.bind, name) in given):
         _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
     there = _inspected_columns(step.bind, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
@@ -2551,7 +2553,8 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     if unpaged := [f"{n} {t}" for n, t in typed.items() if _UNPAGED[step.dialect].match(t)]:
         why = "values of this type are not read as they are, or not compared as they are sorted"
         _refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
-    if unknown := [name for name in values if name not in columns]:
+    known = {_folded(step.bind, name) for name in columns}
+    if unknown := [name for name in values if _folded(step.bind, name) not in known]:
         _stop(
             MissingParent,
             f"{step.call}: there is no such column.",
@@ -2789,12 +2792,13 @@ def _find_table(step: _Step) -> Definition:
 def _want_table(step: _Step) -> Definition:
     table: sa.Table = step.wanted
     others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
-    names = {str(c.name) for c in table.constraints if c.name}
+    names = {_kept(step.bind, str(c.name)) for c in table.constraints if c.name}
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
     for key in _keys_within(step):
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
-        found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
+        name = _kept(step.bind, str(key.name))
+        found |= {f"foreignkey {name}": text} if key.name else {text: ""}
     return found
 
 
@@ -2806,12 +2810,13 @@ def _table_definition(
     :param named: the names that count; None: each constraint is listed by name and by text, so that
         it is found either way.
     """
-    found = {}
+    found, wanted = {}, {_folded(step.bind, c.name): c for c in step.wanted.columns}
     for column, definition in _columns(step.bind, table, schema).items():
-        comment = getattr(step.wanted.columns.get(column), "comment", None)
+        said = wanted.get(_folded(step.bind, column))
+        comment = getattr(said, "comment", None)
         if comment is None or table == _SCRATCH:
             definition = _with_comment(step, definition, comment)
-        definition = _as_said(definition, step.wanted.columns.get(column))
+        definition = _as_said(definition, said)
         found[f"column {column}"] = _describe(definition)
     for name, kind, text in _constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
@@ -2903,10 +2908,10 @@ def _identity(found: Definition) -> sa.Identity:
 
 def _find_index(step: _Step) -> Definition | None:
     found = _index(step.bind, step.table or None, str(step.name), step.schema)
-    step.is_invalid = found is not None and "invalid" in found and _on(found, step.table)
+    step.is_invalid = found is not None and "invalid" in found and _on(step.bind, found, step.table)
     if found is None or (step.verb == "create_index" and step.is_invalid):
         return None
-    if step.verb == "drop_index" and step.table and not _on(found, step.table):
+    if step.verb == "drop_index" and step.table and not _on(step.bind, found, step.table):
         return None
     if step.verb == "drop_index":
         return found
@@ -2917,7 +2922,8 @@ def _find_index(step: _Step) -> Definition | None:
 
 
 def _want_index(step: _Step) -> Definition | None:
-    return {"table": f"ON {step.table}", "definition": _INDEX_TEXT[step.dialect](step)}
+    on = f"ON {_kept(step.bind, step.table)}"
+    return {"table": on, "definition": _INDEX_TEXT[step.dialect](step)}
 
 
 def _find_constraint(step: _Step) -> Definition | None:
@@ -2978,10 +2984,13 @@ def _key_columns(text: str) -> set[str]:
 
 
 def _want_columns(step: _Step) -> Definition:
-    names = [column.name for column in step.wanted.columns]
+    names = [_kept(step.bind, str(column.name)) for column in step.wanted.columns]
     if step.kind == "primary":
         return {"definition": f"PRIMARY KEY {_listed(names)}"}
-    text = _unique_text(names, step.wanted.dialect_kwargs)
+    options = dict(step.wanted.dialect_kwargs)
+    if included := options.get("postgresql_include"):
+        options["postgresql_include"] = [_kept(step.bind, str(name)) for name in included]
+    text = _unique_text(names, options)
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     return {"definition": text + _deferral(step.wanted.deferrable, deferred)}
 
@@ -3024,11 +3033,12 @@ def _constraints(
 
 
 def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> list[Any]:
-    return list(sa.inspect(bind).get_columns(table, schema=schema))
+    return list(sa.inspect(bind).get_columns(_kept(bind, table), schema=schema))
 
 
 def _inspected_key(bind: sa.Connection, table: str, schema: str | None = None) -> list[str]:
-    return list(sa.inspect(bind).get_pk_constraint(table, schema)["constrained_columns"])
+    found = sa.inspect(bind).get_pk_constraint(_kept(bind, table), schema)
+    return list(found["constrained_columns"])
 
 
 def _find_view(step: _Step) -> Definition | None:
@@ -3250,10 +3260,6 @@ def _exclude_code(table: str, name: str | None, constraint: ExcludeConstraint) -
 
 def _qualified(table: str, schema: str | None) -> str:
     return f"{schema}.{table}" if schema else table
-
-
-def _on(found: Definition, table: str) -> bool:
-    return found["table"].lower() == f"ON {table}".lower()
 
 
 def _listed(names: Iterable[str | None]) -> str:
@@ -3861,9 +3867,12 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
     schema = key["referred_schema"]
     if schema == bind.dialect.default_schema_name or _dialect(bind) == "sqlite":
         schema = None  # on SQLite a key never leaves its database
-    target = _qualified(key["referred_table"], schema)
-    text = f"FOREIGN KEY {_listed(key['constrained_columns'])}"
-    text += f" REFERENCES {target} {_listed(key['referred_columns'])}"
+    columns, referred = (
+        _listed(_kept(bind, str(name)) for name in key[names])
+        for names in ("constrained_columns", "referred_columns")
+    )
+    target = _qualified(_kept(bind, key["referred_table"]), schema)
+    text = f"FOREIGN KEY {columns} REFERENCES {target} {referred}"
     # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
     default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
     for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
@@ -3944,6 +3953,11 @@ def _kept(bind: sa.Connection, name: str) -> str:
 def _folded(bind: sa.Connection, name: str | None) -> str:
     """Return the name so that two names of one thing are equal."""
     return _kept(bind, str(name)) if _dialect(bind) == "postgresql" else str(name).lower()
+
+
+def _on(bind: sa.Connection, found: Definition, table: str) -> bool:
+    """Tell whether an index that was found is on the table of this name."""
+    return _folded(bind, found["table"].removeprefix("ON ")) == _folded(bind, table)
 
 
 _POSTGRESQL = {
@@ -4408,7 +4422,7 @@ def _postgresql_index(
         on, index = _quoted(bind, table, schema), _quoted(bind, _kept(bind, name), schema)
         rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, table=on, index=index)
         if rows and rows[0]["is_ordinary"]:
-            return {"table": f"ON {table}", "oid": str(rows[0]["oid"]), "definition": ""}
+            return {"table": f"ON {_kept(bind, table)}", "oid": str(rows[0]["oid"]), "definition": ""}
         rows = _rows(bind, _POSTGRESQL_INDEX_ON, table=on, name=_kept(bind, name))
     else:
         rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))

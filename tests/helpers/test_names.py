@@ -413,6 +413,59 @@ def test_verbs_act_and_skip_when_the_server_cuts_the_name(database: Database, le
         assert_skipped(drop)
 
 
+BYTES = "é" * 40  # 80 bytes, of which PostgreSQL keeps 62; SQLAlchemy counts letters
+
+
+@pytest.mark.databases("postgresql")
+def test_verbs_act_and_skip_when_the_server_cuts_the_names_of_everything(
+    database: Database,
+) -> None:
+    table, column = f"t{BYTES}", f"c{BYTES}"
+    key = sa.Column("id", sa.Integer(), primary_key=True)
+    named, concurrently = partial(str.__add__, BYTES[:34]), {"postgresql_concurrently": True}
+    acts: list[Act] = [
+        lambda: helpers.create_table(
+            table,
+            key,
+            sa.Column(column, sa.Integer(), sa.ForeignKey(f"{table}.id"), unique=True, comment="c"),
+            sa.Column(f"d{BYTES}", sa.Integer(), sa.ForeignKey(f"{table}.id", name=f"f{BYTES}")),
+            sa.UniqueConstraint(column, "id", name=f"u{BYTES}"),
+            sa.CheckConstraint(sa.column(column) > 0, name=f"k{BYTES}"),
+        ),
+        lambda: helpers.create_unique_constraint("uq", table, [column]),
+        lambda: helpers.create_unique_constraint("uqc", table, [column, "id"], **concurrently),
+        lambda: helpers.create_foreign_key("fk", table, table, [column], ["id"]),
+        lambda: helpers.create_foreign_key(named("fk"), table, table, ["id"], [column]),
+        lambda: helpers.create_foreign_key("fkc", table, table, [column], ["id"], **concurrently),
+        lambda: helpers.create_check_constraint(f"k2{BYTES}", table, sa.column(column) > 0),
+        lambda: helpers.create_index(f"ix{BYTES}", table, [column], unique=True),
+        lambda: helpers.create_index("ixc", table, [column], unique=True, **concurrently),
+        lambda: helpers.add_column(
+            table,
+            sa.Column(f"e{BYTES}", sa.Integer(), server_default="1", nullable=False),
+            postgresql_concurrently=True,
+        ),
+    ]
+    for act in acts:
+        with revision(database):
+            assert_applied(act)
+            assert_skipped(act)
+    with revision(database):
+        assert helpers.table_has_index(table, f"ix{BYTES}")
+        assert_applied(lambda: helpers.drop_index("ixc", table))
+        values = {f"e{BYTES}": 2}
+        helpers.backfill(table, values, where=sa.column(f"e{BYTES}") != 2)
+
+
+@pytest.mark.databases("postgresql")
+def test_create_primary_key_skips_when_the_server_cuts_the_column(database: Database) -> None:
+    with revision(database):
+        helpers.create_table("t", sa.Column(BYTES, sa.Integer()))
+        act = partial(helpers.create_primary_key, "pk", "t", [BYTES])
+        assert_applied(act)
+        assert_skipped(act)
+
+
 def test_verbs_send_no_stray_statement_when_they_skip(database: Database) -> None:
     with revision(database):
         Names("a").create()
