@@ -722,12 +722,15 @@ def backfill(
     :param batch_size: the rows that a page has at most, those that ``where`` excludes included.
     :param pause: seconds to wait after each page, for replicas and for other writers.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: ``where`` is not given or does not exclude what is done; there is no
-        primary key to go by, or it would be changed; ``env.py`` began the transaction.
+    :raises UnsafeOperation: ``where`` or a value is not given, or ``where`` does not exclude what
+        is done; there is no primary key to go by, or it would be changed; ``env.py`` began the
+        transaction.
     """
     step = _Step(_guarded(), None, "backfill", "table", None, table, schema)
     if where is None:
         _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+    if not values:
+        _refuse_pages(step, "there is nothing to write into a row", "no values")
     if _is_offline():
         target = sa.table(table, *map(sa.column, values), schema=schema)
         given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
@@ -805,7 +808,8 @@ def execute(
     MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE, DELETE or
     REPLACE.
 
-    :param once: a name that no other step of the revision has; not together with ``unless``.
+    :param once: a name that no other step of the revision has, of 200 characters at most; not
+        together with ``unless``.
     :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
@@ -1737,8 +1741,7 @@ def _add_label(step: _Step) -> None:
 
 def _label_aside(step: _Step, value: str) -> str:
     """Return code that puts a value out of the way of the one that is wanted."""
-    schema = f", schema={step.schema!r}" if step.schema else ""
-    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema}"
+    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{_schema_code(step)}"
     return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
 
 
@@ -2071,7 +2074,7 @@ def _conflict(step: _Step, found: Definition, wanted: Definition, differing: lis
 
 def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
     """Return code that mends a conflict, with the author's own names."""
-    schema = f", schema={step.schema!r}" if step.schema else ""
+    schema = _schema_code(step)
     before = "# before this line, if the revision is right:"
     match step.kind:
         case "table":
@@ -2095,6 +2098,10 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
     type_ = "" if step.kind == "exclude" else f", type_={step.kind!r}"  # which Alembic knows not
     what = f"{step.name!r}, {step.table!r}{type_}{schema}"
     return [before, f"helpers.drop_constraint({what})"]
+
+
+def _schema_code(step: _Step) -> str:
+    return f", schema={step.schema!r}" if step.schema else ""
 
 
 def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
@@ -2372,11 +2379,36 @@ def _brief(sql: Any) -> str:
 # ... once
 
 _MARKED = ("revision", "direction", "name")
-# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
-_COMMITS = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE|LOCK|GRANT|REVOKE|LOAD)\b", re.I)
+_MARK_LENGTH = 200
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/, behind comments, of
+# which those that begin with an exclamation mark are run
+_COMMITS = re.compile(
+    r"""(?: \s | /\*M?!\d* | /\*(?!M?!).*?\*/ | (?:\#|--\s)[^\n]*(?:\n|$) )*
+    (?: (?:CREATE|DROP)\b(?!\s+(?:OR\s+REPLACE\s+)?TEMPORARY)
+      | (?:ALTER|RENAME|TRUNCATE|LOCK|UNLOCK|GRANT|REVOKE|LOAD|OPTIMIZE|REPAIR|CHECK|CACHE|FLUSH
+        |RESET|CHANGE|START|STOP|INSTALL|UNINSTALL|IMPORT|COMMIT|ROLLBACK|XA|SHUTDOWN)\b
+      | ANALYZE\s+(?:\w+\s+)?TABLE\b | BEGIN\b(?!\s+NOT) | SET\s+PASSWORD\b
+      | SET\s+(?:@@)?(?:(?:SESSION|LOCAL|GLOBAL)[.\s]\s*)?autocommit\b )""",
+    re.I | re.S | re.X,
+)
+
+
+def _need_mark(sqltext: Any, name: str) -> None:
+    """Refuse a name that its column cannot hold, or that MariaDB would take for another one."""
+    if len(name) <= _MARK_LENGTH and name == name.strip():
+        return
+    found = f"{len(name)} characters" if name == name.strip() else "white space at an end"
+    _stop(
+        CommandError,
+        f"execute({_brief(sqltext)!r}, once={_brief(name)!r}): this is no name for a mark.",
+        (f"room for {_MARK_LENGTH} characters, none of them white space at an end", found),
+        "Stopped, because the step could not be told from others when it is run again.",
+        f"helpers.execute({_brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
+    )
 
 
 def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
+    _need_mark(sqltext, name)
     if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
         _stop(
             UnsafeOperation,
@@ -2402,7 +2434,7 @@ def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> No
 
 def _marks(context: MigrationContext) -> sa.Table:
     """Return the table of marks, which stands beside the version table."""
-    columns = [sa.Column(name, sa.String(200), primary_key=True) for name in _MARKED]
+    columns = [sa.Column(name, sa.String(_MARK_LENGTH), primary_key=True) for name in _MARKED]
     schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
     kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
     name = f"{context.version_table}_once"
@@ -2520,6 +2552,7 @@ class _Pages:
     values: Mapping[str, Any]
     where: sa.ColumnElement[bool]
     keys: list[sa.ColumnClause[Any]]
+    as_text: dict[str, Any]  # the keys that the driver cannot always read, with their types
     progress: _Progress
 
     def update(self, *more: Any) -> int:
@@ -2529,6 +2562,10 @@ class _Pages:
 
     def look(self, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).select_from(self.table)
+
+    def look_for_key(self) -> sa.Select[Any]:
+        read = [sa.cast(k, sa.Text()) if k.name in self.as_text else k for k in self.keys]
+        return self.look(*read).order_by(*self.keys).limit(1)
 
 
 def _grouped(where: Any) -> sa.ColumnElement[bool]:
@@ -2553,7 +2590,7 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     if unpaged := [f"{n} {t}" for n, t in typed.items() if _UNPAGED[step.dialect].match(t)]:
         why = "values of this type are not read as they are, or not compared as they are sorted"
         _refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
-    known = {_folded(step.bind, name) for name in columns}
+    known = {_folded(step.bind, name): name for name in columns}
     if unknown := [name for name in values if _folded(step.bind, name) not in known]:
         _stop(
             MissingParent,
@@ -2562,9 +2599,12 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
             "Stopped, because there is nothing to fill.",
             f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
         )
+    values = {known[_folded(step.bind, name)]: value for name, value in values.items()}
     table = sa.table(step.table, *columns.values(), schema=step.schema)
     keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
-    pages = _Pages(step, table, values, where, keys, _Progress(step.table))
+    late = _READ_AS_TEXT.get(step.dialect, re.compile(r"(?!)"))
+    as_text = {name: columns[name].type for name in names if late.match(typed[name])}
+    pages = _Pages(step, table, values, where, keys, as_text, _Progress(step.table))
     count = pages.look(sa.func.count()).where(where)
     pages.progress.total = step.bind.execute(count).scalar() or 0
     return pages
@@ -2577,6 +2617,10 @@ _UNPAGED = {  # the types by whose order no page can be found
 }
 
 
+# psycopg reads neither 'infinity' nor a date before Christ
+_READ_AS_TEXT = {"postgresql": re.compile("(?i)date|timestamp")}
+
+
 def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
     both = (
         f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
@@ -2585,7 +2629,7 @@ def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
     _stop(
         UnsafeOperation,
         f"{step.call}: cannot go page by page.",
-        (found, "a where that excludes what is done, and a primary key that stays"),
+        (found, "values, a where that excludes what is done, and a primary key that stays"),
         f"Stopped, because {why}.",
         *(way or both),
     )
@@ -2631,7 +2675,7 @@ def _update_patiently(pages: _Pages, page: Sequence[Any]) -> int:
 
 def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
     """Return the key of the next row that is to be done: looking locks nothing."""
-    query = pages.look(*pages.keys).where(pages.where).order_by(*pages.keys).limit(1)
+    query = pages.look_for_key().where(pages.where)
     if last is not None:
         query = query.where(_beside(pages, operator.gt, last))
     return pages.step.bind.execute(query).first()
@@ -2642,8 +2686,8 @@ def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] |
 
     It counts all rows, not only those to be done: the server locks what it reads.
     """
-    query = pages.look(*pages.keys).where(_beside(pages, operator.ge, first))
-    return pages.step.bind.execute(query.order_by(*pages.keys).offset(size - 1).limit(1)).first()
+    query = pages.look_for_key().where(_beside(pages, operator.ge, first))
+    return pages.step.bind.execute(query.offset(size - 1)).first()
 
 
 def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
@@ -2653,7 +2697,12 @@ def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
     their columns are, one by one; PostgreSQL does the opposite.
     """
     # untyped: what the driver gave is what it takes, be it an enum or a date of SQLite's
-    values = [sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True) for value in key]
+    values = [
+        sa.cast(sa.literal(value, sa.Text()), pages.as_text[column.name])
+        if column.name in pages.as_text
+        else sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True)
+        for column, value in zip(pages.keys, key, strict=True)
+    ]
     if len(key) > 1 and pages.step.dialect not in _KEYS_ONE_BY_ONE:
         return compare(sa.tuple_(*pages.keys), sa.tuple_(*values))
     strict = {operator.ge: operator.gt, operator.le: operator.lt}.get(compare, compare)
@@ -2673,7 +2722,10 @@ def _refuse_repeating(pages: _Pages) -> None:
     if first is None:
         return
     row = [_beside(pages, compare, first) for compare in (operator.ge, operator.le)]
-    look = pages.look(*map(sa.column, pages.values)).where(pages.where, *row)
+    written: list[Any] = [sa.column(name) for name in pages.values]
+    if pages.step.dialect in _READ_AS_TEXT:
+        written = [sa.cast(column, sa.Text()) for column in written]
+    look = pages.look(*written).where(pages.where, *row)
     after = []
     bind.exec_driver_sql(_BEGIN.get(pages.step.dialect, "BEGIN"))
     try:
@@ -4422,7 +4474,11 @@ def _postgresql_index(
         on, index = _quoted(bind, table, schema), _quoted(bind, _kept(bind, name), schema)
         rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, table=on, index=index)
         if rows and rows[0]["is_ordinary"]:
-            return {"table": f"ON {_kept(bind, table)}", "oid": str(rows[0]["oid"]), "definition": ""}
+            return {
+                "table": f"ON {_kept(bind, table)}",
+                "oid": str(rows[0]["oid"]),
+                "definition": "",
+            }
         rows = _rows(bind, _POSTGRESQL_INDEX_ON, table=on, name=_kept(bind, name))
     else:
         rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
@@ -4562,12 +4618,15 @@ def _postgresql_validate(step: _Step) -> None:
     try:
         _run(step.bind, _validate_sql(step))
     except sa.exc.IntegrityError as error:
+        drop = f"helpers.drop_constraint({str(step.name)!r}, {step.table!r}{_schema_code(step)})"
         _stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
             (" ".join(str(error.orig).split()), "rows that all fulfil it"),
-            "Stopped, and left NOT VALID: it holds for what is written from now on.",
+            "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
+            " UPDATE of such a row fails, too, unless it mends it.",
             f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+            f"# or lift it until then: {drop}",
         )
 
 
@@ -4962,7 +5021,7 @@ def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
 def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
-    schema = f", schema={step.schema!r}" if step.schema else ""
+    schema = _schema_code(step)
     found = _enum_labels(step.bind, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
