@@ -1374,7 +1374,9 @@ def _there(step: _Step, name: str | None = None, what: str | None = None) -> str
     name = step.name if name is None else name
     if what in _CONSTRAINED:
         return _constraint_there(step, what, name)
-    return _asked(step, _CATALOG[step.dialect][what], step.table or str(name), str(name))
+    catalog = _CATALOG[step.dialect]
+    sql = catalog.get(what, catalog["table"])
+    return _asked(step, sql, step.table or str(name), str(name))
 
 
 def _asked(step: _Step, sql: str, table: str, name: str) -> str:
@@ -1424,10 +1426,10 @@ _TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
 
 def _script_rename(step: _Step) -> None:
     """Write a rename: only the new name there, skip; both or neither, the server's own error."""
-    old, new = (_there(step, step.table, "table"), "")
+    old = _there(step, step.table, "renamable")
     renamed = copy.copy(step)
     renamed.table = str(step.name)
-    new = _there(renamed, str(step.name), "table")
+    new = _there(renamed, str(step.name), "relation")
     for sql in _plain_sql(step):
         _write_if(f"{old} OR NOT {new}", sql)
 
@@ -1549,6 +1551,8 @@ def _create(step: _Step) -> Any:
     _need_tables(step, _parents(step), own)
     found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
     if found is None:
+        if step.kind == "view":
+            _need_free_name(step)
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
         _decide("apply", step, "not there")
@@ -1587,6 +1591,7 @@ def _likely(step: _Step) -> list[_Question]:
     what: str | None = step.kind
     if step.kind in ("table", "column"):
         name = str(step.name if step.kind == "column" else step.table)
+        what = "relation" if step.verb == "create_table" else what
     elif step.kind == "primary":
         what, name = "primary", ""
     elif step.verb == "drop_constraint":
@@ -1699,7 +1704,10 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
     """Return what is to be dropped, as far as the answer tells: what is there has a table."""
     if not asked:
         return _FIND[step.kind](step)
-    [answer] = _ask_all(step.bind, asked)
+    table = ("table", step.table, step.table, step.schema)
+    answer, has_table = _ask_all(step.bind, [*asked, table])
+    if answer is not None and has_table is None:
+        _no_table(step, step.table, step.schema)
     if step.kind == "constraint":
         return _of_type(step, _type_among(answer, step.operation.constraint_type))
     return None if answer is None else {}
@@ -1710,6 +1718,8 @@ def _replace_view(step: _Step) -> None:
     wanted = _want_view(step) if found is not None else None
     if found is not None and wanted is not None and not _diff(step.dialect, found, wanted):
         return _decide("skip", step, "already there, same definition")
+    if found is None:
+        _need_free_name(step)
     _decide("apply", step, "not there" if found is None else f"was {_describe(found)}")
     if step.dialect in _REPLACE:
         return _REPLACE[step.dialect](step)
@@ -1830,8 +1840,10 @@ _OWN_WAY: dict[str, Callable[[_Step], None]] = {
 
 def _rename(step: _Step) -> None:
     new_name = str(step.name)
-    names = (step.table, new_name)
-    old, new = _ask_all(step.bind, [("table", name, name, step.schema) for name in names])
+    names = {"renamable": step.table, "relation": new_name}
+    old, new = _ask_all(step.bind, [(what, n, n, step.schema) for what, n in names.items()])
+    if old is new is None and _ask(step.bind, "sort", step.table, "", step.schema) is not None:
+        _no_table(step, step.table, step.schema)
     if _renames(step, old, new, step.table, new_name):
         _decide("apply", step, "only the old name is there")
         _act(step)
@@ -1849,7 +1861,9 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
             return old is not None
     elif old == new:  # one thing, by a server that does not look at the case
         return bool(new != new_name)
-    way = f"helpers.{'drop_table' if step.kind == 'table' else 'drop_column'}"
+    is_view = bool(old) and step.kind == "table" and view_exists(new_name, step.schema)
+    what = "view" if is_view else step.kind
+    way = f"helpers.drop_{what}"
     on = "" if step.kind == "table" else f"{step.table!r}, "
     becomes = repr(new_name) if step.kind == "table" else f"new_column_name={new_name!r}"
     _stop(
@@ -1890,6 +1904,8 @@ def _alter(step: _Step) -> None:
         if step.concurrently and step.dialect in _LEFT_OVER:
             _LEFT_OVER[step.dialect](step)
     else:
+        if found.get("of") and _alters_table(rest, found):
+            _no_table(step, step.table, step.schema)
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
             step.operation.existing_type = _verbatim(step.bind, found["type"])
@@ -1899,9 +1915,17 @@ def _alter(step: _Step) -> None:
         _replace_check(part)
 
 
+def _alters_table(operation: ops.AlterColumnOp, found: Definition) -> bool:
+    """Tell whether only a table can be altered so: a view of PostgreSQL can have a default."""
+    is_given = operation.modify_server_default is not False and found["of"] != "of a view"
+    return is_given or operation.modify_type is not None or operation.modify_nullable is not None
+
+
 def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
     """Do the rename that is asked for, and return the step that is left and its column."""
-    table = ("table", step.table, step.table, step.schema)
+    operation = step.operation
+    is_plain = operation.modify_type is None and operation.modify_nullable is None
+    table = ("renamable" if is_plain else "table", step.table, step.table, step.schema)
     names = [str(step.name), step.operation.modify_name or str(step.name)]
     columns = [("column", step.table, name, step.schema) for name in names]
     has_table, old, new = _ask_all(step.bind, [table, *columns])
@@ -2047,14 +2071,53 @@ def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> Non
     pairs = zip(asked, answers, strict=False)
     missing = next((question for question, answer in pairs if answer is None), None)
     if missing is not None:
-        _, table, _, schema = missing
+        _no_table(step, missing[1], missing[3])
+
+
+def _no_table(step: _Step, table: str, schema: str | None) -> NoReturn:
+    """Say that there is no such table; or that it is a view, and the like."""
+    sort = _ask(step.bind, "sort", table, table, schema)
+    name = _qualified(table, schema)
+    if sort is None:
         _stop(
             MissingParent,
             f"{step.call}: there is no table {table!r}.",
-            (f"no table {_qualified(table, schema)}", f"table {_qualified(table, schema)}"),
+            (f"no table {name}", f"table {name}"),
             "Stopped, because there is nothing to build on.",
             f"helpers.create_table({table!r}, ...)  # before this line; or see: alembic current",
         )
+    way = f"helpers.execute('ALTER {sort.upper()} ...')"
+    if sort == "view":
+        verb = "create" if step.verb == "rename_table" else "replace"
+        name_ = str(step.name) if step.verb == "rename_table" else table
+        where = f", schema={schema!r}" if schema else ""
+        way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{where})"
+    _stop(
+        MissingParent,
+        f"{step.call}: {table!r} is a {sort}, and no table.",
+        (f"{sort} {name}", f"table {name}"),
+        f"Stopped, because a {sort} cannot be altered so.",
+        f"{way}  # instead of this line, or name the table that it is made of",
+    )
+
+
+def _need_free_name(step: _Step) -> None:
+    """Refuse to make a table or a view whose name something of another kind has."""
+    name = str(step.name or step.table)
+    sort = _ask(step.bind, "sort", name, name, step.schema)
+    if sort in (None, step.kind):
+        return
+    drop = f"helpers.execute('DROP {sort.upper()} ...')"
+    if sort in ("table", "view"):
+        drop = f"helpers.drop_{sort}({name!r}{_schema_code(step)})"
+    _stop(
+        SchemaConflict,
+        f"{step.call}: this is the name of a {sort}.",
+        (f"{sort} {name}", f"{step.kind} {name}"),
+        "Stopped, because only a person knows which of the two is right.",
+        "# before this line, if the revision is right:",
+        drop,
+    )
 
 
 def _conflict(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> NoReturn:
@@ -2837,7 +2900,8 @@ def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
 
 
 def _find_table(step: _Step) -> Definition:
-    """Describe the table, which is there."""
+    """Describe the table, which is there, unless its name is that of a view."""
+    _need_free_name(step)
     return _table_definition(step, step.table, step.schema)
 
 
@@ -4017,6 +4081,12 @@ _POSTGRESQL = {
     " AND relkind IN ('r', 'p', 'f')",
     "indexable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind IN ('r', 'p', 'f', 'm')",
+    "relation": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
+    # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
+    "renamable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
+    "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
+    " WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
+    " ELSE 'table' END FROM pg_class WHERE oid = to_regclass(:table)",
     "view": "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind = 'v'",
     "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
@@ -4104,6 +4174,7 @@ SELECT a.attname AS name,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
        'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
        col_description(a.attrelid, a.attnum) AS comment,
+       (SELECT relkind::text FROM pg_class WHERE oid = a.attrelid) AS sort,
        a.attgenerated = '' AND a.attidentity = ''
        AND a.attcollation IN (0, 100 /* "default" */) AS is_ordinary
 FROM pg_attribute AS a
@@ -4137,6 +4208,11 @@ _MYSQL = {
     "table": "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE())"
     " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+    "relation": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
+    "sort": "SELECT CASE WHEN table_type IN ('VIEW', 'SEQUENCE') THEN LOWER(table_type)"
+    " ELSE 'table' END FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "view": "SELECT view_definition FROM information_schema.views"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "column": "SELECT column_name FROM information_schema.columns"
@@ -4175,6 +4251,10 @@ _SQLITE = {
     " AND name = ?1 COLLATE NOCASE",
     "sql": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
     " AND name = ?1 COLLATE NOCASE",
+    "relation": "SELECT name FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = ?1 COLLATE NOCASE",
+    "sort": "SELECT type FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = ?1 COLLATE NOCASE",
     "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
     " AND name = ?1 COLLATE NOCASE",
     "column": "SELECT name FROM pragma_table_xinfo(?1, ?3)"
@@ -4184,7 +4264,9 @@ _SQLITE = {
 }
 # sqlite_master has no index, and these need none: what they do not know is not there at all.
 _SQLITE_KNOWN = {"named index": "pragma_index_xinfo(?2, ?3)"}
-_SQLITE_KNOWN |= dict.fromkeys(("table", "sql", "view"), "pragma_table_xinfo(?1, ?3)")
+_SQLITE_KNOWN |= dict.fromkeys(
+    ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(?1, ?3)"
+)
 _SQLITE_INDEX = (
     "SELECT tbl_name, sql FROM (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(?1, ?2)))"
     " CROSS JOIN {schema}.sqlite_master"
@@ -4295,10 +4377,11 @@ def _postgresql_one_column(
     row = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name).mappings().first()
     if row is None:
         return None
+    of = {"r": "", "p": "", "f": "", "v": "of a view"}.get(row["sort"], "of no table")
     if not row["is_ordinary"]:
-        return _columns(bind, table, schema)[name]
-    said = {key: value for key, value in row.items() if key != "is_ordinary"}
-    return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said)
+        return _columns(bind, table, schema)[name] | {"of": of}
+    said = {key: value for key, value in row.items() if key not in ("is_ordinary", "sort")}
+    return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said) | {"of": of}
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
