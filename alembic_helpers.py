@@ -1555,6 +1555,8 @@ def _create(step: _Step) -> Any:
             _need_free_name(step)
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
+        for one in (step, *parts) if step.dialect in _DIVIDED else ():
+            _DIVIDED[step.dialect](one)
         _decide("apply", step, "not there")
         result = _act(step)
     else:
@@ -2142,7 +2144,7 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
     match step.kind:
         case "table":
             lines = [line for key in differing for line in _way_to_part(step, found, key)]
-            code = [f"    {line[:-1]}{schema})" for line in lines]
+            code = [f"    {_in_schema(step, line)}" for line in lines]
             return [before, f"if helpers.table_exists({step.table!r}{schema}):", *code]
         case "column":
             there = f"if helpers.table_has_column({step.table!r}, {step.name!r}{schema}):"
@@ -2165,6 +2167,12 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
 
 def _schema_code(step: _Step) -> str:
     return f", schema={step.schema!r}" if step.schema else ""
+
+
+def _in_schema(step: _Step, code: str) -> str:
+    """Return a call with the schema of the step's table."""
+    source = ", source_" if "create_foreign_key(" in code else ", "
+    return f"{code[:-1]}{_schema_code(step).replace(', ', source, 1)})"
 
 
 def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
@@ -3352,6 +3360,7 @@ def _constraint_code(table: str, constraint: Any, check: str) -> str:
         key = _wanted_foreign_key(constraint)
         given = {k: v for k, v in key["options"].items() if v is not None}
         target = f"{key['referred_table']!r}, {columns}, {key['referred_columns']}"
+        given |= {"referent_schema": key["referred_schema"]} if key["referred_schema"] else {}
         options = "".join(f", {option}={value!r}" for option, value in given.items())
         return f"helpers.create_foreign_key({name!r}, {table!r}, {target}{options})"
     if isinstance(constraint, sa.CheckConstraint):
@@ -4111,6 +4120,10 @@ _POSTGRESQL = {
     " AND contype = '{type}' AND (SELECT string_agg(a.attname, ',' ORDER BY u.position)"
     " FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)"
     " JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number) = :name",
+    "partitions": "SELECT array_agg(p.relname::text ORDER BY p.oid) FROM pg_class AS c"
+    " LEFT JOIN pg_inherits AS i ON i.inhparent = c.oid LEFT JOIN pg_class AS p"
+    " ON p.oid = i.inhrelid WHERE c.oid = to_regclass(:table) AND c.relkind IN ('p', 'I')"
+    " GROUP BY c.oid",
     "table comment": "SELECT obj_description(to_regclass(:table), 'pg_class')",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
@@ -4683,8 +4696,63 @@ def _postgresql_drop_index(step: _Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     if step.schema is None and step.found and "hidden_in" in step.found:
         step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
+    if concurrently:
+        _need_undivided(step)
     with _outside_transaction(step) if concurrently else nullcontext():
         _invoke(step)
+
+
+def _need_undivided(step: _Step) -> None:
+    """Refuse, before anything is committed, what cannot be done so to a partitioned table.
+
+    https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    """
+    if not _is_for_undivided(step):
+        return
+    name, schema = step.table, step.schema
+    if step.verb == "drop_index":
+        name, schema = str(step.name), step.operation.schema
+    parts = _ask(step.bind, "partitions", name, name, schema)
+    if parts is None:
+        return
+    plain = _undivided_code(step, str(step.name), step.table)
+    code = [f"{plain}  # without postgresql_concurrently and the like: it locks"]
+    if parts[0] is not None and step.verb != "drop_index":
+        part = _undivided_code(step, f"{step.name}_{parts[0]}", parts[0])
+        code = [f"{part[:-1]}, postgresql_concurrently=True)  # and so for each partition; then"]
+        code += [f"{plain}  # which takes those, and is quick"]
+    what = "index" if step.verb == "drop_index" else "table"
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: cannot do this concurrently to a partitioned {what}.",
+        (f"{name}, partitioned into {', '.join(filter(None, parts)) or 'nothing'}", f"a {what}"),
+        "Stopped, because this server can only do it to the partitions.",
+        *code,
+    )
+
+
+def _is_for_undivided(step: _Step) -> bool:
+    if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
+        late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
+        return bool(late) and (step.bind.dialect.server_version_info or ()) < (18,)
+    concurrently: bool = getattr(step.operation, "kw", {}).get("postgresql_concurrently", False)
+    return step.kind in ("unique", "index") and (step.concurrently or concurrently)
+
+
+def _undivided_code(step: _Step, name: str, table: str) -> str:
+    """Return the verb without what a partitioned table cannot have, for a name and a table."""
+    if step.verb == "drop_index":
+        code = f"helpers.drop_index({name!r}, {table!r})"
+    elif step.kind == "index":
+        columns = [getattr(column, "name", None) for column in step.wanted.expressions]
+        listed = columns if None not in columns else "[...]"
+        unique = ", unique=True" if step.wanted.unique else ""
+        code = f"helpers.create_index({name!r}, {table!r}, {listed}{unique})"
+    else:
+        constraint = copy.copy(step.wanted)
+        constraint.name = name
+        code = _constraint_code(table, constraint, "")
+    return _in_schema(step, code)
 
 
 def _postgresql_add_constraint(step: _Step) -> None:
@@ -4880,6 +4948,7 @@ def _postgresql_resume(step: _Step, found: Definition) -> Definition:
 
 
 _RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
+_DIVIDED: dict[str, Callable[[_Step], None]] = {"postgresql": _need_undivided}
 _LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
 
 
