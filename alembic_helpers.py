@@ -1708,8 +1708,8 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
         return _FIND[step.kind](step)
     table = ("table", step.table, step.table, step.schema)
     answer, has_table = _ask_all(step.bind, [*asked, table])
-    if answer is not None and has_table is None:
-        _no_table(step, step.table, step.schema)
+    if answer is not None:
+        _need_tables(step, [table], [has_table])
     if step.kind == "constraint":
         return _of_type(step, _type_among(answer, step.operation.constraint_type))
     return None if answer is None else {}
@@ -1844,8 +1844,9 @@ def _rename(step: _Step) -> None:
     new_name = str(step.name)
     names = {"renamable": step.table, "relation": new_name}
     old, new = _ask_all(step.bind, [(what, n, n, step.schema) for what, n in names.items()])
-    if old is new is None and _ask(step.bind, "sort", step.table, "", step.schema) is not None:
-        _no_table(step, step.table, step.schema)
+    sort = _ask(step.bind, "sort", step.table, "", step.schema) if old is new is None else None
+    if sort is not None:
+        _no_table(step, step.table, step.schema, sort)
     if _renames(step, old, new, step.table, new_name):
         _decide("apply", step, "only the old name is there")
         _act(step)
@@ -1907,7 +1908,7 @@ def _alter(step: _Step) -> None:
             _LEFT_OVER[step.dialect](step)
     else:
         if found.get("of") and _alters_table(rest, found):
-            _no_table(step, step.table, step.schema)
+            _need_table(step, step.table, step.schema)
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
             step.operation.existing_type = _verbatim(step.bind, found["type"])
@@ -1937,11 +1938,11 @@ def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
 
 
 def _no_column(step: _Step) -> NoReturn:
-    table = ("table", step.table, step.table, step.schema)
     if step.dialect in _COLUMN_AT_ONCE:
-        listed = ("columns", step.table, "", step.schema)
-        has_table, names = _ask_all(step.bind, [table, listed])
-        _need_tables(step, [table], [has_table])
+        asked = [(what, step.table, "", step.schema) for what in ("sort", "columns")]
+        sort, names = _ask_all(step.bind, asked)
+        if sort != "table":
+            _no_table(step, step.table, step.schema, sort)
     else:
         names = ", ".join(_column_names(step.bind, step.table, step.schema))
     _stop(
@@ -2073,12 +2074,15 @@ def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> Non
     pairs = zip(asked, answers, strict=False)
     missing = next((question for question, answer in pairs if answer is None), None)
     if missing is not None:
-        _no_table(step, missing[1], missing[3])
+        _, table, _, schema = missing
+        _no_table(step, table, schema, _ask(step.bind, "sort", table, table, schema))
 
 
-def _no_table(step: _Step, table: str, schema: str | None) -> NoReturn:
-    """Say that there is no such table; or that it is a view, and the like."""
-    sort = _ask(step.bind, "sort", table, table, schema)
+def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
+    """Say that there is no such table; or that it is a view, and the like.
+
+    :param sort: what there is of this name, None for nothing.
+    """
     name = _qualified(table, schema)
     if sort is None:
         _stop(
