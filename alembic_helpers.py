@@ -731,6 +731,7 @@ def backfill(
         _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
     if not values:
         _refuse_pages(step, "there is nothing to write into a row", "no values")
+    _need_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
     if _is_offline():
         target = sa.table(table, *map(sa.column, values), schema=schema)
         given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
@@ -773,7 +774,10 @@ def bulk_insert(
         alembic.op.bulk_insert(table, rows, multiinsert=multiinsert)
     else:
         keys = [key] if isinstance(key, str) else list(key)
-        _insert_missing(table, _rows_to_insert(table, rows, keys), keys, multiinsert)
+        wanted = _rows_to_insert(table, rows, keys)
+        sql = (v for row in wanted for v in row.values() if isinstance(v, sa.ClauseElement))
+        _need_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
+        _insert_missing(table, wanted, keys, multiinsert)
 
 
 def execute(
@@ -815,6 +819,7 @@ def execute(
     """
     if unless is not None and once is not None:
         raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
+    _need_values(f"execute({_brief(sqltext)!r})", sqltext, unless)
     if once is not None:
         return _execute_once(sqltext, once, execution_options)
     if unless is None:
@@ -960,8 +965,15 @@ class _Guarded(Operations):
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
-            return Operations(self.migration_context).invoke(operation)
+            return _pass_on(self, operation)
         return _ensure(_step(self, operation))
+
+
+def _pass_on(operations: Any, operation: Any) -> Any:
+    """Run what is no verb as Alembic does."""
+    if isinstance(operation, ops.ExecuteSQLOp):
+        _need_values(f"execute({_brief(operation.sqltext)!r})", operation.sqltext)
+    return Operations(operations.migration_context).invoke(operation)
 
 
 def _guarded(naming_convention: dict[str, str] | None = None) -> _Guarded:
@@ -992,7 +1004,7 @@ class _Batch(BatchOperations):
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if _is_verb(operation):
             return self.queue.append(operation)
-        return Operations(self.migration_context).invoke(operation)
+        return _pass_on(self, operation)
 
 
 def _indexes_to_restore(
@@ -1205,10 +1217,12 @@ def _is_verb(operation: Any) -> bool:
 def _step(operations: _Guarded, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
-    operation, concurrently = _concurrently(operation)
+    operation, concurrently = _concurrently(_with_texts(operation))
+    _keep_colons(*_texts_of_operation(operation))
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
         _shorten_names(wanted)
+        _keep_colons(*_texts_of_table(getattr(wanted, "table", wanted)))
         made = _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
         made.concurrently = concurrently
         return made
@@ -1246,6 +1260,85 @@ def _concurrently(operation: Any) -> tuple[Any, bool]:
     operation = copy.copy(operation)
     operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
     return operation, bool(kw["postgresql_concurrently"])
+
+
+def _with_texts(operation: Any) -> Any:
+    """Return the operation with the conditions that it has as strings in the form of SQL."""
+    kw = getattr(operation, "kw", None) or {}
+    strings = {k: sa.text(v) for k, v in kw.items() if k.endswith("_where") and isinstance(v, str)}
+    where = getattr(operation, "where", None)
+    if not strings and not isinstance(where, str):
+        return operation
+    operation = copy.copy(operation)
+    operation.kw = {**kw, **strings}
+    if isinstance(where, str):
+        operation.where = sa.text(where)
+    return operation
+
+
+def _texts_of_operation(operation: Any) -> Iterator[Any]:
+    kw = getattr(operation, "kw", None) or {}
+    yield from (value for key, value in kw.items() if key.endswith("_where"))
+    yield from getattr(operation, "columns", None) or ()
+    yield from (expression for expression, _ in getattr(operation, "elements", None) or ())
+    yield getattr(operation, "where", None)
+    for attribute in ("modify_server_default", "existing_server_default"):
+        yield _sql_of(getattr(operation, attribute, None))
+
+
+def _texts_of_table(table: Any) -> Iterator[Any]:
+    if not isinstance(table, sa.Table):
+        return
+    for column in table.columns:
+        yield from map(_sql_of, (column.server_default, column.server_onupdate))
+    yield from (getattr(constraint, "sqltext", None) for constraint in table.constraints)
+    things: list[Any] = [*table.constraints, *table.indexes]
+    for thing in things:
+        yield from getattr(thing, "expressions", ())
+        yield from (v for key, v in thing.dialect_kwargs.items() if key.endswith("_where"))
+        if isinstance(thing, ExcludeConstraint):
+            yield from (thing.where, *(expression for expression, *_ in thing._render_exprs))
+
+
+def _sql_of(default: Any) -> Any:
+    """Return the SQL of a default, or of a column that is computed."""
+    return getattr(default, "sqltext", getattr(default, "arg", default))
+
+
+def _texts(*things: Any) -> Iterator[sa.TextClause]:
+    """Yield what of some SQL was given as text."""
+    for thing in things:
+        if isinstance(thing, sa.ClauseElement):
+            yield from (t for t in sa.sql.visitors.iterate(thing) if isinstance(t, sa.TextClause))
+
+
+def _without_value(text: sa.TextClause) -> list[str]:
+    return [name for name, value in text._bindparams.items() if getattr(value, "required", False)]
+
+
+def _keep_colons(*things: Any) -> None:
+    """Have ``:name`` in the SQL of DDL mean itself: SQLAlchemy would write NULL in its place.
+
+    DDL has no parameters, and a check that says ``kind <> ':b'`` means it.
+    """
+    for text in _texts(*things):
+        kept: dict[str, Any] = {n: sa.literal_column(f":{n}") for n in _without_value(text)}
+        text._bindparams = text._bindparams | kept if kept else text._bindparams
+
+
+def _need_values(call: str, *things: Any) -> None:
+    """Refuse a parameter without a value, for which a script would say NULL."""
+    given = (sa.text(thing) if isinstance(thing, str) else thing for thing in things)
+    for text in _texts(*given):
+        for name in _without_value(text):
+            raise CommandError(
+                f"{call}: :{name} is a parameter, and has no value.\n"
+                f"  statement:       {_brief(text)}\n"
+                "Stopped before anything was run, because nobody knows what to write there.\n"
+                "The way on:\n"
+                f"    r'... \\:{name} ...'  # for a colon that begins no parameter; or a value:\n"
+                f"    sa.text('... :{name} ...').bindparams({name}=...)"
+            )
 
 
 _OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
@@ -4368,9 +4461,9 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
     columns = _inspected_columns(bind, table, schema)
-    collated = _sqlite_collations(bind, table, schema)
+    said = _sqlite_said(bind, table, schema)
     found = {column["name"]: _sqlite_column(bind, column) for column in columns}
-    return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
+    return {name: column | said.get(name.lower(), {}) for name, column in found.items()}
 
 
 def _column(bind: sa.Connection, table: str, name: str, schema: str | None) -> Definition | None:
@@ -4423,28 +4516,38 @@ def _postgresql_default(text: str, type_: str) -> str:
 
 
 def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
-    default, computed, type_ = column["default"], column.get("computed"), column["type"]
+    default, type_ = column["default"], column["type"]
     default = "" if default is None else _sqlite_default(default)
-    stored = " STORED" if computed and computed.get("persisted") else ""
     return {
         "type": "" if isinstance(type_, sa.types.NullType) else type_.compile(dialect=bind.dialect),
         "null": "NULL" if column["nullable"] else "NOT NULL",
         "default": f"DEFAULT {default}" if default else "",
-        "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
+        "computed": "",
         "comment": "",
+        "collate": "",
     }
 
 
-def _sqlite_collations(bind: sa.Connection, table: str, schema: str | None) -> dict[str, str]:
-    """Return the COLLATE of the columns that have one, which no pragma tells."""
+def _sqlite_said(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+    """Return what no pragma tells of a column: its COLLATE, and what it is computed from."""
     sql: str | None = _ask(bind, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return {}
-    found: dict[str, str] = {}
-    for item in filter(_is_column, _table_text(sql).items):
-        words = (_words(clause) for clause in _clauses(item)[1:])
-        found |= {_column_name(item): f"COLLATE {w[1].upper()}" for w in words if w[0] == "collate"}
-    return {name: collation for name, collation in found.items() if collation != "COLLATE BINARY"}
+    items = filter(_is_column, _table_text(sql).items)
+    return {_column_name(item): _sqlite_spoken(_clauses(item)[1:]) for item in items}
+
+
+def _sqlite_spoken(clauses: list[str]) -> Definition:
+    found: Definition = {}
+    for tokens in (_named(clause)[1] for clause in clauses):
+        word, end = tokens[0].upper(), _closing(tokens)
+        if word == "COLLATE" and _bare(tokens[1]).upper() != "BINARY":
+            found["collate"] = f"COLLATE {_bare(tokens[1]).upper()}"
+        if word in ("GENERATED", "AS"):
+            text = " ".join(tokens[tokens.index("(") : end + 1])
+            stored = " STORED" if "STORED" in map(str.upper, tokens[end:]) else ""
+            found["computed"] = f"GENERATED ALWAYS AS {text}{stored}"
+    return found
 
 
 def _sqlite_default(text: str) -> str:
