@@ -736,7 +736,9 @@ def backfill(
         target = sa.table(table, *map(sa.column, values), schema=schema)
         given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
         update = sa.update(target).values(given).where(_grouped(where))
-        return _write(_compiled(update, step.call))
+        sql = _compiled(update, step.call)
+        _write_string_check(sql)
+        return _write(sql)
     _need_table(step, table, schema)
     pages = _pages(step, values, _grouped(where))
     if not pages.progress.total:
@@ -1150,8 +1152,9 @@ def _dollar_quoted(text: str, tag: str = "sql") -> str:
 
 
 def _mysql_literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
+    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
+    escapes = getattr(_bind().dialect, "_backslash_escapes", True)
+    return _literal(text.replace("\\", "\\\\") if escapes else text)
 
 
 @dataclass
@@ -1420,7 +1423,22 @@ def _plain_sql(step: _Step) -> list[str]:
     """Return the statements that Alembic would write, without their semicolons."""
     if step.verb in _SQL:
         return [_SQL[step.verb](step)]
-    return _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
+    statements = _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
+    _write_string_check(*statements)
+    return statements
+
+
+def _write_string_check(*statements: str) -> None:
+    """Write, before literals with a backslash, what stops a script where that would escape."""
+    words = [word for sql in statements for word in itertools.pairwise(["", *_tokens(sql)])]
+    plain = (word for before, word in words if before.upper() != "E")
+    if _dialect(_bind()) == "postgresql" and any(w[:1] == "'" and "\\" in w for w in plain):
+        message = "alembic: first SET standard_conforming_strings = on, for the backslashes below"
+        text = (
+            "BEGIN\n  IF current_setting('standard_conforming_strings') = 'off' THEN\n"
+            f"    RAISE EXCEPTION '{message}';\n  END IF;\nEND"
+        )
+        _write(f"DO {_dollar_quoted(text, 'alembic')}")
 
 
 def _written_by(act: Callable[[], Any]) -> list[str]:
@@ -1455,7 +1473,7 @@ def _write_new_type(sql: str) -> None:
     """Write the CREATE TYPE that goes before a table, unless the type is there."""
     match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
     assert match is not None
-    _write_if(f"to_regtype({_literal(match[1])}) IS NULL", sql)
+    _write_if(f"to_regtype({_postgresql_literal(match[1])}) IS NULL", sql)
 
 
 def _there(step: _Step, name: str | None = None, what: str | None = None) -> str:
@@ -1477,7 +1495,8 @@ def _asked(step: _Step, sql: str, table: str, name: str) -> str:
     bind, schema = step.bind, step.schema
     if step.dialect == "postgresql":
         table, name = _quoted(bind, table, schema), _kept(bind, name)
-    literal = _mysql_literal if step.dialect == "mysql" else _literal
+    literals = {"mysql": _mysql_literal, "postgresql": _postgresql_literal}
+    literal = literals.get(step.dialect, _literal)
     values = {"table": literal(table), "name": literal(name)}
     values["schema"] = literal(schema) if schema else "NULL"
     return f"EXISTS ({_filled_in(sql, values)})"
@@ -1593,6 +1612,8 @@ def _ensure(step: _Step) -> Any:
         _need_names(step)
     if _is_offline():
         return _script(step)
+    if step.dialect == "postgresql":
+        _need_known_strings(step)
     prefix = step.verb.split("_")[0]
     if step.kind == "enum" and not _has_enums(step.bind):
         return _decide("skip", step, "this server has no named enums")
@@ -2398,7 +2419,9 @@ def _insert_missing(
     table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
 ) -> None:
     if _is_offline():
-        for sql in [_guarded_insert(table, row, keys) for row in rows]:
+        statements = [_guarded_insert(table, row, keys) for row in rows]
+        _write_string_check(*statements)
+        for sql in statements:
             _write(sql)
         return
     what, inserted = f"on {table.name}", 0
@@ -4636,6 +4659,26 @@ def _postgresql_literal(text: str) -> str:
     return _literal(text) if doubled == text else f" E{_literal(doubled)}"
 
 
+def _need_known_strings(step: _Step) -> None:
+    """Refuse when SQLAlchemy takes a backslash in a literal for what it is not.
+
+    It asks once, when the engine first connects; the driver knows what the session has.
+    """
+    info: Any = getattr(step.bind.connection.driver_connection, "info", None)
+    asked = getattr(info, "parameter_status", None)
+    said = None if asked is None else asked("standard_conforming_strings")
+    believed = "off" if getattr(step.bind.dialect, "_backslash_escapes", False) else "on"
+    if said not in (None, believed):
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: a backslash in a literal would not be one.",
+            (f"standard_conforming_strings = {said}", f"{believed}, as it was before"),
+            "Stopped, because it was changed after the engine had asked for it.",
+            f'connection.exec_driver_sql("SET standard_conforming_strings = {believed}")'
+            "  # in env.py",
+        )
+
+
 def _postgresql_constraints(
     bind: sa.Connection, table: str, schema: str | None
 ) -> list[_Constraint]:
@@ -5116,7 +5159,7 @@ def _postgresql_script_add_column(step: _Step) -> None:
     """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
     if not _is_filled(step):
         return _script_guarded(step)
-    type_ = _literal(_type_text(step.wanted.type, step.bind.dialect))
+    type_ = _postgresql_literal(_type_text(step.wanted.type, step.bind.dialect))
     mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
     todo, bare = (
         _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
@@ -5206,7 +5249,7 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
 
 
 def _create_enum_sql(step: _Step) -> str:
-    labels = ", ".join(map(_literal, step.wanted))
+    labels = ", ".join(map(_postgresql_literal, step.wanted))
     return f"CREATE TYPE {_quoted(step.bind, str(step.name), step.schema)} AS ENUM ({labels})"
 
 
@@ -6468,15 +6511,14 @@ def _replace_view_sql(step: _Step) -> str:
 
 def _add_label_sql(step: _Step) -> str:
     value, before, after = step.wanted
-    place = (
-        f" BEFORE {_literal(before)}" if before else f" AFTER {_literal(after)}" if after else ""
-    )
+    beside = f" {'BEFORE' if before else 'AFTER'} {_postgresql_literal(before or after or '')}"
+    place = beside if before or after else ""
     name = _quoted(step.bind, str(step.name), step.schema)
-    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_literal(value)}{place}"
+    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_postgresql_literal(value)}{place}"
 
 
 def _rename_label_sql(step: _Step) -> str:
-    old, new = map(_literal, step.wanted)
+    old, new = map(_postgresql_literal, step.wanted)
     name = _quoted(step.bind, str(step.name), step.schema)
     return f"ALTER TYPE {name} RENAME VALUE {old} TO {new}"
 
