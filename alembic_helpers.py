@@ -162,7 +162,12 @@ class Irreversible(CommandError):
 
 
 def table_exists(table_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table is there (a view is not a table)."""
+    """Tell whether the table is there (a view is not a table).
+
+    A table of this session alone (``CREATE TEMPORARY TABLE``) counts on PostgreSQL, where it hides
+    one of its name from questions and verbs alike.  Elsewhere questions are about tables that last,
+    and a verb refuses, where the server lets it see, what a temporary one would get in its place.
+    """
     return _has_table(_online("table_exists"), table_name, schema)
 
 
@@ -1659,6 +1664,8 @@ def _renamed_later(step: _Step) -> str | None:
 
 
 def _create(step: _Step) -> Any:
+    if step.dialect in _TEMPORARY and _wants_temporary(step):
+        return _create_temporary(step)
     parts = _parts(step, created=False)
     asked = [[*_parents(one), *_likely(one)] for one in (step, *parts)]
     own, *others = _ask_each(step.bind, asked)
@@ -1798,11 +1805,14 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
     return sorted(things, key=lambda thing: str(thing.name))
 
 
-def _drop(step: _Step) -> None:
+def _drop(step: _Step) -> Any:
     asked = [] if step.kind in _NAMED_ALONE else _likely(step)
     looks_first = not asked and step.kind not in _NAMED_ALONE
     missing = looks_first and not _has_table(step.bind, step.table, step.schema)
     found = None if missing else _to_drop(step, asked)
+    if found is None and _is_temporary(step):
+        _decide("apply", step, "there in this session")
+        return _invoke(step)
     if found is None:
         missing = missing or (bool(asked) and not _has_table(step.bind, step.table, step.schema))
         return _decide("skip", step, f"table {step.table} is not there" if missing else "not there")
@@ -2142,8 +2152,40 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
     return rest if differing or rest.kw.get("autoincrement") is not None else None
 
 
+def _hides(call: str, table: str) -> NoReturn:
+    _stop(
+        UnsafeOperation,
+        f"{call}: a temporary table hides it.",
+        (f"a temporary table {table}, of this session alone", f"table {table}"),
+        "Stopped, because what is done to it would be gone with the session.",
+        f"helpers.execute('DROP TABLE {table}')  # before this line: it finds the temporary one",
+    )
+
+
+def _is_temporary(step: _Step) -> bool:
+    """Tell whether there is a table of this name of this session alone, which no catalog has."""
+    return step.kind == "table" and step.dialect in _TEMPORARY and _TEMPORARY[step.dialect](step)
+
+
+def _create_temporary(step: _Step) -> Any:
+    """Create a table of this session alone, unless it is there: nobody else has made it."""
+    _has_table(step.bind, step.table, step.schema)
+    if _is_temporary(step):
+        _decide("skip", step, "already there in this session, compared by name")
+        return step.wanted
+    _decide("apply", step, "not there in this session")
+    return _act(step)
+
+
+def _wants_temporary(step: _Step) -> bool:
+    prefixes = getattr(step.wanted, "_prefixes", ())
+    return step.verb == "create_table" and any("TEMP" in str(p).upper() for p in prefixes)
+
+
 def _act(step: _Step) -> Any:
     """Do it: the dialect's own guard where it has one, else Alembic's implementation."""
+    if step.dialect in _HIDES and step.table and _HIDES[step.dialect](step):
+        _hides(step.call, step.table)
     operation = step.operation = copy.copy(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
         if getattr(operation, flag, None) is not None:
@@ -5414,8 +5456,23 @@ def _mysql_impossible(name: str) -> bool:
     return any(ord(char) > 0xFFFF for char in name)
 
 
+def _mysql_is_temporary(step: _Step) -> bool:
+    try:
+        table = _quoted(step.bind, step.table, step.schema)
+        row: Any = _run(step.bind, f"SHOW CREATE TABLE {table}").first()
+    except sa.exc.DBAPIError:  # there is none at all
+        return False
+    return _is_made_temporary(row[1])
+
+
+def _is_made_temporary(sql: str) -> bool:
+    return sql.upper().startswith("CREATE TEMPORARY")
+
+
 def _mysql_items(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
     row: Any = _run(bind, f"SHOW CREATE TABLE {_quoted(bind, table, schema)}").first()
+    if _is_made_temporary(row[1]) and table != _SCRATCH:
+        _hides(f"table {table!r}", table)
     return [item.strip() for item in _table_text(_mysql_doubled(row[1])).items]
 
 
@@ -5711,6 +5768,13 @@ def _mysql_drop_constraint(step: _Step) -> None:
 # The order of the steps is SQLite's own: https://www.sqlite.org/lang_altertable.html#otheralter
 
 
+_HIDDEN = "alembic_helpers: tables of this session"  # known since they were last asked for
+
+
+def _sqlite_is_temporary(step: _Step) -> bool:
+    return step.schema is None and step.table.lower() in step.bind.info.get(_HIDDEN, ())
+
+
 def _sqlite_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     places = {schema: _sqlite_has_schema(bind, schema) for *_, schema in questions}
     possible = [question for question in questions if places[question[3]]]
@@ -5731,7 +5795,16 @@ def _sqlite_answers(
     for number, (_, table, name, schema) in enumerate(questions):
         values = {"1": table, "2": name, "3": schema or "main"}
         given |= {f"p{number}_{key}": value for key, value in values.items()}
-    return bind.exec_driver_sql(f"SELECT {', '.join(asked)}", given).one()
+    names = {f"p{n}_1": table for n, (_, table, _, schema) in enumerate(questions) if not schema}
+    temporary = (
+        "(SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
+        f" WHERE lower(name) IN ({', '.join(f'lower(:{key})' for key in names)}))"
+    )
+    *answers, found = bind.exec_driver_sql(f"SELECT {', '.join([*asked, temporary])}", given).one()
+    hidden: set[str] = bind.info.setdefault(_HIDDEN, set())
+    hidden.difference_update(table.lower() for table in names.values())
+    hidden.update(json.loads(found))
+    return answers
 
 
 def _sqlite_question(
@@ -6588,6 +6661,9 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
     "sqlite": _sqlite_constraints,
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
+# of which tables it can be told that they are of this session alone; and where one look tells all
+_TEMPORARY = {"sqlite": _sqlite_is_temporary, "mysql": _mysql_is_temporary}
+_HIDES = {"sqlite": _sqlite_is_temporary}
 _REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
 _NAMED_WHEN_CONCURRENT = {"postgresql"}
 _COLUMN_AT_ONCE = {"postgresql"}  # where one look finds a column, or that its table is missing

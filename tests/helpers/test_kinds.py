@@ -16,9 +16,12 @@ from tests.helpers.vocabulary import (
     assert_conflict,
     assert_missing_parent,
     assert_skipped,
+    assert_unsafe,
     follow,
     prepare,
     revision,
+    rows,
+    run,
     way_on,
 )
 
@@ -140,3 +143,64 @@ def test_verbs_refuse_what_is_neither_a_table_nor_a_view(view: Database) -> None
         renamed = partial(helpers.rename_table, "mv", "mv2")
         assert_applied(renamed)
         assert_skipped(renamed)
+
+
+# Tables of this session alone
+
+
+HIDDEN: dict[str, Act] = {
+    "add": lambda: helpers.add_column("t", sa.Column("b", sa.Integer())),
+    "type": lambda: helpers.alter_column("t", "a", type_=sa.BigInteger()),
+    "drop": lambda: helpers.drop_column("t", "a"),
+    "check": lambda: helpers.create_check_constraint("ck", "t", "id > 0"),
+    "index": lambda: helpers.create_index("ix", "t", ["id"]),
+    "foreign key": lambda: helpers.create_foreign_key("fk", "t", "t", ["a"], ["id"]),
+    "rename": lambda: helpers.rename_table("t", "t2"),
+    "table": lambda: helpers.drop_table("t"),
+}
+SEEN = ("type", "drop")  # what MariaDB, which lists no temporary table, can be seen to hide
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+def test_verbs_refuse_what_a_temporary_table_hides(view: Database) -> None:
+    with revision(view) as connection:
+        run(connection, "CREATE TEMPORARY TABLE t (id INTEGER, mine INTEGER)")
+        assert helpers.table_exists("t") is True
+        assert helpers.table_has_column("t", "a") is True
+        assert helpers.table_has_column("t", "mine") is False
+        for verb, act in HIDDEN.items():
+            if view.name == "sqlite" or verb in SEEN:
+                message = assert_unsafe(act, "a temporary table hides it")
+                assert "helpers.execute('DROP TABLE t')" in way_on(message)[0]
+        follow(message)
+        assert_applied(HIDDEN["add"])
+        assert_skipped(HIDDEN["add"])
+        assert helpers.table_has_column("t", "b") is True
+
+
+@pytest.mark.databases("postgresql")
+def test_verbs_mean_the_temporary_table_when_one_hides_another(view: Database) -> None:
+    with revision(view) as connection:
+        run(connection, "CREATE TEMPORARY TABLE t (id INTEGER, mine INTEGER) ON COMMIT DROP")
+        assert helpers.table_has_column("t", "mine") is True
+        assert helpers.table_has_column("t", "a") is False
+        assert helpers.table_has_column("t", "a", schema="public") is True
+        assert_applied(lambda: helpers.drop_column("t", "mine"))
+    with revision(view):
+        assert helpers.table_has_column("t", "a") is True
+
+
+def test_temporary_table_comes_and_goes_as_with_op(database: Database) -> None:
+    def create() -> None:
+        helpers.create_table("mine", sa.Column("id", sa.Integer()), prefixes=["TEMPORARY"])
+
+    with revision(database) as connection:
+        for _ in range(2):
+            create()
+            assert_skipped(create)
+            run(connection, "INSERT INTO mine VALUES (1)")
+            helpers.drop_table("mine")
+            assert_skipped(lambda: helpers.drop_table("mine"))
+        create()
+        assert rows(connection, "SELECT * FROM mine") == []
+        helpers.drop_table("mine")
