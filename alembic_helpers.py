@@ -1814,6 +1814,7 @@ def _drop(step: _Step) -> Any:
         _decide("apply", step, "there in this session")
         return _invoke(step)
     if found is None:
+        missing = missing or step.kind == "table"
         missing = missing or (bool(asked) and not _has_table(step.bind, step.table, step.schema))
         return _decide("skip", step, f"table {step.table} is not there" if missing else "not there")
     if "constraint" in found:
@@ -1830,10 +1831,10 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
     """Return what is to be dropped, as far as the answer tells: what is there has a table."""
     if not asked:
         return _FIND[step.kind](step)
-    table = ("table", step.table, step.table, step.schema)
-    answer, has_table = _ask_all(step.bind, [*asked, table])
+    table = [("table", step.table, step.table, step.schema)] if step.kind == "column" else []
+    answer, *has_table = _ask_all(step.bind, [*asked, *table])  # a view has columns, too
     if answer is not None:
-        _need_tables(step, [table], [has_table])
+        _need_tables(step, table, has_table)
     if step.kind == "constraint":
         return _of_type(step, _type_among(answer, step.operation.constraint_type))
     return None if answer is None else {}
