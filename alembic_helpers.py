@@ -1667,7 +1667,7 @@ def _create(step: _Step) -> Any:
     if step.dialect in _TEMPORARY and _wants_temporary(step):
         return _create_temporary(step)
     parts = _parts(step, created=False)
-    asked = [[*_parents(one), *_likely(one)] for one in (step, *parts)]
+    asked = [[*_parents(one), *_divided(one), *_likely(one)] for one in (step, *parts)]
     own, *others = _ask_each(step.bind, asked)
     _need_tables(step, _parents(step), own)
     found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
@@ -1676,8 +1676,9 @@ def _create(step: _Step) -> Any:
             _need_free_name(step)
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
-        for one in (step, *parts) if step.dialect in _DIVIDED else ():
-            _DIVIDED[step.dialect](one)
+        for one, answers in zip((step, *parts), (own, *others), strict=True):
+            if _divided(one):
+                _need_undivided(one, answers[len(_parents(one))])
         _decide("apply", step, "not there")
         result = _act(step)
     else:
@@ -1697,6 +1698,12 @@ def _foresee(part: _Step, answers: list[Any]) -> None:
     found = None if is_absent else _FIND[part.kind](part)
     if found is not None:
         _conflict(part, found, _spelled(part), ["definition"])
+
+
+def _divided(step: _Step) -> list[_Question]:
+    """Return the question for the partitions of a table that must not have any."""
+    is_asked = step.dialect in _DIVIDED and _DIVIDED[step.dialect](step)
+    return [("partitions", step.table, step.table, step.schema)] if is_asked else []
 
 
 def _parents(step: _Step) -> list[_Question]:
@@ -4890,24 +4897,22 @@ def _postgresql_drop_index(step: _Step) -> None:
     if step.schema is None and step.found and "hidden_in" in step.found:
         step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
     if concurrently:
-        _need_undivided(step)
+        name = str(step.name)
+        _need_undivided(step, _ask(step.bind, "partitions", name, name, step.operation.schema))
     with _outside_transaction(step) if concurrently else nullcontext():
         _invoke(step)
 
 
-def _need_undivided(step: _Step) -> None:
+def _need_undivided(step: _Step, parts: list[str | None] | None) -> None:
     """Refuse, before anything is committed, what cannot be done so to a partitioned table.
+
+    :param parts: the partitions, None for a table that is whole.
 
     https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     """
-    if not _is_for_undivided(step):
-        return
-    name, schema = step.table, step.schema
-    if step.verb == "drop_index":
-        name, schema = str(step.name), step.operation.schema
-    parts = _ask(step.bind, "partitions", name, name, schema)
     if parts is None:
         return
+    name = str(step.name) if step.verb == "drop_index" else step.table
     plain = _undivided_code(step, str(step.name), step.table)
     code = [f"{plain}  # without postgresql_concurrently and the like: it locks"]
     if parts[0] is not None and step.verb != "drop_index":
@@ -5141,7 +5146,7 @@ def _postgresql_resume(step: _Step, found: Definition) -> Definition:
 
 
 _RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
-_DIVIDED: dict[str, Callable[[_Step], None]] = {"postgresql": _need_undivided}
+_DIVIDED: dict[str, Callable[[_Step], bool]] = {"postgresql": _is_for_undivided}
 _LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
 
 
