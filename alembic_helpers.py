@@ -3283,7 +3283,8 @@ def _want_columns(step: _Step) -> Definition:
         return {"definition": f"PRIMARY KEY {_listed(names)}"}
     options = dict(step.wanted.dialect_kwargs)
     if included := options.get("postgresql_include"):
-        options["postgresql_include"] = [_kept(step.bind, str(name)) for name in included]
+        included = [str(getattr(column, "name", column)) for column in included]
+        options["postgresql_include"] = [_kept(step.bind, name) for name in included]
     text = _unique_text(names, options)
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     return {"definition": text + _deferral(step.wanted.deferrable, deferred)}
@@ -3770,15 +3771,58 @@ def _position(items: list[str], column: str) -> int:
     )
 
 
-def _mentions(text: str, column: str) -> bool:
+# what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
+_RESERVED = {
+    "AND",
+    "AS",
+    "BETWEEN",
+    "CASE",
+    "CHECK",
+    "COLLATE",
+    "CONSTRAINT",
+    "DEFAULT",
+    "DISTINCT",
+}
+_RESERVED |= {"ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "IN", "IS", "ISNULL", "NOT", "NOTNULL"}
+_RESERVED |= {"NULL", "ON", "OR", "PRIMARY", "REFERENCES", "SELECT", "SET", "TABLE", "THEN"}
+_RESERVED |= {"UNIQUE", "WHEN", "WHERE"}
+# what is a column where one must come, and else an operator and the like
+_OPERATORS = {"ASC", "DESC", "END", "GLOB", "LIKE", "MATCH", "REGEXP", "NULLS", "FIRST", "LAST"}
+_BEFORE_NAME = set("(,=<>+-*/|&%~") | {"", "AND", "OR", "WHEN", "THEN", "ELSE", "BETWEEN", "WHERE"}
+
+
+def _says(text: str, name: str) -> bool:
+    """Tell whether a name, or a word like it, is anywhere in SQL."""
     tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
-    return any(_bare(token).lower() == column.lower() for token in tokens)
+    return any(_bare(token).lower() == name.lower() for token in tokens)
+
+
+def _mentions(text: str, column: str) -> bool:
+    """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
+    tokens = [token for token in _tokens(text) if not _is_noise(token)]
+    return any(
+        _bare(token).lower() == column.lower()
+        and (token[0] in '"`[' or _is_name(before.upper(), token.upper(), after))
+        for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
+    )
+
+
+def _is_name(before: str, word: str, after: str) -> bool:
+    """Tell whether a word without quotes is a column, by what stands around it."""
+    if word[0] == "'" or word in _RESERVED or after == "(" or before == "COLLATE":
+        return False
+    return word not in _OPERATORS or before in _BEFORE_NAME
+
+
+def _concerned(constraint: str) -> str:
+    """Return what a constraint is about: its parentheses, not what it is called or leads to."""
+    tokens = [token for token in _tokens(constraint) if not _is_noise(token)]
+    return " ".join(tokens[tokens.index("(") : _closing(tokens) + 1]) if "(" in tokens else ""
 
 
 def _uses(item: str, column: str) -> bool:
     """Tell whether an item is a constraint of the table that uses the column."""
-    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _kind_of(item) == "foreignkey" else item
-    return not _is_column(item) and _mentions(own, column)
+    return not _is_column(item) and _mentions(_concerned(item), column)
 
 
 def _unchecked(item: str, column: str) -> str:
@@ -3786,7 +3830,7 @@ def _unchecked(item: str, column: str) -> str:
     if not _is_column(item):
         return item
     name, *clauses = _clauses(item)
-    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(c, column)]
+    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(_concerned(c), column)]
     return item if kept == clauses else _joined([name, *kept])
 
 
@@ -4326,10 +4370,14 @@ ORDER BY a.attnum
 """)
 _POSTGRESQL_CONSTRAINTS = sa.text("""
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
-       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
+       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
        CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
-       substring(pg_get_constraintdef(k.oid) FROM ' INCLUDE [(]([^)]*)[)]') AS include,
+       ARRAY(SELECT a.attname FROM pg_index AS i
+             CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts AND k.contype = 'u'
+             ORDER BY u.position)::text[] AS include,
        substring(pg_get_constraintdef(k.oid)
                  FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
        k.confmatchtype = 'f' AS matches_full,
@@ -4741,9 +4789,8 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     if type_ == "p":
         return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
     if type_ == "u":
-        included = [_bare(name) for name in (row["include"] or "").split(", ") if name]
-        options: dict[str, Any] = {"postgresql_nulls_not_distinct": row["nulls"]}
-        text = _unique_text(row["columns"], options | {"postgresql_include": included})
+        options = {f"postgresql_{key}": row[key] for key in ("nulls_not_distinct", "include")}
+        text = _unique_text(row["columns"], options)
         return row["name"], "unique", text + _deferral(row["deferrable"], row["deferred"])
     if type_ == "x":
         return row["name"], "exclude", row["exclusion"]
@@ -5745,8 +5792,9 @@ def _mysql_drop_column(step: _Step) -> None:
     name = str(step.name)
     items = _mysql_items(step.bind, step.table, step.schema)
     for item in sorted(items, key=lambda item: _kind_of(item) != "foreignkey"):
-        kind, own = _kind_of(item), re.split(r"\bREFERENCES\b", item)[0]
-        if kind in ("foreignkey", "check", "unique") and _mentions(own, name):
+        kind, tokens = _kind_of(item), _tokens(_concerned(item))
+        used = [_bare(token).lower() for token in tokens if token[0] in '`"']
+        if kind in ("foreignkey", "check", "unique") and name.lower() in used:
             words = [token for token in _tokens(item) if not token.isspace()]
             named = _bare(words[2]) if kind == "unique" else str(_named(item)[0])
             drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
@@ -5998,12 +6046,12 @@ def _sqlite_in_triggers(step: _Step, column: str) -> bool:
     """
     master = _sqlite_master(step)
     rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
-    return any(_mentions(row[0], column) for row in rows)
+    return any(_says(row[0], column) for row in rows)
 
 
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
-    return found is not None and _mentions(found[1], column)
+    return found is not None and _says(found[1], column)
 
 
 def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
@@ -6504,7 +6552,7 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
     bind, run = step.bind, step.bind.exec_driver_sql
-    referenced = _sqlite_children(step) or _mentions(",".join(items), step.table)
+    referenced = _sqlite_children(step) or _says(",".join(items), step.table)
     if not run("PRAGMA foreign_keys").scalar() or not referenced:
         yield
         return
