@@ -162,7 +162,12 @@ class Irreversible(CommandError):
 
 
 def table_exists(table_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table is there (a view is not a table)."""
+    """Tell whether the table is there (a view is not a table).
+
+    A table of this session alone (``CREATE TEMPORARY TABLE``) counts on PostgreSQL, where it hides
+    one of its name from questions and verbs alike.  Elsewhere questions are about tables that last,
+    and a verb refuses, where the server lets it see, what a temporary one would get in its place.
+    """
     return _has_table(_online("table_exists"), table_name, schema)
 
 
@@ -182,7 +187,7 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     bind = _online("table_has_index")
     found = _index(bind, table_name, _shortened(index_name), schema) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
-    return usable and _on(found, table_name)
+    return usable and _on(bind, found, table_name)
 
 
 def table_has_constraint(
@@ -722,17 +727,23 @@ def backfill(
     :param batch_size: the rows that a page has at most, those that ``where`` excludes included.
     :param pause: seconds to wait after each page, for replicas and for other writers.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: ``where`` is not given or does not exclude what is done; there is no
-        primary key to go by, or it would be changed; ``env.py`` began the transaction.
+    :raises UnsafeOperation: ``where`` or a value is not given, or ``where`` does not exclude what
+        is done; there is no primary key to go by, or it would be changed; ``env.py`` began the
+        transaction.
     """
     step = _Step(_guarded(), None, "backfill", "table", None, table, schema)
     if where is None:
         _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+    if not values:
+        _refuse_pages(step, "there is nothing to write into a row", "no values")
+    _need_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
     if _is_offline():
         target = sa.table(table, *map(sa.column, values), schema=schema)
         given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
         update = sa.update(target).values(given).where(_grouped(where))
-        return _write(_compiled(update, step.call))
+        sql = _compiled(update, step.call)
+        _write_string_check(sql)
+        return _write(sql)
     _need_table(step, table, schema)
     pages = _pages(step, values, _grouped(where))
     if not pages.progress.total:
@@ -770,7 +781,10 @@ def bulk_insert(
         alembic.op.bulk_insert(table, rows, multiinsert=multiinsert)
     else:
         keys = [key] if isinstance(key, str) else list(key)
-        _insert_missing(table, _rows_to_insert(table, rows, keys), keys, multiinsert)
+        wanted = _rows_to_insert(table, rows, keys)
+        sql = (v for row in wanted for v in row.values() if isinstance(v, sa.ClauseElement))
+        _need_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
+        _insert_missing(table, wanted, keys, multiinsert)
 
 
 def execute(
@@ -805,12 +819,14 @@ def execute(
     MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE, DELETE or
     REPLACE.
 
-    :param once: a name that no other step of the revision has; not together with ``unless``.
+    :param once: a name that no other step of the revision has, of 200 characters at most; not
+        together with ``unless``.
     :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
     if unless is not None and once is not None:
         raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
+    _need_values(f"execute({_brief(sqltext)!r})", sqltext, unless)
     if once is not None:
         return _execute_once(sqltext, once, execution_options)
     if unless is None:
@@ -956,8 +972,15 @@ class _Guarded(Operations):
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
-            return Operations(self.migration_context).invoke(operation)
+            return _pass_on(self, operation)
         return _ensure(_step(self, operation))
+
+
+def _pass_on(operations: Any, operation: Any) -> Any:
+    """Run what is no verb as Alembic does."""
+    if isinstance(operation, ops.ExecuteSQLOp):
+        _need_values(f"execute({_brief(operation.sqltext)!r})", operation.sqltext)
+    return Operations(operations.migration_context).invoke(operation)
 
 
 def _guarded(naming_convention: dict[str, str] | None = None) -> _Guarded:
@@ -988,7 +1011,7 @@ class _Batch(BatchOperations):
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if _is_verb(operation):
             return self.queue.append(operation)
-        return Operations(self.migration_context).invoke(operation)
+        return _pass_on(self, operation)
 
 
 def _indexes_to_restore(
@@ -1134,8 +1157,9 @@ def _dollar_quoted(text: str, tag: str = "sql") -> str:
 
 
 def _mysql_literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
+    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
+    escapes = getattr(_bind().dialect, "_backslash_escapes", True)
+    return _literal(text.replace("\\", "\\\\") if escapes else text)
 
 
 @dataclass
@@ -1201,10 +1225,12 @@ def _is_verb(operation: Any) -> bool:
 def _step(operations: _Guarded, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
-    operation, concurrently = _concurrently(operation)
+    operation, concurrently = _concurrently(_with_texts(operation))
+    _keep_colons(*_texts_of_operation(operation))
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
         _shorten_names(wanted)
+        _keep_colons(*_texts_of_table(getattr(wanted, "table", wanted)))
         made = _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
         made.concurrently = concurrently
         return made
@@ -1242,6 +1268,85 @@ def _concurrently(operation: Any) -> tuple[Any, bool]:
     operation = copy.copy(operation)
     operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
     return operation, bool(kw["postgresql_concurrently"])
+
+
+def _with_texts(operation: Any) -> Any:
+    """Return the operation with the conditions that it has as strings in the form of SQL."""
+    kw = getattr(operation, "kw", None) or {}
+    strings = {k: sa.text(v) for k, v in kw.items() if k.endswith("_where") and isinstance(v, str)}
+    where = getattr(operation, "where", None)
+    if not strings and not isinstance(where, str):
+        return operation
+    operation = copy.copy(operation)
+    operation.kw = {**kw, **strings}
+    if isinstance(where, str):
+        operation.where = sa.text(where)
+    return operation
+
+
+def _texts_of_operation(operation: Any) -> Iterator[Any]:
+    kw = getattr(operation, "kw", None) or {}
+    yield from (value for key, value in kw.items() if key.endswith("_where"))
+    yield from getattr(operation, "columns", None) or ()
+    yield from (expression for expression, _ in getattr(operation, "elements", None) or ())
+    yield getattr(operation, "where", None)
+    for attribute in ("modify_server_default", "existing_server_default"):
+        yield _sql_of(getattr(operation, attribute, None))
+
+
+def _texts_of_table(table: Any) -> Iterator[Any]:
+    if not isinstance(table, sa.Table):
+        return
+    for column in table.columns:
+        yield from map(_sql_of, (column.server_default, column.server_onupdate))
+    yield from (getattr(constraint, "sqltext", None) for constraint in table.constraints)
+    things: list[Any] = [*table.constraints, *table.indexes]
+    for thing in things:
+        yield from getattr(thing, "expressions", ())
+        yield from (v for key, v in thing.dialect_kwargs.items() if key.endswith("_where"))
+        if isinstance(thing, ExcludeConstraint):
+            yield from (thing.where, *(expression for expression, *_ in thing._render_exprs))
+
+
+def _sql_of(default: Any) -> Any:
+    """Return the SQL of a default, or of a column that is computed."""
+    return getattr(default, "sqltext", getattr(default, "arg", default))
+
+
+def _texts(*things: Any) -> Iterator[sa.TextClause]:
+    """Yield what of some SQL was given as text."""
+    for thing in things:
+        if isinstance(thing, sa.ClauseElement):
+            yield from (t for t in sa.sql.visitors.iterate(thing) if isinstance(t, sa.TextClause))
+
+
+def _without_value(text: sa.TextClause) -> list[str]:
+    return [name for name, value in text._bindparams.items() if getattr(value, "required", False)]
+
+
+def _keep_colons(*things: Any) -> None:
+    """Have ``:name`` in the SQL of DDL mean itself: SQLAlchemy would write NULL in its place.
+
+    DDL has no parameters, and a check that says ``kind <> ':b'`` means it.
+    """
+    for text in _texts(*things):
+        kept: dict[str, Any] = {n: sa.literal_column(f":{n}") for n in _without_value(text)}
+        text._bindparams = text._bindparams | kept if kept else text._bindparams
+
+
+def _need_values(call: str, *things: Any) -> None:
+    """Refuse a parameter without a value, for which a script would say NULL."""
+    given = (sa.text(thing) if isinstance(thing, str) else thing for thing in things)
+    for text in _texts(*given):
+        for name in _without_value(text):
+            raise CommandError(
+                f"{call}: :{name} is a parameter, and has no value.\n"
+                f"  statement:       {_brief(text)}\n"
+                "Stopped before anything was run, because nobody knows what to write there.\n"
+                "The way on:\n"
+                f"    r'... \\:{name} ...'  # for a colon that begins no parameter; or a value:\n"
+                f"    sa.text('... :{name} ...').bindparams({name}=...)"
+            )
 
 
 _OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
@@ -1323,7 +1428,22 @@ def _plain_sql(step: _Step) -> list[str]:
     """Return the statements that Alembic would write, without their semicolons."""
     if step.verb in _SQL:
         return [_SQL[step.verb](step)]
-    return _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
+    statements = _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
+    _write_string_check(*statements)
+    return statements
+
+
+def _write_string_check(*statements: str) -> None:
+    """Write, before literals with a backslash, what stops a script where that would escape."""
+    words = [word for sql in statements for word in itertools.pairwise(["", *_tokens(sql)])]
+    plain = (word for before, word in words if before.upper() != "E")
+    if _dialect(_bind()) == "postgresql" and any(w[:1] == "'" and "\\" in w for w in plain):
+        message = "alembic: first SET standard_conforming_strings = on, for the backslashes below"
+        text = (
+            "BEGIN\n  IF current_setting('standard_conforming_strings') = 'off' THEN\n"
+            f"    RAISE EXCEPTION '{message}';\n  END IF;\nEND"
+        )
+        _write(f"DO {_dollar_quoted(text, 'alembic')}")
 
 
 def _written_by(act: Callable[[], Any]) -> list[str]:
@@ -1358,7 +1478,7 @@ def _write_new_type(sql: str) -> None:
     """Write the CREATE TYPE that goes before a table, unless the type is there."""
     match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
     assert match is not None
-    _write_if(f"to_regtype({_literal(match[1])}) IS NULL", sql)
+    _write_if(f"to_regtype({_postgresql_literal(match[1])}) IS NULL", sql)
 
 
 def _there(step: _Step, name: str | None = None, what: str | None = None) -> str:
@@ -1370,7 +1490,9 @@ def _there(step: _Step, name: str | None = None, what: str | None = None) -> str
     name = step.name if name is None else name
     if what in _CONSTRAINED:
         return _constraint_there(step, what, name)
-    return _asked(step, _CATALOG[step.dialect][what], step.table or str(name), str(name))
+    catalog = _CATALOG[step.dialect]
+    sql = catalog.get(what, catalog["table"])
+    return _asked(step, sql, step.table or str(name), str(name))
 
 
 def _asked(step: _Step, sql: str, table: str, name: str) -> str:
@@ -1378,7 +1500,8 @@ def _asked(step: _Step, sql: str, table: str, name: str) -> str:
     bind, schema = step.bind, step.schema
     if step.dialect == "postgresql":
         table, name = _quoted(bind, table, schema), _kept(bind, name)
-    literal = _mysql_literal if step.dialect == "mysql" else _literal
+    literals = {"mysql": _mysql_literal, "postgresql": _postgresql_literal}
+    literal = literals.get(step.dialect, _literal)
     values = {"table": literal(table), "name": literal(name)}
     values["schema"] = literal(schema) if schema else "NULL"
     return f"EXISTS ({_filled_in(sql, values)})"
@@ -1420,10 +1543,10 @@ _TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
 
 def _script_rename(step: _Step) -> None:
     """Write a rename: only the new name there, skip; both or neither, the server's own error."""
-    old, new = (_there(step, step.table, "table"), "")
+    old = _there(step, step.table, "renamable")
     renamed = copy.copy(step)
     renamed.table = str(step.name)
-    new = _there(renamed, str(step.name), "table")
+    new = _there(renamed, str(step.name), "relation")
     for sql in _plain_sql(step):
         _write_if(f"{old} OR NOT {new}", sql)
 
@@ -1494,6 +1617,8 @@ def _ensure(step: _Step) -> Any:
         _need_names(step)
     if _is_offline():
         return _script(step)
+    if step.dialect == "postgresql":
+        _need_known_strings(step)
     prefix = step.verb.split("_")[0]
     if step.kind == "enum" and not _has_enums(step.bind):
         return _decide("skip", step, "this server has no named enums")
@@ -1539,14 +1664,21 @@ def _renamed_later(step: _Step) -> str | None:
 
 
 def _create(step: _Step) -> Any:
+    if step.dialect in _TEMPORARY and _wants_temporary(step):
+        return _create_temporary(step)
     parts = _parts(step, created=False)
-    asked = [[*_parents(one), *_likely(one)] for one in (step, *parts)]
+    asked = [[*_parents(one), *_divided(one), *_likely(one)] for one in (step, *parts)]
     own, *others = _ask_each(step.bind, asked)
     _need_tables(step, _parents(step), own)
     found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
     if found is None:
+        if step.kind == "view":
+            _need_free_name(step)
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
+        for one, answers in zip((step, *parts), (own, *others), strict=True):
+            if _divided(one):
+                _need_undivided(one, answers[len(_parents(one))])
         _decide("apply", step, "not there")
         result = _act(step)
     else:
@@ -1568,6 +1700,12 @@ def _foresee(part: _Step, answers: list[Any]) -> None:
         _conflict(part, found, _spelled(part), ["definition"])
 
 
+def _divided(step: _Step) -> list[_Question]:
+    """Return the question for the partitions of a table that must not have any."""
+    is_asked = step.dialect in _DIVIDED and _DIVIDED[step.dialect](step)
+    return [("partitions", step.table, step.table, step.schema)] if is_asked else []
+
+
 def _parents(step: _Step) -> list[_Question]:
     """Return the questions for the tables that must be there: the first one is the step's own."""
     what = "indexable" if step.kind == "index" else "table"
@@ -1583,6 +1721,7 @@ def _likely(step: _Step) -> list[_Question]:
     what: str | None = step.kind
     if step.kind in ("table", "column"):
         name = str(step.name if step.kind == "column" else step.table)
+        what = "relation" if step.verb == "create_table" else what
     elif step.kind == "primary":
         what, name = "primary", ""
     elif step.verb == "drop_constraint":
@@ -1673,12 +1812,16 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
     return sorted(things, key=lambda thing: str(thing.name))
 
 
-def _drop(step: _Step) -> None:
+def _drop(step: _Step) -> Any:
     asked = [] if step.kind in _NAMED_ALONE else _likely(step)
     looks_first = not asked and step.kind not in _NAMED_ALONE
     missing = looks_first and not _has_table(step.bind, step.table, step.schema)
     found = None if missing else _to_drop(step, asked)
+    if found is None and _is_temporary(step):
+        _decide("apply", step, "there in this session")
+        return _invoke(step)
     if found is None:
+        missing = missing or step.kind == "table"
         missing = missing or (bool(asked) and not _has_table(step.bind, step.table, step.schema))
         return _decide("skip", step, f"table {step.table} is not there" if missing else "not there")
     if "constraint" in found:
@@ -1695,7 +1838,10 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
     """Return what is to be dropped, as far as the answer tells: what is there has a table."""
     if not asked:
         return _FIND[step.kind](step)
-    [answer] = _ask_all(step.bind, asked)
+    table = [("table", step.table, step.table, step.schema)] if step.kind == "column" else []
+    answer, *has_table = _ask_all(step.bind, [*asked, *table])  # a view has columns, too
+    if answer is not None:
+        _need_tables(step, table, has_table)
     if step.kind == "constraint":
         return _of_type(step, _type_among(answer, step.operation.constraint_type))
     return None if answer is None else {}
@@ -1706,6 +1852,8 @@ def _replace_view(step: _Step) -> None:
     wanted = _want_view(step) if found is not None else None
     if found is not None and wanted is not None and not _diff(step.dialect, found, wanted):
         return _decide("skip", step, "already there, same definition")
+    if found is None:
+        _need_free_name(step)
     _decide("apply", step, "not there" if found is None else f"was {_describe(found)}")
     if step.dialect in _REPLACE:
         return _REPLACE[step.dialect](step)
@@ -1737,8 +1885,7 @@ def _add_label(step: _Step) -> None:
 
 def _label_aside(step: _Step, value: str) -> str:
     """Return code that puts a value out of the way of the one that is wanted."""
-    schema = f", schema={step.schema!r}" if step.schema else ""
-    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema}"
+    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{_schema_code(step)}"
     return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
 
 
@@ -1827,8 +1974,11 @@ _OWN_WAY: dict[str, Callable[[_Step], None]] = {
 
 def _rename(step: _Step) -> None:
     new_name = str(step.name)
-    names = (step.table, new_name)
-    old, new = _ask_all(step.bind, [("table", name, name, step.schema) for name in names])
+    names = {"renamable": step.table, "relation": new_name}
+    old, new = _ask_all(step.bind, [(what, n, n, step.schema) for what, n in names.items()])
+    sort = _ask(step.bind, "sort", step.table, "", step.schema) if old is new is None else None
+    if sort is not None:
+        _no_table(step, step.table, step.schema, sort)
     if _renames(step, old, new, step.table, new_name):
         _decide("apply", step, "only the old name is there")
         _act(step)
@@ -1846,7 +1996,9 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
             return old is not None
     elif old == new:  # one thing, by a server that does not look at the case
         return bool(new != new_name)
-    way = f"helpers.{'drop_table' if step.kind == 'table' else 'drop_column'}"
+    is_view = bool(old) and step.kind == "table" and view_exists(new_name, step.schema)
+    what = "view" if is_view else step.kind
+    way = f"helpers.drop_{what}"
     on = "" if step.kind == "table" else f"{step.table!r}, "
     becomes = repr(new_name) if step.kind == "table" else f"new_column_name={new_name!r}"
     _stop(
@@ -1887,6 +2039,8 @@ def _alter(step: _Step) -> None:
         if step.concurrently and step.dialect in _LEFT_OVER:
             _LEFT_OVER[step.dialect](step)
     else:
+        if found.get("of") and _alters_table(rest, found):
+            _need_table(step, step.table, step.schema)
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
             step.operation.existing_type = _verbatim(step.bind, found["type"])
@@ -1896,9 +2050,17 @@ def _alter(step: _Step) -> None:
         _replace_check(part)
 
 
+def _alters_table(operation: ops.AlterColumnOp, found: Definition) -> bool:
+    """Tell whether only a table can be altered so: a view of PostgreSQL can have a default."""
+    is_given = operation.modify_server_default is not False and found["of"] != "of a view"
+    return is_given or operation.modify_type is not None or operation.modify_nullable is not None
+
+
 def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
     """Do the rename that is asked for, and return the step that is left and its column."""
-    table = ("table", step.table, step.table, step.schema)
+    operation = step.operation
+    is_plain = operation.modify_type is None and operation.modify_nullable is None
+    table = ("renamable" if is_plain else "table", step.table, step.table, step.schema)
     names = [str(step.name), step.operation.modify_name or str(step.name)]
     columns = [("column", step.table, name, step.schema) for name in names]
     has_table, old, new = _ask_all(step.bind, [table, *columns])
@@ -1908,11 +2070,11 @@ def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
 
 
 def _no_column(step: _Step) -> NoReturn:
-    table = ("table", step.table, step.table, step.schema)
     if step.dialect in _COLUMN_AT_ONCE:
-        listed = ("columns", step.table, "", step.schema)
-        has_table, names = _ask_all(step.bind, [table, listed])
-        _need_tables(step, [table], [has_table])
+        asked = [(what, step.table, "", step.schema) for what in ("sort", "columns")]
+        sort, names = _ask_all(step.bind, asked)
+        if sort != "table":
+            _no_table(step, step.table, step.schema, sort)
     else:
         names = ", ".join(_column_names(step.bind, step.table, step.schema))
     _stop(
@@ -1998,8 +2160,40 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
     return rest if differing or rest.kw.get("autoincrement") is not None else None
 
 
+def _hides(call: str, table: str) -> NoReturn:
+    _stop(
+        UnsafeOperation,
+        f"{call}: a temporary table hides it.",
+        (f"a temporary table {table}, of this session alone", f"table {table}"),
+        "Stopped, because what is done to it would be gone with the session.",
+        f"helpers.execute('DROP TABLE {table}')  # before this line: it finds the temporary one",
+    )
+
+
+def _is_temporary(step: _Step) -> bool:
+    """Tell whether there is a table of this name of this session alone, which no catalog has."""
+    return step.kind == "table" and step.dialect in _TEMPORARY and _TEMPORARY[step.dialect](step)
+
+
+def _create_temporary(step: _Step) -> Any:
+    """Create a table of this session alone, unless it is there: nobody else has made it."""
+    _has_table(step.bind, step.table, step.schema)
+    if _is_temporary(step):
+        _decide("skip", step, "already there in this session, compared by name")
+        return step.wanted
+    _decide("apply", step, "not there in this session")
+    return _act(step)
+
+
+def _wants_temporary(step: _Step) -> bool:
+    prefixes = getattr(step.wanted, "_prefixes", ())
+    return step.verb == "create_table" and any("TEMP" in str(p).upper() for p in prefixes)
+
+
 def _act(step: _Step) -> Any:
     """Do it: the dialect's own guard where it has one, else Alembic's implementation."""
+    if step.dialect in _HIDES and step.table and _HIDES[step.dialect](step):
+        _hides(step.call, step.table)
     operation = step.operation = copy.copy(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
         if getattr(operation, flag, None) is not None:
@@ -2045,13 +2239,55 @@ def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> Non
     missing = next((question for question, answer in pairs if answer is None), None)
     if missing is not None:
         _, table, _, schema = missing
+        _no_table(step, table, schema, _ask(step.bind, "sort", table, table, schema))
+
+
+def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
+    """Say that there is no such table; or that it is a view, and the like.
+
+    :param sort: what there is of this name, None for nothing.
+    """
+    name = _qualified(table, schema)
+    if sort is None:
         _stop(
             MissingParent,
             f"{step.call}: there is no table {table!r}.",
-            (f"no table {_qualified(table, schema)}", f"table {_qualified(table, schema)}"),
+            (f"no table {name}", f"table {name}"),
             "Stopped, because there is nothing to build on.",
             f"helpers.create_table({table!r}, ...)  # before this line; or see: alembic current",
         )
+    way = f"helpers.execute('ALTER {sort.upper()} ...')"
+    if sort == "view":
+        verb = "create" if step.verb == "rename_table" else "replace"
+        name_ = str(step.name) if step.verb == "rename_table" else table
+        where = f", schema={schema!r}" if schema else ""
+        way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{where})"
+    _stop(
+        MissingParent,
+        f"{step.call}: {table!r} is a {sort}, and no table.",
+        (f"{sort} {name}", f"table {name}"),
+        f"Stopped, because a {sort} cannot be altered so.",
+        f"{way}  # instead of this line, or name the table that it is made of",
+    )
+
+
+def _need_free_name(step: _Step) -> None:
+    """Refuse to make a table or a view whose name something of another kind has."""
+    name = str(step.name or step.table)
+    sort = _ask(step.bind, "sort", name, name, step.schema)
+    if sort in (None, step.kind):
+        return
+    drop = f"helpers.execute('DROP {sort.upper()} ...')"
+    if sort in ("table", "view"):
+        drop = f"helpers.drop_{sort}({name!r}{_schema_code(step)})"
+    _stop(
+        SchemaConflict,
+        f"{step.call}: this is the name of a {sort}.",
+        (f"{sort} {name}", f"{step.kind} {name}"),
+        "Stopped, because only a person knows which of the two is right.",
+        "# before this line, if the revision is right:",
+        drop,
+    )
 
 
 def _conflict(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> NoReturn:
@@ -2071,12 +2307,12 @@ def _conflict(step: _Step, found: Definition, wanted: Definition, differing: lis
 
 def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
     """Return code that mends a conflict, with the author's own names."""
-    schema = f", schema={step.schema!r}" if step.schema else ""
+    schema = _schema_code(step)
     before = "# before this line, if the revision is right:"
     match step.kind:
         case "table":
             lines = [line for key in differing for line in _way_to_part(step, found, key)]
-            code = [f"    {line[:-1]}{schema})" for line in lines]
+            code = [f"    {_in_schema(step, line)}" for line in lines]
             return [before, f"if helpers.table_exists({step.table!r}{schema}):", *code]
         case "column":
             there = f"if helpers.table_has_column({step.table!r}, {step.name!r}{schema}):"
@@ -2097,6 +2333,16 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
     return [before, f"helpers.drop_constraint({what})"]
 
 
+def _schema_code(step: _Step) -> str:
+    return f", schema={step.schema!r}" if step.schema else ""
+
+
+def _in_schema(step: _Step, code: str) -> str:
+    """Return a call with the schema of the step's table."""
+    source = ", source_" if "create_foreign_key(" in code else ", "
+    return f"{code[:-1]}{_schema_code(step).replace(', ', source, 1)})"
+
+
 def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
     column: sa.Column[Any] = step.wanted
     changes = [f"type_={_code(column.type)}"] if "type" in differing else []
@@ -2113,14 +2359,15 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
 def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
     """Return code that gives a table one column or constraint as it is wanted."""
     kind, _, name = key.partition(" ")
-    if kind == "column" and name not in step.wanted.columns:
+    columns = {_folded(step.bind, c.name): c for c in step.wanted.columns}
+    if kind == "column" and _folded(step.bind, name) not in columns:
         return [f"helpers.alter_column({step.table!r}, {name!r}, nullable=True)"]
     if kind == "column":
         part = copy.copy(step)
-        part.kind, part.name, part.wanted = "column", name, step.wanted.columns[name]
+        part.kind, part.name, part.wanted = "column", name, columns[_folded(step.bind, name)]
         wanted = _want_column(part) or {}
         if key in found:
-            there = _columns(step.bind, step.table, step.schema)[name]
+            there = _column(step.bind, step.table, name, step.schema) or {}
             alter = _alter_code(part, wanted, _diff(step.dialect, there, wanted))
             aside = "new_column_name=" in alter  # what cannot be altered is made anew beside it
             return [alter, _add_code(part, wanted)] if aside else [alter]
@@ -2154,7 +2401,7 @@ def _add_code(step: _Step, wanted: Definition) -> str:
 def _wanted_constraint(step: _Step, key: str) -> Any:
     """Return the constraint of a wanted table that a property of its definition is about."""
     for constraint in step.wanted.constraints:
-        if constraint.name and key.endswith(f" {constraint.name}"):
+        if constraint.name and key.endswith(f" {_kept(step.bind, constraint.name)}"):
             return constraint
     for constraint in step.wanted.foreign_key_constraints:
         if _foreign_key_text(step.bind, _wanted_foreign_key(constraint)) == key:
@@ -2222,7 +2469,9 @@ def _insert_missing(
     table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
 ) -> None:
     if _is_offline():
-        for sql in [_guarded_insert(table, row, keys) for row in rows]:
+        statements = [_guarded_insert(table, row, keys) for row in rows]
+        _write_string_check(*statements)
+        for sql in statements:
             _write(sql)
         return
     what, inserted = f"on {table.name}", 0
@@ -2371,11 +2620,36 @@ def _brief(sql: Any) -> str:
 # ... once
 
 _MARKED = ("revision", "direction", "name")
-# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
-_COMMITS = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE|LOCK|GRANT|REVOKE|LOAD)\b", re.I)
+_MARK_LENGTH = 200
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/, behind comments, of
+# which those that begin with an exclamation mark are run
+_COMMITS = re.compile(
+    r"""(?: \s | /\*M?!\d* | /\*(?!M?!).*?\*/ | (?:\#|--\s)[^\n]*(?:\n|$) )*
+    (?: (?:CREATE|DROP)\b(?!\s+(?:OR\s+REPLACE\s+)?TEMPORARY)
+      | (?:ALTER|RENAME|TRUNCATE|LOCK|UNLOCK|GRANT|REVOKE|LOAD|OPTIMIZE|REPAIR|CHECK|CACHE|FLUSH
+        |RESET|CHANGE|START|STOP|INSTALL|UNINSTALL|IMPORT|COMMIT|ROLLBACK|XA|SHUTDOWN)\b
+      | ANALYZE\s+(?:\w+\s+)?TABLE\b | BEGIN\b(?!\s+NOT) | SET\s+PASSWORD\b
+      | SET\s+(?:@@)?(?:(?:SESSION|LOCAL|GLOBAL)[.\s]\s*)?autocommit\b )""",
+    re.I | re.S | re.X,
+)
+
+
+def _need_mark(sqltext: Any, name: str) -> None:
+    """Refuse a name that its column cannot hold, or that MariaDB would take for another one."""
+    if len(name) <= _MARK_LENGTH and name == name.strip():
+        return
+    found = f"{len(name)} characters" if name == name.strip() else "white space at an end"
+    _stop(
+        CommandError,
+        f"execute({_brief(sqltext)!r}, once={_brief(name)!r}): this is no name for a mark.",
+        (f"room for {_MARK_LENGTH} characters, none of them white space at an end", found),
+        "Stopped, because the step could not be told from others when it is run again.",
+        f"helpers.execute({_brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
+    )
 
 
 def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
+    _need_mark(sqltext, name)
     if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
         _stop(
             UnsafeOperation,
@@ -2401,7 +2675,7 @@ def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> No
 
 def _marks(context: MigrationContext) -> sa.Table:
     """Return the table of marks, which stands beside the version table."""
-    columns = [sa.Column(name, sa.String(200), primary_key=True) for name in _MARKED]
+    columns = [sa.Column(name, sa.String(_MARK_LENGTH), primary_key=True) for name in _MARKED]
     schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
     kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
     name = f"{context.version_table}_once"
@@ -2519,6 +2793,7 @@ class _Pages:
     values: Mapping[str, Any]
     where: sa.ColumnElement[bool]
     keys: list[sa.ColumnClause[Any]]
+    as_text: dict[str, Any]  # the keys that the driver cannot always read, with their types
     progress: _Progress
 
     def update(self, *more: Any) -> int:
@@ -2528,6 +2803,10 @@ class _Pages:
 
     def look(self, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).select_from(self.table)
+
+    def look_for_key(self) -> sa.Select[Any]:
+        read = [sa.cast(k, sa.Text()) if k.name in self.as_text else k for k in self.keys]
+        return self.look(*read).order_by(*self.keys).limit(1)
 
 
 def _grouped(where: Any) -> sa.ColumnElement[bool]:
@@ -2543,7 +2822,8 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     if not names:
         why = "without a primary key there are no pages to go by"
         _refuse_pages(step, why, f"no primary key on {step.table}")
-    if changed := sorted({*names} & {*values}):
+    given = {_folded(step.bind, name) for name in values}
+    if changed := sorted(name for name in names if _folded(step.bind, name) in given):
         _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
     there = _inspected_columns(step.bind, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
@@ -2551,7 +2831,8 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     if unpaged := [f"{n} {t}" for n, t in typed.items() if _UNPAGED[step.dialect].match(t)]:
         why = "values of this type are not read as they are, or not compared as they are sorted"
         _refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
-    if unknown := [name for name in values if name not in columns]:
+    known = {_folded(step.bind, name): name for name in columns}
+    if unknown := [name for name in values if _folded(step.bind, name) not in known]:
         _stop(
             MissingParent,
             f"{step.call}: there is no such column.",
@@ -2559,9 +2840,12 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
             "Stopped, because there is nothing to fill.",
             f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
         )
+    values = {known[_folded(step.bind, name)]: value for name, value in values.items()}
     table = sa.table(step.table, *columns.values(), schema=step.schema)
     keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
-    pages = _Pages(step, table, values, where, keys, _Progress(step.table))
+    late = _READ_AS_TEXT.get(step.dialect, re.compile(r"(?!)"))
+    as_text = {name: columns[name].type for name in names if late.match(typed[name])}
+    pages = _Pages(step, table, values, where, keys, as_text, _Progress(step.table))
     count = pages.look(sa.func.count()).where(where)
     pages.progress.total = step.bind.execute(count).scalar() or 0
     return pages
@@ -2574,6 +2858,10 @@ _UNPAGED = {  # the types by whose order no page can be found
 }
 
 
+# psycopg reads neither 'infinity' nor a date before Christ
+_READ_AS_TEXT = {"postgresql": re.compile("(?i)date|timestamp")}
+
+
 def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
     both = (
         f"helpers.backfill({step.table!r}, {{...}}, where='... IS NULL')  # or, all at once:",
@@ -2582,7 +2870,7 @@ def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
     _stop(
         UnsafeOperation,
         f"{step.call}: cannot go page by page.",
-        (found, "a where that excludes what is done, and a primary key that stays"),
+        (found, "values, a where that excludes what is done, and a primary key that stays"),
         f"Stopped, because {why}.",
         *(way or both),
     )
@@ -2628,7 +2916,7 @@ def _update_patiently(pages: _Pages, page: Sequence[Any]) -> int:
 
 def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
     """Return the key of the next row that is to be done: looking locks nothing."""
-    query = pages.look(*pages.keys).where(pages.where).order_by(*pages.keys).limit(1)
+    query = pages.look_for_key().where(pages.where)
     if last is not None:
         query = query.where(_beside(pages, operator.gt, last))
     return pages.step.bind.execute(query).first()
@@ -2639,8 +2927,8 @@ def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] |
 
     It counts all rows, not only those to be done: the server locks what it reads.
     """
-    query = pages.look(*pages.keys).where(_beside(pages, operator.ge, first))
-    return pages.step.bind.execute(query.order_by(*pages.keys).offset(size - 1).limit(1)).first()
+    query = pages.look_for_key().where(_beside(pages, operator.ge, first))
+    return pages.step.bind.execute(query.offset(size - 1)).first()
 
 
 def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
@@ -2650,7 +2938,12 @@ def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
     their columns are, one by one; PostgreSQL does the opposite.
     """
     # untyped: what the driver gave is what it takes, be it an enum or a date of SQLite's
-    values = [sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True) for value in key]
+    values = [
+        sa.cast(sa.literal(value, sa.Text()), pages.as_text[column.name])
+        if column.name in pages.as_text
+        else sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True)
+        for column, value in zip(pages.keys, key, strict=True)
+    ]
     if len(key) > 1 and pages.step.dialect not in _KEYS_ONE_BY_ONE:
         return compare(sa.tuple_(*pages.keys), sa.tuple_(*values))
     strict = {operator.ge: operator.gt, operator.le: operator.lt}.get(compare, compare)
@@ -2670,7 +2963,10 @@ def _refuse_repeating(pages: _Pages) -> None:
     if first is None:
         return
     row = [_beside(pages, compare, first) for compare in (operator.ge, operator.le)]
-    look = pages.look(*map(sa.column, pages.values)).where(pages.where, *row)
+    written: list[Any] = [sa.column(name) for name in pages.values]
+    if pages.step.dialect in _READ_AS_TEXT:
+        written = [sa.cast(column, sa.Text()) for column in written]
+    look = pages.look(*written).where(pages.where, *row)
     after = []
     bind.exec_driver_sql(_BEGIN.get(pages.step.dialect, "BEGIN"))
     try:
@@ -2782,19 +3078,21 @@ def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
 
 
 def _find_table(step: _Step) -> Definition:
-    """Describe the table, which is there."""
+    """Describe the table, which is there, unless its name is that of a view."""
+    _need_free_name(step)
     return _table_definition(step, step.table, step.schema)
 
 
 def _want_table(step: _Step) -> Definition:
     table: sa.Table = step.wanted
     others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
-    names = {str(c.name) for c in table.constraints if c.name}
+    names = {_kept(step.bind, str(c.name)) for c in table.constraints if c.name}
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
         found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
     for key in _keys_within(step):
         text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
-        found |= {f"foreignkey {key.name}": text} if key.name else {text: ""}
+        name = _kept(step.bind, str(key.name))
+        found |= {f"foreignkey {name}": text} if key.name else {text: ""}
     return found
 
 
@@ -2806,12 +3104,13 @@ def _table_definition(
     :param named: the names that count; None: each constraint is listed by name and by text, so that
         it is found either way.
     """
-    found = {}
+    found, wanted = {}, {_folded(step.bind, c.name): c for c in step.wanted.columns}
     for column, definition in _columns(step.bind, table, schema).items():
-        comment = getattr(step.wanted.columns.get(column), "comment", None)
+        said = wanted.get(_folded(step.bind, column))
+        comment = getattr(said, "comment", None)
         if comment is None or table == _SCRATCH:
             definition = _with_comment(step, definition, comment)
-        definition = _as_said(definition, step.wanted.columns.get(column))
+        definition = _as_said(definition, said)
         found[f"column {column}"] = _describe(definition)
     for name, kind, text in _constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
@@ -2903,10 +3202,10 @@ def _identity(found: Definition) -> sa.Identity:
 
 def _find_index(step: _Step) -> Definition | None:
     found = _index(step.bind, step.table or None, str(step.name), step.schema)
-    step.is_invalid = found is not None and "invalid" in found and _on(found, step.table)
+    step.is_invalid = found is not None and "invalid" in found and _on(step.bind, found, step.table)
     if found is None or (step.verb == "create_index" and step.is_invalid):
         return None
-    if step.verb == "drop_index" and step.table and not _on(found, step.table):
+    if step.verb == "drop_index" and step.table and not _on(step.bind, found, step.table):
         return None
     if step.verb == "drop_index":
         return found
@@ -2917,7 +3216,8 @@ def _find_index(step: _Step) -> Definition | None:
 
 
 def _want_index(step: _Step) -> Definition | None:
-    return {"table": f"ON {step.table}", "definition": _INDEX_TEXT[step.dialect](step)}
+    on = f"ON {_kept(step.bind, step.table)}"
+    return {"table": on, "definition": _INDEX_TEXT[step.dialect](step)}
 
 
 def _find_constraint(step: _Step) -> Definition | None:
@@ -2978,10 +3278,14 @@ def _key_columns(text: str) -> set[str]:
 
 
 def _want_columns(step: _Step) -> Definition:
-    names = [column.name for column in step.wanted.columns]
+    names = [_kept(step.bind, str(column.name)) for column in step.wanted.columns]
     if step.kind == "primary":
         return {"definition": f"PRIMARY KEY {_listed(names)}"}
-    text = _unique_text(names, step.wanted.dialect_kwargs)
+    options = dict(step.wanted.dialect_kwargs)
+    if included := options.get("postgresql_include"):
+        included = [str(getattr(column, "name", column)) for column in included]
+        options["postgresql_include"] = [_kept(step.bind, name) for name in included]
+    text = _unique_text(names, options)
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     return {"definition": text + _deferral(step.wanted.deferrable, deferred)}
 
@@ -3024,11 +3328,12 @@ def _constraints(
 
 
 def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> list[Any]:
-    return list(sa.inspect(bind).get_columns(table, schema=schema))
+    return list(sa.inspect(bind).get_columns(_kept(bind, table), schema=schema))
 
 
 def _inspected_key(bind: sa.Connection, table: str, schema: str | None = None) -> list[str]:
-    return list(sa.inspect(bind).get_pk_constraint(table, schema)["constrained_columns"])
+    found = sa.inspect(bind).get_pk_constraint(_kept(bind, table), schema)
+    return list(found["constrained_columns"])
 
 
 def _find_view(step: _Step) -> Definition | None:
@@ -3226,6 +3531,7 @@ def _constraint_code(table: str, constraint: Any, check: str) -> str:
         key = _wanted_foreign_key(constraint)
         given = {k: v for k, v in key["options"].items() if v is not None}
         target = f"{key['referred_table']!r}, {columns}, {key['referred_columns']}"
+        given |= {"referent_schema": key["referred_schema"]} if key["referred_schema"] else {}
         options = "".join(f", {option}={value!r}" for option, value in given.items())
         return f"helpers.create_foreign_key({name!r}, {table!r}, {target}{options})"
     if isinstance(constraint, sa.CheckConstraint):
@@ -3250,10 +3556,6 @@ def _exclude_code(table: str, name: str | None, constraint: ExcludeConstraint) -
 
 def _qualified(table: str, schema: str | None) -> str:
     return f"{schema}.{table}" if schema else table
-
-
-def _on(found: Definition, table: str) -> bool:
-    return found["table"].lower() == f"ON {table}".lower()
 
 
 def _listed(names: Iterable[str | None]) -> str:
@@ -3469,15 +3771,58 @@ def _position(items: list[str], column: str) -> int:
     )
 
 
-def _mentions(text: str, column: str) -> bool:
+# what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
+_RESERVED = {
+    "AND",
+    "AS",
+    "BETWEEN",
+    "CASE",
+    "CHECK",
+    "COLLATE",
+    "CONSTRAINT",
+    "DEFAULT",
+    "DISTINCT",
+}
+_RESERVED |= {"ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "IN", "IS", "ISNULL", "NOT", "NOTNULL"}
+_RESERVED |= {"NULL", "ON", "OR", "PRIMARY", "REFERENCES", "SELECT", "SET", "TABLE", "THEN"}
+_RESERVED |= {"UNIQUE", "WHEN", "WHERE"}
+# what is a column where one must come, and else an operator and the like
+_OPERATORS = {"ASC", "DESC", "END", "GLOB", "LIKE", "MATCH", "REGEXP", "NULLS", "FIRST", "LAST"}
+_BEFORE_NAME = set("(,=<>+-*/|&%~") | {"", "AND", "OR", "WHEN", "THEN", "ELSE", "BETWEEN", "WHERE"}
+
+
+def _says(text: str, name: str) -> bool:
+    """Tell whether a name, or a word like it, is anywhere in SQL."""
     tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
-    return any(_bare(token).lower() == column.lower() for token in tokens)
+    return any(_bare(token).lower() == name.lower() for token in tokens)
+
+
+def _mentions(text: str, column: str) -> bool:
+    """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
+    tokens = [token for token in _tokens(text) if not _is_noise(token)]
+    return any(
+        _bare(token).lower() == column.lower()
+        and (token[0] in '"`[' or _is_name(before.upper(), token.upper(), after))
+        for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
+    )
+
+
+def _is_name(before: str, word: str, after: str) -> bool:
+    """Tell whether a word without quotes is a column, by what stands around it."""
+    if word[0] == "'" or word in _RESERVED or after == "(" or before == "COLLATE":
+        return False
+    return word not in _OPERATORS or before in _BEFORE_NAME
+
+
+def _concerned(constraint: str) -> str:
+    """Return what a constraint is about: its parentheses, not what it is called or leads to."""
+    tokens = [token for token in _tokens(constraint) if not _is_noise(token)]
+    return " ".join(tokens[tokens.index("(") : _closing(tokens) + 1]) if "(" in tokens else ""
 
 
 def _uses(item: str, column: str) -> bool:
     """Tell whether an item is a constraint of the table that uses the column."""
-    own = re.split(r"(?i)\bREFERENCES\b", item)[0] if _kind_of(item) == "foreignkey" else item
-    return not _is_column(item) and _mentions(own, column)
+    return not _is_column(item) and _mentions(_concerned(item), column)
 
 
 def _unchecked(item: str, column: str) -> str:
@@ -3485,7 +3830,7 @@ def _unchecked(item: str, column: str) -> str:
     if not _is_column(item):
         return item
     name, *clauses = _clauses(item)
-    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(c, column)]
+    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(_concerned(c), column)]
     return item if kept == clauses else _joined([name, *kept])
 
 
@@ -3861,9 +4206,12 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
     schema = key["referred_schema"]
     if schema == bind.dialect.default_schema_name or _dialect(bind) == "sqlite":
         schema = None  # on SQLite a key never leaves its database
-    target = _qualified(key["referred_table"], schema)
-    text = f"FOREIGN KEY {_listed(key['constrained_columns'])}"
-    text += f" REFERENCES {target} {_listed(key['referred_columns'])}"
+    columns, referred = (
+        _listed(_kept(bind, str(name)) for name in key[names])
+        for names in ("constrained_columns", "referred_columns")
+    )
+    target = _qualified(_kept(bind, key["referred_table"]), schema)
+    text = f"FOREIGN KEY {columns} REFERENCES {target} {referred}"
     # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
     default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
     for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
@@ -3946,11 +4294,22 @@ def _folded(bind: sa.Connection, name: str | None) -> str:
     return _kept(bind, str(name)) if _dialect(bind) == "postgresql" else str(name).lower()
 
 
+def _on(bind: sa.Connection, found: Definition, table: str) -> bool:
+    """Tell whether an index that was found is on the table of this name."""
+    return _folded(bind, found["table"].removeprefix("ON ")) == _folded(bind, table)
+
+
 _POSTGRESQL = {
     "table": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind IN ('r', 'p', 'f')",
     "indexable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind IN ('r', 'p', 'f', 'm')",
+    "relation": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
+    # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
+    "renamable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
+    "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
+    " WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
+    " ELSE 'table' END FROM pg_class WHERE oid = to_regclass(:table)",
     "view": "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind = 'v'",
     "column": "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table)"
@@ -3975,6 +4334,10 @@ _POSTGRESQL = {
     " AND contype = '{type}' AND (SELECT string_agg(a.attname, ',' ORDER BY u.position)"
     " FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)"
     " JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number) = :name",
+    "partitions": "SELECT array_agg(p.relname::text ORDER BY p.oid) FROM pg_class AS c"
+    " LEFT JOIN pg_inherits AS i ON i.inhparent = c.oid LEFT JOIN pg_class AS p"
+    " ON p.oid = i.inhrelid WHERE c.oid = to_regclass(:table) AND c.relkind IN ('p', 'I')"
+    " GROUP BY c.oid",
     "table comment": "SELECT obj_description(to_regclass(:table), 'pg_class')",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
@@ -4007,10 +4370,14 @@ ORDER BY a.attnum
 """)
 _POSTGRESQL_CONSTRAINTS = sa.text("""
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
-       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls,
+       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
        CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
-       substring(pg_get_constraintdef(k.oid) FROM ' INCLUDE [(]([^)]*)[)]') AS include,
+       ARRAY(SELECT a.attname FROM pg_index AS i
+             CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts AND k.contype = 'u'
+             ORDER BY u.position)::text[] AS include,
        substring(pg_get_constraintdef(k.oid)
                  FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
        k.confmatchtype = 'f' AS matches_full,
@@ -4038,6 +4405,7 @@ SELECT a.attname AS name,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
        'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
        col_description(a.attrelid, a.attnum) AS comment,
+       (SELECT relkind::text FROM pg_class WHERE oid = a.attrelid) AS sort,
        a.attgenerated = '' AND a.attidentity = ''
        AND a.attcollation IN (0, 100 /* "default" */) AS is_ordinary
 FROM pg_attribute AS a
@@ -4071,6 +4439,11 @@ _MYSQL = {
     "table": "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE())"
     " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+    "relation": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
+    "sort": "SELECT CASE WHEN table_type IN ('VIEW', 'SEQUENCE') THEN LOWER(table_type)"
+    " ELSE 'table' END FROM information_schema.tables"
+    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "view": "SELECT view_definition FROM information_schema.views"
     " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
     "column": "SELECT column_name FROM information_schema.columns"
@@ -4109,6 +4482,10 @@ _SQLITE = {
     " AND name = ?1 COLLATE NOCASE",
     "sql": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
     " AND name = ?1 COLLATE NOCASE",
+    "relation": "SELECT name FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = ?1 COLLATE NOCASE",
+    "sort": "SELECT type FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = ?1 COLLATE NOCASE",
     "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
     " AND name = ?1 COLLATE NOCASE",
     "column": "SELECT name FROM pragma_table_xinfo(?1, ?3)"
@@ -4118,7 +4495,9 @@ _SQLITE = {
 }
 # sqlite_master has no index, and these need none: what they do not know is not there at all.
 _SQLITE_KNOWN = {"named index": "pragma_index_xinfo(?2, ?3)"}
-_SQLITE_KNOWN |= dict.fromkeys(("table", "sql", "view"), "pragma_table_xinfo(?1, ?3)")
+_SQLITE_KNOWN |= dict.fromkeys(
+    ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(?1, ?3)"
+)
 _SQLITE_INDEX = (
     "SELECT tbl_name, sql FROM (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(?1, ?2)))"
     " CROSS JOIN {schema}.sqlite_master"
@@ -4203,9 +4582,9 @@ def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, D
     if _dialect(bind) == "mysql":
         return _mysql_columns(bind, table, schema)
     columns = _inspected_columns(bind, table, schema)
-    collated = _sqlite_collations(bind, table, schema)
+    said = _sqlite_said(bind, table, schema)
     found = {column["name"]: _sqlite_column(bind, column) for column in columns}
-    return {n: c | {"collate": collated.get(n.lower(), "")} for n, c in found.items()}
+    return {name: column | said.get(name.lower(), {}) for name, column in found.items()}
 
 
 def _column(bind: sa.Connection, table: str, name: str, schema: str | None) -> Definition | None:
@@ -4229,10 +4608,11 @@ def _postgresql_one_column(
     row = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name).mappings().first()
     if row is None:
         return None
+    of = {"r": "", "p": "", "f": "", "v": "of a view"}.get(row["sort"], "of no table")
     if not row["is_ordinary"]:
-        return _columns(bind, table, schema)[name]
-    said = {key: value for key, value in row.items() if key != "is_ordinary"}
-    return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said)
+        return _columns(bind, table, schema)[name] | {"of": of}
+    said = {key: value for key, value in row.items() if key not in ("is_ordinary", "sort")}
+    return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said) | {"of": of}
 
 
 def _postgresql_column(row: dict[str, Any]) -> Definition:
@@ -4257,28 +4637,38 @@ def _postgresql_default(text: str, type_: str) -> str:
 
 
 def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
-    default, computed, type_ = column["default"], column.get("computed"), column["type"]
+    default, type_ = column["default"], column["type"]
     default = "" if default is None else _sqlite_default(default)
-    stored = " STORED" if computed and computed.get("persisted") else ""
     return {
         "type": "" if isinstance(type_, sa.types.NullType) else type_.compile(dialect=bind.dialect),
         "null": "NULL" if column["nullable"] else "NOT NULL",
         "default": f"DEFAULT {default}" if default else "",
-        "computed": f"GENERATED ALWAYS AS ({computed['sqltext']}){stored}" if computed else "",
+        "computed": "",
         "comment": "",
+        "collate": "",
     }
 
 
-def _sqlite_collations(bind: sa.Connection, table: str, schema: str | None) -> dict[str, str]:
-    """Return the COLLATE of the columns that have one, which no pragma tells."""
+def _sqlite_said(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+    """Return what no pragma tells of a column: its COLLATE, and what it is computed from."""
     sql: str | None = _ask(bind, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return {}
-    found: dict[str, str] = {}
-    for item in filter(_is_column, _table_text(sql).items):
-        words = (_words(clause) for clause in _clauses(item)[1:])
-        found |= {_column_name(item): f"COLLATE {w[1].upper()}" for w in words if w[0] == "collate"}
-    return {name: collation for name, collation in found.items() if collation != "COLLATE BINARY"}
+    items = filter(_is_column, _table_text(sql).items)
+    return {_column_name(item): _sqlite_spoken(_clauses(item)[1:]) for item in items}
+
+
+def _sqlite_spoken(clauses: list[str]) -> Definition:
+    found: Definition = {}
+    for tokens in (_named(clause)[1] for clause in clauses):
+        word, end = tokens[0].upper(), _closing(tokens)
+        if word == "COLLATE" and _bare(tokens[1]).upper() != "BINARY":
+            found["collate"] = f"COLLATE {_bare(tokens[1]).upper()}"
+        if word in ("GENERATED", "AS"):
+            text = " ".join(tokens[tokens.index("(") : end + 1])
+            stored = " STORED" if "STORED" in map(str.upper, tokens[end:]) else ""
+            found["computed"] = f"GENERATED ALWAYS AS {text}{stored}"
+    return found
 
 
 def _sqlite_default(text: str) -> str:
@@ -4367,6 +4757,26 @@ def _postgresql_literal(text: str) -> str:
     return _literal(text) if doubled == text else f" E{_literal(doubled)}"
 
 
+def _need_known_strings(step: _Step) -> None:
+    """Refuse when SQLAlchemy takes a backslash in a literal for what it is not.
+
+    It asks once, when the engine first connects; the driver knows what the session has.
+    """
+    info: Any = getattr(step.bind.connection.driver_connection, "info", None)
+    asked = getattr(info, "parameter_status", None)
+    said = None if asked is None else asked("standard_conforming_strings")
+    believed = "off" if getattr(step.bind.dialect, "_backslash_escapes", False) else "on"
+    if said not in (None, believed):
+        _stop(
+            UnsafeOperation,
+            f"{step.call}: a backslash in a literal would not be one.",
+            (f"standard_conforming_strings = {said}", f"{believed}, as it was before"),
+            "Stopped, because it was changed after the engine had asked for it.",
+            f'connection.exec_driver_sql("SET standard_conforming_strings = {believed}")'
+            "  # in env.py",
+        )
+
+
 def _postgresql_constraints(
     bind: sa.Connection, table: str, schema: str | None
 ) -> list[_Constraint]:
@@ -4379,9 +4789,8 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     if type_ == "p":
         return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
     if type_ == "u":
-        included = [_bare(name) for name in (row["include"] or "").split(", ") if name]
-        options: dict[str, Any] = {"postgresql_nulls_not_distinct": row["nulls"]}
-        text = _unique_text(row["columns"], options | {"postgresql_include": included})
+        options = {f"postgresql_{key}": row[key] for key in ("nulls_not_distinct", "include")}
+        text = _unique_text(row["columns"], options)
         return row["name"], "unique", text + _deferral(row["deferrable"], row["deferred"])
     if type_ == "x":
         return row["name"], "exclude", row["exclusion"]
@@ -4408,7 +4817,11 @@ def _postgresql_index(
         on, index = _quoted(bind, table, schema), _quoted(bind, _kept(bind, name), schema)
         rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, table=on, index=index)
         if rows and rows[0]["is_ordinary"]:
-            return {"table": f"ON {table}", "oid": str(rows[0]["oid"]), "definition": ""}
+            return {
+                "table": f"ON {_kept(bind, table)}",
+                "oid": str(rows[0]["oid"]),
+                "definition": "",
+            }
         rows = _rows(bind, _POSTGRESQL_INDEX_ON, table=on, name=_kept(bind, name))
     else:
         rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
@@ -4530,8 +4943,61 @@ def _postgresql_drop_index(step: _Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     if step.schema is None and step.found and "hidden_in" in step.found:
         step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
+    if concurrently:
+        name = str(step.name)
+        _need_undivided(step, _ask(step.bind, "partitions", name, name, step.operation.schema))
     with _outside_transaction(step) if concurrently else nullcontext():
         _invoke(step)
+
+
+def _need_undivided(step: _Step, parts: list[str | None] | None) -> None:
+    """Refuse, before anything is committed, what cannot be done so to a partitioned table.
+
+    :param parts: the partitions, None for a table that is whole.
+
+    https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    """
+    if parts is None:
+        return
+    name = str(step.name) if step.verb == "drop_index" else step.table
+    plain = _undivided_code(step, str(step.name), step.table)
+    code = [f"{plain}  # without postgresql_concurrently and the like: it locks"]
+    if parts[0] is not None and step.verb != "drop_index":
+        part = _undivided_code(step, f"{step.name}_{parts[0]}", parts[0])
+        code = [f"{part[:-1]}, postgresql_concurrently=True)  # and so for each partition; then"]
+        code += [f"{plain}  # which takes those, and is quick"]
+    what = "index" if step.verb == "drop_index" else "table"
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: cannot do this concurrently to a partitioned {what}.",
+        (f"{name}, partitioned into {', '.join(filter(None, parts)) or 'nothing'}", f"a {what}"),
+        "Stopped, because this server can only do it to the partitions.",
+        *code,
+    )
+
+
+def _is_for_undivided(step: _Step) -> bool:
+    if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
+        late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
+        return bool(late) and (step.bind.dialect.server_version_info or ()) < (18,)
+    concurrently: bool = getattr(step.operation, "kw", {}).get("postgresql_concurrently", False)
+    return step.kind in ("unique", "index") and (step.concurrently or concurrently)
+
+
+def _undivided_code(step: _Step, name: str, table: str) -> str:
+    """Return the verb without what a partitioned table cannot have, for a name and a table."""
+    if step.verb == "drop_index":
+        code = f"helpers.drop_index({name!r}, {table!r})"
+    elif step.kind == "index":
+        columns = [getattr(column, "name", None) for column in step.wanted.expressions]
+        listed = columns if None not in columns else "[...]"
+        unique = ", unique=True" if step.wanted.unique else ""
+        code = f"helpers.create_index({name!r}, {table!r}, {listed}{unique})"
+    else:
+        constraint = copy.copy(step.wanted)
+        constraint.name = name
+        code = _constraint_code(table, constraint, "")
+    return _in_schema(step, code)
 
 
 def _postgresql_add_constraint(step: _Step) -> None:
@@ -4548,12 +5014,15 @@ def _postgresql_validate(step: _Step) -> None:
     try:
         _run(step.bind, _validate_sql(step))
     except sa.exc.IntegrityError as error:
+        drop = f"helpers.drop_constraint({str(step.name)!r}, {step.table!r}{_schema_code(step)})"
         _stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
             (" ".join(str(error.orig).split()), "rows that all fulfil it"),
-            "Stopped, and left NOT VALID: it holds for what is written from now on.",
+            "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
+            " UPDATE of such a row fails, too, unless it mends it.",
             f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+            f"# or lift it until then: {drop}",
         )
 
 
@@ -4724,6 +5193,7 @@ def _postgresql_resume(step: _Step, found: Definition) -> Definition:
 
 
 _RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
+_DIVIDED: dict[str, Callable[[_Step], bool]] = {"postgresql": _is_for_undivided}
 _LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
 
 
@@ -4784,7 +5254,7 @@ def _postgresql_script_add_column(step: _Step) -> None:
     """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
     if not _is_filled(step):
         return _script_guarded(step)
-    type_ = _literal(_type_text(step.wanted.type, step.bind.dialect))
+    type_ = _postgresql_literal(_type_text(step.wanted.type, step.bind.dialect))
     mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
     todo, bare = (
         _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
@@ -4874,7 +5344,7 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
 
 
 def _create_enum_sql(step: _Step) -> str:
-    labels = ", ".join(map(_literal, step.wanted))
+    labels = ", ".join(map(_postgresql_literal, step.wanted))
     return f"CREATE TYPE {_quoted(step.bind, str(step.name), step.schema)} AS ENUM ({labels})"
 
 
@@ -4948,7 +5418,7 @@ def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
 def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
-    schema = f", schema={step.schema!r}" if step.schema else ""
+    schema = _schema_code(step)
     found = _enum_labels(step.bind, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
@@ -5039,8 +5509,23 @@ def _mysql_impossible(name: str) -> bool:
     return any(ord(char) > 0xFFFF for char in name)
 
 
+def _mysql_is_temporary(step: _Step) -> bool:
+    try:
+        table = _quoted(step.bind, step.table, step.schema)
+        row: Any = _run(step.bind, f"SHOW CREATE TABLE {table}").first()
+    except sa.exc.DBAPIError:  # there is none at all
+        return False
+    return _is_made_temporary(row[1])
+
+
+def _is_made_temporary(sql: str) -> bool:
+    return sql.upper().startswith("CREATE TEMPORARY")
+
+
 def _mysql_items(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
     row: Any = _run(bind, f"SHOW CREATE TABLE {_quoted(bind, table, schema)}").first()
+    if _is_made_temporary(row[1]) and table != _SCRATCH:
+        _hides(f"table {table!r}", table)
     return [item.strip() for item in _table_text(_mysql_doubled(row[1])).items]
 
 
@@ -5307,8 +5792,9 @@ def _mysql_drop_column(step: _Step) -> None:
     name = str(step.name)
     items = _mysql_items(step.bind, step.table, step.schema)
     for item in sorted(items, key=lambda item: _kind_of(item) != "foreignkey"):
-        kind, own = _kind_of(item), re.split(r"\bREFERENCES\b", item)[0]
-        if kind in ("foreignkey", "check", "unique") and _mentions(own, name):
+        kind, tokens = _kind_of(item), _tokens(_concerned(item))
+        used = [_bare(token).lower() for token in tokens if token[0] in '`"']
+        if kind in ("foreignkey", "check", "unique") and name.lower() in used:
             words = [token for token in _tokens(item) if not token.isspace()]
             named = _bare(words[2]) if kind == "unique" else str(_named(item)[0])
             drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
@@ -5336,6 +5822,13 @@ def _mysql_drop_constraint(step: _Step) -> None:
 # The order of the steps is SQLite's own: https://www.sqlite.org/lang_altertable.html#otheralter
 
 
+_HIDDEN = "alembic_helpers: tables of this session"  # known since they were last asked for
+
+
+def _sqlite_is_temporary(step: _Step) -> bool:
+    return step.schema is None and step.table.lower() in step.bind.info.get(_HIDDEN, ())
+
+
 def _sqlite_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
     places = {schema: _sqlite_has_schema(bind, schema) for *_, schema in questions}
     possible = [question for question in questions if places[question[3]]]
@@ -5356,7 +5849,16 @@ def _sqlite_answers(
     for number, (_, table, name, schema) in enumerate(questions):
         values = {"1": table, "2": name, "3": schema or "main"}
         given |= {f"p{number}_{key}": value for key, value in values.items()}
-    return bind.exec_driver_sql(f"SELECT {', '.join(asked)}", given).one()
+    names = {f"p{n}_1": table for n, (_, table, _, schema) in enumerate(questions) if not schema}
+    temporary = (
+        "(SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
+        f" WHERE lower(name) IN ({', '.join(f'lower(:{key})' for key in names)}))"
+    )
+    *answers, found = bind.exec_driver_sql(f"SELECT {', '.join([*asked, temporary])}", given).one()
+    hidden: set[str] = bind.info.setdefault(_HIDDEN, set())
+    hidden.difference_update(table.lower() for table in names.values())
+    hidden.update(json.loads(found))
+    return answers
 
 
 def _sqlite_question(
@@ -5544,12 +6046,12 @@ def _sqlite_in_triggers(step: _Step, column: str) -> bool:
     """
     master = _sqlite_master(step)
     rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
-    return any(_mentions(row[0], column) for row in rows)
+    return any(_says(row[0], column) for row in rows)
 
 
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
-    return found is not None and _mentions(found[1], column)
+    return found is not None and _says(found[1], column)
 
 
 def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
@@ -6050,7 +6552,7 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
     bind, run = step.bind, step.bind.exec_driver_sql
-    referenced = _sqlite_children(step) or _mentions(",".join(items), step.table)
+    referenced = _sqlite_children(step) or _says(",".join(items), step.table)
     if not run("PRAGMA foreign_keys").scalar() or not referenced:
         yield
         return
@@ -6136,15 +6638,14 @@ def _replace_view_sql(step: _Step) -> str:
 
 def _add_label_sql(step: _Step) -> str:
     value, before, after = step.wanted
-    place = (
-        f" BEFORE {_literal(before)}" if before else f" AFTER {_literal(after)}" if after else ""
-    )
+    beside = f" {'BEFORE' if before else 'AFTER'} {_postgresql_literal(before or after or '')}"
+    place = beside if before or after else ""
     name = _quoted(step.bind, str(step.name), step.schema)
-    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_literal(value)}{place}"
+    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_postgresql_literal(value)}{place}"
 
 
 def _rename_label_sql(step: _Step) -> str:
-    old, new = map(_literal, step.wanted)
+    old, new = map(_postgresql_literal, step.wanted)
     name = _quoted(step.bind, str(step.name), step.schema)
     return f"ALTER TYPE {name} RENAME VALUE {old} TO {new}"
 
@@ -6214,6 +6715,9 @@ _CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constra
     "sqlite": _sqlite_constraints,
 }
 _TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
+# of which tables it can be told that they are of this session alone; and where one look tells all
+_TEMPORARY = {"sqlite": _sqlite_is_temporary, "mysql": _mysql_is_temporary}
+_HIDES = {"sqlite": _sqlite_is_temporary}
 _REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
 _NAMED_WHEN_CONCURRENT = {"postgresql"}
 _COLUMN_AT_ONCE = {"postgresql"}  # where one look finds a column, or that its table is missing

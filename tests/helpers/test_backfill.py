@@ -78,6 +78,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> list[Act]:
     ("values", "where", "match"),
     [
         ({"times": 1}, None, "no where"),
+        ({}, "times IS NULL", "no values"),
         ({"times": sa.text("COALESCE(times, 0) + 1")}, "amount > 0", "still finds after"),
         ({"id": sa.text("id + 100"), "times": 1}, "times IS NULL", "the key that it would change"),
     ],
@@ -324,8 +325,19 @@ KEYS: dict[str, tuple[str, list[str]]] = {
     "decimal": ("k NUMERIC(12, 4) PRIMARY KEY", ["(-1.5)", "(0)", "(10.0001)", "(9.9999)"]),
     "time": ("k TIMESTAMP PRIMARY KEY", [f"('2024-01-01 10:00:0{n}')" for n in range(6)]),
 }
+ENDLESS = ["-infinity", "0044-03-15 BC", "2024-01-01", "infinity"]
 ODD_KEYS = {
     "enum": ("k status PRIMARY KEY", ["('open')", "('paid')", "('late')"]),
+    "date": ("k DATE PRIMARY KEY", [f"('{k}')" for k in ENDLESS]),
+    "timestamp": ("k TIMESTAMP(3) PRIMARY KEY", [f"('{k}')" for k in ENDLESS]),
+    "time of a zone": (
+        "k TIMESTAMPTZ PRIMARY KEY",
+        [f"('{k}')" for k in [*ENDLESS, "2024-01-01 10:00:00.000001+01"]],
+    ),
+    "composite": (
+        "a DATE NOT NULL, b INTEGER NOT NULL, c DATE NOT NULL, PRIMARY KEY (b, a, c)",
+        [f"('{a}', 1, '{c}')" for a in ENDLESS for c in ENDLESS],
+    ),
     "uuid": (
         "k UUID PRIMARY KEY",
         [f"('00000000-0000-0000-0000-00000000000{n}')" for n in range(5)],
@@ -357,6 +369,26 @@ def test_backfill_goes_by_keys_of_types_that_only_postgresql_has(
 ) -> None:
     prepare(database, "CREATE TYPE status AS ENUM ('open', 'late', 'paid')")
     check_keys(database, *ODD_KEYS[kind])
+
+
+@pytest.mark.databases("postgresql")
+def test_backfill_writes_values_that_the_driver_cannot_read(bills: Database) -> None:
+    prepare(bills, "ALTER TABLE bills ADD COLUMN due DATE, ADD COLUMN a JSON")
+    with revision(bills):
+        values = {"due": sa.text("'infinity'"), "a": sa.text("'{}'")}
+        helpers.backfill("bills", values, where="amount > 0 AND due IS NULL")
+        same = {"due": sa.text("'infinity'"), "a": sa.text("'[]'")}
+        helpers.backfill("bills", same, where="due = 'infinity'")
+    assert held(bills, "id, due::text, a::text")[0] == (1, "infinity", "[]")
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+def test_backfill_finds_columns_as_the_server_folds_their_names(bills: Database) -> None:
+    with revision(bills):
+        changes_key = partial(helpers.backfill, "bills", {"ID": 1}, where="times IS NULL")
+        assert_unsafe(changes_key, "the key that it would change")
+        helpers.backfill("bills", {"TIMES": 1}, where="times IS NULL")
+    assert held(bills) == DONE
 
 
 @pytest.mark.databases("sqlite")
@@ -456,3 +488,5 @@ def test_script_of_backfill_is_one_update(bills: Database) -> None:
     assert held(bills) == DONE
     with pytest.raises(CommandError, match="no where"):
         written(bills, lambda: helpers.backfill("bills", values))
+    with pytest.raises(CommandError, match="no values"):
+        written(bills, lambda: helpers.backfill("bills", {}, where="times IS NULL"))

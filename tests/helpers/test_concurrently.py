@@ -23,6 +23,7 @@ from tests.helpers.vocabulary import (
     assert_unsafe,
     counted,
     failing_revision,
+    follow,
     prepare,
     revision,
     rows,
@@ -349,3 +350,108 @@ def test_drop_index_drops_its_tables_own_when_search_path_has_another_first(
     with database.engine.connect() as connection:
         left = rows(connection, "SELECT tablename FROM pg_indexes WHERE indexname = 'dup'")
         assert left == [("q",)]
+
+
+# Partitioned tables, to which the server does nothing of the kind
+
+PARTED = [
+    "CREATE TABLE users (id INT PRIMARY KEY)",
+    "CREATE TABLE bills (id INT, due_on INT) PARTITION BY RANGE (id)",
+    "CREATE TABLE bills_1 PARTITION OF bills FOR VALUES FROM (0) TO (10)",
+    "INSERT INTO users VALUES (1)",
+    "INSERT INTO bills VALUES (1, 1)",
+]
+concurrently: dict[str, Any] = {"postgresql_concurrently": True}
+UNPARTED: dict[str, Callable[..., Any]] = {
+    "index": partial(helpers.create_index, "ix", "bills", ["due_on"]),
+    "unique index": partial(helpers.create_index, "ix", "bills", ["id"], unique=True),
+    "unique": partial(helpers.create_unique_constraint, "uq", "bills", ["id", "due_on"]),
+    "foreign key": partial(
+        helpers.create_foreign_key, "fk", "bills", "users", ["due_on"], ["id"], ondelete="CASCADE"
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", UNPARTED)
+def test_verb_refuses_before_anything_is_committed_when_the_table_is_partitioned(
+    verb: str, database: Database
+) -> None:
+    prepare(database, *PARTED)
+    act = UNPARTED[verb]
+    with failing_revision(database):
+        helpers.add_column("users", sa.Column("before", sa.Integer()))
+        message = assert_unsafe(partial(act, **concurrently), "partitioned into bills_1")
+    with revision(database):
+        assert helpers.table_has_column("users", "before") is False
+        follow(message)
+        assert_skipped(act)
+        assert_skipped(partial(act, **concurrently))
+
+
+def test_add_column_refuses_when_its_table_is_partitioned_and_a_part_cannot_be_made(
+    database: Database,
+) -> None:
+    prepare(database, *PARTED)
+    for column in (
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("users.id", name="fk_user")),
+        sa.Column("paid_on", sa.Date(), index=True),
+    ):
+        with revision(database):
+            add = partial(helpers.add_column, "bills", column)
+            assert_unsafe(partial(add, **concurrently), "partitioned into bills_1")
+            assert_applied(add)
+
+
+def test_create_foreign_key_refuses_when_it_is_not_valid_on_a_partitioned_table(
+    database: Database,
+) -> None:
+    prepare(database, *PARTED, "DROP TABLE bills_1")
+    late = partial(UNPARTED["foreign key"], postgresql_not_valid=True)
+    with revision(database):
+        follow(assert_unsafe(late, "partitioned into nothing"))
+        assert_skipped(UNPARTED["foreign key"])
+
+
+def test_create_foreign_key_refuses_when_the_partitioned_table_is_in_another_schema(
+    database: Database, other_schema: str
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE other.users (id INT PRIMARY KEY)",
+        "CREATE TABLE other.bills (id INT, due_on INT) PARTITION BY RANGE (id)",
+        "CREATE TABLE other.bills_1 PARTITION OF other.bills FOR VALUES FROM (0) TO (10)",
+    )
+    where = {"source_schema": other_schema, "referent_schema": other_schema}
+    act = partial(UNPARTED["foreign key"], **where)
+    with revision(database):
+        follow(assert_unsafe(partial(act, **concurrently), "partitioned into bills_1"))
+        assert_skipped(act)
+
+
+def test_drop_index_refuses_when_the_index_is_partitioned(database: Database) -> None:
+    prepare(database, *PARTED, "CREATE INDEX ix ON bills (due_on)")
+    with revision(database):
+        for table in ("bills", None):
+            unnamed = partial(helpers.drop_index, "ix", table, **concurrently)
+            message = assert_unsafe(unnamed, "to a partitioned index")
+        follow(message)
+        assert_skipped(unnamed)
+
+
+def test_verbs_act_concurrently_where_a_partitioned_table_allows_it(database: Database) -> None:
+    prepare(database, *PARTED, "ALTER TABLE bills ADD PRIMARY KEY (id)")
+    acts: list[Callable[[], Any]] = [
+        partial(helpers.create_check_constraint, "ck", "bills", "due_on > 0", **concurrently),
+        partial(helpers.alter_column, "bills", "due_on", nullable=False, **concurrently),
+        partial(
+            helpers.add_column,
+            "bills",
+            sa.Column("paid", sa.Integer(), server_default="0", nullable=False),
+            **concurrently,
+        ),
+        partial(helpers.create_foreign_key, "fk", "users", "bills", ["id"], ["id"], **concurrently),
+    ]
+    for act in acts:
+        with revision(database):
+            assert_applied(act)
+            assert_skipped(act)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from tests.helpers.vocabulary import (
     assert_skipped,
     counted,
     follow,
+    prepare,
     revision,
     rows,
 )
@@ -411,6 +413,150 @@ def test_verbs_act_and_skip_when_the_server_cuts_the_name(database: Database, le
         drop = partial(helpers.drop_table, f"b{name}")
         assert_applied(drop)
         assert_skipped(drop)
+
+
+BYTES = "é" * 40  # 80 bytes, of which PostgreSQL keeps 62; SQLAlchemy counts letters
+
+
+@pytest.mark.databases("postgresql")
+def test_verbs_act_and_skip_when_the_server_cuts_the_names_of_everything(
+    database: Database,
+) -> None:
+    table, column = f"t{BYTES}", f"c{BYTES}"
+    key = sa.Column("id", sa.Integer(), primary_key=True)
+    named = partial(str.__add__, BYTES[:34])
+    concurrently: dict[str, Any] = {"postgresql_concurrently": True}
+    acts: list[Act] = [
+        lambda: helpers.create_table(
+            table,
+            key,
+            sa.Column(column, sa.Integer(), sa.ForeignKey(f"{table}.id"), unique=True, comment="c"),
+            sa.Column(f"d{BYTES}", sa.Integer(), sa.ForeignKey(f"{table}.id", name=f"f{BYTES}")),
+            sa.UniqueConstraint(column, "id", name=f"u{BYTES}"),
+            sa.CheckConstraint(sa.column(column) > 0, name=f"k{BYTES}"),
+        ),
+        lambda: helpers.create_unique_constraint("uq", table, [column]),
+        lambda: helpers.create_unique_constraint("uqc", table, [column, "id"], **concurrently),
+        lambda: helpers.create_foreign_key("fk", table, table, [column], ["id"]),
+        lambda: helpers.create_foreign_key(named("fk"), table, table, ["id"], [column]),
+        lambda: helpers.create_foreign_key("fkc", table, table, [column], ["id"], **concurrently),
+        lambda: helpers.create_check_constraint(f"k2{BYTES}", table, sa.column(column) > 0),
+        lambda: helpers.create_index(f"ix{BYTES}", table, [column], unique=True),
+        lambda: helpers.create_index("ixc", table, [column], unique=True, **concurrently),
+        lambda: helpers.add_column(
+            table,
+            sa.Column(f"e{BYTES}", sa.Integer(), server_default="1", nullable=False),
+            postgresql_concurrently=True,
+        ),
+    ]
+    for act in acts:
+        with revision(database):
+            assert_applied(act)
+            assert_skipped(act)
+    with revision(database):
+        assert helpers.table_has_index(table, f"ix{BYTES}")
+        assert_applied(lambda: helpers.drop_index("ixc", table))
+        values = {f"e{BYTES}": 2}
+        helpers.backfill(table, values, where=sa.column(f"e{BYTES}") != 2)
+
+
+@pytest.mark.databases("postgresql")
+def test_create_primary_key_skips_when_the_server_cuts_the_column(database: Database) -> None:
+    with revision(database):
+        helpers.create_table("t", sa.Column(BYTES, sa.Integer()))
+        act = partial(helpers.create_primary_key, "pk", "t", [BYTES])
+        assert_applied(act)
+        assert_skipped(act)
+
+
+# Columns called as something is called in the text of a table or of an index.
+WORDS = [
+    "key",
+    "desc",
+    "like",
+    "lower",
+    "unique",
+    "primary",
+    "foreign",
+    "check",
+    "nocase",
+    "b",
+    "x",
+]
+WORDY = [
+    "CREATE TABLE p (id INT PRIMARY KEY)",
+    "CREATE TABLE t (id INT NOT NULL, {columns}, a VARCHAR(20), CONSTRAINT pk PRIMARY KEY (id),"
+    " CONSTRAINT uq UNIQUE (a), CONSTRAINT b UNIQUE (a, id),"
+    " CONSTRAINT fk FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE,"
+    " CONSTRAINT x CHECK (a LIKE 'x%' AND lower(a) = a))",
+    "CREATE INDEX ix ON t (a DESC)",
+]
+WORDY_SQLITE = "CREATE INDEX ix2 ON t (lower(a) COLLATE NOCASE) WHERE a LIKE 'key'"
+
+
+def test_drop_column_drops_nothing_else_when_its_name_is_a_word_of_sql(database: Database) -> None:
+    quote = "`" if database.name == "mariadb" else '"'
+    columns = ", ".join(f"{quote}{word}{quote} INT" for word in WORDS)
+    more = [WORDY_SQLITE] if database.name == "sqlite" else []
+    prepare(database, *(sql.format(columns=columns) for sql in WORDY), *more)
+    with revision(database) as connection:
+        wanted = _kept_of(connection)
+        for word in WORDS:
+            assert_applied(partial(helpers.drop_column, "t", word))
+            assert _kept_of(connection) == wanted, word
+        assert [c["name"] for c in sa.inspect(connection).get_columns("t")] == ["id", "a"]
+
+
+def _kept_of(connection: sa.Connection) -> list[str]:
+    """Return what there is beside columns, as the inspector says it."""
+    found = sa.inspect(connection)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SQLAlchemy does not read indexes of expressions
+        kept: list[Any] = [found.get_pk_constraint("t"), *found.get_unique_constraints("t")]
+        kept += [*found.get_foreign_keys("t"), *found.get_check_constraints("t")]
+        kept += found.get_indexes("t")
+    if connection.dialect.name == "sqlite":
+        kept += rows(connection, "SELECT name, sql FROM sqlite_master WHERE type = 'index'")
+    return sorted(map(str, kept))
+
+
+@pytest.mark.databases("sqlite")
+def test_drop_column_takes_along_what_uses_it_when_it_is_a_word_without_quotes(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, key TEXT, desc TEXT, UNIQUE (id, key),"
+        " CHECK (key > 'a'), CONSTRAINT kept CHECK (id > 0))",
+        "CREATE INDEX ix_desc ON t (desc)",
+        "CREATE INDEX ix_id ON t (id DESC)",
+    )
+    with revision(database) as connection:
+        for column in ("key", "desc"):
+            assert_applied(partial(helpers.drop_column, "t", column))
+        found = sa.inspect(connection)
+        assert found.get_unique_constraints("t") == []
+        assert [check["name"] for check in found.get_check_constraints("t")] == ["kept"]
+        assert [index["name"] for index in found.get_indexes("t")] == ["ix_id"]
+        assert found.get_pk_constraint("t")["constrained_columns"] == ["id"]
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("name", [*SOME, "a, b", "par)en", "INCLUDE (id)"])
+def test_create_unique_constraint_skips_when_it_includes_a_hostile_name(
+    name: str, database: Database
+) -> None:
+    with revision(database):
+        helpers.create_table("t", sa.Column("id", sa.Integer()), sa.Column(name, sa.Integer()))
+        act = partial(
+            helpers.create_unique_constraint,
+            "uq",
+            "t",
+            ["id"],
+            postgresql_include=[sa.column(name)],
+        )
+        assert_applied(act)
+        assert_skipped(act)
 
 
 def test_verbs_send_no_stray_statement_when_they_skip(database: Database) -> None:

@@ -14,13 +14,14 @@ from sqlalchemy import event
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.scripts import run_with_client
+from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
     assert_applied,
     assert_skipped,
     assert_unsafe,
     heard,
     is_act,
+    outcome_of,
     prepare,
     revision,
     rows,
@@ -251,11 +252,63 @@ def test_execute_refuses_when_both_unless_and_once_are_given(bills: Database) ->
 
 
 @pytest.mark.databases("mariadb")
-def test_execute_refuses_when_the_server_commits_the_statement_by_itself(bills: Database) -> None:
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE bills ADD COLUMN paid INT",
+        "/* hi */ ALTER TABLE bills ADD COLUMN paid INT",
+        "-- hi\n  # ho\n/**/ALTER TABLE bills ADD COLUMN paid INT",
+        "/*!40000 ALTER TABLE bills ADD COLUMN paid INT */",
+        "/*M! DROP TABLE bills */",
+        "OPTIMIZE TABLE bills",
+        "ANALYZE LOCAL TABLE bills",
+        "START TRANSACTION",
+        "SET autocommit = 1",
+        "SET @@session.autocommit = 1",
+    ],
+)
+def test_execute_refuses_when_the_server_commits_the_statement_by_itself(
+    sql: str, bills: Database
+) -> None:
     with revision(bills):
-        sql = "ALTER TABLE bills ADD COLUMN paid INT"
         message = assert_unsafe(lambda: helpers.execute(sql, once="paid"), "commits it by itself")
     assert "helpers.create_index(...)" in message
+
+
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TEMPORARY TABLE scratch (id INT)",
+        "/* ALTER TABLE */ UPDATE bills SET amount = 2",
+        "-- ALTER TABLE\nUPDATE bills SET amount = 2",
+        "ANALYZE UPDATE bills SET amount = 2",
+        "BEGIN NOT ATOMIC UPDATE bills SET amount = 2; END",
+        "SET @autocommit = 1",
+    ],
+)
+def test_execute_is_done_once_when_the_statement_only_looks_as_if_it_committed(
+    sql: str, bills: Database
+) -> None:
+    with revision(bills) as connection:
+        helpers.execute("SET @marked = 1", once="first")  # which makes the table of marks
+        marked = "SELECT COUNT(*) FROM alembic_version_once"
+        helpers.execute(sql, once="second")
+        assert rows(connection, marked) == [(2,)]
+        connection.rollback()
+        assert rows(connection, marked) == [(0,)]  # nothing was committed
+
+
+@pytest.mark.parametrize("name", ["é" * 201, "cents ", "\ncents"])
+def test_execute_refuses_when_the_name_cannot_be_a_mark(name: str, bills: Database) -> None:
+    with revision(bills):
+        outcome = outcome_of(lambda: double(name))
+        assert isinstance(outcome.error, CommandError), outcome
+        assert not outcome.changes, outcome
+        assert "no name for a mark" in str(outcome.error)
+        assert_applied(lambda: double("é" * 200))
+    with pytest.raises(CommandError, match="no name for a mark"):
+        written(bills, lambda: double(name))
 
 
 @pytest.mark.databases("sqlite")
