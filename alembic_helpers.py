@@ -1178,13 +1178,9 @@ class _Step:
     found: Definition | None = None  # what is to be dropped
     concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
 
-    @property
-    def bind(self) -> sa.Connection:
-        return _bind()
-
-    @property
-    def dialect(self) -> str:
-        return _dialect(self.bind)
+    def __post_init__(self) -> None:
+        self.bind: sa.Connection = _bind()
+        self.dialect: str = _dialect(self.bind)
 
     @property
     def call(self) -> str:
@@ -4404,7 +4400,8 @@ SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
        'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
-       col_description(a.attrelid, a.attnum) AS comment,
+       (SELECT description FROM pg_description WHERE objoid = a.attrelid
+        AND classoid = 'pg_class'::regclass AND objsubid = a.attnum) AS comment,
        (SELECT relkind::text FROM pg_class WHERE oid = a.attrelid) AS sort,
        a.attgenerated = '' AND a.attidentity = ''
        AND a.attcollation IN (0, 100 /* "default" */) AS is_ordinary
