@@ -244,6 +244,7 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
                 put_off = {c for t, key, null in later if t == name and null for c in key.columns}
                 if len(_write(filling, name, rows, put_off)) < len(rows) and circular:
                     raise _HalfFilled(filling.filled.failed.get(name, "not all rows went in"))
+            _check_deferred(filling, [*planned] if circular else [])
     except (DBAPIError, _HalfFilled) as error:
         why = _reason(error) if isinstance(error, DBAPIError) else str(error)
         for name in planned:
@@ -258,6 +259,19 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
 
 class _HalfFilled(Exception):
     """Tables that need each other are filled all or none."""
+
+
+def _check_deferred(filling: _Filling, names: Iterable[str]) -> None:
+    """Have SQLite say now what refers to nothing: by itself it does at the commit.
+
+    :raises _HalfFilled: some row does.
+    """
+    connection = filling.connection
+    for name in names if connection.dialect.name == "sqlite" else ():
+        # https://sqlite.org/pragma.html#pragma_foreign_key_check
+        dangling = ask(connection, f"PRAGMA foreign_key_check({string(name, 'sqlite')})")
+        if dangling:
+            raise _HalfFilled(f"FOREIGN KEY constraint failed: {dangling[0][2]}")
 
 
 def _write(filling: _Filling, name: str, rows: list[Row], put_off: set[str]) -> list[Row]:
@@ -960,7 +974,7 @@ class _Deferred:
     def __init__(self, connection: Connection, needed: bool) -> None:
         self.connection = connection
         before, after = {
-            "sqlite": ("PRAGMA defer_foreign_keys = ON", ""),
+            "sqlite": ("PRAGMA defer_foreign_keys = ON", "PRAGMA defer_foreign_keys = OFF"),
             "postgresql": ("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"),
         }.get(connection.dialect.name, ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1"))
         self.before, self.after = (before, after) if needed else ("", "")

@@ -320,10 +320,11 @@ def _sqlite_column(row: Any, primary: list[str]) -> Column:
         name, type_, nullable=not notnull and not pk, default=default, generated=hidden in (2, 3)
     )
     column = replace(_typed(column), serial=serial)
-    # FLOAT is a double there, and a type that SQLite does not know is what the value is.
+    # FLOAT is a double there, a type that SQLite does not know is what the value is, and CHAR keeps
+    # the spaces at the end. https://sqlite.org/datatype3.html
     if column.kind == "float":
         column = replace(column, precision=15)
-    return replace(column, kind="text") if column.kind == "other" else column
+    return replace(column, kind="text") if column.kind in ("other", "char") else column
 
 
 def _sqlite_checks(sql: str) -> Iterator[str]:
