@@ -420,9 +420,8 @@ class Prover:
         touched = self._touched(moving)
         ignore = self._own_tables
         with self._aside() as connection:
-            labels = self.recorder.labels
             if touched is None:
-                self.known = tables.labelled(tables.look(connection, None, ignore), labels)
+                self.known = self._labelled(tables.look(connection, None, ignore))
                 self.contents = rows.read(connection, self.known)
                 self.changed = {*self.contents}
             else:
@@ -453,10 +452,13 @@ class Prover:
         else:
             unknown = {name for name in unknown if keys[name][1]}
         found = tables.look(connection, unknown, self._own_tables)
-        found = tables.labelled(found, self.recorder.labels)
+        found = self._labelled(found)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at.get(key) for name, key in keys.items()}
         return {name: table for name, table in seen.items() if table is not None}
+
+    def _labelled(self, found: tables.Tables) -> tables.Tables:
+        return tables.labelled(found, self.recorder.labels, self.recorder.forms)
 
     def _fill(
         self,

@@ -37,6 +37,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.forms import made
 from alembic_toolkit.snapshot import fetch
 from alembic_toolkit.tables import (
     Column,
@@ -149,7 +150,8 @@ def fill(
 
 
 def _with_texts(table: Table, text: str) -> Table:
-    free = {c.name for c in table.columns if c.kind == "text" and not c.labels}
+    texts = [c for c in table.columns if c.kind == "text" and not c.labels]
+    free = {column.name for column in texts if column.form in ("", "object")}
     free -= {column for key in table.foreign for column in key.columns}
     return replace(
         table,
@@ -170,6 +172,7 @@ def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
             labels = tuple(label for label in column.labels if label in old.labels)
             column = replace(column, nullable=column.nullable and old.nullable, **sizes)
             column = replace(column, labels=labels or column.labels, ascii=column.ascii | old.ascii)
+            column = replace(column, form=column.form or old.form)
         columns.append(column)
     names = {column.name for column in columns}
     uniques = [unique for unique in older.uniques if names >= {*unique}]
@@ -655,6 +658,8 @@ _WIDE = "Zoë 日本 😀 "
 def _texts(column: Column) -> list[Any]:
     if column.labels:  # the application keeps to them, though the server does not
         return list(column.labels)
+    if column.form:
+        return [made(column.form, number, column.length) for number in range(3)]
     longest = min(column.length or 300, 4000)
     text = _TEXT if column.ascii else _TEXT + _WIDE
     long = (text * (longest // len(text) + 1))[: longest - 1] + "."
@@ -768,6 +773,8 @@ def _series(column: Column, start: int) -> Iterator[Any]:
     numbers = range(1, start + 12)
     if column.kind in ("integer", "numeric", "float"):
         yield from numbers
+    elif column.kind in ("text", "char") and column.form:
+        yield from (made(column.form, n, column.length) for n in numbers)
     elif column.kind in ("text", "char"):
         # The number first: MariaDB's keys may hold only the beginning of a text.
         long = str(_texts(replace(column, labels=()))[0])

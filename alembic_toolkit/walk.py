@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -22,7 +22,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from alembic.config import Config
-from alembic.ddl.base import AddColumn
+from alembic.ddl.base import AddColumn, ColumnName, RenameTable
+from alembic.ddl.mysql import MySQLChangeColumn
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
@@ -31,8 +32,10 @@ from alembic.util.pyfiles import load_python_file
 from sqlalchemy import URL, Connection, Engine, Enum, event
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.types import TypeEngine
 
 from alembic_toolkit import history
+from alembic_toolkit.forms import form_of
 from alembic_toolkit.scratch import Scratch, session_of
 
 Step = RevisionStep | StampStep
@@ -343,7 +346,8 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
-    labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
+    forms: dict[_Key, str] = field(default_factory=dict)
     marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
 
     @contextmanager
@@ -366,22 +370,52 @@ class Recorder:
             self.marks.append(arguments[2:4])
         compiled = getattr(arguments[4], "compiled", None)
         if isinstance(compiled, DDLCompiler):
-            self.labels |= _labels(compiled.statement)
+            self._note_types(compiled)
         if self.stop_after is not None and len(self.statements) >= self.stop_after:
             self.stop_after, self.killed = None, True
             raise Killed
 
+    def _note_types(self, compiled: DDLCompiler) -> None:
+        """Take what a statement says of types that the server does not know."""
+        types = _types(compiled.statement)
+        self.labels |= _labels(types)
+        forms = {key: form_of(type_, compiled.dialect) for key, type_ in types.items()}
+        self.forms |= {key: form for key, form in forms.items() if form}
+        renamed = _renamed(compiled.statement)
+        self.labels |= {renamed(key): labels for key, labels in self.labels.items()}
+        self.forms |= {renamed(key): form for key, form in self.forms.items()}
 
-def _labels(statement: Any) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+
+_Key = tuple[str, str]  # a table and a column
+
+
+def _renamed(statement: Any) -> Callable[[_Key], _Key]:
+    """Return what tells a column's table and name after a statement."""
+    if isinstance(statement, RenameTable):
+        old, new = str(statement.table_name), str(statement.new_table_name)
+        return lambda key: (new, key[1]) if key[0] == old else key
+    if isinstance(statement, ColumnName | MySQLChangeColumn) and statement.newname:
+        was = str(statement.table_name), str(statement.column_name)
+        now = was[0], str(statement.newname)
+        return lambda key: now if key == was else key
+    return lambda key: key
+
+
+def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
+    """Return the types of the columns that a statement makes, by table and column."""
     columns = []
     if isinstance(statement, CreateTable):
         name = statement.element.name.removeprefix("_alembic_tmp_")
         columns = [*statement.element.columns]
     elif isinstance(statement, AddColumn):
         name, columns = str(statement.table_name), [statement.column]
-    types = {column.name: getattr(column.type, "impl_instance", column.type) for column in columns}
-    return {(name, c): tuple(t.enums) for c, t in types.items() if isinstance(t, Enum) and t.enums}
+    return {(name, column.name): column.type for column in columns}
+
+
+def _labels(types: Mapping[_Key, TypeEngine[Any]]) -> dict[_Key, tuple[str, ...]]:
+    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
+    return {key: tuple(t.enums) for key, t in plain.items() if isinstance(t, Enum) and t.enums}
 
 
 class Killed(BaseException):
