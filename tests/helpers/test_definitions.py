@@ -1628,6 +1628,23 @@ def test_create_table_skips_when_its_key_counts(
         helpers.drop_table(name)
 
 
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_create_table_skips_when_autogenerate_wrote_the_default_of_its_key(
+    server: Database,
+) -> None:
+    name = f"counts{next(numbers)}"
+    default = sa.text(f"nextval('{name}_id_seq'::regclass)")  # SQLAlchemy writes SERIAL instead
+
+    def act() -> None:
+        key = C("id", sa.Integer(), server_default=default, autoincrement=True, nullable=False)
+        helpers.create_table(name, key, sa.PrimaryKeyConstraint("id"))
+
+    with revision(server):
+        assert_applied(act)
+        assert_skipped(act)
+        helpers.drop_table(name)
+
+
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "options",
