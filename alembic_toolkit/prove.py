@@ -194,8 +194,9 @@ class Prover:
             enforce(driver, running.position not in self.loose)
         record = self.proof.revisions[running.position]
         begin = time.perf_counter()
-        if fresh:
-            # Another process has made no enum type yet, and makes it again after a DROP TYPE.
+        if fresh or not running.silent:
+            # Another process has made no enum type yet, and makes those again that are there, or
+            # that were dropped.
             self.context.impl.memo.clear()
         with self.recorder.on() as executed:
             self.executed = executed
@@ -629,11 +630,14 @@ class Prover:
             return len(self.order)
         if self._looser(error, running) or self._gentler(error, running):
             return position
+        if self._lacking(error, running):
+            return len(self.order)
         if self.gentle is not None:  # nothing helped: what came furthest says most
             error, running, self.executed = max(self.gentle.failures, key=_reached)
             direction = "upgrade" if running.up else "downgrade"
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
         rows_ = " on tables with rows" if running.check == proof.UP else ""
+        rows_ = ", run by itself" if rows_ and _TYPE_IS_THERE.search(str(error)) else rows_
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
 
@@ -647,6 +651,20 @@ class Prover:
         if not fails or self.project.enforces or running.position in self.loose:
             return False
         self.loose[running.position] = running.check
+        return True
+
+    def _lacking(self, error: BaseException, running: Running) -> bool:
+        """Say whether a revision needs what the server has not got; then nothing can be told."""
+        match = _NO_EXTENSION.search(str(error))
+        if match is None or running.check != proof.UP:
+            return False
+        record = self.proof.revisions[running.position]
+        why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
+        for check in proof.OF_REVISION:
+            if check in self.wanted.checks:
+                record.checks.setdefault(check, Outcome(proof.NOT_JUDGED, why))
+        self._unreached(running.position + 1)
+        self.proof.error = f"{record.id}: {why}\nThe way on: --url of a PostgreSQL that has it"
         return True
 
     def _gentler(self, error: BaseException, running: Running) -> bool:
@@ -667,8 +685,16 @@ class Prover:
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
         details = _error_lines(error, Path(script.path), self.executed)
+        details += self._caught_before(error)
         remedy = _remedy(error, running, Path(script.path))
         self._find(running.check, running.position, problem, details, remedy)
+
+    def _caught_before(self, error: BaseException) -> list[str]:
+        """Say what a revision caught, when PostgreSQL goes on with nothing after it."""
+        caught = self.recorder.failed
+        if "current transaction is aborted" not in str(error) or caught is None:
+            return []
+        return [f"after it caught: {' '.join(str(caught).split())[:400]}"]
 
     def _correct(self, running: Running, error: BaseException, problem: str) -> None:
         """Say of a step that failed on tables with rows that it fails without them as well."""
@@ -1136,11 +1162,32 @@ def _remedy(error: BaseException, running: Running, path: Path) -> str:
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if running.check in (proof.RERUN, proof.CRASH):
         return "steps that look first, so that those that are done are skipped"
-    if running.check == proof.UP and not running.silent and isinstance(error, DBAPIError):
-        return "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
-    if not running.up:
-        return "the reverse of upgrade(), in reverse order"
+    if running.check == proof.OFFLINE:
+        return "verbs that look first (if_not_exists=True): a script catches no error"
+    return _remedy_up(error, running) if running.up else "the reverse of upgrade(), in reverse order"
+
+
+def _remedy_up(error: BaseException, running: Running) -> str:
+    type_, table = _TYPE_IS_THERE.search(str(error)), _NO_TABLE.search(str(error))
+    if type_:
+        return f'postgresql.ENUM(..., name="{type_[1]}", create_type=False)  # it is there'
+    if table and isinstance(error, DBAPIError):
+        name = next(filter(None, table.groups())).rpartition(".")[2]
+        return f"before it, what creates {name}: in a new database nothing has"
+    if running.check == proof.UP and not running.silent:
+        fits = "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
+        copes = "what copes with the rows that are there: NULL, '', a value twice, ..."
+        return fits if isinstance(error, DBAPIError) else copes
     return "what runs on this server, or a branch on op.get_context().dialect.name"
+
+
+_TYPE_IS_THERE = re.compile(r'type "([^"]+)" already exists')
+_NO_TABLE = re.compile(
+    r"""relation "([^"]+)" does not exist|no such table: (\S+)|Table '([^']+)' doesn't exist"""
+)
+_NO_EXTENSION = re.compile(
+    r'extension "([^"]+)" is not available|extension control file "[^"]*/([^"/]+)[.]control"'
+)
 
 
 def _undo(left: Sequence[str]) -> str:

@@ -346,6 +346,7 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
+    failed: BaseException | None = None  # what the server refused first, since it is listening
     labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
     forms: dict[_Key, str] = field(default_factory=dict)
     marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
@@ -353,7 +354,7 @@ class Recorder:
     @contextmanager
     def on(self) -> Iterator[list[str]]:
         """Listen."""
-        self.statements = []
+        self.statements, self.failed = [], None
         # The table may have been there before, made by a script.
         self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
         try:
@@ -374,6 +375,11 @@ class Recorder:
         if self.stop_after is not None and len(self.statements) >= self.stop_after:
             self.stop_after, self.killed = None, True
             raise Killed
+
+    def note_failed(self, context: Any) -> None:
+        """Take a statement that the server refused: a revision may catch it."""
+        if self.failed is None:
+            self.failed = context.original_exception
 
     def _note_types(self, compiled: DDLCompiler) -> None:
         """Take what a statement says of types that the server does not know."""
@@ -446,9 +452,11 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
         enforce(connection, True)
 
     event.listen(Engine, "after_cursor_execute", made.note)
+    event.listen(Engine, "handle_error", made.note_failed)
     event.listen(Engine, "connect", prepare)
     try:
         yield made
     finally:
         event.remove(Engine, "after_cursor_execute", made.note)
+        event.remove(Engine, "handle_error", made.note_failed)
         event.remove(Engine, "connect", prepare)
