@@ -21,6 +21,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from alembic import command
 from alembic.config import Config
 from alembic.ddl.base import AddColumn, ColumnName, RenameTable
 from alembic.ddl.mysql import MySQLChangeColumn
@@ -42,7 +43,7 @@ Step = RevisionStep | StampStep
 Walk = Callable[[MigrationContext], Iterator[Step]]
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
-_ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
+_ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
 _VARIABLES = (
     "DATABASE_URL",
     "DATABASE_URI",
@@ -94,7 +95,7 @@ class Project:
 
     def place(self, error: BaseException) -> str:
         """Return the last line of the project's own files that an error came through."""
-        roots = [Path(self.directory.dir), *map(Path, self.directory.versions)]
+        roots = [Path(self.directory.dir), *history.locations(self.directory)]
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = Path(frame.filename).resolve()
             if any(path.is_relative_to(root.resolve()) for root in roots):
@@ -120,7 +121,7 @@ class Project:
     def sources(self) -> list[Path]:
         """Return the Python files of the project, but its revisions."""
         roots = [Path(self.directory.dir), *history.import_roots(self.config)]
-        own = {Path(place).resolve() for place in self.directory.versions}
+        own = {place.resolve() for place in history.locations(self.directory)}
         return [*_sources(roots, own)]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
@@ -247,7 +248,11 @@ def arguments(project: Project, url: str) -> argparse.Namespace:
     """Return what the command line would have told ``env.py``."""
     given = {argument.partition("=")[0] for argument in project.x}
     told = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
-    return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
+    options = {"revision": "heads", "sql": False, "tag": None}
+    cmd = (command.upgrade, ["revision"], ["sql", "tag"])  # as CommandLine has it
+    return argparse.Namespace(
+        x=[*project.x, *told], config=[str(project.path)], cmd=cmd, raiseerr=True, **options
+    )
 
 
 def variables(project: Project) -> tuple[str, ...]:
@@ -281,6 +286,7 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
     def configured(connection: Any = None, *arguments: Any, **options: Any) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
+        _refuse_elsewhere(options.get("version_table_schema"), scratch.url)
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
@@ -292,6 +298,39 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
         del environment.configure
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
+
+
+def _refuse_elsewhere(schema: str | None, ours: URL) -> None:
+    """Refuse a version table that is not in the scratch database, and stays when that is emptied.
+
+    To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
+    """
+    if schema and ours.get_backend_name() in ("mysql", "mariadb") and schema != ours.database:
+        raise CommandError(
+            "env.py has its version table in another database than the scratch one.\n"
+            f"  found   {schema}\n"
+            f"  wanted  {ours.database}\n"
+            "Stopped, because it would be left behind, and what it says be believed next time.\n"
+            "The way on, in env.py:\n"
+            "    version_table_schema=None  # on MariaDB, where a schema is a database"
+        )
+
+
+def hint(error: BaseException) -> str:
+    """Return what to do about an error that many an ``env.py`` ends with, or nothing."""
+    said = str(error)
+    if "outside of application context" in said:
+        return (
+            "\nThe way on, in env.py, where current_app is first used:\n"
+            "    from myapp import create_app  # your own\n"
+            "    create_app().app_context().push()"
+        )
+    if "asyncio extension requires an async driver" in said:
+        return (
+            "\nThe way on: name the driver that env.py needs, such as "
+            "--url sqlite+aiosqlite:///... or postgresql+asyncpg://..."
+        )
+    return ""
 
 
 def same(connection: Connection, ours: URL) -> bool:
