@@ -1999,7 +1999,7 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
 
 
 def _counts_otherwise(step: _Step, found: Definition) -> bool:
-    """Tell whether a column is to count up and does not, or not to and does, where that is asked."""
+    """Tell whether a column is to count up and does not, or not to and does, where it is asked."""
     counts, asked = _COUNTS_UP.get(step.dialect), step.operation.kw.get("autoincrement")
     return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
 

@@ -27,7 +27,7 @@ FORMS: dict[str, Callable[[int], str]] = {
     "number": str,
     "moment": lambda number: f"{dt.datetime(2024, 2, 29, 23, 59, 59) + dt.timedelta(number)}",
 }
-_ANY = "O'Brien \"%s\""
+_ANY = 'O\'Brien "%s"'
 
 
 def form_of(type_: TypeEngine[Any], dialect: Dialect) -> str:

@@ -32,7 +32,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from alembic_toolkit import history, models, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
-from alembic_toolkit.scratch import Scratch, empty
+from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
 from alembic_toolkit.walk import Project, Recorder, Step, enforce, history_path, recorder, walk
@@ -124,6 +124,7 @@ class Prover:
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
     gentle: Gentle | None = None
     loose: dict[int, str] = field(default_factory=dict)  # the check that foreign keys made fail
+    saved: tuple[int, Any] | None = None  # how many revisions a copy of the database has
 
     @property
     def order(self) -> list[Script]:
@@ -136,7 +137,7 @@ class Prover:
             self._write_scripts()
         start = 0
         while start < len(self.order):
-            start = self._walk(partial(self._from, start))
+            start = self._walk(partial(self._from, start), anew=False)
             if self.gentle is not None and self.gentle.position != start:
                 self.gentle = None
         if not self.misled:
@@ -166,9 +167,14 @@ class Prover:
 
     # Walking
 
-    def _walk(self, steps: Callable[[], Walking]) -> int:
-        """Walk a fresh database; return the position to begin anew at, after what went wrong."""
+    def _walk(self, steps: Callable[[], Walking], anew: bool = True) -> int:
+        """Walk a fresh database; return the position to begin anew at, after what went wrong.
+
+        :param anew: from the first revision on, and not from where a copy was saved.
+        """
         empty(self.scratch)
+        if not anew and self.saved:
+            restore(self.scratch, self.saved[1])
         self.running, self.is_inside = None, False
 
         def begun(context: MigrationContext) -> Walking:
@@ -245,8 +251,7 @@ class Prover:
         """Prove from a revision on."""
         first = self._look(None)
         self.at_base = first if self.at_base is None else self.at_base
-        for position in range(start):
-            yield from self._step(Running(position, True, proof.UP, silent=True))
+        yield from self._lead(start)
         self._look(None)
         self._read_rows(None)
         self._fill(None)
@@ -532,7 +537,7 @@ class Prover:
         if proof.MODELS not in self.wanted.checks or proof.MODELS in self.proof.checks:
             return
         if not self._unreachable:
-            self._walk(partial(self._from, len(self.order)))
+            self._walk(partial(self._from, len(self.order)), anew=False)
         why = "head cannot be reached"
         self.proof.checks.setdefault(proof.MODELS, Outcome(proof.NOT_JUDGED, why))
 
@@ -691,10 +696,8 @@ class Prover:
 
     def _caught_before(self, error: BaseException) -> list[str]:
         """Say what a revision caught, when PostgreSQL goes on with nothing after it."""
-        caught = self.recorder.failed
-        if "current transaction is aborted" not in str(error) or caught is None:
-            return []
-        return [f"after it caught: {' '.join(str(caught).split())[:400]}"]
+        aborted = "current transaction is aborted" in str(error) and self.recorder.failed
+        return [f"after it caught: {self.recorder.failed[:400]}"] if aborted else []
 
     def _correct(self, running: Running, error: BaseException, problem: str) -> None:
         """Say of a step that failed on tables with rows that it fails without them as well."""
@@ -820,6 +823,7 @@ class Prover:
     def _crashes(self) -> None:
         """Stop each revision after each of its statements, and run it again."""
         at = -1  # how many revisions the database has; -1: not known any more
+        self.saved = None
         for position, record in enumerate(self.proof.revisions):
             status = {
                 check: record.checks[check].status
@@ -834,13 +838,17 @@ class Prover:
                 at = -1
                 continue
             if at != position:
-                self._walk(partial(self._lead, position))
+                self._walk(partial(self._lead, position), anew=False)
             at = position + 1 if self._crash(position) else -1
             self._say(position, proof.CRASH)
 
     def _lead(self, position: int) -> Walking:
-        for before in range(position):
+        """Go up to a revision on empty tables; on SQLite, from where that was done last."""
+        for before in range(self.saved[0] if self.saved else 0, position):
             yield from self._step(Running(before, True, proof.UP, silent=True))
+        if position and not self.context.version_table_schema:
+            copy = saved(self.scratch, self.context.connection)
+            self.saved = (position, copy) if copy else self.saved
 
     def _crash(self, position: int) -> bool:
         """Stop one revision wherever it can be stopped; say whether it arrived each time."""
@@ -1164,7 +1172,8 @@ def _remedy(error: BaseException, running: Running, path: Path) -> str:
         return "steps that look first, so that those that are done are skipped"
     if running.check == proof.OFFLINE:
         return "verbs that look first (if_not_exists=True): a script catches no error"
-    return _remedy_up(error, running) if running.up else "the reverse of upgrade(), in reverse order"
+    reverse = "the reverse of upgrade(), in reverse order"
+    return _remedy_up(error, running) if running.up else reverse
 
 
 def _remedy_up(error: BaseException, running: Running) -> str:

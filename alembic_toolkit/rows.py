@@ -150,7 +150,7 @@ def fill(
 
 
 def _with_texts(table: Table, text: str) -> Table:
-    texts = [c for c in table.columns if c.kind == "text" and not c.labels]
+    texts = [c for c in table.columns if c.kind in ("text", "json") and not c.labels]
     free = {column.name for column in texts if column.form in ("", "object")}
     free -= {column for key in table.foreign for column in key.columns}
     return replace(
@@ -724,7 +724,7 @@ _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
     "time": lambda _: ["23:59:59", "00:00:00", "02:30:00"],
     "interval": lambda _: ["1 mon 2 days 03:04:05", "-1 day", "0"],
     "year": lambda _: [2024, 1970, 1999],
-    "json": lambda _: ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
+    "json": lambda column: [*column.labels] or ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
     "uuid": _uuids,
     "binary": _binaries,
     "enum": lambda column: list(column.labels),

@@ -385,7 +385,7 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
-    failed: BaseException | None = None  # what the server refused first, since it is listening
+    failed: str = ""  # what the server said when it refused something first
     labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
     forms: dict[_Key, str] = field(default_factory=dict)
     marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
@@ -393,7 +393,7 @@ class Recorder:
     @contextmanager
     def on(self) -> Iterator[list[str]]:
         """Listen."""
-        self.statements, self.failed = [], None
+        self.statements, self.failed = [], ""
         # The table may have been there before, made by a script.
         self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
         try:
@@ -417,8 +417,8 @@ class Recorder:
 
     def note_failed(self, context: Any) -> None:
         """Take a statement that the server refused: a revision may catch it."""
-        if self.failed is None:
-            self.failed = context.original_exception
+        # The error itself would keep the connection, and its locks, as long as it is kept.
+        self.failed = self.failed or " ".join(str(context.original_exception).split())
 
     def _note_types(self, compiled: DDLCompiler) -> None:
         """Take what a statement says of types that the server does not know."""

@@ -168,7 +168,7 @@ def test_env_py_that_cannot_run_is_told_the_way_on(history: History, how: str, w
 
 @pytest.mark.databases("mariadb")
 def test_version_table_in_another_database_is_refused(history: History) -> None:
-    env = ENV.replace("[\"connection\"])", "[\"connection\"], version_table_schema=\"mysql\")")
+    env = ENV.replace('["connection"])', '["connection"], version_table_schema="mysql")')
     history.write("migrations/env.py", env)
     history.revision("0001", BILLS, "op.drop_table('bills')")
     error = history.prove().error
@@ -185,6 +185,23 @@ def test_file_is_named_where_there_are_several_directories(history: History) -> 
     error = history.prove().error
     assert "ZeroDivisionError" in error
     assert "0002.py, line 7: 1 / 0" in error
+
+
+@sqlite
+def test_revisions_below_are_not_run_for_each_finding(history: History) -> None:
+    history.write("runs.txt", "")
+    head = "from pathlib import Path"
+    note = f"with open({str(history.directory / 'runs.txt')!r}, 'a') as f:\n    f.write('x')\n"
+    history.revision("0001", note + BILLS, "op.drop_table('bills')", head)
+    for number in range(2, 9):
+        column = f"op.add_column('bills', sa.Column('n{number}', sa.Integer))"
+        history.revision(f"000{number}", column, "pass")
+    found = history.prove()
+    assert len(told(found)) == 7
+    assert outcome(found, "0008", proof.DOWN).status == proof.FAULTY
+    assert found.checks[proof.BASE].status == proof.PROVEN
+    # Up and up again, above the first finding, up to head and up to what can be taken back.
+    assert len((history.directory / "runs.txt").read_text()) == 5
 
 
 EMPTY = """\
@@ -287,6 +304,19 @@ def test_text_that_must_be_json_is_not_judged_with_other_text(history: History) 
     assert judged.why.startswith("proven with '{}' in texts, as it wants JSON there: ")
     assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
     assert outcome(found, "0001", proof.UP).status == proof.PROVEN
+
+
+def test_json_that_must_be_a_list_is_not_judged_with_other_json(history: History) -> None:
+    keys = "op.create_table('grains', sa.Column('keys', sa.JSON, nullable=False),"
+    keys += " sa.Column('id', sa.Integer, primary_key=True))"
+    history.revision("0001", keys, "op.drop_table('grains')")
+    up = "grains = sa.table('grains', sa.column('keys', sa.JSON))\n"
+    up += "for row in op.get_bind().execute(sa.select(grains)):\n    row.keys + []"
+    history.revision("0002", up, "pass")
+    found = history.prove()
+    judged = outcome(found, "0002", proof.UP)
+    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    assert judged.why.startswith("proven with '[]' in texts, as it wants JSON there: ")
 
 
 @sqlite
