@@ -4871,6 +4871,8 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
     if not there:
         return _any_create_table(step)
     for type_ in enums.values():
+        if not getattr(type_, "create_type", True):
+            continue  # it is said to be there; which labels it has is not said, or believed
         named = str(type_.name), type_.schema
         _ensure(_step_without_table("create_enum", "enum", *named, list(type_.enums)))
     impl: Any = step.operations.impl
