@@ -2153,7 +2153,13 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
         rest.existing_server_default = _identity(found)
     if "comment" not in differing:
         rest.modify_comment = False
-    return rest if differing or rest.kw.get("autoincrement") is not None else None
+    return rest if differing or _counts_otherwise(step, found) else None
+
+
+def _counts_otherwise(step: _Step, found: Definition) -> bool:
+    """Tell whether a column is to count up and does not, or not to and does, where it is asked."""
+    counts, asked = _COUNTS_UP.get(step.dialect), step.operation.kw.get("autoincrement")
+    return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
 
 
 def _hides(call: str, table: str) -> NoReturn:
@@ -3184,9 +3190,15 @@ def _as_said(definition: Definition, column: sa.Column[Any] | None) -> Definitio
     given = {key for key in _COUNTING if getattr(said, key, None) is not None}
     given |= {key for key in _COUNTING if getattr(said, f"no{key}", None)}
     kept = {k: v for k, v in definition.items() if k not in _COUNTING or k in given}
-    if column is None or column.server_default is None:
+    if column is None or column.server_default is None or _counts_up(column):
         kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
     return kept
+
+
+def _counts_up(column: sa.Column[Any]) -> bool:
+    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives beside it."""
+    table = getattr(column, "table", None)
+    return isinstance(table, sa.Table) and table._autoincrement_column is column
 
 
 def _identity(found: Definition) -> sa.Identity:
@@ -5326,6 +5338,8 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
     if not there:
         return _any_create_table(step)
     for type_ in enums.values():
+        if not getattr(type_, "create_type", True):
+            continue  # it is said to be there; which labels it has is not said, or believed
         named = str(type_.name), type_.schema
         _ensure(_step_without_table("create_enum", "enum", *named, list(type_.enums)))
     impl: Any = step.operations.impl
@@ -5387,6 +5401,7 @@ def _postgresql_replace_view(step: _Step) -> None:
 
 
 _OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
+_COUNTS_UP = {"mysql": "AUTO_INCREMENT"}  # where alter_column(autoincrement=...) says something
 
 _CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
 

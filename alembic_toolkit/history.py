@@ -90,14 +90,19 @@ def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
     return revisions, found
 
 
+def locations(script: ScriptDirectory) -> list[Path]:
+    """Return the directories of the revisions."""
+    named = script.version_locations or [os.path.join(script.dir, "versions")]
+    return [Path(str(coerce_resource_to_filename(str(name)))) for name in named]
+
+
 def revision_files(script: ScriptDirectory) -> list[Path]:
     """Return the files that Alembic would load."""
-    locations = script.version_locations or [os.path.join(script.dir, "versions")]
     pattern = "**/*.py" if script.recursive_version_locations else "*.py"
     paths = {
         path.resolve()
-        for location in locations
-        for path in coerce_resource_to_filename(str(location)).glob(pattern)
+        for location in locations(script)
+        for path in location.glob(pattern)
         if not path.name.startswith(("__init__", ".#"))
     }
     return sorted(paths)

@@ -25,6 +25,7 @@ its values is a rename; so is a table).
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -475,6 +476,8 @@ def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
     one, two = (
         v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in (was, now)
     )
+    if (old.kind == "json") != (new.kind == "json"):
+        one, two = _unquoted(one, old), _unquoted(two, new)
     if "char" in (old.kind, new.kind):
         one, two = one.rstrip(" "), two.rstrip(" ")
     if new.length is not None and len(one) > new.length:
@@ -486,6 +489,15 @@ def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
     if old.kind == "binary" or new.kind == "binary":
         one, two = one.rstrip("\0"), two.rstrip("\0")
     return one == two or (one[:1] in "{[" and two[:1] in "{[" and same_json(one) == same_json(two))
+
+
+def _unquoted(text: str, column: Column) -> str:
+    """Return the text that a JSON string holds; anything else as it is."""
+    try:
+        held = json.loads(text) if column.kind == "json" else None
+    except ValueError:
+        return text
+    return held if isinstance(held, str) else text
 
 
 def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:

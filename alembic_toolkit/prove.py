@@ -32,7 +32,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from alembic_toolkit import history, models, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
-from alembic_toolkit.scratch import Scratch, empty
+from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
 from alembic_toolkit.walk import Project, Recorder, Step, enforce, history_path, recorder, walk
@@ -124,6 +124,7 @@ class Prover:
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
     gentle: Gentle | None = None
     loose: dict[int, str] = field(default_factory=dict)  # the check that foreign keys made fail
+    saved: tuple[int, Any] | None = None  # how many revisions a copy of the database has
 
     @property
     def order(self) -> list[Script]:
@@ -136,7 +137,7 @@ class Prover:
             self._write_scripts()
         start = 0
         while start < len(self.order):
-            start = self._walk(partial(self._from, start))
+            start = self._walk(partial(self._from, start), anew=False)
             if self.gentle is not None and self.gentle.position != start:
                 self.gentle = None
         if not self.misled:
@@ -166,9 +167,14 @@ class Prover:
 
     # Walking
 
-    def _walk(self, steps: Callable[[], Walking]) -> int:
-        """Walk a fresh database; return the position to begin anew at, after what went wrong."""
+    def _walk(self, steps: Callable[[], Walking], anew: bool = True) -> int:
+        """Walk a fresh database; return the position to begin anew at, after what went wrong.
+
+        :param anew: from the first revision on, and not from where a copy was saved.
+        """
         empty(self.scratch)
+        if not anew and self.saved:
+            restore(self.scratch, self.saved[1])
         self.running, self.is_inside = None, False
 
         def begun(context: MigrationContext) -> Walking:
@@ -194,8 +200,9 @@ class Prover:
             enforce(driver, running.position not in self.loose)
         record = self.proof.revisions[running.position]
         begin = time.perf_counter()
-        if fresh:
-            # Another process has made no enum type yet, and makes it again after a DROP TYPE.
+        if fresh or not running.silent:
+            # Another process has made no enum type yet, and makes those again that are there, or
+            # that were dropped.
             self.context.impl.memo.clear()
         with self.recorder.on() as executed:
             self.executed = executed
@@ -244,8 +251,7 @@ class Prover:
         """Prove from a revision on."""
         first = self._look(None)
         self.at_base = first if self.at_base is None else self.at_base
-        for position in range(start):
-            yield from self._step(Running(position, True, proof.UP, silent=True))
+        yield from self._lead(start)
         self._look(None)
         self._read_rows(None)
         self._fill(None)
@@ -420,9 +426,8 @@ class Prover:
         touched = self._touched(moving)
         ignore = self._own_tables
         with self._aside() as connection:
-            labels = self.recorder.labels
             if touched is None:
-                self.known = tables.labelled(tables.look(connection, None, ignore), labels)
+                self.known = self._labelled(tables.look(connection, None, ignore))
                 self.contents = rows.read(connection, self.known)
                 self.changed = {*self.contents}
             else:
@@ -453,10 +458,13 @@ class Prover:
         else:
             unknown = {name for name in unknown if keys[name][1]}
         found = tables.look(connection, unknown, self._own_tables)
-        found = tables.labelled(found, self.recorder.labels)
+        found = self._labelled(found)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at.get(key) for name, key in keys.items()}
         return {name: table for name, table in seen.items() if table is not None}
+
+    def _labelled(self, found: tables.Tables) -> tables.Tables:
+        return tables.labelled(found, self.recorder.labels, self.recorder.forms)
 
     def _fill(
         self,
@@ -529,7 +537,7 @@ class Prover:
         if proof.MODELS not in self.wanted.checks or proof.MODELS in self.proof.checks:
             return
         if not self._unreachable:
-            self._walk(partial(self._from, len(self.order)))
+            self._walk(partial(self._from, len(self.order)), anew=False)
         why = "head cannot be reached"
         self.proof.checks.setdefault(proof.MODELS, Outcome(proof.NOT_JUDGED, why))
 
@@ -627,11 +635,14 @@ class Prover:
             return len(self.order)
         if self._looser(error, running) or self._gentler(error, running):
             return position
+        if self._lacking(error, running):
+            return len(self.order)
         if self.gentle is not None:  # nothing helped: what came furthest says most
             error, running, self.executed = max(self.gentle.failures, key=_reached)
             direction = "upgrade" if running.up else "downgrade"
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
         rows_ = " on tables with rows" if running.check == proof.UP else ""
+        rows_ = ", run by itself" if rows_ and _TYPE_IS_THERE.search(str(error)) else rows_
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
 
@@ -645,6 +656,20 @@ class Prover:
         if not fails or self.project.enforces or running.position in self.loose:
             return False
         self.loose[running.position] = running.check
+        return True
+
+    def _lacking(self, error: BaseException, running: Running) -> bool:
+        """Say whether a revision needs what the server has not got; then nothing can be told."""
+        match = _NO_EXTENSION.search(str(error))
+        if match is None or running.check != proof.UP:
+            return False
+        record = self.proof.revisions[running.position]
+        why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
+        for check in proof.OF_REVISION:
+            if check in self.wanted.checks:
+                record.checks.setdefault(check, Outcome(proof.NOT_JUDGED, why))
+        self._unreached(running.position + 1)
+        self.proof.error = f"{record.id}: {why}\nThe way on: --url of a PostgreSQL that has it"
         return True
 
     def _gentler(self, error: BaseException, running: Running) -> bool:
@@ -665,8 +690,14 @@ class Prover:
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
         details = _error_lines(error, Path(script.path), self.executed)
+        details += self._caught_before(error)
         remedy = _remedy(error, running, Path(script.path))
         self._find(running.check, running.position, problem, details, remedy)
+
+    def _caught_before(self, error: BaseException) -> list[str]:
+        """Say what a revision caught, when PostgreSQL goes on with nothing after it."""
+        aborted = "current transaction is aborted" in str(error) and self.recorder.failed
+        return [f"after it caught: {self.recorder.failed[:400]}"] if aborted else []
 
     def _correct(self, running: Running, error: BaseException, problem: str) -> None:
         """Say of a step that failed on tables with rows that it fails without them as well."""
@@ -792,6 +823,7 @@ class Prover:
     def _crashes(self) -> None:
         """Stop each revision after each of its statements, and run it again."""
         at = -1  # how many revisions the database has; -1: not known any more
+        self.saved = None
         for position, record in enumerate(self.proof.revisions):
             status = {
                 check: record.checks[check].status
@@ -806,13 +838,17 @@ class Prover:
                 at = -1
                 continue
             if at != position:
-                self._walk(partial(self._lead, position))
+                self._walk(partial(self._lead, position), anew=False)
             at = position + 1 if self._crash(position) else -1
             self._say(position, proof.CRASH)
 
     def _lead(self, position: int) -> Walking:
-        for before in range(position):
+        """Go up to a revision on empty tables; on SQLite, from where that was done last."""
+        for before in range(self.saved[0] if self.saved else 0, position):
             yield from self._step(Running(before, True, proof.UP, silent=True))
+        if position and not self.context.version_table_schema:
+            copy = saved(self.scratch, self.context.connection)
+            self.saved = (position, copy) if copy else self.saved
 
     def _crash(self, position: int) -> bool:
         """Stop one revision wherever it can be stopped; say whether it arrived each time."""
@@ -1134,11 +1170,33 @@ def _remedy(error: BaseException, running: Running, path: Path) -> str:
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if running.check in (proof.RERUN, proof.CRASH):
         return "steps that look first, so that those that are done are skipped"
-    if running.check == proof.UP and not running.silent and isinstance(error, DBAPIError):
-        return "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
-    if not running.up:
-        return "the reverse of upgrade(), in reverse order"
+    if running.check == proof.OFFLINE:
+        return "verbs that look first (if_not_exists=True): a script catches no error"
+    reverse = "the reverse of upgrade(), in reverse order"
+    return _remedy_up(error, running) if running.up else reverse
+
+
+def _remedy_up(error: BaseException, running: Running) -> str:
+    type_, table = _TYPE_IS_THERE.search(str(error)), _NO_TABLE.search(str(error))
+    if type_:
+        return f'postgresql.ENUM(..., name="{type_[1]}", create_type=False)  # it is there'
+    if table and isinstance(error, DBAPIError):
+        name = next(filter(None, table.groups())).rpartition(".")[2]
+        return f"before it, what creates {name}: in a new database nothing has"
+    if running.check == proof.UP and not running.silent:
+        fits = "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
+        copes = "what copes with the rows that are there: NULL, '', a value twice, ..."
+        return fits if isinstance(error, DBAPIError) else copes
     return "what runs on this server, or a branch on op.get_context().dialect.name"
+
+
+_TYPE_IS_THERE = re.compile(r'type "([^"]+)" already exists')
+_NO_TABLE = re.compile(
+    r"""relation "([^"]+)" does not exist|no such table: (\S+)|Table '([^']+)' doesn't exist"""
+)
+_NO_EXTENSION = re.compile(
+    r'extension "([^"]+)" is not available|extension control file "[^"]*/([^"/]+)[.]control"'
+)
 
 
 def _undo(left: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ from alembic_toolkit.proof import Finding, Proof, Report
 from alembic_toolkit.prove import prove
 from alembic_toolkit.scratch import Scratch, close, opened, parse, scratch
 from alembic_toolkit.settings import Settings, read
-from alembic_toolkit.walk import Project, read_config
+from alembic_toolkit.walk import Project, hint, read_config
 
 
 @dataclass
@@ -281,7 +281,7 @@ def _run(task: Task, pipe: Pipe) -> None:
         found.error = str(error)
     except BaseException as error:
         place = project.place(error) if project else ""
-        found.error = f"{type(error).__name__}: {error}{place}"
+        found.error = f"{type(error).__name__}: {error}{place}{hint(error)}"
     found.seconds = time.perf_counter() - begin
     try:
         pipe.send(("done", found))

@@ -37,6 +37,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.forms import made
 from alembic_toolkit.snapshot import fetch
 from alembic_toolkit.tables import (
     Column,
@@ -149,7 +150,8 @@ def fill(
 
 
 def _with_texts(table: Table, text: str) -> Table:
-    free = {c.name for c in table.columns if c.kind == "text" and not c.labels}
+    texts = [c for c in table.columns if c.kind in ("text", "json") and not c.labels]
+    free = {column.name for column in texts if column.form in ("", "object")}
     free -= {column for key in table.foreign for column in key.columns}
     return replace(
         table,
@@ -170,6 +172,7 @@ def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
             labels = tuple(label for label in column.labels if label in old.labels)
             column = replace(column, nullable=column.nullable and old.nullable, **sizes)
             column = replace(column, labels=labels or column.labels, ascii=column.ascii | old.ascii)
+            column = replace(column, form=column.form or old.form)
         columns.append(column)
     names = {column.name for column in columns}
     uniques = [unique for unique in older.uniques if names >= {*unique}]
@@ -244,6 +247,7 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
                 put_off = {c for t, key, null in later if t == name and null for c in key.columns}
                 if len(_write(filling, name, rows, put_off)) < len(rows) and circular:
                     raise _HalfFilled(filling.filled.failed.get(name, "not all rows went in"))
+            _check_deferred(filling, [*planned] if circular else [])
     except (DBAPIError, _HalfFilled) as error:
         why = _reason(error) if isinstance(error, DBAPIError) else str(error)
         for name in planned:
@@ -258,6 +262,19 @@ def _fill_group(filling: _Filling, group: list[str]) -> None:
 
 class _HalfFilled(Exception):
     """Tables that need each other are filled all or none."""
+
+
+def _check_deferred(filling: _Filling, names: Iterable[str]) -> None:
+    """Have SQLite say now what refers to nothing: by itself it does at the commit.
+
+    :raises _HalfFilled: some row does.
+    """
+    connection = filling.connection
+    for name in names if connection.dialect.name == "sqlite" else ():
+        # https://sqlite.org/pragma.html#pragma_foreign_key_check
+        dangling = ask(connection, f"PRAGMA foreign_key_check({string(name, 'sqlite')})")
+        if dangling:
+            raise _HalfFilled(f"FOREIGN KEY constraint failed: {dangling[0][2]}")
 
 
 def _write(filling: _Filling, name: str, rows: list[Row], put_off: set[str]) -> list[Row]:
@@ -641,6 +658,8 @@ _WIDE = "Zoë 日本 😀 "
 def _texts(column: Column) -> list[Any]:
     if column.labels:  # the application keeps to them, though the server does not
         return list(column.labels)
+    if column.form:
+        return [made(column.form, number, column.length) for number in range(3)]
     longest = min(column.length or 300, 4000)
     text = _TEXT if column.ascii else _TEXT + _WIDE
     long = (text * (longest // len(text) + 1))[: longest - 1] + "."
@@ -705,7 +724,7 @@ _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
     "time": lambda _: ["23:59:59", "00:00:00", "02:30:00"],
     "interval": lambda _: ["1 mon 2 days 03:04:05", "-1 day", "0"],
     "year": lambda _: [2024, 1970, 1999],
-    "json": lambda _: ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
+    "json": lambda column: [*column.labels] or ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
     "uuid": _uuids,
     "binary": _binaries,
     "enum": lambda column: list(column.labels),
@@ -754,6 +773,8 @@ def _series(column: Column, start: int) -> Iterator[Any]:
     numbers = range(1, start + 12)
     if column.kind in ("integer", "numeric", "float"):
         yield from numbers
+    elif column.kind in ("text", "char") and column.form:
+        yield from (made(column.form, n, column.length) for n in numbers)
     elif column.kind in ("text", "char"):
         # The number first: MariaDB's keys may hold only the beginning of a text.
         long = str(_texts(replace(column, labels=()))[0])
@@ -960,7 +981,7 @@ class _Deferred:
     def __init__(self, connection: Connection, needed: bool) -> None:
         self.connection = connection
         before, after = {
-            "sqlite": ("PRAGMA defer_foreign_keys = ON", ""),
+            "sqlite": ("PRAGMA defer_foreign_keys = ON", "PRAGMA defer_foreign_keys = OFF"),
             "postgresql": ("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"),
         }.get(connection.dialect.name, ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1"))
         self.before, self.after = (before, after) if needed else ("", "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -197,6 +198,25 @@ def empty(given: Scratch) -> None:
             _empty_postgresql(connection, given)
         else:
             _empty_mariadb(connection, given)
+
+
+def saved(given: Scratch, connection: Connection) -> sqlite3.Connection | None:
+    """Copy a database of SQLite into memory; None where it cannot be, or is in a transaction."""
+    driver = connection.connection.driver_connection
+    path = str(given.url.database)
+    is_file = given.server == "sqlite" and Path(path).is_file()
+    if not is_file or getattr(driver, "in_transaction", True):
+        return None
+    copy = sqlite3.connect(":memory:")
+    with contextlib.closing(sqlite3.connect(path)) as source:
+        source.backup(copy)
+    return copy
+
+
+def restore(given: Scratch, copy: sqlite3.Connection) -> None:
+    """Make an empty database of SQLite what it was when it was `saved`."""
+    with contextlib.closing(sqlite3.connect(str(given.url.database))) as target:
+        copy.backup(target)
 
 
 def session_of(connection: object) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit import snapshot
+from alembic_toolkit.forms import fits
 
 # What a table is
 
@@ -38,6 +39,7 @@ class Column:
     bits: int = 32
     unsigned: bool = False
     labels: tuple[str, ...] = ()
+    form: str = ""  # which texts, of `forms`
     ascii: bool = False
     element: Column | None = None
     volatile: bool = False  # every UPDATE of the row changes it
@@ -108,14 +110,22 @@ def parents(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
     return {key.target for name in names if name in tables for key in tables[name].foreign}
 
 
-def labelled(tables: Tables, labels: Mapping[tuple[str, str], tuple[str, ...]]) -> Tables:
+def labelled(
+    tables: Tables,
+    labels: Mapping[tuple[str, str], tuple[str, ...]],
+    forms: Mapping[tuple[str, str], str],
+) -> Tables:
     """Say of texts what alone they hold, by table and column."""
 
     def column(table: Table, one: Column) -> Column:
-        found = labels.get((table.name.rpartition(".")[2], one.name), ())
-        return replace(one, labels=found) if found and one.kind in ("text", "char") else one
+        key = (table.name.rpartition(".")[2], one.name)
+        if one.kind not in ("text", "char") or not (key in labels or key in forms):
+            return one
+        form = forms.get(key, "")
+        form = form if form and fits(form, one.length) else ""
+        return replace(one, labels=labels.get(key, ()), form=form)
 
-    if not labels:
+    if not labels and not forms:
         return tables
     return {
         name: replace(table, columns=tuple(column(table, one) for one in table.columns))
@@ -320,10 +330,11 @@ def _sqlite_column(row: Any, primary: list[str]) -> Column:
         name, type_, nullable=not notnull and not pk, default=default, generated=hidden in (2, 3)
     )
     column = replace(_typed(column), serial=serial)
-    # FLOAT is a double there, and a type that SQLite does not know is what the value is.
+    # FLOAT is a double there, a type that SQLite does not know is what the value is, and CHAR keeps
+    # the spaces at the end. https://sqlite.org/datatype3.html
     if column.kind == "float":
         column = replace(column, precision=15)
-    return replace(column, kind="text") if column.kind == "other" else column
+    return replace(column, kind="text") if column.kind in ("other", "char") else column
 
 
 def _sqlite_checks(sql: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -21,8 +21,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from alembic import command
 from alembic.config import Config
-from alembic.ddl.base import AddColumn
+from alembic.ddl.base import AddColumn, ColumnName, RenameTable
+from alembic.ddl.mysql import MySQLChangeColumn
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
@@ -31,15 +33,17 @@ from alembic.util.pyfiles import load_python_file
 from sqlalchemy import URL, Connection, Engine, Enum, event
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.types import TypeEngine
 
 from alembic_toolkit import history
+from alembic_toolkit.forms import form_of
 from alembic_toolkit.scratch import Scratch, session_of
 
 Step = RevisionStep | StampStep
 Walk = Callable[[MigrationContext], Iterator[Step]]
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
-_ARGUMENTS = ("url", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
+_ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
 _VARIABLES = (
     "DATABASE_URL",
     "DATABASE_URI",
@@ -91,7 +95,7 @@ class Project:
 
     def place(self, error: BaseException) -> str:
         """Return the last line of the project's own files that an error came through."""
-        roots = [Path(self.directory.dir), *map(Path, self.directory.versions)]
+        roots = [Path(self.directory.dir), *history.locations(self.directory)]
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = Path(frame.filename).resolve()
             if any(path.is_relative_to(root.resolve()) for root in roots):
@@ -117,7 +121,7 @@ class Project:
     def sources(self) -> list[Path]:
         """Return the Python files of the project, but its revisions."""
         roots = [Path(self.directory.dir), *history.import_roots(self.config)]
-        own = {Path(place).resolve() for place in self.directory.versions}
+        own = {place.resolve() for place in history.locations(self.directory)}
         return [*_sources(roots, own)]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
@@ -244,7 +248,11 @@ def arguments(project: Project, url: str) -> argparse.Namespace:
     """Return what the command line would have told ``env.py``."""
     given = {argument.partition("=")[0] for argument in project.x}
     told = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
-    return argparse.Namespace(x=[*project.x, *told], config=[str(project.path)], cmd=())
+    options = {"revision": "heads", "sql": False, "tag": None}
+    cmd = (command.upgrade, ["revision"], ["sql", "tag"])  # as CommandLine has it
+    return argparse.Namespace(
+        x=[*project.x, *told], config=[str(project.path)], cmd=cmd, raiseerr=True, **options
+    )
 
 
 def variables(project: Project) -> tuple[str, ...]:
@@ -278,6 +286,7 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
     def configured(connection: Any = None, *arguments: Any, **options: Any) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
+        _refuse_elsewhere(options.get("version_table_schema"), scratch.url)
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
@@ -289,6 +298,39 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
         del environment.configure
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
+
+
+def _refuse_elsewhere(schema: str | None, ours: URL) -> None:
+    """Refuse a version table that is not in the scratch database, and stays when that is emptied.
+
+    To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
+    """
+    if schema and ours.get_backend_name() in ("mysql", "mariadb") and schema != ours.database:
+        raise CommandError(
+            "env.py has its version table in another database than the scratch one.\n"
+            f"  found   {schema}\n"
+            f"  wanted  {ours.database}\n"
+            "Stopped, because it would be left behind, and what it says be believed next time.\n"
+            "The way on, in env.py:\n"
+            "    version_table_schema=None  # on MariaDB, where a schema is a database"
+        )
+
+
+def hint(error: BaseException) -> str:
+    """Return what to do about an error that many an ``env.py`` ends with, or nothing."""
+    said = str(error)
+    if "outside of application context" in said:
+        return (
+            "\nThe way on, in env.py, where current_app is first used:\n"
+            "    from myapp import create_app  # your own\n"
+            "    create_app().app_context().push()"
+        )
+    if "asyncio extension requires an async driver" in said:
+        return (
+            "\nThe way on: name the driver that env.py needs, such as "
+            "--url sqlite+aiosqlite:///... or postgresql+asyncpg://..."
+        )
+    return ""
 
 
 def same(connection: Connection, ours: URL) -> bool:
@@ -343,13 +385,15 @@ class Recorder:
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
-    labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    failed: str = ""  # what the server said when it refused something first
+    labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
+    forms: dict[_Key, str] = field(default_factory=dict)
     marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
         """Listen."""
-        self.statements = []
+        self.statements, self.failed = [], ""
         # The table may have been there before, made by a script.
         self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
         try:
@@ -366,22 +410,57 @@ class Recorder:
             self.marks.append(arguments[2:4])
         compiled = getattr(arguments[4], "compiled", None)
         if isinstance(compiled, DDLCompiler):
-            self.labels |= _labels(compiled.statement)
+            self._note_types(compiled)
         if self.stop_after is not None and len(self.statements) >= self.stop_after:
             self.stop_after, self.killed = None, True
             raise Killed
 
+    def note_failed(self, context: Any) -> None:
+        """Take a statement that the server refused: a revision may catch it."""
+        # The error itself would keep the connection, and its locks, as long as it is kept.
+        self.failed = self.failed or " ".join(str(context.original_exception).split())
 
-def _labels(statement: Any) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    def _note_types(self, compiled: DDLCompiler) -> None:
+        """Take what a statement says of types that the server does not know."""
+        types = _types(compiled.statement)
+        self.labels |= _labels(types)
+        forms = {key: form_of(type_, compiled.dialect) for key, type_ in types.items()}
+        self.forms |= {key: form for key, form in forms.items() if form}
+        renamed = _renamed(compiled.statement)
+        self.labels |= {renamed(key): labels for key, labels in self.labels.items()}
+        self.forms |= {renamed(key): form for key, form in self.forms.items()}
+
+
+_Key = tuple[str, str]  # a table and a column
+
+
+def _renamed(statement: Any) -> Callable[[_Key], _Key]:
+    """Return what tells a column's table and name after a statement."""
+    if isinstance(statement, RenameTable):
+        old, new = str(statement.table_name), str(statement.new_table_name)
+        return lambda key: (new, key[1]) if key[0] == old else key
+    if isinstance(statement, ColumnName | MySQLChangeColumn) and statement.newname:
+        was = str(statement.table_name), str(statement.column_name)
+        now = was[0], str(statement.newname)
+        return lambda key: now if key == was else key
+    return lambda key: key
+
+
+def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
+    """Return the types of the columns that a statement makes, by table and column."""
     columns = []
     if isinstance(statement, CreateTable):
         name = statement.element.name.removeprefix("_alembic_tmp_")
         columns = [*statement.element.columns]
     elif isinstance(statement, AddColumn):
         name, columns = str(statement.table_name), [statement.column]
-    types = {column.name: getattr(column.type, "impl_instance", column.type) for column in columns}
-    return {(name, c): tuple(t.enums) for c, t in types.items() if isinstance(t, Enum) and t.enums}
+    return {(name, column.name): column.type for column in columns}
+
+
+def _labels(types: Mapping[_Key, TypeEngine[Any]]) -> dict[_Key, tuple[str, ...]]:
+    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
+    return {key: tuple(t.enums) for key, t in plain.items() if isinstance(t, Enum) and t.enums}
 
 
 class Killed(BaseException):
@@ -412,9 +491,11 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
         enforce(connection, True)
 
     event.listen(Engine, "after_cursor_execute", made.note)
+    event.listen(Engine, "handle_error", made.note_failed)
     event.listen(Engine, "connect", prepare)
     try:
         yield made
     finally:
         event.remove(Engine, "after_cursor_execute", made.note)
+        event.remove(Engine, "handle_error", made.note_failed)
         event.remove(Engine, "connect", prepare)

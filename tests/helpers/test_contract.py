@@ -682,6 +682,27 @@ def test_every_public_name_is_there() -> None:
     assert list(helpers.__all__) == sorted(helpers.__all__)
 
 
+@pytest.mark.parametrize("counts", [True, False])
+def test_alter_column_skips_when_the_column_counts_up_as_asked(
+    database: Database, counts: bool
+) -> None:
+    own = " AUTO_INCREMENT" if counts and database.name == "mariadb" else ""
+    prepare(database, f"CREATE TABLE bills (id INTEGER NOT NULL PRIMARY KEY{own}, n INTEGER)")
+    with revision(database):
+        assert_skipped(
+            lambda: helpers.alter_column(
+                "bills", "id", existing_type=sa.Integer(), autoincrement=counts
+            )
+        )
+    if database.name == "mariadb":
+        with revision(database):
+            assert_applied(
+                lambda: helpers.alter_column(
+                    "bills", "id", existing_type=sa.Integer(), autoincrement=not counts
+                )
+            )
+
+
 def test_drop_constraint_skips_when_the_name_is_of_another_type(database: Database) -> None:
     prepare(database, *CHECK[SAME])
     with revision(database):

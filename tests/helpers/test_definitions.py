@@ -1628,6 +1628,42 @@ def test_create_table_skips_when_its_key_counts(
         helpers.drop_table(name)
 
 
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("labels", [(), ("sad",)])
+def test_create_table_takes_an_enum_as_it_is_when_it_is_not_to_be_made(
+    server: Database, labels: tuple[str, ...]
+) -> None:
+    name = f"moods{next(numbers)}"
+
+    def act() -> None:
+        kind = postgresql.ENUM(*labels, name=f"{name}_kind", create_type=False)
+        helpers.create_table(name, C("kind", kind))
+
+    with revision(server):
+        helpers.create_enum(f"{name}_kind", ["sad", "ok"])
+        assert_applied(act)
+        assert_skipped(act)
+        helpers.drop_table(name)
+        helpers.drop_enum(f"{name}_kind")
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_create_table_skips_when_autogenerate_wrote_the_default_of_its_key(
+    server: Database,
+) -> None:
+    name = f"counts{next(numbers)}"
+    default = sa.text(f"nextval('{name}_id_seq'::regclass)")  # SQLAlchemy writes SERIAL instead
+
+    def act() -> None:
+        key = C("id", sa.Integer(), server_default=default, autoincrement=True, nullable=False)
+        helpers.create_table(name, key, sa.PrimaryKeyConstraint("id"))
+
+    with revision(server):
+        assert_applied(act)
+        assert_skipped(act)
+        helpers.drop_table(name)
+
+
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "options",

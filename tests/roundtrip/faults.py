@@ -355,7 +355,38 @@ UPS = [
         '    bind.execute(sa.text("UPDATE users SET name = name WHERE id = :id"),\n'
         '        {"id": id_, "email": email.lower()})',
         check=UP,
-        says=("on tables with rows", "NoneType", "lower"),
+        says=("on tables with rows", "NoneType", "lower", "what copes with the rows"),
+    ),
+    Case(
+        "up: a table that no revision makes",
+        'op.add_column("invoices", sa.Column("age", sa.Integer))',
+        'op.drop_column("invoices", "age")',
+        check=UP,
+        says=("with rows and without", "what creates invoices"),
+    ),
+    Case(
+        "up: an enum type made again that an earlier revision has made",
+        'op.create_table("moods", sa.Column("id", sa.Integer, primary_key=True),\n'
+        '    sa.Column("mood", sa.Enum("good", "bad", name="mood_kind")))',
+        'op.drop_table("moods")',
+        check=UP,
+        says=("run by itself", "mood_kind", "already exists", "create_type=False"),
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
+        first=(
+            'op.create_table("users", sa.Column("id", sa.Integer, primary_key=True),\n'
+            '    sa.Column("mood", sa.Enum("good", "bad", name="mood_kind")))',
+            'op.drop_table("users")\n'
+            'if op.get_context().dialect.name == "postgresql":\n    op.execute("DROP TYPE mood_kind")',
+        ),
+    ),
+    Case(
+        "up: an error caught, after which PostgreSQL does nothing more",
+        'try:\n    op.execute("SELECT 1 FROM nowhere")\nexcept Exception:\n    pass',
+        check=UP,
+        says=("transaction is aborted", 'after it caught: relation "nowhere"'),
+        on=(POSTGRESQL,),
+        silent=(SQLITE, MARIADB),
     ),
     Case(
         "up: a Session that violates a key",

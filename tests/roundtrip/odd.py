@@ -36,6 +36,17 @@ def odd(
     return Case(name, up, down, on=on, **more)  # type: ignore[arg-type]
 
 
+DICTIONARY = """\
+import json
+class Dictionary(sa.types.TypeDecorator):
+    impl = sa.String(200)
+    cache_ok = True
+
+    def process_result_value(self, value, dialect):
+        return json.loads(value)
+
+"""
+
 TABLES = [
     odd(
         "unnamed constraints",
@@ -108,6 +119,25 @@ TABLES = [
         '    batch.drop_constraint("fk_a_b", type_="foreignkey")\n'
         'op.drop_table("b")\nop.drop_table("a")',
         SERVERS,  # with foreign keys on, SQLite cannot rebuild a table that others refer to
+    ),
+    odd(
+        "types that read only what they wrote",
+        ADD_NOTE.replace("users", "sheets")
+        + 'op.rename_table("sheets", "pages")\n'
+        + 'op.alter_column("pages", "sheet", new_column_name="id", existing_type=sa.CHAR(32), existing_nullable=False)\n'
+        + "found = op.get_bind().execute(sa.select(PAGES)).all()\n"
+        + "assert all(row.id.version and row.more.keys() for row in found)",
+        'op.alter_column("pages", "id", new_column_name="sheet", existing_type=sa.CHAR(32), existing_nullable=False)\n'
+        'op.rename_table("pages", "sheets")\n' + DROP_NOTE.replace("users", "sheets"),
+        head=DICTIONARY
+        + "ID = sa.Uuid(native_uuid=False)\n"
+        + 'PAGES = sa.table("pages", sa.column("id", ID), sa.column("more", Dictionary))\n',
+        first=(
+            DICTIONARY
+            + 'op.create_table("sheets", sa.Column("more", Dictionary, nullable=False),\n'
+            + '    sa.Column("sheet", sa.Uuid(native_uuid=False), primary_key=True))',
+            'op.drop_table("sheets")',
+        ),
     ),
     odd(
         "three hundred columns",

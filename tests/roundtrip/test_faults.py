@@ -183,3 +183,16 @@ def test_what_looks_odd_is_no_fault(case: Case, server: str, tmp_path: Path) -> 
         for outcome in checks.values()
     }
     assert proof.NOT_REACHED not in outcomes
+
+
+def test_extension_that_the_server_lacks_is_no_fault(tmp_path: Path) -> None:
+    above = {"0003.py": revision("0003", "0002")}
+    case = Case("", 'op.execute("CREATE EXTENSION nowhere_to_be_had")', files=above)
+    findings, found = proven(case, write(case, tmp_path), "postgresql")
+    assert not findings, shown(findings)
+    assert "nowhere_to_be_had" in found.error
+    first, second, third = (one.checks[proof.UP] for one in found.revisions)
+    assert first.status == proof.PROVEN
+    assert second.status == proof.NOT_JUDGED
+    assert "nowhere_to_be_had" in second.why
+    assert third.status == proof.NOT_REACHED

@@ -115,6 +115,103 @@ def test_scripts_are_not_judged_when_env_py_writes_none(history: History) -> Non
     assert "env.py cannot write a script (--sql): KeyError: 'connection'" in judged.why
 
 
+OWN_ENGINE = """\
+from alembic import context
+from sqlalchemy import create_engine
+
+{how}
+with create_engine(url).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+BILLS = "op.create_table('bills', sa.Column('id', sa.Integer, primary_key=True))"
+
+
+@sqlite
+@pytest.mark.parametrize(
+    "how",
+    [
+        "url = context.get_x_argument(as_dictionary=True)['uri']",
+        "assert context.config.cmd_opts.cmd[0].__name__ == 'upgrade'\n"
+        "assert context.config.cmd_opts.revision == 'heads'\n"
+        "url = context.config.get_main_option('sqlalchemy.url')",
+    ],
+    ids=["a -x argument", "as of the command line"],
+)
+def test_env_py_is_told_the_url(history: History, how: str) -> None:
+    history.write("migrations/env.py", OWN_ENGINE.format(how=how))
+    history.revision("0001", BILLS, "op.drop_table('bills')")
+    found = history.prove()
+    assert (found.error, told(found)) == ("", [])
+
+
+@sqlite
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("raise RuntimeError('Working outside of application context.')", "app_context().push()"),
+        ("import shared.nothing", "env.py, line 4: import shared.nothing"),
+        (
+            "from sqlalchemy.ext.asyncio import create_async_engine\n"
+            "create_async_engine(context.config.get_main_option('sqlalchemy.url'))",
+            "--url sqlite+aiosqlite:///",
+        ),
+    ],
+    ids=["Flask", "another directory", "asynchronous"],
+)
+def test_env_py_that_cannot_run_is_told_the_way_on(history: History, how: str, words: str) -> None:
+    history.write("migrations/env.py", OWN_ENGINE.format(how=how))
+    history.revision("0001", BILLS, "op.drop_table('bills')")
+    assert words in history.prove().error
+
+
+@pytest.mark.databases("mariadb")
+def test_version_table_in_another_database_is_refused(history: History) -> None:
+    env = ENV.replace('["connection"])', '["connection"], version_table_schema="mysql")')
+    history.write("migrations/env.py", env)
+    history.revision("0001", BILLS, "op.drop_table('bills')")
+    error = history.prove().error
+    assert "found   mysql" in error
+    assert "version_table_schema=None" in error
+
+
+@sqlite
+def test_file_is_named_where_there_are_several_directories(history: History) -> None:
+    places = "version_locations = %(here)s/one %(here)s/two\npath_separator = space\n"
+    history.write("alembic.ini", INI + places)
+    history.write("one/0001.py", "revision = '0001'\ndown_revision = None\n" + EMPTY)
+    history.write("two/0002.py", "revision = '0002'\ndown_revision = '0001'\n" + EMPTY + "1 / 0\n")
+    error = history.prove().error
+    assert "ZeroDivisionError" in error
+    assert "0002.py, line 7: 1 / 0" in error
+
+
+@sqlite
+def test_revisions_below_are_not_run_for_each_finding(history: History) -> None:
+    history.write("runs.txt", "")
+    head = "from pathlib import Path"
+    note = f"with open({str(history.directory / 'runs.txt')!r}, 'a') as f:\n    f.write('x')\n"
+    history.revision("0001", note + BILLS, "op.drop_table('bills')", head)
+    for number in range(2, 9):
+        column = f"op.add_column('bills', sa.Column('n{number}', sa.Integer))"
+        history.revision(f"000{number}", column, "pass")
+    found = history.prove()
+    assert len(told(found)) == 7
+    assert outcome(found, "0008", proof.DOWN).status == proof.FAULTY
+    assert found.checks[proof.BASE].status == proof.PROVEN
+    # Up and up again, above the first finding, up to head and up to what can be taken back.
+    assert len((history.directory / "runs.txt").read_text()) == 5
+
+
+EMPTY = """\
+def upgrade():
+    pass
+def downgrade():
+    pass
+"""
+
+
 def users_and_notes(history: History, **more: str) -> None:
     history.revision(
         "0001",
@@ -207,6 +304,19 @@ def test_text_that_must_be_json_is_not_judged_with_other_text(history: History) 
     assert judged.why.startswith("proven with '{}' in texts, as it wants JSON there: ")
     assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
     assert outcome(found, "0001", proof.UP).status == proof.PROVEN
+
+
+def test_json_that_must_be_a_list_is_not_judged_with_other_json(history: History) -> None:
+    keys = "op.create_table('grains', sa.Column('keys', sa.JSON, nullable=False),"
+    keys += " sa.Column('id', sa.Integer, primary_key=True))"
+    history.revision("0001", keys, "op.drop_table('grains')")
+    up = "grains = sa.table('grains', sa.column('keys', sa.JSON))\n"
+    up += "for row in op.get_bind().execute(sa.select(grains)):\n    row.keys + []"
+    history.revision("0002", up, "pass")
+    found = history.prove()
+    judged = outcome(found, "0002", proof.UP)
+    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    assert judged.why.startswith("proven with '[]' in texts, as it wants JSON there: ")
 
 
 @sqlite

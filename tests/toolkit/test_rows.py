@@ -111,6 +111,44 @@ def test_fill_fills_every_table_when_the_schema_is_ugly(database: Database) -> N
     assert {name: len(content.rows) for name, content in found.items()} == done.written
 
 
+CIRCLE = """
+    CREATE TABLE owner (id CHAR(9) NOT NULL PRIMARY KEY);
+    CREATE TABLE egg (id CHAR(9) NOT NULL PRIMARY KEY, hen CHAR(9) NOT NULL,
+      owner CHAR(9) NOT NULL REFERENCES owner (id));
+    CREATE TABLE hen (id CHAR(9) NOT NULL PRIMARY KEY,
+      egg CHAR(9) NOT NULL REFERENCES egg (id));
+    INSERT INTO owner VALUES ('Zo ');
+"""
+
+
+def test_fill_refers_to_what_is_there_when_a_key_ends_with_a_space(database: Database) -> None:
+    circle = CIRCLE
+    if database.name == "sqlite":
+        circle = circle.replace("hen CHAR(9) NOT NULL", "hen CHAR(9) NOT NULL REFERENCES hen (id)")
+    make(database, circle)
+    with database.engine.begin() as connection:
+        if database.name != "sqlite":
+            later = " DEFERRABLE" if database.name == "postgresql" else ""
+            key = f"FOREIGN KEY (hen) REFERENCES hen (id){later}"
+            connection.exec_driver_sql(f"ALTER TABLE egg ADD {key}")
+        done, _ = filled(connection)
+    assert done.lines() == []
+
+
+@pytest.mark.databases("sqlite")  # which says at the commit alone what dangles
+def test_fill_leaves_no_dangling_key_when_tables_need_each_other(database: Database) -> None:
+    make(database, CIRCLE.replace("hen CHAR(9) NOT NULL", "hen CHAR(9) NOT NULL REFERENCES hen"))
+    with database.engine.begin() as connection:
+        known = tables.look(connection)
+        there = rows.read(connection, known)
+        there["owner"].rows[:] = [("not there",)]
+        done = rows.fill(connection, known, there=there)
+        found = content(connection)
+    assert done.failed == dict.fromkeys(("egg", "hen"), "FOREIGN KEY constraint failed: owner")
+    assert not found["egg"].rows
+    assert not found["hen"].rows
+
+
 TREE = """
     CREATE TABLE parent (id INTEGER PRIMARY KEY, email VARCHAR(30), note VARCHAR(9) NOT NULL);
     CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id INTEGER NOT NULL, amount NUMERIC(8, 2)
@@ -340,6 +378,17 @@ def test_a_column_that_is_computed_again_is_no_loss_when_it_mostly_agrees(
         constant = content(connection)
     assert lost.lost_after_down(before, up, down) == []
     assert lost.lost_after_down(before, up, constant) != []
+
+
+@pytest.mark.databases("postgresql")
+def test_a_text_that_becomes_a_json_string_is_no_loss(database: Database) -> None:
+    change = "ALTER TABLE parent ALTER note TYPE jsonb USING to_jsonb(note)"
+    back = "ALTER TABLE parent ALTER note TYPE VARCHAR(9) USING note #>> '{}'"
+    other = change.replace("(note)", "(note || '!'::text)")
+    before, up, down, another = after(database, (change,), (back,), (other,))
+    assert lost.lost_after_up(before, up) == []
+    assert lost.lost_after_down(before, up, down) == []
+    assert lost.lost_after_up(before, another) != []
 
 
 @pytest.mark.databases("postgresql", "mariadb")

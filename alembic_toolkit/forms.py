@@ -1,0 +1,63 @@
+"""Texts of a certain form: what a type of SQLAlchemy's, or of a project's, can read back.
+
+To the server a UUID may be a CHAR(32), and a dictionary a VARCHAR. What the type cannot read, the
+application never wrote, and a revision need not cope with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Dialect, Uuid
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+
+def _uuid(number: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
+
+
+# By name, and by a number that makes each another one.
+FORMS: dict[str, Callable[[int], str]] = {
+    "uuid": _uuid,
+    "object": lambda number: f'{{"a": {number}}}',
+    "array": lambda number: f"[{number}]",
+    "number": str,
+    "moment": lambda number: f"{dt.datetime(2024, 2, 29, 23, 59, 59) + dt.timedelta(number)}",
+}
+_ANY = 'O\'Brien "%s"'
+
+
+def form_of(type_: TypeEngine[Any], dialect: Dialect) -> str:
+    """Return the form that a text must have so that a type can read it; empty: any, or unknown."""
+    if not isinstance(type_, TypeDecorator | Uuid | UserDefinedType):
+        return ""  # no text, or any
+    try:
+        read = type_.dialect_impl(dialect).result_processor(dialect, None)
+    except Exception:  # it is anybody's code
+        return ""
+    if read is None or _reads(read, _ANY):
+        return ""
+    return next((name for name, make in FORMS.items() if _reads(read, make(1))), "")
+
+
+def _reads(read: Callable[[Any], Any], text: str) -> bool:
+    try:
+        read(text)
+    except Exception:
+        return False
+    return True
+
+
+def made(form: str, number: int, longest: int | None) -> str:
+    """Return a text of a form, the same for the same number; a UUID without dashes to be short."""
+    text = FORMS[form](number)
+    short = form == "uuid" and longest is not None and longest < len(text)
+    return text.replace("-", "") if short else text
+
+
+def fits(form: str, longest: int | None) -> bool:
+    """Say whether a column is long enough for texts of a form."""
+    return longest is None or len(made(form, 100, longest)) <= longest
