@@ -149,8 +149,9 @@ def _interruptible(environment: EnvironmentContext) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # Who calls alembic.command from Python is interrupted.
-        if not getattr(environment.config.cmd_opts, "cmd", ()):
+        # Who calls Alembic from Python, and may hand something to env.py, is interrupted.
+        config = environment.config
+        if config.attributes or not getattr(config.cmd_opts, "cmd", ()):
             raise
         raise SystemExit(128 + signal.SIGINT) from None
 
