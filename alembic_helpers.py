@@ -1881,7 +1881,7 @@ def _add_label(step: _Step) -> None:
 
 def _label_aside(step: _Step, value: str) -> str:
     """Return code that puts a value out of the way of the one that is wanted."""
-    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{_schema_code(step)}"
+    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{_schema_code(step.schema)}"
     return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
 
 
@@ -2262,8 +2262,7 @@ def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> 
     if sort == "view":
         verb = "create" if step.verb == "rename_table" else "replace"
         name_ = str(step.name) if step.verb == "rename_table" else table
-        where = f", schema={schema!r}" if schema else ""
-        way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{where})"
+        way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{_schema_code(schema)})"
     _stop(
         MissingParent,
         f"{step.call}: {table!r} is a {sort}, and no table.",
@@ -2281,7 +2280,7 @@ def _need_free_name(step: _Step) -> None:
         return
     drop = f"helpers.execute('DROP {sort.upper()} ...')"
     if sort in ("table", "view"):
-        drop = f"helpers.drop_{sort}({name!r}{_schema_code(step)})"
+        drop = f"helpers.drop_{sort}({name!r}{_schema_code(step.schema)})"
     _stop(
         SchemaConflict,
         f"{step.call}: this is the name of a {sort}.",
@@ -2309,7 +2308,7 @@ def _conflict(step: _Step, found: Definition, wanted: Definition, differing: lis
 
 def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
     """Return code that mends a conflict, with the author's own names."""
-    schema = _schema_code(step)
+    schema = _schema_code(step.schema)
     before = "# before this line, if the revision is right:"
     match step.kind:
         case "table":
@@ -2335,14 +2334,14 @@ def _way_on(step: _Step, found: Definition, wanted: Definition, differing: list[
     return [before, f"helpers.drop_constraint({what})"]
 
 
-def _schema_code(step: _Step) -> str:
-    return f", schema={step.schema!r}" if step.schema else ""
+def _schema_code(schema: str | None) -> str:
+    return f", schema={schema!r}" if schema else ""
 
 
 def _in_schema(step: _Step, code: str) -> str:
     """Return a call with the schema of the step's table."""
     source = ", source_" if "create_foreign_key(" in code else ", "
-    return f"{code[:-1]}{_schema_code(step).replace(', ', source, 1)})"
+    return f"{code[:-1]}{_schema_code(step.schema).replace(', ', source, 1)})"
 
 
 def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
@@ -4313,8 +4312,6 @@ _POSTGRESQL = {
     "indexable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
     " AND relkind IN ('r', 'p', 'f', 'm')",
     "relation": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
-    # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
-    "renamable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
     "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
     " WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
     " ELSE 'table' END FROM pg_class WHERE oid = to_regclass(:table)",
@@ -4350,6 +4347,8 @@ _POSTGRESQL = {
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
 }
+# ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
+_POSTGRESQL["renamable"] = _POSTGRESQL["relation"]
 _POSTGRESQL_COLUMNS = sa.text("""
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
@@ -5023,7 +5022,8 @@ def _postgresql_validate(step: _Step) -> None:
     try:
         _run(step.bind, _validate_sql(step))
     except sa.exc.IntegrityError as error:
-        drop = f"helpers.drop_constraint({str(step.name)!r}, {step.table!r}{_schema_code(step)})"
+        names = f"{str(step.name)!r}, {step.table!r}{_schema_code(step.schema)}"
+        drop = f"helpers.drop_constraint({names})"
         _stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
@@ -5430,7 +5430,7 @@ def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
 def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
-    schema = _schema_code(step)
+    schema = _schema_code(step.schema)
     found = _enum_labels(step.bind, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]

@@ -556,11 +556,15 @@ class Prover:
                 outcome = Outcome(proof.NOT_JUDGED, why)
             self.proof.revisions[position].checks.setdefault(check, outcome)
 
-    def _say_declared(self, position: int, why: str) -> None:
-        for check in proof.OF_REVISION[1:]:
+    def _say_of_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
+        """Say the same of each of these checks that is wanted, and of which nothing was said."""
+        for check in checks:
             if check in self.wanted.checks:
-                outcome = Outcome(proof.DECLARED, why)
-                self.proof.revisions[position].checks.setdefault(check, outcome)
+                record.checks.setdefault(check, replace(outcome))
+
+    def _say_declared(self, position: int, why: str) -> None:
+        outcome = Outcome(proof.DECLARED, why)
+        self._say_of_all(self.proof.revisions[position], proof.OF_REVISION[1:], outcome)
 
     def _say_missing(self, position: int) -> None:
         remedy = (
@@ -665,9 +669,7 @@ class Prover:
             return False
         record = self.proof.revisions[running.position]
         why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
-        for check in proof.OF_REVISION:
-            if check in self.wanted.checks:
-                record.checks.setdefault(check, Outcome(proof.NOT_JUDGED, why))
+        self._say_of_all(record, proof.OF_REVISION, Outcome(proof.NOT_JUDGED, why))
         self._unreached(running.position + 1)
         self.proof.error = f"{record.id}: {why}\nThe way on: --url of a PostgreSQL that has it"
         return True
@@ -709,11 +711,9 @@ class Prover:
                 record.checks[running.check].why = problem
 
     def _unreached(self, start: int) -> None:
+        outcome = Outcome(proof.NOT_REACHED, "a revision before it cannot be run")
         for record in self.proof.revisions[start:]:
-            for check in proof.OF_REVISION:
-                if check in self.wanted.checks:
-                    why = "a revision before it cannot be run"
-                    record.checks.setdefault(check, Outcome(proof.NOT_REACHED, why))
+            self._say_of_all(record, proof.OF_REVISION, outcome)
 
     # The whole way, on empty tables
 

@@ -279,9 +279,9 @@ def _refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> No
             ) from None
 
 
-def _refuse_overlap(environment: EnvironmentContext, heads: Iterable[str]) -> None:
+def _refuse_overlap(environment: EnvironmentContext, heads: Sequence[str]) -> None:
     """Refuse a version table that has a revision beside one that comes after it."""
-    for head in heads:
+    for head in heads if len(heads) > 1 else ():  # one alone need not walk its whole history
         before = sorted(_before(environment.script, head) & {*heads})
         if before:
             comes = "which comes" if len(before) == 1 else "which come"

@@ -427,15 +427,16 @@ class Recorder:
         forms = {key: form_of(type_, compiled.dialect) for key, type_ in types.items()}
         self.forms |= {key: form for key, form in forms.items() if form}
         renamed = _renamed(compiled.statement)
-        self.labels |= {renamed(key): labels for key, labels in self.labels.items()}
-        self.forms |= {renamed(key): form for key, form in self.forms.items()}
+        if renamed is not None:
+            self.labels |= {renamed(key): labels for key, labels in self.labels.items()}
+            self.forms |= {renamed(key): form for key, form in self.forms.items()}
 
 
 _Key = tuple[str, str]  # a table and a column
 
 
-def _renamed(statement: Any) -> Callable[[_Key], _Key]:
-    """Return what tells a column's table and name after a statement."""
+def _renamed(statement: Any) -> Callable[[_Key], _Key] | None:
+    """Return what tells a column's table and name after a statement that renames."""
     if isinstance(statement, RenameTable):
         old, new = str(statement.table_name), str(statement.new_table_name)
         return lambda key: (new, key[1]) if key[0] == old else key
@@ -443,7 +444,7 @@ def _renamed(statement: Any) -> Callable[[_Key], _Key]:
         was = str(statement.table_name), str(statement.column_name)
         now = was[0], str(statement.newname)
         return lambda key: now if key == was else key
-    return lambda key: key
+    return None
 
 
 def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
