@@ -148,12 +148,32 @@ UNION ALL
 SELECT 'event', event_name FROM information_schema.events WHERE event_schema = DATABASE()
 """
 # In the order in which they can be dropped, each as DROP wants it named. What an extension owns
-# (deptype e), and the sequence of an identity column (i), goes with its owner and not by itself:
+# (deptype e), and the sequence of an identity column or the function that makes a range (i), goes
+# with its owner and not by itself:
 # https://www.postgresql.org/docs/current/catalog-pg-depend.html
-_POSTGRESQL = """
+_POSTGRESQL = (
+    """
 WITH n AS (SELECT oid FROM pg_namespace
            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
-     ours AS (
+     rare AS (
+"""
+    + "\nUNION ALL ".join(
+        f"SELECT {nth} AS nth, '{catalog}'::regclass AS class, oid AS id FROM {catalog}"
+        for nth, catalog in [
+            (0, "pg_event_trigger"),  # one may refuse what is dropped
+            (0, "pg_publication"),
+            (4, "pg_operator"),
+            (4, "pg_opfamily"),  # with its classes
+            (4, "pg_cast"),
+            (4, "pg_conversion"),
+            (4, "pg_ts_config"),
+            (4, "pg_ts_dict"),
+            (4, "pg_collation"),
+            (4, "pg_foreign_data_wrapper"),  # with its servers
+        ]
+    )
+    + """
+),   ours AS (
 SELECT 1 AS nth, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
                  WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
        oid::regclass::text AS name, oid, 'pg_class'::regclass AS class
@@ -167,13 +187,19 @@ SELECT 3, CASE typtype WHEN 'd' THEN 'domain' ELSE 'type' END, oid::regtype::tex
        'pg_type'::regclass
 FROM pg_type AS t WHERE typnamespace IN (SELECT oid FROM n) AND typtype IN ('e', 'd', 'c', 'r')
  AND (typrelid = 0 OR (SELECT relkind FROM pg_class WHERE pg_class.oid = typrelid) = 'c')
+UNION ALL
+SELECT nth, replace(i.type, '-', ' '), i.identity, id, class
+FROM rare, pg_identify_object(class, id, 0) AS i
+-- what is below is the server's own: FirstNormalObjectId in its access/transam.h
+WHERE id >= 16384 AND i.schema IS DISTINCT FROM 'pg_catalog'
 )
 SELECT kind, name FROM ours
 WHERE NOT EXISTS (SELECT FROM pg_depend AS d
                   WHERE d.classid = class AND d.objid = ours.oid
-                   AND (d.deptype = 'e' OR d.deptype = 'i' AND kind = 'sequence'))
+                   AND (d.deptype = 'e' OR d.deptype = 'i' AND kind IN ('sequence', 'function')))
 ORDER BY nth, kind, name
 """
+)
 
 
 def close(given: Scratch) -> None:
@@ -250,12 +276,16 @@ def _empty_postgresql(connection: Connection, given: Scratch) -> None:
     found = run(_POSTGRESQL.replace("%", "%%")).all()
     for kind, things in itertools.groupby(found, key=lambda thing: thing[0]):
         names = [name for _, name in things]
-        for start in range(0, len(names), _AT_ONCE):
-            some = ", ".join(names[start : start + _AT_ONCE])
+        at_once = _AT_ONCE if kind in _LISTED else 1
+        for start in range(0, len(names), at_once):
+            some = ", ".join(names[start : start + at_once])
             run(f"DROP {kind} IF EXISTS {some} CASCADE".replace("%", "%%"))
 
 
 _AT_ONCE = 50  # things that are dropped: each takes some of the locks that a server has
+# The kinds of which one DROP takes several.
+_LISTED = {"view", "materialized view", "sequence", "foreign table", "table"}
+_LISTED |= {"aggregate", "procedure", "function", "domain", "type"}
 
 
 def _empty_mariadb(connection: Connection, given: Scratch) -> None:
