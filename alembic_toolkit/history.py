@@ -25,7 +25,7 @@ MAX_ID_LENGTH = 32
 # What means something else on the command line: head+1, branch@head, base:head
 _RESERVED = set("@-+:")
 _SYMBOLS = {"base", "head", "heads", "current"}
-_IMPORTERS = {"importlib.import_module", "import_module", "__import__"}
+_IMPORTERS = {"import_module", "__import__"}
 _SHARED = {"alembic", "alembic_helpers", "sqlalchemy", "sqlparse"} | sys.stdlib_module_names
 
 
@@ -120,6 +120,10 @@ def read_file(path: Path) -> Revision | Finding:
     for name in ("revision", "down_revision", "depends_on", "branch_labels"):
         try:
             names[name] = _literal(tree, name)
+        except TypeError as error:
+            value, line = error.args
+            remedy = f'{name} = "{value}", a text in quotes: alembic takes nothing else'
+            return Finding(path, f"its {name} is {value}, not a text", remedy, line)
         except ValueError as error:
             remedy = f'{name} = "...", or None: tools read it without running the file'
             return Finding(path, f"its {name} is computed, not written", remedy, error.args[0])
@@ -147,7 +151,11 @@ def shown(path: Path) -> str:
 
 
 def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
-    """Return the strings that a module-level name holds; raise ValueError(line) when computed."""
+    """Return the strings that a module-level name holds.
+
+    :raises ValueError: it is computed; with the line.
+    :raises TypeError: it is a number; with the line, too.
+    """
     value: ast.expr | None = None
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):
@@ -161,6 +169,9 @@ def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
     if found is None:
         return ()
     ids = tuple(found) if isinstance(found, list | tuple | set) else (found,)
+    numbers = [id_ for id_ in ids if isinstance(id_, int | float)]
+    if numbers:
+        raise TypeError(numbers[0], value.lineno)
     if not all(isinstance(id_, str) for id_ in ids):
         raise ValueError(value.lineno)
     return ids
@@ -194,6 +205,7 @@ def graph(revisions: Sequence[Revision]) -> list[Finding]:
     return [
         *duplicate_ids(revisions),
         *unusable_ids(revisions),
+        *duplicate_labels(revisions),
         *missing_ids(revisions),
         *cycles(revisions),
     ]
@@ -236,6 +248,19 @@ def unusable_ids(revisions: Sequence[Revision]) -> list[Finding]:
         if _RESERVED & set(revision.id) or revision.id in _SYMBOLS:
             problem = f"its id {revision.id!r} means something else to alembic"
             found.append(Finding(revision.path, problem, "letters, digits and underscores"))
+    return found
+
+
+def duplicate_labels(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which labels of branches are taken, by another branch or as an id."""
+    taken = {revision.id: revision for revision in revisions}
+    found = []
+    for revision in revisions:
+        for label in revision.branch_labels:
+            other = taken.setdefault(label, revision)
+            if other is not revision or label == revision.id:
+                problem = f"its branch label {label} is taken by {other.path.name}"
+                found.append(Finding(revision.path, problem, 'branch_labels = "...", another one'))
     return found
 
 
@@ -418,12 +443,12 @@ def application_imports(
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
     seen: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in _IMPORTERS:
+        elif isinstance(node, ast.Call) and _last_name(node.func) in _IMPORTERS:
             constants = [a for a in node.args[:1] if isinstance(a, ast.Constant)]
             names = [c.value for c in constants if isinstance(c.value, str)]
         else:
@@ -432,6 +457,19 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
             if name.partition(".")[0] not in _SHARED and name not in seen:
                 seen.add(name)
                 yield name, node.lineno
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk over all but what only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
+            node = ast.Module(node.orelse, [])
+        yield node
+        yield from _run(node)
+
+
+def _last_name(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]
 
 
 def _module_path(name: str, roots: Sequence[Path]) -> Path | None:

@@ -140,7 +140,8 @@ def test_check_finds_an_id_that_alembic_refuses(
         ("revision = None\ndown_revision = None\n", "has no revision id"),
         ("revision = '1'\n", "has no down_revision"),
         ("revision = '0' + ID\ndown_revision = None", ":1: its revision is computed, not written"),
-        ("revision = '1'\ndown_revision = 1\n", ":2: its down_revision is computed, not written"),
+        ("revision = '1'\ndown_revision = 1\n", ":2: its down_revision is 1, not a text"),
+        ("revision = '1'\ndown_revision = ID\n", ":2: its down_revision is computed, not written"),
     ],
 )
 def test_check_finds_a_file_that_is_no_revision(
