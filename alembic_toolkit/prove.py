@@ -27,7 +27,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ResourceClosedError
 
 from alembic_toolkit import history, models, offline, proof, rows, snapshot, tables
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
@@ -35,7 +35,17 @@ from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
 from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
-from alembic_toolkit.walk import Project, Recorder, Step, enforce, history_path, recorder, walk
+from alembic_toolkit.walk import (
+    Project,
+    Recorder,
+    Step,
+    enforce,
+    forget_temporary,
+    history_path,
+    recorder,
+    temporary,
+    walk,
+)
 
 Walking = Generator[Step, None, None]
 
@@ -208,6 +218,9 @@ class Prover:
             self.executed = executed
             yield self.project.step(self.order[running.position], running.up, fresh)
         self.is_inside = False
+        if made := temporary(executed):
+            with self._aside() as connection:
+                forget_temporary(connection, made)
         if not running.silent:
             record.seconds[running.check] = time.perf_counter() - begin
         marks = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \W?{self._version_table}\b")
@@ -1170,6 +1183,8 @@ def _remedy(error: BaseException, running: Running, path: Path) -> str:
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if running.check in (proof.RERUN, proof.CRASH):
         return "steps that look first, so that those that are done are skipped"
+    if isinstance(error, ResourceClosedError):
+        return "op.get_bind() in the function, not when the file is loaded"
     if running.check == proof.OFFLINE:
         return "verbs that look first (if_not_exists=True): a script catches no error"
     reverse = "the reverse of upgrade(), in reverse order"
@@ -1201,14 +1216,18 @@ _NO_EXTENSION = re.compile(
 
 def _undo(left: Sequence[str]) -> str:
     """Say what to call so that a difference goes away."""
-    verbs = []
-    for line in left[:3]:
-        sign, _, rest = line.partition(" ")
-        kind, _, thing = rest.partition(" ")
-        name = thing.partition(":")[0]
-        verb = {"+": "drop", "-": "create", "~": "alter"}[sign]
-        verbs.append(f"{verb} {kind} {name}")
-    return "; ".join(verbs) + (" ..." if len(left) > 3 else "")
+    verbs = {"+": "drop", "-": "create", "~": "alter"}
+    calls = [f"{verbs[line[0]]} {line[2:].partition(':')[0]}" for line in left]
+    whole = {call for call in calls if re.match(r"(drop|create) table ", call)}
+    calls = [call for call in calls if _of_table(call) not in whole]
+    return "; ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
+
+
+def _of_table(call: str) -> str:
+    """Return what is called for the table that a thing belongs to: it comes or goes with that."""
+    verb, kind, name = [*call.split(" ", 2), ""][:3]
+    owner = name.rpartition(".")[0] if kind == "column" else f" {name}".rpartition(" on ")[2]
+    return f"{verb} table {owner}" if kind != "table" else ""
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:

@@ -378,6 +378,34 @@ def history_path(project: Project) -> str:
 _MARK = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
 
 
+_TEMPORARY = re.compile(r"\bTEMP(?:ORARY)?\s", re.I)
+_TEMPORARY_TABLE = re.compile(
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\s+(?:TABLE|SEQUENCE)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"((?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))?)",
+    re.I,
+)
+
+
+def temporary(statements: Iterable[str]) -> list[str]:
+    """Return the statements that may make temporary tables."""
+    return [sql for sql in statements if _TEMPORARY.search(sql)]
+
+
+def forget_temporary(connection: Connection, made: Iterable[str]) -> None:
+    """Drop the temporary tables that statements made: another process would not find them."""
+    run, server = connection.exec_driver_sql, connection.dialect.name
+    if server == "postgresql":
+        run("DISCARD TEMP")
+    elif server == "sqlite":
+        left = run("SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view')")
+        for kind, name in left.all():
+            quoted = name.replace('"', '""')
+            run(f'DROP {kind} temp."{quoted}"')
+    else:  # MariaDB lists none before 11.2
+        for name in _TEMPORARY_TABLE.findall(" ".join(made)):
+            run(f"DROP TEMPORARY TABLE IF EXISTS {name}".replace("%", "%%"))
+
+
 @dataclass
 class Recorder:
     """Every statement that this process sends to a server, while it is listening."""
