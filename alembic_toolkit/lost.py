@@ -14,7 +14,8 @@ its values is a rename; so is a table).
    NULL or shorter, and no row may go, unless their values turn up elsewhere.
 4. After up and down, every row and value from before is back, dropped tables and columns too,
    whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
-   Rules 1 and 2 hold: what the newer type cut stays cut.
+   Rule 1 holds; of rule 2 only what nobody means to keep: the last digits of a float, fractions of
+   a second. A text cut short, cents and times of day are as lost as a dropped column's values.
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
    added up), is back when two different values at least are back exactly, and the others are
    neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
@@ -114,6 +115,11 @@ _CHANGE = re.compile(
     rf"|INSERT\s+OR\s+REPLACE\s+INTO)\s+(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)",
     re.I,
 )
+_PARTITION = re.compile(
+    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)"
+    r"\s+(?:AT|DE)TACH\s+PARTITION\b",
+    re.I,
+)
 _UNCERTAIN = re.compile(r"^\s*(DO|CALL|EXECUTE|BEGIN\s+NOT|PREPARE)\b", re.I)
 _UPSERT = re.compile(
     rf"INSERT\s+INTO\s+({_NAME}(?:\s*\.\s*{_NAME})?).*?(?:ON\s+CONFLICT|ON\s+DUPLICATE)",
@@ -128,6 +134,7 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
         plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
         if _UNCERTAIN.match(plain):
             return None
+        found |= {_bare(name) for name in _PARTITION.findall(plain)}
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
             continue
         if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
@@ -347,7 +354,7 @@ def _compare_back(
             (was, now)
             for was, now in changes
             if not _held(was, now, column, column)
-            and not (newer is not None and _held(was, now, column, newer, back=True))
+            and not (newer is not None and _returned(was, now, column, newer))
         ]
         if newer is None and between is not None and _computed(changes, wrong, fed):
             continue
@@ -415,25 +422,40 @@ _FAMILY = {
 }
 
 
-def _held(was: Any, now: Any, old: Column, new: Column, back: bool = False) -> bool:
-    """Say whether a value is what became of another in a type that may hold less.
-
-    With ``back`` the value has been in the new type, and is in the old one again.
-    """
+def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
+    """Say whether a value is what became of another in a type that may hold less."""
     if was is None or was == now:
         return True
     if now is None:
         return False
     if isinstance(was, Decimal) and isinstance(now, Decimal):
         return _close(was, now, old, new)
-    families = {_FAMILY.get(column.kind, column.kind) for column in (old, new)}
+    families = _families(old, new)
     if families == {"moment"} and _same_moment(str(was), str(now), old, new):
         return True
     if families == {"text"}:
-        return _same_text(was, now, old, new)
-    if len(families) > 1 and not back:
-        return True  # a conversion: another value is its purpose
-    return len(families) > 1 and _loosely(was) == _loosely(now)
+        return _cut_off(_read(was), new) or _same_text(was, now, old, new)
+    return len(families) > 1  # a conversion: another value is its purpose
+
+
+def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
+    """Say whether a value is back, up to what nobody means to keep, from another type."""
+    if was is None or now is None:
+        return was is None
+    families = _families(old, between)
+    if len(families) > 1:
+        return bool(_loosely(was) == _loosely(now))
+    if families == {"number"}:
+        whole = between.kind not in ("numeric", "float")
+        return old.kind == "float" and not whole and _close(was, now, old, between)
+    if families == {"moment"}:
+        whole = between.kind == "date" and old.kind != "date"
+        return not whole and _same_moment(str(was), str(now), between, between)
+    return families == {"text"} and _same_text(was, now, old, between)
+
+
+def _families(*columns: Column) -> set[str]:
+    return {_FAMILY.get(column.kind, column.kind) for column in columns}
 
 
 def _loosely(value: Any) -> Any:
@@ -472,6 +494,17 @@ def _close(was: Decimal, now: Decimal, old: Column, new: Column) -> bool:
     return not fits and abs(was - now) < unit
 
 
+def _read(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _cut_off(was: str, new: Column) -> bool:
+    """Say whether a type cannot hold a text."""
+    if new.length is not None and len(was) > new.length:
+        return True
+    return new.kind == "enum" and was not in new.labels
+
+
 def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
     one, two = (
         v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in (was, now)
@@ -480,12 +513,8 @@ def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
         one, two = _unquoted(one, old), _unquoted(two, new)
     if "char" in (old.kind, new.kind):
         one, two = one.rstrip(" "), two.rstrip(" ")
-    if new.length is not None and len(one) > new.length:
-        return True
     if "uuid" in (old.kind, new.kind):
         one, two = (text.replace("-", "").casefold() for text in (one, two))
-    if new.kind == "enum" and one not in new.labels:
-        return True
     if old.kind == "binary" or new.kind == "binary":
         one, two = one.rstrip("\0"), two.rstrip("\0")
     return one == two or (one[:1] in "{[" and two[:1] in "{[" and same_json(one) == same_json(two))

@@ -392,7 +392,9 @@ def test_a_text_that_becomes_a_json_string_is_no_loss(database: Database) -> Non
 
 
 @pytest.mark.databases("postgresql", "mariadb")
-def test_what_the_new_type_cannot_hold_is_no_loss(database: Database) -> None:
+def test_what_the_new_type_cannot_hold_is_lost_only_when_the_old_one_is_back(
+    database: Database,
+) -> None:
     change = {
         "postgresql": "ALTER TABLE parent ALTER note TYPE VARCHAR({0}) USING left(note, {0})",
         "mariadb": "ALTER TABLE parent MODIFY note VARCHAR({0}) NOT NULL",
@@ -400,7 +402,7 @@ def test_what_the_new_type_cannot_hold_is_no_loss(database: Database) -> None:
     cut = "UPDATE parent SET note = left(note, 4)"
     before, up, down = after(database, (cut, change.format(4)), (change.format(9),))
     assert lost.lost_after_up(before, up) == []
-    assert lost.lost_after_down(before, up, down) == []
+    assert lost.lost_after_down(before, up, down) != []
     assert lost.lost_after_up(before, down) != []
 
 
