@@ -34,6 +34,7 @@ class Scratch:
     schemas: frozenset[str] = frozenset()  # PostgreSQL: those that were there
     extensions: frozenset[str] = frozenset()
     made: set[str] = field(default_factory=set)  # MariaDB: databases that revisions created
+    collation: str = ""  # MariaDB: the database's own
     sessions: set[int] = field(default_factory=set)  # as the server numbers them, of the walk
     last: int | None = None  # the one thread that may still connect
     tell: Callable[[int], None] = field(default=lambda session: None)  # of a new one
@@ -103,6 +104,8 @@ def opened(url: URL) -> Scratch:
                 extensions = "SELECT extname FROM pg_extension"
                 found.schemas = frozenset(connection.execute(sa.text(schemas)).scalars())
                 found.extensions = frozenset(connection.execute(sa.text(extensions)).scalars())
+            elif connection.dialect.name != "sqlite":
+                found.collation = connection.execute(sa.text(_COLLATION)).scalar_one()
     except (DBAPIError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         words = " ".join(str(cause.args[-1] if cause.args else cause).split())
@@ -147,6 +150,7 @@ WHERE routine_schema = DATABASE()
 UNION ALL
 SELECT 'event', event_name FROM information_schema.events WHERE event_schema = DATABASE()
 """
+_COLLATION = "SELECT @@collation_database"
 # In the order in which they can be dropped, each as DROP wants it named. What an extension owns
 # (deptype e), and the sequence of an identity column or the function that makes a range (i), goes
 # with its owner and not by itself:
@@ -294,6 +298,8 @@ def _empty_mariadb(connection: Connection, given: Scratch) -> None:
     run("SET foreign_key_checks = 0")
     for kind, name in run(_MARIADB).all():
         run(f"DROP {kind} IF EXISTS {quote(name)}")
+    if run(_COLLATION).scalar_one() != given.collation:
+        run(f"ALTER DATABASE COLLATE {given.collation}")
     for database in given.made:
         run(f"DROP DATABASE IF EXISTS {quote(database)}")
     given.made.clear()
