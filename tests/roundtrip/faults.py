@@ -151,6 +151,17 @@ UNTOUCHED: list[Case] = [
         files={"0002.py": revision("0002_add_everything_that_was_asked_for", "0001")},
     ),
     Case(
+        "two branches with one label",
+        check=GRAPH,
+        says=("its branch label one is taken by 0002.py",),
+        revision="0003",
+        files={
+            "0002.py": revision("0002", "0001", head='branch_labels = "one"'),
+            "0003.py": revision("0003", "0001", head='branch_labels = ("one",)'),
+            "0004.py": revision("0004", ("0002", "0003")),
+        },
+    ),
+    Case(
         "two heads",
         check=GRAPH,
         says=("2 heads", "0002", "0003", "merge"),
@@ -184,6 +195,11 @@ IMPORTS = [
     imports("import of a name", "shop_three", "from shop_three.models import metadata as m"),
     imports("import in a function", "shop_four", up="from shop_four.models import metadata"),
     imports(
+        "import by a string, in a function",
+        "shop_six",
+        up='import importlib as tools\ntools.import_module("shop_six.models")',
+    ),
+    imports(
         "import by a string",
         "shop_five",
         'import importlib\n\nmodels = importlib.import_module("shop_five.models")',
@@ -193,6 +209,13 @@ IMPORTS = [
 # Up
 
 UPS = [
+    Case(
+        "up: a connection of when the file was loaded",
+        'bind.execute(sa.text("DELETE FROM users WHERE id < 0"))',
+        check=UP,
+        says=("op.get_bind() in the function",),
+        head="bind = op.get_bind()",
+    ),
     Case(
         "up: a word misspelt",
         'op.execute("CREATE TABEL x (id INTEGER)")',
@@ -523,6 +546,13 @@ DOWNS = [
         "a composite type",
         'op.execute("CREATE TYPE pair AS (a integer, b text)")',
         "pair",
+        on=(POSTGRESQL,),
+    ),
+    forgets(
+        "what the planner and the disk know of a column",
+        'op.execute("ALTER TABLE users ALTER name SET STATISTICS 500, ALTER email SET STORAGE EXTERNAL")',
+        "STATISTICS 500",
+        "STORAGE EXTERNAL",
         on=(POSTGRESQL,),
     ),
     forgets("a schema", 'op.execute("CREATE SCHEMA archive")', "schema archive", on=(POSTGRESQL,)),
@@ -912,6 +942,15 @@ DOWNS_OF_OTHER_FIRSTS = [
         ),
     ),
     Case(
+        "down: a comment on a schema",
+        "op.execute(\"COMMENT ON SCHEMA s IS 'of later'\")",
+        "pass",
+        DOWN,
+        ("schema s", "of later"),
+        (POSTGRESQL,),
+        first=('op.execute("CREATE SCHEMA s")', 'op.execute("DROP SCHEMA s")'),
+    ),
+    Case(
         "down: a function's body of later",
         f'op.execute("""{FUNCTION.replace("CREATE", "CREATE OR REPLACE").replace("SELECT 1", "SELECT 2")}""")',
         "pass",
@@ -969,6 +1008,39 @@ BY_QUESTION = (
     "for index in sa.inspect(op.get_bind()).get_indexes('users'):\n"
     "    op.drop_index(index['name'], 'users')"
 )
+# The walk begins anew above 0002, where what that left behind must not be met.
+LEFT_IN_A_DATABASE = [
+    Case(
+        f"down, and anew: {made}",
+        f'op.execute("{made}")',
+        "pass",
+        DOWN,
+        (said,),
+        (on,),
+        files={"0003.py": revision("0003", "0002", *things("0003", "more"))},
+    )
+    for made, said, on in (
+        ("CREATE TYPE spans AS RANGE (subtype = float8)", "was: drop range spans", POSTGRESQL),
+        (
+            "CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)",
+            "drop operator public.===",
+            POSTGRESQL,
+        ),
+        (
+            "CREATE COLLATION plain (provider = libc, locale = 'C')",
+            "drop collation public.plain",
+            POSTGRESQL,
+        ),
+        (
+            "CREATE TEXT SEARCH CONFIGURATION words (COPY = simple)",
+            "drop text search configuration public.words",
+            POSTGRESQL,
+        ),
+        ("CREATE PUBLICATION news", "drop publication news", POSTGRESQL),
+        ("ALTER DATABASE CHARACTER SET latin1", "latin1", MARIADB),
+    )
+]
+
 AGAIN = [
     Case(
         "up again: a random name",
@@ -1026,6 +1098,51 @@ AGAIN = [
 # Rows
 
 LOST = [
+    Case(
+        "rows: cents in a type of whole numbers",
+        'with op.batch_alter_table("t") as batch:\n    batch.alter_column("n", type_=sa.Integer, existing_type=sa.Numeric)',
+        'with op.batch_alter_table("t") as batch:\n    batch.alter_column("n", type_=sa.Numeric(8, 2), existing_type=sa.Integer)',
+        ROWS,
+        ("t.n",),
+        first=(
+            'op.create_table("t", sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Numeric(8, 2)))',
+            'op.drop_table("t")',
+        ),
+    ),
+    Case(
+        "rows: a text cut for a shorter type",
+        'op.execute("UPDATE users SET name = substr(name, 1, 9)")\n'
+        + BATCH_USERS
+        + 'batch.alter_column("name", type_=sa.String(9), existing_type=sa.String(40), existing_nullable=False)',
+        BATCH_USERS
+        + 'batch.alter_column("name", type_=sa.String(40), existing_type=sa.String(9), existing_nullable=False)',
+        ROWS,
+        ("users.name",),
+    ),
+    Case(
+        "rows: the time of day",
+        'op.alter_column("t", "at", type_=sa.Date, existing_type=sa.DateTime)',
+        'op.alter_column("t", "at", type_=sa.DateTime, existing_type=sa.Date)',
+        ROWS,
+        ("t.at", "00:00:00"),
+        SERVERS,
+        first=(
+            'op.create_table("t", sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", sa.DateTime))',
+            'op.drop_table("t")',
+        ),
+    ),
+    Case(
+        "rows: a time zone, and back by another",
+        "op.execute(\"ALTER TABLE t ALTER at TYPE timestamptz USING at AT TIME ZONE 'Europe/Berlin'\")",
+        "op.execute(\"ALTER TABLE t ALTER at TYPE timestamp USING at AT TIME ZONE 'UTC'\")",
+        ROWS,
+        ("t.at", "22:59"),
+        (POSTGRESQL,),
+        first=(
+            'op.create_table("t", sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", sa.DateTime))',
+            'op.drop_table("t")',
+        ),
+    ),
     Case(
         "rows: a column dropped, and made anew",
         BATCH_USERS + 'batch.drop_column("email")',
@@ -1511,6 +1628,7 @@ CASES = [
     *UPS,
     *DOWNS,
     *DOWNS_OF_OTHER_FIRSTS,
+    *LEFT_IN_A_DATABASE,
     *AGAIN,
     *LOST,
     *RERUNS,

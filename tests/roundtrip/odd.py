@@ -49,6 +49,16 @@ class Dictionary(sa.types.TypeDecorator):
 
 TABLES = [
     odd(
+        "an action that is the default, said",
+        'op.drop_constraint("fk", "bills", type_="foreignkey")',
+        'op.create_foreign_key("fk", "bills", "users", ["payer"], ["id"], ondelete="NO ACTION")',
+        SERVERS,
+        first=(
+            FIRST_UP + 'op.create_foreign_key("fk", "bills", "users", ["payer"], ["id"])',
+            FIRST_DOWN,
+        ),
+    ),
+    odd(
         "unnamed constraints",
         'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True),\n'
         '    sa.Column("n", sa.Integer, sa.CheckConstraint("n > -9"), unique=True),\n'
@@ -263,6 +273,22 @@ TABLES = [
 
 DATA = [
     odd(
+        "temporary tables left to the end of the session",
+        'op.execute("CREATE TEMPORARY TABLE kept AS SELECT id FROM users")\nop.execute("UPDATE users SET email = \'x\' WHERE email IS NULL AND id IN (SELECT id FROM kept)")',
+        'op.execute("CREATE TEMPORARY TABLE kept AS SELECT id FROM users")',
+        asked=(proof.RERUN, proof.CRASH),
+    ),
+    odd(
+        "a partition let go, and taken back",
+        'op.execute("ALTER TABLE t DETACH PARTITION others")',
+        'op.execute("ALTER TABLE t ATTACH PARTITION others DEFAULT")',
+        (POSTGRESQL,),
+        first=(
+            'op.execute("CREATE TABLE t (id integer PRIMARY KEY) PARTITION BY RANGE (id)")\nop.execute("CREATE TABLE others PARTITION OF t DEFAULT")',
+            'op.drop_table("t")',
+        ),
+    ),
+    odd(
         "numbers multiplied, and divided",
         'op.execute("UPDATE bills SET payer = payer * 2")',
         'op.execute("UPDATE bills SET payer = payer / 2")',
@@ -394,6 +420,17 @@ GRAPHS = [
     odd(
         "a merge that does something",
         files=others(a="0001", b="0001") | {"m.py": revision("m", ("a", "b"), *things("m", "t_m"))},
+    ),
+    odd(
+        "an import for the type checker",
+        files={
+            "../../shop_seven/__init__.py": "",
+            "0002.py": revision(
+                "0002",
+                "0001",
+                head="from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from shop_seven import models",
+            ),
+        },
     ),
     odd("a revision that does nothing", files={"0002.py": revision("0002", "0001")}),
 ]
