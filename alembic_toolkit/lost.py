@@ -134,8 +134,9 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
         plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
         if _UNCERTAIN.match(plain):
             return None
-        found |= {_bare(name) for name in _PARTITION.findall(plain)}
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
+            if partitioned := _PARTITION.match(plain):
+                found.add(_bare(partitioned[1]))
             continue
         if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
             return None  # a function is called for what it does

@@ -388,7 +388,7 @@ _TEMPORARY_TABLE = re.compile(
 
 def temporary(statements: Iterable[str]) -> list[str]:
     """Return the statements that may make temporary tables."""
-    return [sql for sql in statements if _TEMPORARY.search(sql)]
+    return [sql for sql in statements if "TEMP" in sql.upper() and _TEMPORARY.search(sql)]
 
 
 def forget_temporary(connection: Connection, made: Iterable[str]) -> None:
