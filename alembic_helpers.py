@@ -49,9 +49,10 @@ import sys
 import textwrap
 import time
 import unicodedata
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, lru_cache, partial
@@ -308,7 +309,7 @@ def batch_alter_table(
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
     :raises: what the verbs raise, before the operation that it is about.
     """
-    context = get_context()
+    context = _context()
     place = _BatchPlace(table_name, schema, context.impl)
     batch = _Batch(context, place)
     yield batch
@@ -827,6 +828,7 @@ def execute(
     if unless is not None and once is not None:
         raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
     _need_values(f"execute({_brief(sqltext)!r})", sqltext, unless)
+    _forget()
     if once is not None:
         return _execute_once(sqltext, once, execution_options)
     if unless is None:
@@ -870,6 +872,7 @@ def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> No
     if _is_offline():
         return _script_statements(statements)
     _log("apply", "execute_file", str(path), f"{len(statements)} statements")
+    _forget()
     for number, statement in enumerate(statements, 1):
         try:
             _run(_bind(), statement.text).close()
@@ -909,12 +912,14 @@ _T = TypeVar("_T")
 def get_bind() -> sa.Connection:
     """Return the revision's connection; offline Alembic's stand-in, which runs nothing."""
     bind: sa.Connection = alembic.op.get_bind()
+    _forget()
     return bind
 
 
 def get_context() -> MigrationContext:
     """Return the ``MigrationContext`` of the running revision: ``autocommit_block``, ``as_sql``."""
-    return alembic.op.get_context()
+    _forget()
+    return _context()
 
 
 def f(name: str) -> Any:
@@ -929,6 +934,7 @@ def inline_literal(value: str | int, type_: Any = None) -> Any:
 
 def run_async(async_function: Callable[..., Awaitable[_T]], *args: Any, **kw_args: Any) -> _T:
     """Run an async function with the revision's ``AsyncConnection``, where ``env.py`` has one."""
+    _forget()
     return alembic.op.run_async(async_function, *args, **kw_args)
 
 
@@ -957,6 +963,8 @@ if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
         """Return an operation that a plugin added to ``alembic.op``, as it is."""
         if name.startswith("_") or not hasattr(alembic.op, name):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with suppress(NameError):  # outside of a revision
+            _forget()
         return getattr(alembic.op, name)
 
 
@@ -978,13 +986,14 @@ class _Guarded(Operations):
 
 def _pass_on(operations: Any, operation: Any) -> Any:
     """Run what is no verb as Alembic does."""
+    _forget()
     if isinstance(operation, ops.ExecuteSQLOp):
         _need_values(f"execute({_brief(operation.sqltext)!r})", operation.sqltext)
     return Operations(operations.migration_context).invoke(operation)
 
 
 def _guarded(naming_convention: dict[str, str] | None = None) -> _Guarded:
-    guarded = _Guarded(get_context())
+    guarded = _Guarded(_context())
     guarded.naming_convention = naming_convention
     return guarded
 
@@ -1054,7 +1063,7 @@ def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateO
 
 def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: str) -> bool:
     """Tell whether Alembic would build the table anew: only then do a batch's options count."""
-    context = get_context()
+    context = _context()
     table = (place.table_name, place.schema)
     make: Any = BatchOperationsImpl  # which Alembic left without types
     batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
@@ -1077,9 +1086,13 @@ def _online(verb: str) -> sa.Connection:
     return _bind()
 
 
+def _context() -> MigrationContext:
+    return alembic.op.get_context()
+
+
 def _bind() -> sa.Connection:
     """Return the revision's connection; offline, Alembic's stand-in, which knows the dialect."""
-    bind = get_bind()
+    bind: sa.Connection | None = alembic.op.get_bind()
     assert bind is not None
     return bind
 
@@ -1088,7 +1101,7 @@ def _bind() -> sa.Connection:
 
 
 def _is_offline() -> bool:
-    return bool(get_context().as_sql)
+    return bool(_context().as_sql)
 
 
 def _unsupported(call: str, why: str, *way: str) -> NoReturn:
@@ -1123,7 +1136,7 @@ def _revision_frames() -> Iterator[FrameType]:
 
 def _write(sql: str) -> None:
     """Write one statement into the script."""
-    get_context().impl.static_output(f"{sql};")
+    _context().impl.static_output(f"{sql};")
 
 
 def _write_if(condition: str, sql: str) -> None:
@@ -1444,7 +1457,7 @@ def _write_string_check(*statements: str) -> None:
 
 def _written_by(act: Callable[[], Any]) -> list[str]:
     """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
-    impl: Any = get_context().impl
+    impl: Any = _context().impl
     buffer, impl.output_buffer = impl.output_buffer, _Statements()
     try:
         act()
@@ -1613,6 +1626,8 @@ def _ensure(step: _Step) -> Any:
         _need_names(step)
     if _is_offline():
         return _script(step)
+    if step.verb not in ("create_table", "create_index"):
+        _forget()
     if step.dialect == "postgresql":
         _need_known_strings(step)
     prefix = step.verb.split("_")[0]
@@ -1664,11 +1679,13 @@ def _create(step: _Step) -> Any:
         return _create_temporary(step)
     parts = _parts(step, created=False)
     asked = [[*_parents(one), *_divided(one), *_likely(one)] for one in (step, *parts)]
-    own, *others = _ask_each(step.bind, asked)
+    asked.append(_names_later(step))
+    answered = _ask_each(step.bind, asked)
+    own, *others, _ = answered
     _need_tables(step, _parents(step), own)
     found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
     if found is None:
-        if step.kind == "view":
+        if step.kind == "view" or (step.kind == "index" and own[-1] is not None):
             _need_free_name(step)
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
@@ -1677,6 +1694,7 @@ def _create(step: _Step) -> Any:
                 _need_undivided(one, answers[len(_parents(one))])
         _decide("apply", step, "not there")
         result = _act(step)
+        _note_made(step, zip(itertools.chain(*asked), itertools.chain(*answered), strict=True))
     else:
         if step.concurrently and step.dialect in _RESUME:
             found = _RESUME[step.dialect](step, found)
@@ -2179,6 +2197,7 @@ def _is_temporary(step: _Step) -> bool:
 
 def _create_temporary(step: _Step) -> Any:
     """Create a table of this session alone, unless it is there: nobody else has made it."""
+    _forget()
     _has_table(step.bind, step.table, step.schema)
     if _is_temporary(step):
         _decide("skip", step, "already there in this session, compared by name")
@@ -2659,7 +2678,7 @@ def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> No
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
         )
-    marks, mark = _marks(get_context()), (*_running(), name)
+    marks, mark = _marks(_context()), (*_running(), name)
     if _is_offline():
         return _script_once(sqltext, marks, mark)
     bind = _bind()
@@ -2698,7 +2717,7 @@ def _running() -> tuple[str, str]:
 
 def _forget_when_complete() -> None:
     """Have Alembic forget its marks in the commit in which it notes that the revision is done."""
-    context: Any = get_context()
+    context: Any = _context()
     if _forget_marks not in context.on_version_apply_callbacks:
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, _forget_marks)
 
@@ -2750,7 +2769,7 @@ def _script_once(sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
 
 def _applied(revision: str) -> str:
     """Return the condition that the revision was run: the version table has it or a later one."""
-    context: Any = get_context()
+    context: Any = _context()
     ids = [revision]
     for id_ in ids if context.script else ():
         ids += sorted(set(context.script.get_revision(id_)._all_nextrev) - {*ids})
@@ -3045,7 +3064,7 @@ def _failed(path: Path, statement: _Statement, number: str, error: sa.exc.DBAPIE
     """Say which statement of a file the server refused, and what is kept of those before it."""
     kept = (
         "Stopped there: the statements before it are undone with the revision."
-        if get_context().impl.transactional_ddl
+        if _context().impl.transactional_ddl
         else "Stopped there: what the server committed of the statements before it is kept."
     )
     raise CommandError(
@@ -4086,7 +4105,7 @@ def _refuse_what_alembic_does(statement: _Statement) -> None:
         raise _Unreadable(
             f"{_brief(statement.text)}: the transaction is Alembic's",
             statement.line,
-            "leave it out; or split the file, and put a part in get_context().autocommit_block()",
+            "leave it out; or split the file, and put a part in _context().autocommit_block()",
         )
     if words.startswith("COPY ") and _FROM_STDIN.search(statement.text):
         raise _Unreadable(
@@ -4726,8 +4745,88 @@ def _index(
 # ...................................................................................... PostgreSQL
 
 
+@dataclass
+class _Known:
+    """What needs no look: a table that a transaction has made is its own, until it is committed."""
+
+    of: weakref.ref[sa.Transaction]
+    made: set[tuple[str, str | None]] = field(default_factory=set)  # tables, with their schema
+    absent: set[tuple[str, str | None]] = field(default_factory=set)  # names that are free there
+
+    def has(self, question: _Question) -> bool:
+        """Tell whether the answer is known."""
+        what, table, name, schema = question
+        if what == "relation":
+            return (table, schema) in self.absent
+        if (table, schema) not in self.made:
+            return False
+        return what in ("table", "indexable") or (
+            what == "named index" and (name, schema) in self.absent
+        )
+
+    def answer(self, question: _Question) -> str | None:
+        """Return the answer to a question that it has."""
+        return question[1] if question[0] in ("table", "indexable") else None
+
+
+def _known(bind: sa.Connection) -> _Known | None:
+    """Return what is known in the transaction that is running."""
+    known: _Known | None = bind.info.get(_Known)
+    return known if known is not None and known.of() is _transaction(bind) else None
+
+
+def _transaction(bind: sa.Connection) -> sa.Transaction | None:
+    return bind.get_nested_transaction() or bind.get_transaction()
+
+
+def _forget() -> None:
+    """Forget what is known: after other SQL nobody can tell."""
+    if not _is_offline():
+        _bind().info.pop(_Known, None)
+
+
+def _names_later(step: _Step) -> list[_Question]:
+    """Return the questions for what a new table's revision may name below, indexes above all.
+
+    One look answers them with the table's own: else each index would cost one.
+    """
+    if step.verb != "create_table" or step.dialect != "postgresql" or _known(step.bind) is not None:
+        return []
+    table = step.wanted
+    own = {str(thing.name) for thing in (table, *table.columns, *table.constraints)}
+    strings = {c for frame in _revision_frames() for c in frame.f_code.co_consts} - own
+    names = [s for s in strings if isinstance(s, str) and re.fullmatch(r"[A-Za-z]\w+", s, re.A)]
+    return [("named index", step.table, name, step.schema) for name in sorted(names)[:_AT_ONCE]]
+
+
+_AT_ONCE = 200
+
+
+def _note_made(step: _Step, asked: Iterable[tuple[_Question, Any]]) -> None:
+    """Note what was made, and which of the names that were asked for were free."""
+    transaction = _transaction(step.bind)
+    if step.dialect != "postgresql" or transaction is None or _autocommits(step.bind):
+        return
+    known = _known(step.bind) or _Known(weakref.ref(transaction))
+    if step.verb == "create_table":
+        step.bind.info[_Known] = known
+        known.made.add((step.table, step.schema))
+        free = {question for question, found in asked if found is None}
+        known.absent |= {
+            (name, schema)
+            for what, _, name, schema in free
+            if what == "named index" and name == _kept(step.bind, name)
+        }
+    table = step.wanted if step.verb == "create_table" else None
+    with_it = [] if table is None else [*table.constraints, *table.indexes]
+    known.absent -= {(str(name), step.schema) for name in (step.name, *(t.name for t in with_it))}
+
+
 def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
-    """Answer several questions in one statement."""
+    """Answer several questions in one statement, or without one what is known."""
+    known = _known(bind)
+    if known is not None and all(map(known.has, questions)):
+        return [known.answer(question) for question in questions]
     texts = [
         _postgresql_filled(
             _POSTGRESQL.get(what, _POSTGRESQL["table"]),
@@ -6824,7 +6923,7 @@ def _mysql_write_statement(statement: _Statement) -> None:
     if not statement.is_compound:
         return _write(statement.text)
     mark = next(mark for mark in _DELIMITERS if mark not in statement.text)
-    get_context().impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
+    _context().impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
 
 
 _DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]

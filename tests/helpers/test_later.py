@@ -12,7 +12,7 @@ import pytest
 
 import alembic_helpers as helpers
 from tests.databases import Database
-from tests.helpers.vocabulary import prepare, revision, rows, snapshot
+from tests.helpers.vocabulary import counted, prepare, revision, rows, snapshot
 
 Load = Callable[[str], Callable[[], None]]
 
@@ -182,3 +182,93 @@ def test_drop_constraint_refuses_when_keys_refer_to_it_and_none_is_made_below(
     prepare_keys(database)
     with revision(database), pytest.raises(helpers.UnsafeOperation):
         load(body)()
+
+
+# A table's look answers for what the revision names below it
+
+TABLE = """\
+op.create_table("bills", sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("kind", sa.String(9)), sa.UniqueConstraint("kind", name="uq_kind"){})
+"""
+INDEX = 'op.create_index("ix_kind", "bills", ["kind"])\n'
+MORE = 'op.create_index("ix_more", "bills", ["kind", "id"])\n'
+RAW = '"CREATE INDEX ix_kind ON bills (kind)"'
+GOES_ON = {
+    "the index is made twice": TABLE.format("") + INDEX + INDEX,
+    "by the table, too": TABLE.format(', sa.Index("ix_kind", "kind")') + INDEX,
+    "by execute": TABLE.format("") + f"op.execute({RAW})\n" + INDEX,
+    "by the connection": TABLE.format("") + f"op.get_bind().exec_driver_sql({RAW})\n" + INDEX,
+    "by a file": TABLE.format("") + "op.execute_file(TABLE + '.sql')\n" + INDEX,
+    "the table is dropped": TABLE.format("")
+    + "op.drop_table('bills')\n"
+    + TABLE.format("")
+    + INDEX,
+    "the table is renamed": TABLE.format("")
+    + "op.rename_table('bills', 'invoices')\n"
+    + INDEX.replace('"bills"', '"invoices"')
+    + TABLE.format("").replace("uq_kind", "uq_other")
+    + INDEX.replace("ix_kind", "ix_other"),
+}
+IN_SAVEPOINTS = {
+    "a savepoint is rolled back": "for rolled in (True, False):\n"
+    + "    nested = op.get_bind().begin_nested()\n"
+    + textwrap.indent(TABLE.format("") + INDEX, "    ")
+    + "    nested.rollback() if rolled else nested.commit()\n",
+    "the table is dropped in a savepoint": TABLE.format("")
+    + "with op.get_context().bind.begin_nested():\n    op.drop_table('bills')\n"
+    + TABLE.format("")
+    + INDEX,
+}
+
+
+@pytest.mark.parametrize("body", GOES_ON.values(), ids=GOES_ON.keys())
+def test_an_index_of_a_new_table_is_looked_for_where_the_revision_may_have_changed_it(
+    database: Database, load: Load, body: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bills.sql").write_text(f"{RAW[1:-1]};")
+    with revision(database) as connection:
+        load(body)()
+        made = str(snapshot(connection))
+    assert "ix_kind" in made or "ix_other" in made
+
+
+@pytest.mark.databases("sqlite", "postgresql")  # MariaDB ends them with the first DDL
+@pytest.mark.parametrize("body", IN_SAVEPOINTS.values(), ids=IN_SAVEPOINTS.keys())
+def test_an_index_of_a_new_table_is_looked_for_after_a_savepoint(
+    database: Database, load: Load, body: str
+) -> None:
+    with revision(database) as connection:
+        load(body)()
+        assert "ix_kind" in str(snapshot(connection))
+
+
+@pytest.mark.parametrize(
+    "name", ["ix_taken", "taken", "uq_kind", "bills"], ids=["index", "table", "own", "itself"]
+)
+@pytest.mark.databases("postgresql")
+def test_an_index_of_a_new_table_conflicts_with_what_has_its_name(
+    database: Database, load: Load, name: str
+) -> None:
+    prepare(database, "CREATE TABLE taken (id INTEGER)", "CREATE INDEX ix_taken ON taken (id)")
+    body = TABLE.format("") + INDEX.replace("ix_kind", name)
+    with revision(database), pytest.raises(helpers.SchemaConflict):
+        load(body)()
+
+
+@pytest.mark.databases("postgresql")
+def test_a_new_table_and_its_indexes_take_one_look(database: Database, load: Load) -> None:
+    others = TABLE.format(', sa.ForeignKeyConstraint(["id"], ["bills.id"], name="fk")')
+    others = others.replace('"bills",', '"others",').replace("uq_kind", "uq_other")
+    upgrade = load(TABLE.format("") + INDEX + MORE + others)
+    with revision(database), counted(database.engine) as statements:
+        upgrade()
+    assert sum(statement.startswith("SELECT") for statement in statements) == 1
+
+
+@pytest.mark.databases("postgresql")
+def test_an_index_is_looked_for_once_its_table_is_committed(database: Database, load: Load) -> None:
+    body = TABLE.format("") + "with op.get_context().autocommit_block():\n    pass\n" + INDEX
+    upgrade = load(body)
+    with revision(database), counted(database.engine) as statements:
+        upgrade()
+    assert sum(statement.startswith("SELECT") for statement in statements) == 2
