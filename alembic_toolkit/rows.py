@@ -105,6 +105,7 @@ class _Filling:
     given: Mapping[str, Sequence[Mapping[str, Any]]]
     rows: dict[str, list[Row]] = field(default_factory=dict)  # what is there, by table
     filled: Filled = field(default_factory=Filled)
+    advanced: set[str] = field(default_factory=set)  # whose sequences go on after these rows
 
 
 def fill(
@@ -868,9 +869,15 @@ def _insert_rows(filling: _Filling, table: Table, rows: list[Row]) -> None:
     if _in_one_message(connection) or not connection.dialect.insert_returning:
         _run(connection, sql)
         return
+    wanted = [_all(connection, table)]
+    if dialect == "postgresql":  # once, whatever the number of rows: it is a subquery
+        wanted += [f"(SELECT {call})" for call in _setvals(filling, table)]
     with _Savepoint(connection):
-        answer = ask(connection, f"{sql} RETURNING {_all(connection, table)}")
-    filling.filled.returned.setdefault(table.name, []).extend(_values(table, answer))
+        answer = ask(connection, f"{sql} RETURNING {', '.join(wanted)}")
+        if dialect == "postgresql":
+            filling.advanced.add(table.name)
+    returned = [row[: len(table.columns) or 1] for row in answer]
+    filling.filled.returned.setdefault(table.name, []).extend(_values(table, returned))
 
 
 def _run(connection: Connection, sql: str) -> None:
@@ -996,24 +1003,29 @@ class _Deferred:
 
 
 def _advance(filling: _Filling, names: Iterable[str]) -> None:
-    """Have sequences go on after the numbers that were given, in one statement."""
-    dialect, connection = filling.connection.dialect.name, filling.connection
-    calls = []
-    for name in names:
-        for column in filling.tables[name].columns if name in filling.filled.written else ():
-            numbers = [int(row[column.name]) for row in filling.rows[name] if column.serial]
-            default = column.default or ""
-            if not numbers or dialect == "sqlite":
-                continue
-            if dialect == "postgresql":
-                of = [string(part, dialect) for part in (filling.tables[name].sql, column.name)]
-                owned = f"pg_get_serial_sequence({', '.join(of)})"
-                match = re.match(r"nextval\(('(?:[^']|'')*'::regclass)", default)
-                calls.append(f"setval({match.group(1) if match else owned}, {max(numbers)})")
-            elif match := re.match(r"nextval\((.+)\)$", default, re.I):
-                calls.append(f"setval({match.group(1)}, {max(numbers)})")
+    """Have the sequences go on after the numbers that were given, where they do not yet."""
+    written = [name for name in names if name in filling.filled.written]
+    left = [name for name in written if name not in filling.advanced]
+    calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
     for start in range(0, len(calls), 500):
-        ask(connection, f"SELECT {', '.join(calls[start : start + 500])}")
+        ask(filling.connection, f"SELECT {', '.join(calls[start : start + 500])}")
+
+
+def _setvals(filling: _Filling, table: Table) -> Iterator[str]:
+    """Yield the calls that have a table's sequences go on after the numbers that were given."""
+    dialect = filling.connection.dialect.name
+    for column in table.columns if dialect != "sqlite" else ():
+        numbers = [int(row[column.name]) for row in filling.rows[table.name] if column.serial]
+        default = column.default or ""
+        if not numbers:
+            continue
+        if dialect == "postgresql":
+            of = [string(part, dialect) for part in (table.sql, column.name)]
+            owned = f"pg_get_serial_sequence({', '.join(of)})"
+            match = re.match(r"nextval\(('(?:[^']|'')*'::regclass)", default)
+            yield f"setval({match.group(1) if match else owned}, {max(numbers)})"
+        elif match := re.match(r"nextval\((.+)\)$", default, re.I):
+            yield f"setval({match.group(1)}, {max(numbers)})"
 
 
 def _reason(error: DBAPIError) -> str:
