@@ -15,7 +15,8 @@ its values is a rename; so is a table).
 4. After up and down, every row and value from before is back, dropped tables and columns too,
    whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
    Rule 1 holds; of rule 2 only what nobody means to keep: the last digits of a float, fractions of
-   a second. A text cut short, cents and times of day are as lost as a dropped column's values.
+   a second, and of an integer that was made a boolean what is neither 0 nor 1. A text cut short,
+   cents and times of day are as lost as a dropped column's values.
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
    added up), is back when two different values at least are back exactly, and the others are
    neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
@@ -419,7 +420,6 @@ _FAMILY = {
     "set": "text",
     "json": "text",
     "uuid": "text",
-    "binary": "text",
 }
 
 
@@ -434,8 +434,10 @@ def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
     families = _families(old, new)
     if families == {"moment"} and _same_moment(str(was), str(now), old, new):
         return True
-    if families == {"text"}:
+    if families in ({"text"}, {"binary"}):
         return _cut_off(_read(was), new) or _same_text(was, now, old, new)
+    if families == {"interval"}:
+        return _span(str(was)) == _span(str(now))
     return len(families) > 1  # a conversion: another value is its purpose
 
 
@@ -444,15 +446,19 @@ def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
     if was is None or now is None:
         return was is None
     families = _families(old, between)
+    if families == {"text", "binary"}:
+        return _same_text(was, now, old, between)
     if len(families) > 1:
         return bool(_loosely(was) == _loosely(now))
     if families == {"number"}:
+        if between.kind == "boolean" and old.kind == "integer" and was not in (0, 1):
+            return True
         whole = between.kind not in ("numeric", "float")
         return old.kind == "float" and not whole and _close(was, now, old, between)
     if families == {"moment"}:
         whole = between.kind == "date" and old.kind != "date"
         return not whole and _same_moment(str(was), str(now), between, between)
-    return families == {"text"} and _same_text(was, now, old, between)
+    return families in ({"text"}, {"binary"}) and _same_text(was, now, old, between)
 
 
 def _families(*columns: Column) -> set[str]:
@@ -470,7 +476,7 @@ def _loosely(value: Any) -> Any:
 
 def _close(was: Decimal, now: Decimal, old: Column, new: Column) -> bool:
     if new.kind == "boolean":
-        return bool(was) == bool(now)
+        return was not in (0, 1) or bool(was) == bool(now)
     digits = (
         min(c.precision or 15 for c in (old, new) if c.kind == "float")
         if "float" in (old.kind, new.kind)
@@ -507,9 +513,7 @@ def _cut_off(was: str, new: Column) -> bool:
 
 
 def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
-    one, two = (
-        v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in (was, now)
-    )
+    one, two = _read(was), _read(now)
     if (old.kind == "json") != (new.kind == "json"):
         one, two = _unquoted(one, old), _unquoted(two, new)
     if "char" in (old.kind, new.kind):
@@ -528,6 +532,24 @@ def _unquoted(text: str, column: Column) -> str:
     except ValueError:
         return text
     return held if isinstance(held, str) else text
+
+
+_UNITS = {"year": 31104000, "mon": 2592000, "day": 86400}  # as PostgreSQL compares intervals
+
+
+def _span(text: str) -> Decimal | str:
+    """Return the seconds of an interval as PostgreSQL writes it; anything else as it is."""
+    match = re.fullmatch(r"((?:-?\d+ (?:year|mon|day)s? ?)*)([+-]?)([\d:.]*)", text.strip())
+    if match is None:
+        return text
+    words = match[1].split()
+    days = sum(
+        int(n) * _UNITS[unit.rstrip("s")] for n, unit in zip(words[::2], words[1::2], strict=True)
+    )
+    time = Decimal(0)
+    for part in match[3].split(":"):
+        time = time * 60 + Decimal(part or 0)
+    return days - time if match[2] == "-" else days + time
 
 
 def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:

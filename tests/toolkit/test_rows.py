@@ -445,6 +445,56 @@ def test_equal_values_are_equal_when_the_type_changes(
     assert lost.lost_after_down(before, between, now) == []
 
 
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("old", "new", "to", "back", "wrong"),
+    [
+        ("BYTEA", "TEXT", "encode(a, 'base64')", "decode(a, 'base64')", "decode('', 'base64')"),
+        ("TEXT", "BYTEA", "convert_to(a, 'UTF8')", "convert_from(a, 'UTF8')", "''"),
+        ("INTEGER", "BOOLEAN", "a <> 0", "a::integer", "(not a)::integer"),
+        ("INTEGER", "BOOLEAN", "a = 1", "a::integer", "1"),
+        (
+            "INTERVAL",
+            "INTEGER",
+            "extract(epoch FROM a)",
+            "a * interval '1 second'",
+            "interval '1h'",
+        ),
+    ],
+)
+def test_nothing_is_lost_when_a_conversion_is_taken_back(
+    database: Database, old: str, new: str, to: str, back: str, wrong: str
+) -> None:
+    make(database, f"CREATE TABLE t (id INTEGER PRIMARY KEY, a {old});\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, f"ALTER TABLE t ALTER a TYPE {new} USING ({to})".replace(":", "\\:"))
+        between = content(connection)
+        found = []
+        for using in (back, wrong):
+            with connection.begin_nested() as attempt:
+                change = f"ALTER TABLE t ALTER a TYPE {old} USING ({using})"
+                execute_on(connection, change.replace(":", "\\:"))
+                found.append(content(connection))
+                attempt.rollback()
+    assert lost.lost_after_up(before, between) == []
+    assert lost.lost_after_down(before, between, found[0]) == []
+    assert lost.lost_after_down(before, between, found[1]) != []
+
+
+@pytest.mark.databases("sqlite")
+def test_nothing_is_lost_when_bytes_become_a_text_that_is_none(database: Database) -> None:
+    make(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, a BLOB);\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, "UPDATE t SET a = CAST(a AS TEXT)")
+        between = content(connection)
+        execute_on(connection, "UPDATE t SET a = CAST(a AS BLOB)")
+        after = content(connection)
+    assert lost.lost_after_up(before, between) == []
+    assert lost.lost_after_down(before, between, after) == []
+
+
 def test_cents_are_lost_when_an_amount_is_rounded_to_whole(database: Database) -> None:
     before, up = after(database, ("UPDATE child SET amount = round(amount + 0.6, 0)",))
     assert len(lost.lost_after_up(before, up)) == 1
