@@ -209,20 +209,36 @@ def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
     """Put each row beside what became of it: by primary key, or by most equal values."""
     key = [name for name in before.table.primary if name in same]
     if key and len(key) == len(before.table.primary):
-        old = [before.index(name) for name in key]
-        new = [after.index(same[name]) for name in key]
-        found: dict[Any, list[tuple[Any, ...]]] = {}
-        for row in after.rows:
-            found.setdefault(tuple(_key(row[at]) for at in new), []).append(row)
-        pairs: _Pairs = []
-        for row in before.rows:
-            match = found.get(tuple(_key(row[at]) for at in old))
-            pairs.append((row, match[0] if match else None))
+        now = [same[name] for name in key]
+        digits = [
+            _digits(before.table.column(a), after.table.column(b))
+            for a, b in zip(key, now, strict=True)
+        ]
+        found = dict(_by_key(after, now, digits))
+        pairs: _Pairs = [(row, found.get(values)) for values, row in _by_key(before, key, digits)]
         if not pairs or any(row is not None for _, row in pairs):
             return pairs
         if len(after.rows) < len(before.rows):
             return pairs
     return _by_values(before, after, same)
+
+
+def _by_key(
+    content: Content, names: Sequence[str], digits: Sequence[int | None]
+) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Return each row behind the values of these columns, with so many digits of each."""
+    places = [(content.index(name), count) for name, count in zip(names, digits, strict=True)]
+    return [(tuple(_rounded(row[at], count) for at, count in places), row) for row in content.rows]
+
+
+def _rounded(value: Any, digits: int | None) -> str:
+    return f"{value:.{digits - 1}e}" if digits and isinstance(value, Decimal) else _key(value)
+
+
+def _digits(old: Column | None, new: Column | None) -> int | None:
+    """Return how many digits of a float two types have in common; None: all of them."""
+    floats = [c.precision or 15 for c in (old, new) if c and c.kind == "float"]
+    return min(floats) if floats and old and new and old.type != new.type else None
 
 
 def _key(value: Any) -> str:

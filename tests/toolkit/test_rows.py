@@ -482,6 +482,21 @@ def test_nothing_is_lost_when_a_conversion_is_taken_back(
     assert lost.lost_after_down(before, between, found[1]) != []
 
 
+@pytest.mark.databases("postgresql", "mariadb")
+def test_nothing_is_lost_when_a_float_in_the_key_is_wider(database: Database) -> None:
+    change = "MODIFY a DOUBLE" if database.name == "mariadb" else "ALTER a TYPE DOUBLE PRECISION"
+    make(database, "CREATE TABLE t (id INTEGER, a FLOAT(4), b INTEGER, PRIMARY KEY (id, a));\n")
+    with database.engine.begin() as connection:
+        execute_on(connection, "INSERT INTO t VALUES (1, 12345.7, 1), (1, 0.1, 2), (2, 0, 3)")
+        before = content(connection)
+        execute_on(connection, f"ALTER TABLE t {change}")
+        wider = content(connection)
+        execute_on(connection, "DELETE FROM t WHERE b = 2")
+        fewer = content(connection)
+    assert lost.lost_after_up(before, wider) == []
+    assert lost.lost_after_up(before, fewer) == ["rows of t: 3 before, 2 after"]
+
+
 @pytest.mark.databases("sqlite")
 def test_nothing_is_lost_when_bytes_become_a_text_that_is_none(database: Database) -> None:
     make(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, a BLOB);\n")
