@@ -354,7 +354,7 @@ def _count(filling: _Filling, table: Table, there: list[Row]) -> int:
         return 0
     if there:
         return 2 if any(_never_varies(table, column, there) for column in table.columns) else 0
-    labels = max((len(column.labels) for column in table.columns), default=0)
+    labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
     children = 0
     for key in table.foreign:
         children = max(children, len(filling.rows.get(key.target, [])) + 2)

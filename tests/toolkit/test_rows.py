@@ -173,6 +173,15 @@ def test_fill_is_as_nasty_as_the_schema_allows(database: Database) -> None:
     assert any(value * 100 % 100 for value in child.values("amount"))
 
 
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("null", ["NULL", "NOT NULL"])
+def test_fill_uses_every_label_when_a_column_has_few(database: Database, null: str) -> None:
+    make(database, f"CREATE TABLE t (id INTEGER PRIMARY KEY, m ENUM('a', 'b', 'old') {null});\n")
+    with database.engine.begin() as connection:
+        _, found = filled(connection)
+    assert set(found["t"].values("m")) >= {"a", "b", "old"}
+
+
 def test_fill_writes_the_same_rows_when_the_seed_is_the_same(database: Database) -> None:
     make(database, TREE)
     with database.engine.begin() as connection:
