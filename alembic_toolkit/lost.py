@@ -15,7 +15,8 @@ its values is a rename; so is a table).
 4. After up and down, every row and value from before is back, dropped tables and columns too,
    whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
    Rule 1 holds; of rule 2 only what nobody means to keep: the last digits of a float, fractions of
-   a second. A text cut short, cents and times of day are as lost as a dropped column's values.
+   a second, and of an integer that was made a boolean what is neither 0 nor 1. A text cut short,
+   cents and times of day are as lost as a dropped column's values.
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
    added up), is back when two different values at least are back exactly, and the others are
    neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
@@ -208,20 +209,36 @@ def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
     """Put each row beside what became of it: by primary key, or by most equal values."""
     key = [name for name in before.table.primary if name in same]
     if key and len(key) == len(before.table.primary):
-        old = [before.index(name) for name in key]
-        new = [after.index(same[name]) for name in key]
-        found: dict[Any, list[tuple[Any, ...]]] = {}
-        for row in after.rows:
-            found.setdefault(tuple(_key(row[at]) for at in new), []).append(row)
-        pairs: _Pairs = []
-        for row in before.rows:
-            match = found.get(tuple(_key(row[at]) for at in old))
-            pairs.append((row, match[0] if match else None))
+        now = [same[name] for name in key]
+        digits = [
+            _digits(before.table.column(a), after.table.column(b))
+            for a, b in zip(key, now, strict=True)
+        ]
+        found = dict(_by_key(after, now, digits))
+        pairs: _Pairs = [(row, found.get(values)) for values, row in _by_key(before, key, digits)]
         if not pairs or any(row is not None for _, row in pairs):
             return pairs
         if len(after.rows) < len(before.rows):
             return pairs
     return _by_values(before, after, same)
+
+
+def _by_key(
+    content: Content, names: Sequence[str], digits: Sequence[int | None]
+) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Return each row behind the values of these columns, with so many digits of each."""
+    places = [(content.index(name), count) for name, count in zip(names, digits, strict=True)]
+    return [(tuple(_rounded(row[at], count) for at, count in places), row) for row in content.rows]
+
+
+def _rounded(value: Any, digits: int | None) -> str:
+    return f"{value:.{digits - 1}e}" if digits and isinstance(value, Decimal) else _key(value)
+
+
+def _digits(old: Column | None, new: Column | None) -> int | None:
+    """Return how many digits of a float two types have in common; None: all of them."""
+    floats = [c.precision or 15 for c in (old, new) if c and c.kind == "float"]
+    return min(floats) if floats and old and new and old.type != new.type else None
 
 
 def _key(value: Any) -> str:
@@ -419,7 +436,6 @@ _FAMILY = {
     "set": "text",
     "json": "text",
     "uuid": "text",
-    "binary": "text",
 }
 
 
@@ -434,8 +450,10 @@ def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
     families = _families(old, new)
     if families == {"moment"} and _same_moment(str(was), str(now), old, new):
         return True
-    if families == {"text"}:
+    if families in ({"text"}, {"binary"}):
         return _cut_off(_read(was), new) or _same_text(was, now, old, new)
+    if families == {"interval"}:
+        return _span(str(was)) == _span(str(now))
     return len(families) > 1  # a conversion: another value is its purpose
 
 
@@ -444,15 +462,19 @@ def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
     if was is None or now is None:
         return was is None
     families = _families(old, between)
+    if families == {"text", "binary"}:
+        return _same_text(was, now, old, between)
     if len(families) > 1:
         return bool(_loosely(was) == _loosely(now))
     if families == {"number"}:
+        if between.kind == "boolean" and old.kind == "integer" and was not in (0, 1):
+            return True
         whole = between.kind not in ("numeric", "float")
         return old.kind == "float" and not whole and _close(was, now, old, between)
     if families == {"moment"}:
         whole = between.kind == "date" and old.kind != "date"
         return not whole and _same_moment(str(was), str(now), between, between)
-    return families == {"text"} and _same_text(was, now, old, between)
+    return families in ({"text"}, {"binary"}) and _same_text(was, now, old, between)
 
 
 def _families(*columns: Column) -> set[str]:
@@ -470,7 +492,7 @@ def _loosely(value: Any) -> Any:
 
 def _close(was: Decimal, now: Decimal, old: Column, new: Column) -> bool:
     if new.kind == "boolean":
-        return bool(was) == bool(now)
+        return was not in (0, 1) or bool(was) == bool(now)
     digits = (
         min(c.precision or 15 for c in (old, new) if c.kind == "float")
         if "float" in (old.kind, new.kind)
@@ -507,9 +529,7 @@ def _cut_off(was: str, new: Column) -> bool:
 
 
 def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
-    one, two = (
-        v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in (was, now)
-    )
+    one, two = _read(was), _read(now)
     if (old.kind == "json") != (new.kind == "json"):
         one, two = _unquoted(one, old), _unquoted(two, new)
     if "char" in (old.kind, new.kind):
@@ -528,6 +548,24 @@ def _unquoted(text: str, column: Column) -> str:
     except ValueError:
         return text
     return held if isinstance(held, str) else text
+
+
+_UNITS = {"year": 31104000, "mon": 2592000, "day": 86400}  # as PostgreSQL compares intervals
+
+
+def _span(text: str) -> Decimal | str:
+    """Return the seconds of an interval as PostgreSQL writes it; anything else as it is."""
+    match = re.fullmatch(r"((?:-?\d+ (?:year|mon|day)s? ?)*)([+-]?)([\d:.]*)", text.strip())
+    if match is None:
+        return text
+    words = match[1].split()
+    days = sum(
+        int(n) * _UNITS[unit.rstrip("s")] for n, unit in zip(words[::2], words[1::2], strict=True)
+    )
+    time = Decimal(0)
+    for part in match[3].split(":"):
+        time = time * 60 + Decimal(part or 0)
+    return days - time if match[2] == "-" else days + time
 
 
 def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:

@@ -355,7 +355,7 @@ def _count(filling: _Filling, table: Table, there: list[Row]) -> int:
         return 0
     if there:
         return 2 if any(_never_varies(table, column, there) for column in table.columns) else 0
-    labels = max((len(column.labels) for column in table.columns), default=0)
+    labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
     children = 0
     for key in table.foreign:
         children = max(children, len(filling.rows.get(key.target, [])) + 2)
@@ -1044,9 +1044,27 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
     found = {}
     for name, table in tables.items():
         only = "ONLY " if table.only else ""
-        answer = fetch(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
+        answer = _fetch(connection, f"SELECT {_all(connection, table)} FROM {only}{table.sql}")
         found[name] = content(table, _values(table, answer))
     return found
+
+
+def _fetch(connection: Connection, sql: str) -> list[Any]:
+    """Fetch rows; SQLite keeps any bytes as a text, and what is none is read as far as it goes."""
+    try:
+        return fetch(connection, sql)
+    except Exception as error:  # the driver's own
+        if "Could not decode to UTF-8" not in str(error):
+            raise
+    driver: Any = connection.connection.driver_connection
+    before, driver.text_factory = (
+        driver.text_factory,
+        lambda found: found.decode("utf-8", "replace"),
+    )
+    try:
+        return fetch(connection, sql)
+    finally:
+        driver.text_factory = before
 
 
 def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:

@@ -173,6 +173,15 @@ def test_fill_is_as_nasty_as_the_schema_allows(database: Database) -> None:
     assert any(value * 100 % 100 for value in child.values("amount"))
 
 
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("null", ["NULL", "NOT NULL"])
+def test_fill_uses_every_label_when_a_column_has_few(database: Database, null: str) -> None:
+    make(database, f"CREATE TABLE t (id INTEGER PRIMARY KEY, m ENUM('a', 'b', 'old') {null});\n")
+    with database.engine.begin() as connection:
+        _, found = filled(connection)
+    assert set(found["t"].values("m")) >= {"a", "b", "old"}
+
+
 def test_fill_writes_the_same_rows_when_the_seed_is_the_same(database: Database) -> None:
     make(database, TREE)
     with database.engine.begin() as connection:
@@ -443,6 +452,71 @@ def test_equal_values_are_equal_when_the_type_changes(
         now = content(connection)
     assert lost.lost_after_up(before, between) == []
     assert lost.lost_after_down(before, between, now) == []
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("old", "new", "to", "back", "wrong"),
+    [
+        ("BYTEA", "TEXT", "encode(a, 'base64')", "decode(a, 'base64')", "decode('', 'base64')"),
+        ("TEXT", "BYTEA", "convert_to(a, 'UTF8')", "convert_from(a, 'UTF8')", "''"),
+        ("INTEGER", "BOOLEAN", "a <> 0", "a::integer", "(not a)::integer"),
+        ("INTEGER", "BOOLEAN", "a = 1", "a::integer", "1"),
+        (
+            "INTERVAL",
+            "INTEGER",
+            "extract(epoch FROM a)",
+            "a * interval '1 second'",
+            "interval '1h'",
+        ),
+    ],
+)
+def test_nothing_is_lost_when_a_conversion_is_taken_back(
+    database: Database, old: str, new: str, to: str, back: str, wrong: str
+) -> None:
+    make(database, f"CREATE TABLE t (id INTEGER PRIMARY KEY, a {old});\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, f"ALTER TABLE t ALTER a TYPE {new} USING ({to})".replace(":", "\\:"))
+        between = content(connection)
+        found = []
+        for using in (back, wrong):
+            with connection.begin_nested() as attempt:
+                change = f"ALTER TABLE t ALTER a TYPE {old} USING ({using})"
+                execute_on(connection, change.replace(":", "\\:"))
+                found.append(content(connection))
+                attempt.rollback()
+    assert lost.lost_after_up(before, between) == []
+    assert lost.lost_after_down(before, between, found[0]) == []
+    assert lost.lost_after_down(before, between, found[1]) != []
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_nothing_is_lost_when_a_float_in_the_key_is_wider(database: Database) -> None:
+    change = "MODIFY a DOUBLE" if database.name == "mariadb" else "ALTER a TYPE DOUBLE PRECISION"
+    make(database, "CREATE TABLE t (id INTEGER, a FLOAT(4), b INTEGER, PRIMARY KEY (id, a));\n")
+    with database.engine.begin() as connection:
+        execute_on(connection, "INSERT INTO t VALUES (1, 12345.7, 1), (1, 0.1, 2), (2, 0, 3)")
+        before = content(connection)
+        execute_on(connection, f"ALTER TABLE t {change}")
+        wider = content(connection)
+        execute_on(connection, "DELETE FROM t WHERE b = 2")
+        fewer = content(connection)
+    assert lost.lost_after_up(before, wider) == []
+    assert lost.lost_after_up(before, fewer) == ["rows of t: 3 before, 2 after"]
+
+
+@pytest.mark.databases("sqlite")
+def test_nothing_is_lost_when_bytes_become_a_text_that_is_none(database: Database) -> None:
+    make(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, a BLOB);\n")
+    with database.engine.begin() as connection:
+        before = filled(connection)[1]
+        execute_on(connection, "UPDATE t SET a = CAST(a AS TEXT)")
+        between = content(connection)
+        execute_on(connection, "UPDATE t SET a = CAST(a AS BLOB)")
+        after = content(connection)
+    assert lost.lost_after_up(before, between) == []
+    assert lost.lost_after_down(before, between, after) == []
 
 
 def test_cents_are_lost_when_an_amount_is_rounded_to_whole(database: Database) -> None:
