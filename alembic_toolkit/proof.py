@@ -97,3 +97,13 @@ class Report:
         if any(proof.error for proof in self.proofs):
             return 2
         return 1 if self.all_findings() else 0
+
+
+@dataclass
+class Running:
+    """The step at hand."""
+
+    position: int
+    up: bool
+    check: str  # which one it is part of
+    silent: bool = False  # it only leads to where something is proven

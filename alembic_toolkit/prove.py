@@ -7,31 +7,28 @@ database: the other revisions are proven all the same.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import gc
 import json
 import re
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from alembic.util import CommandError, to_tuple
+from alembic.util import to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError, ResourceClosedError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import history, models, offline, proof, rows, snapshot, tables
+from alembic_toolkit import compared, history, models, offline, proof, rows, snapshot, tables, words
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
-from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof
+from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
@@ -48,16 +45,6 @@ from alembic_toolkit.walk import (
 )
 
 Walking = Generator[Step, None, None]
-
-
-@dataclass
-class Running:
-    """The step at hand."""
-
-    position: int
-    up: bool
-    check: str  # which one it is part of
-    silent: bool = False  # it only leads to where something is proven
 
 
 @dataclass
@@ -290,9 +277,9 @@ class Prover:
             lost = lost_after_up(rows_before, rows_between, changed_by(executed))
             self._say(position, proof.UP)
             self._say_lost(position, "upgrade", lost)
-            said = {_subject(line) for line in lost}
-            self._fill(executed, within=known, but=_emptied(rows_before, rows_between))
-        if _refuses(self.order[position]):
+            said = {compared.subject(line) for line in lost}
+            self._fill(executed, within=known, but=compared.emptied(rows_before, rows_between))
+        if words.refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
         if not hasattr(self.order[position].module, "downgrade"):
             return self._say_missing(position)
@@ -306,7 +293,7 @@ class Prover:
         lost = lost_after_up(written, rows_after, changed_by(executed))
         fed = any(content.rows and n not in rows_before for n, content in written.items())
         lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
-        lost = [line for line in lost if _subject(line) not in said]
+        lost = [line for line in lost if compared.subject(line) not in said]
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
@@ -335,7 +322,7 @@ class Prover:
         if not left:
             return self._say(position, proof.DOWN)
         problem = "downgrade() leaves the schema other than it was before upgrade()"
-        remedy = f"in downgrade(), what makes it as it was: {_undo(left)}"
+        remedy = f"in downgrade(), what makes it as it was: {words.undo(left)}"
         if all(map(_LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
             remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
@@ -382,7 +369,7 @@ class Prover:
             there = name in before and name in between and name in after
             if told and there and now is not after[name]:
                 seen = before[name], between[name], after[name], now
-                doubled += [f"+ row of {name}: {row}" for row in _doubled(*seen)]
+                doubled += [f"+ row of {name}: {row}" for row in compared.doubled(*seen)]
         if doubled:
             problem = "downgrade() leaves rows that upgrade() inserted, and inserts again"
             remedy = (
@@ -401,7 +388,7 @@ class Prover:
         executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
         what = running_name(up)
         self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
-        differing = _changed(before, self._read_rows(executed))
+        differing = compared.changed(before, self._read_rows(executed))
         if differing:
             problem = f"{what} run a second time, after only its mark was lost, changes rows again"
             remedy = "a condition that is false once it is done: WHERE ..., NOT EXISTS (...)"
@@ -601,7 +588,7 @@ class Prover:
         self._find(proof.ROWS, position, problem, lost, remedy)
 
     def _declared(self, position: int) -> str | None:
-        return _declared(self.order[position])
+        return words.declared(self.order[position])
 
     def _find(
         self,
@@ -624,7 +611,7 @@ class Prover:
             checks[check] = Outcome(proof.EXCEPTED, reason)
             return
         checks[check] = Outcome(proof.FAULTY, problem)
-        lines = tuple(_shortened(list(details)))
+        lines = tuple(words.shortened(list(details)))
         finding = Finding(check, self.proof.database, id_, path, problem, lines, remedy)
         if finding not in self.proof.findings:
             self.proof.findings.append(finding)
@@ -637,7 +624,7 @@ class Prover:
         """Note that a step failed; return the position to begin anew at."""
         position, checks = running.position, self.proof.revisions[running.position].checks
         direction = "upgrade" if running.up else "downgrade"
-        why = _why_irreversible(error)
+        why = words.why_irreversible(error)
         if why is not None and not running.up:
             self._say_declared(position, why)
             return position + 1
@@ -659,7 +646,7 @@ class Prover:
             direction = "upgrade" if running.up else "downgrade"
         again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
         rows_ = " on tables with rows" if running.check == proof.UP else ""
-        rows_ = ", run by itself" if rows_ and _TYPE_IS_THERE.search(str(error)) else rows_
+        rows_ = ", run by itself" if rows_ and words.TYPE_IS_THERE.search(str(error)) else rows_
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
 
@@ -677,7 +664,7 @@ class Prover:
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
         """Say whether a revision needs what the server has not got; then nothing can be told."""
-        match = _NO_EXTENSION.search(str(error))
+        match = words.NO_EXTENSION.search(str(error))
         if match is None or running.check != proof.UP:
             return False
         record = self.proof.revisions[running.position]
@@ -704,9 +691,9 @@ class Prover:
 
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
-        details = _error_lines(error, Path(script.path), self.executed)
+        details = words.error_lines(error, Path(script.path), self.executed)
         details += self._caught_before(error)
-        remedy = _remedy(error, running, Path(script.path))
+        remedy = words.remedy(error, running, Path(script.path))
         self._find(running.check, running.position, problem, details, remedy)
 
     def _caught_before(self, error: BaseException) -> list[str]:
@@ -717,7 +704,7 @@ class Prover:
     def _correct(self, running: Running, error: BaseException, problem: str) -> None:
         """Say of a step that failed on tables with rows that it fails without them as well."""
         record = self.proof.revisions[running.position]
-        remedy = _remedy(error, running, Path(self.order[running.position].path))
+        remedy = words.remedy(error, running, Path(self.order[running.position].path))
         for number, found in enumerate(self.proof.findings):
             if (found.check, found.revision) == (running.check, record.id):
                 self.proof.findings[number] = replace(found, problem=problem, remedy=remedy)
@@ -768,7 +755,7 @@ class Prover:
             outcome.why = f"below {self.proof.revisions[top].id}, which cannot be taken back"
         self.proof.checks[proof.BASE] = outcome
         if left:
-            remedy = f"in a downgrade(): {_undo(left)}"
+            remedy = f"in a downgrade(): {words.undo(left)}"
             self._find(proof.BASE, None, "at base, something is left", left, remedy)
 
     # Scripts
@@ -865,7 +852,7 @@ class Prover:
 
     def _crash(self, position: int) -> bool:
         """Stop one revision wherever it can be stopped; say whether it arrived each time."""
-        seen = _Seen()
+        seen = compared.Seen()
         self._go_on(partial(self._uninterrupted, position, seen))
         for up in (True, False):
             if not up:
@@ -888,7 +875,7 @@ class Prover:
     def _plainly(self, position: int, up: bool) -> Walking:
         yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
 
-    def _uninterrupted(self, position: int, seen: _Seen) -> Walking:
+    def _uninterrupted(self, position: int, seen: compared.Seen) -> Walking:
         """Go up and down twice: what is the same each time is what a crash must not change."""
         seen.snaps[False] = self._look(None)
         self._read_rows(None)
@@ -901,7 +888,7 @@ class Prover:
                 seen.snaps[up] = self._look(with_marks)
                 seen.keep(up, turn, self._read_rows(with_marks))
 
-    def _survives(self, position: int, up: bool, number: int, seen: _Seen) -> bool:
+    def _survives(self, position: int, up: bool, number: int, seen: compared.Seen) -> bool:
         running = Running(position, up, proof.CRASH)
         sql = " ".join(seen.statements[up][number - 1].split())
         where = f"stopped after statement {number} of {len(seen.statements[up])}: {sql[:200]}"
@@ -919,20 +906,21 @@ class Prover:
             self._go_on(partial(self._resumed, position, up, seen))
         except _Differs as differs:
             problem = f"{running_name(up)}, run again after a crash, arrives somewhere else"
-            details, remedy = [where, *differs.args[0]], _remedy(differs, running, Path())
+            details, remedy = [where, *differs.args[0]], words.remedy(differs, running, Path())
             self._find(proof.CRASH, position, problem, details, remedy)
             return False
         except Exception as error:
             if not self.is_inside:
                 raise
-            details = [where, *_error_lines(error, Path(self.order[position].path), self.executed)]
+            path = Path(self.order[position].path)
+            details = [where, *words.error_lines(error, path, self.executed)]
             problem = f"{running_name(up)}, run again after a crash, fails"
-            remedy = _remedy(error, running, Path())
+            remedy = words.remedy(error, running, Path())
             self._find(proof.CRASH, position, problem, details, remedy)
             return False
         return True
 
-    def _resumed(self, position: int, up: bool, seen: _Seen) -> Walking:
+    def _resumed(self, position: int, up: bool, seen: compared.Seen) -> Walking:
         """Run a step again that was stopped, and take it back."""
         if self._applied(position) != up:  # stopped before its mark was written
             yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
@@ -948,108 +936,6 @@ class Prover:
             heads = self.context.get_current_heads()
         walked = self.project.directory.iterate_revisions(heads, "base") if heads else ()
         return self.order[position] in {*walked}
-
-
-@dataclass
-class _Seen:
-    """What an uninterrupted run of a revision does, by direction."""
-
-    statements: dict[bool, list[str]] = field(default_factory=dict)
-    snaps: dict[bool, Snapshot] = field(default_factory=dict)
-    values: dict[bool, dict[tuple[str, str], Counter[str]]] = field(default_factory=dict)
-
-    def keep(self, up: bool, turn: int, found: rows.Rows) -> None:
-        """Keep the values of the columns that are the same each time: no new ids, no dates."""
-        now = _values(found)
-        kept = self.values.get(up, {}) if turn else now
-        self.values[up] = {key: counts for key, counts in kept.items() if now.get(key) == counts}
-
-    def differing(self, up: bool, found: rows.Rows) -> list[str]:
-        """Say in which columns other values are than without a crash."""
-        now = _values(found)
-        wrong = [key for key, counts in self.values[up].items() if now.get(key) != counts]
-        return [f"~ values of {table}.{column}" for table, column in sorted(wrong)]
-
-
-_MOMENTS = {"datetime", "datetimetz", "time"}  # at which a row was written, perhaps
-
-
-def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
-    return {
-        (name, column.name): Counter(map(repr, content.values(column.name)))
-        for name, content in found.items()
-        for column in content.table.columns
-        if column.kind not in _MOMENTS and not column.serial  # no server gives a number back
-    }
-
-
-def _subject(line: str) -> str:
-    """Return what a line about lost rows is about."""
-    return line.partition(":")[0]
-
-
-def _emptied(before: rows.Rows, after: rows.Rows) -> set[str]:
-    """Return the tables that lost all rows: with new ones, it would not show that they are gone."""
-    had = {name for name, content in before.items() if content.rows}
-    return {name for name, content in after.items() if name in had and not content.rows}
-
-
-def _changed(before: rows.Rows, after: rows.Rows) -> list[str]:
-    """Say which rows a step changed that should have changed nothing; moments do not count."""
-    lines = []
-    for name, content in before.items():
-        if after.get(name, content) is not content:
-            had, has = (Counter(_told_apart(one)) for one in (content, after[name]))
-            lines += [f"- row of {name}: {row}" for row in had - has]
-            lines += [f"+ row of {name}: {row}" for row in has - had]
-    return lines
-
-
-def _doubled(
-    before: rows.Content, between: rows.Content, after: rows.Content, now: rows.Content
-) -> list[str]:
-    """Return the rows of one table that came with the upgrade, stayed, and came again."""
-    if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
-        return []
-    old, first, left, again = map(_by_key, (before, between, after, now))
-    came = first.keys() - old.keys()
-    stayed = {left[key] for key in came & left.keys()} & {first[key] for key in came}
-    return sorted(stayed & {again[key] for key in again.keys() - left.keys()} - {""})
-
-
-def _by_key(content: rows.Content) -> dict[tuple[Any, ...], str]:
-    """Return the rows by their keys, each `_told_apart`; without one, equal rows by a number.
-
-    A row that was there before, or that `_fill` wrote, is not new because a value of it is.
-    """
-    at = [content.index(name) for name in content.table.primary]
-    texts = _told_apart(content)
-    if at:
-        keys = (tuple(row[n] for n in at) for row in content.rows)
-        return dict(zip(keys, texts, strict=True))
-    counts = Counter[str]()
-    found: dict[tuple[Any, ...], str] = {}
-    for text in texts:
-        counts[text] += 1
-        found[text, counts[text]] = text
-    return found
-
-
-def _told_apart(content: rows.Content) -> list[str]:
-    """Return the rows without what is new each time: numbers given by the server, and moments."""
-    at = [
-        (n, column.name)
-        for n, column in enumerate(content.table.columns)
-        if not (column.serial or column.volatile or column.kind in _EACH_TIME)
-    ]
-    return [", ".join(f"{c} = {_plain(row[n])}" for n, c in at) for row in content.rows]
-
-
-def _plain(value: Any) -> str:
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
-
-
-_EACH_TIME = ("date", "datetime", "datetimetz", "time", "uuid")
 
 
 class _Differs(Exception):
@@ -1115,124 +1001,6 @@ def _attempts(error: BaseException, script: Script) -> list[str | None]:
     # JSON, or labels, of the application's own form may be wanted: that is not known here.
     own = isinstance(error, json.JSONDecodeError | LookupError)
     return ["{}", "[]", None] if own else ["{}", "[]"]
-
-
-# Words
-
-
-def _declared(revision: Script) -> str | None:
-    """Return why a revision cannot be taken back, where its file says so."""
-    why = getattr(revision.module, "irreversible", None)
-    if isinstance(why, str):
-        return why
-    call = _refuses(revision)
-    if call is None:
-        return None
-    argument = call.args[0] if call.args else None
-    return str(argument.value) if isinstance(argument, ast.Constant) else "declared"
-
-
-@cache
-def _refuses(revision: Script) -> ast.Call | None:
-    """Return the call of ``irreversible(...)`` that a downgrade is, if it is."""
-    path = Path(revision.path)
-    source = path.read_bytes() if path.suffix == ".py" else b""
-    if b"irreversible(" not in source:
-        return None
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "downgrade":
-            calls = [s.value for s in node.body if isinstance(s, ast.Expr)]
-            likely = (c for c in calls if isinstance(c, ast.Call) and _called(c) == "irreversible")
-            return next(likely, None)
-    return None
-
-
-def _called(call: ast.Call) -> str:
-    return ast.unparse(call.func).rpartition(".")[2]
-
-
-def _why_irreversible(error: BaseException) -> str | None:
-    """Return why, when an error is a declaration made when the downgrade ran."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return str(error).partition("\n")[0] if "Irreversible" in names else None
-
-
-def _error_lines(error: BaseException, path: Path, executed: Sequence[str]) -> list[str]:
-    """Say what an error is, where it was raised, and which statement the server refused."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    words = str(cause.args[-1] if len(cause.args) > 1 else cause).strip().splitlines()
-    name = f"{type(error).__name__}: " if not isinstance(error, CommandError) else ""
-    lines = [f"{name}{' '.join(words[:1]) or '(no message)'}", *words[1:6]]
-    for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).resolve() == path.resolve():
-            lines.append(f"line {frame.lineno}: {frame.line}")
-    if isinstance(error, DBAPIError) and error.statement:
-        lines.append(f"statement: {' '.join(error.statement.split())[:300]}")
-    return lines
-
-
-def _remedy(error: BaseException, running: Running, path: Path) -> str:
-    """Say what to write instead of what failed."""
-    raised = [*traceback.extract_tb(error.__traceback__)][-1:]
-    here = any(Path(frame.filename).resolve() == path.resolve() for frame in raised)
-    if isinstance(error, NotImplementedError) and here and not running.up:
-        return 'what takes the change back; where nothing can: irreversible = "why", in the module'
-    if isinstance(error, NotImplementedError):
-        return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
-    if 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error):
-        return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
-    if running.check in (proof.RERUN, proof.CRASH):
-        return "steps that look first, so that those that are done are skipped"
-    if isinstance(error, ResourceClosedError):
-        return "op.get_bind() in the function, not when the file is loaded"
-    if running.check == proof.OFFLINE:
-        return "verbs that look first (if_not_exists=True): a script catches no error"
-    reverse = "the reverse of upgrade(), in reverse order"
-    return _remedy_up(error, running) if running.up else reverse
-
-
-def _remedy_up(error: BaseException, running: Running) -> str:
-    type_, table = _TYPE_IS_THERE.search(str(error)), _NO_TABLE.search(str(error))
-    if type_:
-        return f'postgresql.ENUM(..., name="{type_[1]}", create_type=False)  # it is there'
-    if table and isinstance(error, DBAPIError):
-        name = next(filter(None, table.groups())).rpartition(".")[2]
-        return f"before it, what creates {name}: in a new database nothing has"
-    if running.check == proof.UP and not running.silent:
-        fits = "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
-        copes = "what copes with the rows that are there: NULL, '', a value twice, ..."
-        return fits if isinstance(error, DBAPIError) else copes
-    return "what runs on this server, or a branch on op.get_context().dialect.name"
-
-
-_TYPE_IS_THERE = re.compile(r'type "([^"]+)" already exists')
-_NO_TABLE = re.compile(
-    r"""relation "([^"]+)" does not exist|no such table: (\S+)|Table '([^']+)' doesn't exist"""
-)
-_NO_EXTENSION = re.compile(
-    r'extension "([^"]+)" is not available|extension control file "[^"]*/([^"/]+)[.]control"'
-)
-
-
-def _undo(left: Sequence[str]) -> str:
-    """Say what to call so that a difference goes away."""
-    verbs = {"+": "drop", "-": "create", "~": "alter"}
-    calls = [f"{verbs[line[0]]} {line[2:].partition(':')[0]}" for line in left]
-    whole = {call for call in calls if re.match(r"(drop|create) table ", call)}
-    calls = [call for call in calls if _of_table(call) not in whole]
-    return "; ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
-
-
-def _of_table(call: str) -> str:
-    """Return what is called for the table that a thing belongs to: it comes or goes with that."""
-    verb, kind, name = [*call.split(" ", 2), ""][:3]
-    owner = name.rpartition(".")[0] if kind == "column" else f" {name}".rpartition(" on ")[2]
-    return f"{verb} table {owner}" if kind != "table" else ""
-
-
-def _shortened(lines: list[str], most: int = 12) -> list[str]:
-    short = [line if len(line) <= 500 else f"{line[:497]}..." for line in lines]
-    return short if len(short) <= most else [*short[:most], f"... and {len(short) - most} more"]
 
 
 def _run_script(connection: Connection, statements: Sequence[str]) -> None:

@@ -217,6 +217,12 @@ UPS = [
         head="bind = op.get_bind()",
     ),
     Case(
+        "up: an error that names an object",
+        "raise ValueError(object())",
+        check=UP,
+        says=("ValueError: <object object>",),
+    ),
+    Case(
         "up: a word misspelt",
         'op.execute("CREATE TABEL x (id INTEGER)")',
         check=UP,
