@@ -297,11 +297,13 @@ def batch_alter_table(
 
     As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
     from its own text by the verb that needs it, so it need not be described or reflected:
-    ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts
-    where Alembic would build the table anew: for the operations of the block on SQLite, or with
+    ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts where Alembic
+    would build the table anew: for the operations of the block on SQLite, or with
     ``recreate="always"`` on any server.
 
     :param partial_reordering: the order of columns, which SQLite alone can change.
+    :param copy_from: on SQLite, unnamed unique and foreign keys that it lacks are dropped, which
+        otherwise takes a ``naming_convention``.  The rest of it changes nothing.
     :param table_args: constraints and indexes to add, unless they are there.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
@@ -314,8 +316,10 @@ def batch_alter_table(
     yield batch
     guarded = _guarded(naming_convention)
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
-    counts = bool(table_args or partial_reordering or options)
+    counts = bool(table_args or partial_reordering or options) or copy_from is not None
     rebuilds = counts and _rebuilds(place, batch.queue, recreate)
+    if rebuilds and copy_from is not None:
+        _drop_uncopied(guarded, place, copy_from)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
@@ -1009,6 +1013,8 @@ class _Batch(BatchOperations):
         self.queue: list[ops.MigrateOperation] = []
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if isinstance(operation, ops.DropConstraintOp):
+            _step(_guarded(), operation)  # one without a name is refused before all of the block
         if _is_verb(operation):
             return self.queue.append(operation)
         return _pass_on(self, operation)
@@ -1252,8 +1258,35 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
         case ops.DropConstraintOp():
             type_ = operation.constraint_type
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
-            return step("drop_constraint", "constraint", named.name)
+            dropped = step("drop_constraint", "constraint", named.name)
+            return dropped if dropped.name else _refuse_nameless(dropped)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+class _Nameless(UnsafeOperation, ValueError):
+    """Alembic raises a ValueError for SQLite, which some revisions catch."""
+
+
+def _refuse_nameless(step: _Step) -> _Step:
+    """Refuse to drop a constraint without a name: to skip it would leave it there unsaid."""
+    type_ = step.operation.constraint_type
+    if type_ == "primary" and step.dialect in _NAMELESS_KEYS:
+        return step
+    code = f"drop_constraint('uq_{step.table}_...', "
+    convention = "naming_convention={'uq': 'uq_%(table_name)s_%(column_0_name)s'}"
+    _stop(
+        _Nameless,
+        f"{step.call}: cannot drop a constraint without a name.",
+        ("not looked at", f"a {type_ or 'constraint'} without a name to be gone"),
+        "Stopped, because nothing says which of the table's constraints is meant.",
+        f"helpers.{code}{step.table!r}, type_={type_!r})  # by its name",
+        "# where it was made without one, on SQLite:",
+        f"with helpers.batch_alter_table({step.table!r}, {convention}) as batch:",
+        f"    batch.{code}type_={type_!r})",
+    )
+
+
+_NAMELESS_KEYS = {"mysql"}  # where a table's primary key has no name of its own
 
 
 def _concurrently(operation: Any) -> tuple[Any, bool]:
@@ -6263,6 +6296,42 @@ def _reshape(
         return _decide("skip", step, "already as wanted")
     _decide("apply", step, "rebuilt")
     _sqlite_rebuild(step, items)
+
+
+def _drop_uncopied(guarded: _Guarded, place: _BatchPlace, copy: sa.Table) -> None:
+    """Drop a SQLite table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
+
+    Without a name that is how they are dropped; whoever leaves out another has not asked for it.
+    """
+    operation = ops.AlterTableOp(place.table_name, schema=place.schema)
+    step = _Step(
+        guarded, operation, "batch_alter_table", "table", None, place.table_name, place.schema
+    )
+    if step.dialect != "sqlite" or _is_offline():
+        return
+    if not _has_table(step.bind, step.table, step.schema):
+        return  # whose verbs say so
+    items = _sqlite_table(step).items
+    rest = _sqlite_without(items, partial(_is_uncopied, copy))
+    if rest != items:
+        _decide("apply", step, "unnamed keys are there that copy_from lacks")
+        _sqlite_rebuild(step, rest)
+
+
+def _is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
+    """Tell whether a clause is an unnamed key over columns that this table has without one."""
+    name, tokens = _named(clause)
+    kind = _kind_of(clause)
+    if name or kind not in ("unique", "foreignkey"):
+        return False
+    keys: list[Any] = [c for c in copy.constraints if _TYPES_OF_KEYS[kind] is type(c)]
+    keys += [index for index in copy.indexes if kind == "unique" and index.unique]
+    columns = {name.lower() for name in column or _names_in(tokens)}
+    kept = [{str(c.name).lower() for c in key.columns} for key in keys]
+    return columns not in kept and columns <= {str(c.name).lower() for c in copy.columns}
+
+
+_TYPES_OF_KEYS = {"unique": sa.UniqueConstraint, "foreignkey": sa.ForeignKeyConstraint}
 
 
 def _sqlite_ordered(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
