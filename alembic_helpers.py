@@ -321,6 +321,8 @@ def batch_alter_table(
     if rebuilds and copy_from is not None:
         _drop_uncopied(guarded, place, copy_from)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
+    dropped = (o.column_name for o in batch.queue if isinstance(o, ops.DropColumnOp))
+    guarded.drops = frozenset(dropped)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
@@ -973,6 +975,7 @@ class _Guarded(Operations):
     naming_convention: dict[str, str] | None = None
     makes_key: bool = False  # a primary key that the batch goes on to make
     frees_key: bool = False  # the one that is there, for which it dropped that
+    drops: frozenset[str] = frozenset()  # columns that the batch drops
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
@@ -3310,7 +3313,9 @@ def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
     if _key_columns(text) == _key_columns(_want_columns(step)["definition"]):
         return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
-    return name is None  # so that nothing could drop it
+    dropped = {column.lower() for column in step.operations.drops}
+    going = any(column.lower() in dropped for column in _key_columns(text))
+    return going or name is None  # which nothing could drop
 
 
 def _key_columns(text: str) -> set[str]:

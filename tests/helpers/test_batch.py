@@ -623,3 +623,29 @@ def test_drop_constraint_refuses_when_it_has_no_name(
         assert snapshot(connection) == before
     with pytest.raises(helpers.UnsafeOperation, match="without a name"):
         written(database, act)
+
+
+@pytest.mark.databases("sqlite")
+def test_batch_create_primary_key_replaces_when_the_batch_drops_a_column_of_the_one_there(
+    database: Database,
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE t (id TEXT NOT NULL, email TEXT NOT NULL, CONSTRAINT pk_t PRIMARY KEY (id),"
+        " CONSTRAINT uq_t UNIQUE (email))",
+        "CREATE TABLE c (email TEXT REFERENCES t (email))",
+        "INSERT INTO t VALUES ('1', 'a@b.c')",
+        "INSERT INTO c VALUES ('a@b.c')",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("t") as batch:
+            batch.drop_constraint("uq_t", type_="unique")
+            batch.create_primary_key("pk_t", ["email"])
+            batch.drop_column("ID")
+
+    with revision(database) as connection:
+        assert_applied(act)
+        assert sa.inspect(connection).get_pk_constraint("t")["constrained_columns"] == ["email"]
+        assert rows(connection, "SELECT * FROM t") == [("a@b.c",)]
+        assert_skipped(act)
