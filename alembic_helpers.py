@@ -5272,6 +5272,25 @@ def _postgresql_script_alter(step: _Step) -> None:
     _script_not_null(alone, _asked(alone, _NULLABLE, step.table, str(alone.name)), plain)
 
 
+def _postgresql_script_altered(step: _Step) -> None:
+    """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
+    is_identity = _asked(step, _IS_IDENTITY, step.table, str(step.name))
+    for sql in _plain_sql(step):
+        words = [token.upper() for token in _tokens(sql) if not _is_noise(token)]
+        if words[-2:] == ["DROP", "IDENTITY"]:
+            _write(f"{sql} IF EXISTS")
+        elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
+            _write_if(f"NOT {is_identity}", sql)
+        elif words[-2:-1] != ["COLUMN"]:  # else nothing of an identity is to change
+            _write(sql)
+
+
+_IS_IDENTITY = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND attidentity <> ''"
+)
+
+
 _NULLABLE = (
     "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
     " AND NOT attnotnull"
@@ -5794,19 +5813,32 @@ _MYSQL_GENERATED = (
 
 
 def _mysql_script_drop_column(step: _Step) -> None:
-    """Write the drop of the foreign keys that use the column, then that of the column."""
+    """Write the drop of the foreign and unique keys that use the column, then its own."""
     table = _quoted(step.bind, step.table, step.schema)
-    keys = (
-        "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
-        " REPLACE(constraint_name, '`', '``'), '`'))) FROM information_schema.key_column_usage"
-        " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
-        " AND column_name = :name AND referenced_table_name IS NOT NULL"
-    )
-    asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
-    asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
-    _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
-    _write_prepared()
+    for drop, name, catalog, condition in _MYSQL_KEYS_OF_COLUMN:
+        keys = (
+            f"SELECT CONCAT({{}}, GROUP_CONCAT(DISTINCT CONCAT('{drop} `',"
+            f" REPLACE({name}, '`', '``'), '`'))) FROM information_schema.{catalog}"
+            " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+            f" AND column_name = :name AND {condition}"
+        )
+        asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
+        asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
+        _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
+        _write_prepared()
     _script_guarded(step)
+
+
+# MariaDB does not shorten a unique key of several columns, as it does an index
+_MYSQL_KEYS_OF_COLUMN = (
+    (
+        "DROP FOREIGN KEY",
+        "constraint_name",
+        "key_column_usage",
+        "referenced_table_name IS NOT NULL",
+    ),
+    ("DROP INDEX", "index_name", "statistics", "non_unique = 0 AND index_name <> 'PRIMARY'"),
+)
 
 
 def _mysql_script_drop_constraint(step: _Step) -> None:
@@ -6983,6 +7015,7 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     | {
         "add_column": _postgresql_script_add_column,
         "alter_column": _postgresql_script_alter,
+        "alter_type": _postgresql_script_altered,
         "create_unique_constraint": _postgresql_script_unique,
         "create_check_constraint": _postgresql_script_constraint,
         "create_foreign_key": _postgresql_script_constraint,
