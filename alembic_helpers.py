@@ -1253,7 +1253,7 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             return step("create_table", "table", on, operation.to_table(context))
         case ops.AddColumnOp():
             made = objects.table(on, operation.column, schema=schema)
-            column = made.columns[operation.column.name]
+            column = made.columns[operation.column.key]
             return step("add_column", "column", column.name, column)
         case ops.CreateIndexOp():
             index = operation.to_index(context)
@@ -3227,7 +3227,17 @@ def _as_said(definition: Definition, column: sa.Column[Any] | None) -> Definitio
     kept = {k: v for k, v in definition.items() if k not in _COUNTING or k in given}
     if column is None or column.server_default is None or _counts_up(column):
         kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
+    elif (said_moment := _MOMENT.match(str(getattr(column.server_default, "arg", "")))) and (
+        re.fullmatch(f"DEFAULT {_DATED}", kept.get("default", ""))
+    ):
+        kept["default"] = f"DEFAULT '{said_moment[1].lower()}'"
     return kept
+
+
+# What PostgreSQL reads once, as it makes the column: no two are the same
+# (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
+_MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
+_DATED = r"'\d[\d .:+-]+'"
 
 
 def _counts_up(column: sa.Column[Any]) -> bool:
@@ -3452,7 +3462,7 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
     table.constraints -= table.foreign_key_constraints
     for column in items:  # a copy of MySQL's ENUM forgets its collation
         if isinstance(column, sa.Column):
-            table.columns[column.name].type = column.type
+            table.columns[column.key].type = column.type
     for column in table.columns:  # without its foreign key, a key column would count up by itself
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
@@ -3501,6 +3511,8 @@ def _same(dialect: str, one: str, other: str) -> bool:
     """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
     if other.endswith(" NOT VALID"):  # wanted so, and validated since
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
+    if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
+        one = re.sub(rf"(?<=DEFAULT ){_DATED}", moment[0], one, count=1)
     return one == other or (dialect not in _NORMAL_FORMS and _words(one) == _words(other))
 
 
@@ -5181,7 +5193,7 @@ def _bare_column(step: _Step) -> _Step:
     column = step.wanted._copy()
     column.nullable, column.server_default = True, None
     made = step.operations.schema_obj.table(step.table, column, schema=step.schema)
-    bare.wanted = made.columns[column.name]
+    bare.wanted = made.columns[column.key]
     return bare
 
 
@@ -5778,7 +5790,7 @@ def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
     if isinstance(default, sa.Computed):
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
-    text = str(CreateColumn(table.columns[column.name]).compile(dialect=bind.dialect))
+    text = str(CreateColumn(table.columns[column.key]).compile(dialect=bind.dialect))
     clauses = _clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
     wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
     return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
