@@ -298,11 +298,13 @@ def batch_alter_table(
 
     As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
     from its own text by the verb that needs it, so it need not be described or reflected:
-    ``copy_from``, ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts
-    where Alembic would build the table anew: for the operations of the block on SQLite, or with
+    ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts where Alembic
+    would build the table anew: for the operations of the block on SQLite, or with
     ``recreate="always"`` on any server.
 
     :param partial_reordering: the order of columns, which SQLite alone can change.
+    :param copy_from: on SQLite, unnamed unique and foreign keys that it lacks are dropped, which
+        otherwise takes a ``naming_convention``.  The rest of it changes nothing.
     :param table_args: constraints and indexes to add, unless they are there.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
@@ -315,9 +317,13 @@ def batch_alter_table(
     yield batch
     guarded = _guarded(naming_convention)
     options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
-    counts = bool(table_args or partial_reordering or options)
+    counts = bool(table_args or partial_reordering or options) or copy_from is not None
     rebuilds = counts and _rebuilds(place, batch.queue, recreate)
+    if rebuilds and copy_from is not None:
+        _drop_uncopied(guarded, place, copy_from)
     guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
+    dropped = (o.column_name for o in batch.queue if isinstance(o, ops.DropColumnOp))
+    guarded.drops = frozenset(dropped)
     restore = _indexes_to_restore(guarded, batch.queue)
     for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
         guarded.invoke(operation)
@@ -977,6 +983,7 @@ class _Guarded(Operations):
     naming_convention: dict[str, str] | None = None
     makes_key: bool = False  # a primary key that the batch goes on to make
     frees_key: bool = False  # the one that is there, for which it dropped that
+    drops: frozenset[str] = frozenset()  # columns that the batch drops
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not _is_verb(operation):
@@ -1018,6 +1025,8 @@ class _Batch(BatchOperations):
         self.queue: list[ops.MigrateOperation] = []
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if isinstance(operation, ops.DropConstraintOp):
+            _step(_guarded(), operation)  # one without a name is refused before all of the block
         if _is_verb(operation):
             return self.queue.append(operation)
         return _pass_on(self, operation)
@@ -1257,7 +1266,7 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
             return step("create_table", "table", on, operation.to_table(context))
         case ops.AddColumnOp():
             made = objects.table(on, operation.column, schema=schema)
-            column = made.columns[operation.column.name]
+            column = made.columns[operation.column.key]
             return step("add_column", "column", column.name, column)
         case ops.CreateIndexOp():
             index = operation.to_index(context)
@@ -1265,8 +1274,35 @@ def _step(operations: _Guarded, operation: Any) -> _Step:
         case ops.DropConstraintOp():
             type_ = operation.constraint_type
             named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
-            return step("drop_constraint", "constraint", named.name)
+            dropped = step("drop_constraint", "constraint", named.name)
+            return dropped if dropped.name else _refuse_nameless(dropped)
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+class _Nameless(UnsafeOperation, ValueError):
+    """Alembic raises a ValueError for SQLite, which some revisions catch."""
+
+
+def _refuse_nameless(step: _Step) -> _Step:
+    """Refuse to drop a constraint without a name: to skip it would leave it there unsaid."""
+    type_ = step.operation.constraint_type
+    if type_ == "primary" and step.dialect in _NAMELESS_KEYS:
+        return step
+    code = f"drop_constraint('uq_{step.table}_...', "
+    convention = "naming_convention={'uq': 'uq_%(table_name)s_%(column_0_name)s'}"
+    _stop(
+        _Nameless,
+        f"{step.call}: cannot drop a constraint without a name.",
+        ("not looked at", f"a {type_ or 'constraint'} without a name to be gone"),
+        "Stopped, because nothing says which of the table's constraints is meant.",
+        f"helpers.{code}{step.table!r}, type_={type_!r})  # by its name",
+        "# where it was made without one, on SQLite:",
+        f"with helpers.batch_alter_table({step.table!r}, {convention}) as batch:",
+        f"    batch.{code}type_={type_!r})",
+    )
+
+
+_NAMELESS_KEYS = {"mysql"}  # where a table's primary key has no name of its own
 
 
 def _concurrently(operation: Any) -> tuple[Any, bool]:
@@ -3210,7 +3246,17 @@ def _as_said(definition: Definition, column: sa.Column[Any] | None) -> Definitio
     kept = {k: v for k, v in definition.items() if k not in _COUNTING or k in given}
     if column is None or column.server_default is None or _counts_up(column):
         kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
+    elif (said_moment := _MOMENT.match(str(getattr(column.server_default, "arg", "")))) and (
+        re.fullmatch(f"DEFAULT {_DATED}", kept.get("default", ""))
+    ):
+        kept["default"] = f"DEFAULT '{said_moment[1].lower()}'"
     return kept
+
+
+# What PostgreSQL reads once, as it makes the column: no two are the same
+# (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
+_MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
+_DATED = r"'\d[\d .:+-]+'"
 
 
 def _counts_up(column: sa.Column[Any]) -> bool:
@@ -3296,7 +3342,9 @@ def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
     if _key_columns(text) == _key_columns(_want_columns(step)["definition"]):
         return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
-    return name is None  # so that nothing could drop it
+    dropped = {column.lower() for column in step.operations.drops}
+    going = any(column.lower() in dropped for column in _key_columns(text))
+    return going or name is None  # which nothing could drop
 
 
 def _key_columns(text: str) -> set[str]:
@@ -3433,7 +3481,7 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
     table.constraints -= table.foreign_key_constraints
     for column in items:  # a copy of MySQL's ENUM forgets its collation
         if isinstance(column, sa.Column):
-            table.columns[column.name].type = column.type
+            table.columns[column.key].type = column.type
     for column in table.columns:  # without its foreign key, a key column would count up by itself
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
@@ -3482,6 +3530,8 @@ def _same(dialect: str, one: str, other: str) -> bool:
     """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
     if other.endswith(" NOT VALID"):  # wanted so, and validated since
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
+    if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
+        one = re.sub(rf"(?<=DEFAULT ){_DATED}", moment[0], one, count=1)
     return one == other or (dialect not in _NORMAL_FORMS and _words(one) == _words(other))
 
 
@@ -5242,7 +5292,7 @@ def _bare_column(step: _Step) -> _Step:
     column = step.wanted._copy()
     column.nullable, column.server_default = True, None
     made = step.operations.schema_obj.table(step.table, column, schema=step.schema)
-    bare.wanted = made.columns[column.name]
+    bare.wanted = made.columns[column.key]
     return bare
 
 
@@ -5331,6 +5381,25 @@ def _postgresql_script_alter(step: _Step) -> None:
         _script_alter_column(rest)
     [plain] = _plain_sql(alone)
     _script_not_null(alone, _asked(alone, _NULLABLE, step.table, str(alone.name)), plain)
+
+
+def _postgresql_script_altered(step: _Step) -> None:
+    """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
+    is_identity = _asked(step, _IS_IDENTITY, step.table, str(step.name))
+    for sql in _plain_sql(step):
+        words = [token.upper() for token in _tokens(sql) if not _is_noise(token)]
+        if words[-2:] == ["DROP", "IDENTITY"]:
+            _write(f"{sql} IF EXISTS")
+        elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
+            _write_if(f"NOT {is_identity}", sql)
+        elif words[-2:-1] != ["COLUMN"]:  # else nothing of an identity is to change
+            _write(sql)
+
+
+_IS_IDENTITY = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND attidentity <> ''"
+)
 
 
 _NULLABLE = (
@@ -5820,7 +5889,7 @@ def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
     if isinstance(default, sa.Computed):
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
-    text = str(CreateColumn(table.columns[column.name]).compile(dialect=bind.dialect))
+    text = str(CreateColumn(table.columns[column.key]).compile(dialect=bind.dialect))
     clauses = _clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
     wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
     return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
@@ -5855,19 +5924,32 @@ _MYSQL_GENERATED = (
 
 
 def _mysql_script_drop_column(step: _Step) -> None:
-    """Write the drop of the foreign keys that use the column, then that of the column."""
+    """Write the drop of the foreign and unique keys that use the column, then its own."""
     table = _quoted(step.bind, step.table, step.schema)
-    keys = (
-        "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
-        " REPLACE(constraint_name, '`', '``'), '`'))) FROM information_schema.key_column_usage"
-        " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
-        " AND column_name = :name AND referenced_table_name IS NOT NULL"
-    )
-    asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
-    asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
-    _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
-    _write_prepared()
+    for drop, name, catalog, condition in _MYSQL_KEYS_OF_COLUMN:
+        keys = (
+            f"SELECT CONCAT({{}}, GROUP_CONCAT(DISTINCT CONCAT('{drop} `',"
+            f" REPLACE({name}, '`', '``'), '`'))) FROM information_schema.{catalog}"
+            " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+            f" AND column_name = :name AND {condition}"
+        )
+        asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
+        asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
+        _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
+        _write_prepared()
     _script_guarded(step)
+
+
+# MariaDB does not shorten a unique key of several columns, as it does an index
+_MYSQL_KEYS_OF_COLUMN = (
+    (
+        "DROP FOREIGN KEY",
+        "constraint_name",
+        "key_column_usage",
+        "referenced_table_name IS NOT NULL",
+    ),
+    ("DROP INDEX", "index_name", "statistics", "non_unique = 0 AND index_name <> 'PRIMARY'"),
+)
 
 
 def _mysql_script_drop_constraint(step: _Step) -> None:
@@ -6362,6 +6444,42 @@ def _reshape(
         return _decide("skip", step, "already as wanted")
     _decide("apply", step, "rebuilt")
     _sqlite_rebuild(step, items)
+
+
+def _drop_uncopied(guarded: _Guarded, place: _BatchPlace, copy: sa.Table) -> None:
+    """Drop a SQLite table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
+
+    Without a name that is how they are dropped; whoever leaves out another has not asked for it.
+    """
+    operation = ops.AlterTableOp(place.table_name, schema=place.schema)
+    step = _Step(
+        guarded, operation, "batch_alter_table", "table", None, place.table_name, place.schema
+    )
+    if step.dialect != "sqlite" or _is_offline():
+        return
+    if not _has_table(step.bind, step.table, step.schema):
+        return  # whose verbs say so
+    items = _sqlite_table(step).items
+    rest = _sqlite_without(items, partial(_is_uncopied, copy))
+    if rest != items:
+        _decide("apply", step, "unnamed keys are there that copy_from lacks")
+        _sqlite_rebuild(step, rest)
+
+
+def _is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
+    """Tell whether a clause is an unnamed key over columns that this table has without one."""
+    name, tokens = _named(clause)
+    kind = _kind_of(clause)
+    if name or kind not in ("unique", "foreignkey"):
+        return False
+    keys: list[Any] = [c for c in copy.constraints if _TYPES_OF_KEYS[kind] is type(c)]
+    keys += [index for index in copy.indexes if kind == "unique" and index.unique]
+    columns = {name.lower() for name in column or _names_in(tokens)}
+    kept = [{str(c.name).lower() for c in key.columns} for key in keys]
+    return columns not in kept and columns <= {str(c.name).lower() for c in copy.columns}
+
+
+_TYPES_OF_KEYS = {"unique": sa.UniqueConstraint, "foreignkey": sa.ForeignKeyConstraint}
 
 
 def _sqlite_ordered(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
@@ -7008,6 +7126,7 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     | {
         "add_column": _postgresql_script_add_column,
         "alter_column": _postgresql_script_alter,
+        "alter_type": _postgresql_script_altered,
         "create_unique_constraint": _postgresql_script_unique,
         "create_check_constraint": _postgresql_script_constraint,
         "create_foreign_key": _postgresql_script_constraint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -141,3 +142,31 @@ def test_create_index_acts_and_skips_when_it_is_on_a_materialized_view(database:
     with revision(database):
         assert_applied(lambda: helpers.create_index("ix_sums", "sums", ["id"]))
         assert_skipped(lambda: helpers.create_index("ix_sums", "sums", ["id"]))
+
+
+def test_add_column_acts_and_skips_when_the_column_has_a_key(database: Database) -> None:
+    def act() -> None:
+        helpers.add_column("bills", sa.Column("Paid", sa.Integer, key="paid_key", index=True))
+
+    with revision(database):
+        helpers.create_table("bills", sa.Column("id", sa.Integer, primary_key=True))
+        assert_applied(act)
+        assert_skipped(act)
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("default", ["now()", "today", sa.text("'now'::timestamp")])
+def test_add_column_skips_when_its_default_is_the_moment_of_its_making(
+    database: Database, default: Any
+) -> None:
+    def column() -> sa.Column[Any]:
+        return sa.Column("made", sa.DateTime, server_default=default, nullable=False)
+
+    with revision(database):
+        table = partial(helpers.create_table, "bills", sa.Column("id", sa.Integer), column())
+        assert_applied(table)
+        assert_skipped(table)
+        assert_skipped(lambda: helpers.add_column("bills", column()))
+        prepared = sa.text("ALTER TABLE bills ALTER made SET DEFAULT CURRENT_TIMESTAMP")
+        helpers.get_bind().execute(prepared)
+        assert_conflict(lambda: helpers.add_column("bills", column()))
