@@ -52,7 +52,7 @@ import unicodedata
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, lru_cache, partial
@@ -4625,7 +4625,7 @@ def _ask_each(bind: sa.Connection, questions: Sequence[Sequence[_Question]]) -> 
 def _rows(bind: sa.Connection, statement: sa.TextClause, **given: Any) -> Sequence[Any]:
     """Ask the catalog with a statement of this module; return the rows as mappings."""
     if _dialect(bind) == "postgresql":
-        return _postgresql_rows(bind, str(statement.text), **given).mappings().all()
+        return _postgresql_rows(bind, str(statement.text), **given)
     compiled = _compiled_once(bind.dialect, statement)
     parameters: Any = given
     if compiled.positional:
@@ -4682,9 +4682,10 @@ def _postgresql_one_column(
     bind: sa.Connection, table: str, name: str, schema: str | None
 ) -> Definition | None:
     on, name = _quoted(bind, table, schema), _kept(bind, name)
-    row = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name).mappings().first()
-    if row is None:
+    rows = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name)
+    if not rows:
         return None
+    row = rows[0]
     of = {"r": "", "p": "", "f": "", "v": "of a view"}.get(row["sort"], "of no table")
     if not row["is_ordinary"]:
         return _columns(bind, table, schema)[name] | {"of": of}
@@ -4886,14 +4887,34 @@ def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list
         )
         for what, table, name, schema in questions
     ]
-    if len(texts) == 1:
-        return [_run(bind, texts[0]).scalar()]
-    return list(_run(bind, f"SELECT {', '.join(f'({sql})' for sql in texts)}").one())
+    found, _ = _postgresql_looked(bind, f"SELECT {', '.join(f'({sql})' for sql in texts)}")
+    return list(found[0])
 
 
-def _postgresql_rows(bind: sa.Connection, sql: str, **given: str) -> sa.CursorResult[Any]:
-    """Ask the catalog with a statement of this module."""
-    return _run(bind, _postgresql_filled(sql, **given))
+def _postgresql_rows(bind: sa.Connection, sql: str, **given: str) -> list[dict[str, Any]]:
+    """Ask the catalog with a statement of this module; return the rows as mappings."""
+    found, names = _postgresql_looked(bind, _postgresql_filled(sql, **given))
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _postgresql_looked(bind: sa.Connection, sql: str) -> tuple[Sequence[Any], list[str]]:
+    """Return rows and the names of their columns, read through the driver itself.
+
+    SQLAlchemy's way to them takes longer than most looks.  Whatever fails is told by SQLAlchemy.
+    """
+    if not bind.in_transaction():  # which SQLAlchemy has to begin
+        result = _run(bind, sql)
+        return result.all(), list(result.keys())
+    error: Any = bind.dialect.loaded_dbapi.Error
+    with closing(bind.connection.cursor()) as cursor:
+        try:
+            cursor.execute(sql)
+        except error as raised:
+            lost = bind.dialect.is_disconnect(raised, bind.connection, cursor)
+            raise sa.exc.DBAPIError.instance(
+                sql, None, raised, error, connection_invalidated=lost, dialect=bind.dialect
+            ) from raised
+        return cursor.fetchall(), [column[0] for column in cursor.description]
 
 
 def _postgresql_filled(sql: str, **given: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.util import CommandError
@@ -252,3 +254,29 @@ def test_verb_takes_no_strong_lock_when_it_skips(
             " WHERE pid = pg_backend_pid() AND relation = 'bills'::regclass",
         )
         assert {mode for (mode,) in locks} <= {"AccessShareLock"}
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("error", "sql"),
+    [
+        (sa.exc.OperationalError, "SELECT pg_terminate_backend(pg_backend_pid())"),
+        (sa.exc.InternalError, "SELECT nothing"),  # which ends the transaction
+    ],
+)
+def test_what_ends_a_look_is_told_as_sqlalchemy_tells_it(
+    database: Database, error: type[sa.exc.DBAPIError], sql: str
+) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER PRIMARY KEY)")
+
+    def fail() -> None:
+        with revision(database) as connection:
+            run(connection, "SELECT 1")
+            cursor = connection.connection.cursor()
+            with suppress(psycopg.Error):
+                cursor.execute(sql)
+            helpers.create_index("ix", "bills", ["id"])
+
+    with pytest.raises(error) as told:
+        fail()
+    assert told.value.connection_invalidated == ("terminate" in sql)

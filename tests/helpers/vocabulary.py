@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -117,12 +119,23 @@ def quoted(connection: sa.Connection, name: str, schema: str | None = None) -> s
 
 @contextmanager
 def counted(engine: sa.Engine) -> Iterator[list[str]]:
-    """Collect the statements that are executed within."""
+    """Collect the statements that are executed within; on PostgreSQL those of the driver."""
     statements: list[str] = []
+    original = psycopg.Cursor.execute
 
     def note(_1: Any, _2: Any, statement: str, *_3: Any) -> None:
         statements.append(statement)
 
+    def execute(cursor: psycopg.Cursor, query: Any, *arguments: Any, **options: Any) -> Any:
+        if cursor.connection.info.dbname == engine.url.database:
+            statements.append(str(query))
+        return original(cursor, query, *arguments, **options)
+
+    if engine.dialect.driver == "psycopg":  # looks do not go through SQLAlchemy
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(psycopg.Cursor, "execute", execute)
+            yield statements
+        return
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield statements
