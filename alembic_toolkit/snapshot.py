@@ -304,7 +304,13 @@ def _names_in(sql: str) -> frozenset[str] | None:
                 found |= _unquoted(token)
         if not _tells(words):
             return None
+        of_column = words[:2] == ["alter", "table"] and ";" not in words[:-1]
+        if "type" in words and not of_column:
+            found.add(_TYPES)
     return frozenset(found)
+
+
+_TYPES = " type"  # stands for a statement about types, and not about a column of another type
 
 
 def _unquoted(token: str) -> set[str]:
@@ -426,6 +432,15 @@ def _describe(alias: str, catalog: str, oid: str, column: str = "0") -> str:
     )
 
 
+def _each(catalog: str, alias: str, condition: str) -> str:
+    """Write a join that looks each up by its index, whatever the planner thinks of the catalog.
+
+    It plans once, when the catalog is small, for one that grows: ``OFFSET 0`` keeps the rows of
+    one relation apart from those of all.
+    """
+    return f"CROSS JOIN LATERAL (SELECT * FROM {catalog} WHERE {condition} OFFSET 0) {alias}"
+
+
 # What is read: everything, or what was touched.
 _WHOLE = {"relations": "pg_class c", "types": "pg_type t", "routines": "pg_proc p"}
 _TOUCHED = {
@@ -511,6 +526,10 @@ _SEQUENCE = (
     + _with("seqcycle", "' CYCLE'")
 )
 
+_OWNED = (
+    "refclassid = 'pg_class'::regclass AND refobjid = r.oid AND refobjsubid > 0"
+    " AND classid = 'pg_class'::regclass AND objsubid = 0 AND deptype IN ('a', 'i')"
+)
 _THINGS = f"""
 relations AS MATERIALIZED (
   SELECT c.oid, nspname AS space, relname AS name, relkind AS kind, relam, relpersistence,
@@ -522,9 +541,7 @@ relations AS MATERIALIZED (
 ), owned AS MATERIALIZED (
   SELECT r.oid, d.refobjsubid AS number, d.deptype, d.objid::regclass AS sequence,
     {_SEQUENCE} AS options
-  FROM relations r JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
-  AND d.refobjsubid > 0 AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
-  AND d.deptype IN ('a', 'i') JOIN pg_sequence q ON q.seqrelid = d.objid
+  FROM relations r {_each("pg_depend", "d", _OWNED)} JOIN pg_sequence q ON q.seqrelid = d.objid
 ), types AS MATERIALIZED (
   SELECT t.oid, nspname AS space, typname AS name, typtype, typelem, typrelid, typbasetype,
     typtypmod, typnotnull, typdefault, typcollation
@@ -589,7 +606,7 @@ _BRANCHES = [
   FROM relations r {_describe("d", "pg_class", "r.oid")}
   WHERE kind <> 'S' OR NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
     AND objid = r.oid AND objsubid = 0 AND deptype IN ('a', 'i')
-    AND refclassid = 'pg_class'::regclass)""",
+    AND refclassid = 'pg_class'::regclass OFFSET 0)""",
     f"""
   SELECT 'column', space, r.name, attname::text,
     format_type(atttypid, atttypmod) || coalesce(' COLLATE ' || quote_ident(collname), '')
@@ -644,13 +661,13 @@ _BRANCHES = [
     regexp_replace(pg_get_triggerdef(t.oid), '^CREATE (CONSTRAINT )?TRIGGER \\S+ ', '\\1')
     || CASE tgenabled WHEN 'D' THEN ' DISABLED' WHEN 'R' THEN ' REPLICA' WHEN 'A' THEN ' ALWAYS'
        ELSE '' END || {_comment("d")}
-  FROM relations r JOIN pg_trigger t ON tgrelid = r.oid {_describe("d", "pg_trigger", "t.oid")}
-  WHERE NOT tgisinternal""",
+  FROM relations r {_each("pg_trigger", "t", "tgrelid = r.oid AND NOT tgisinternal")}
+  {_describe("d", "pg_trigger", "t.oid")}""",
     f"""
   SELECT 'rule', space, r.name, rulename::text, pg_get_ruledef(u.oid)
     || {_with("ev_enabled <> 'O'", "' ' || ev_enabled::text")} || {_comment("d")}
-  FROM relations r JOIN pg_rewrite u ON ev_class = r.oid {_describe("d", "pg_rewrite", "u.oid")}
-  WHERE rulename <> '_RETURN'""",
+  FROM relations r {_each("pg_rewrite", "u", "ev_class = r.oid AND rulename <> '_RETURN'")}
+  {_describe("d", "pg_rewrite", "u.oid")}""",
     f"""
   SELECT 'policy', space, r.name, polname::text,
     {_with("NOT polpermissive", "'RESTRICTIVE '")}
@@ -661,7 +678,8 @@ _BRANCHES = [
     || coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', '')
     || coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', '')
     || {_comment("d")}
-  FROM relations r JOIN pg_policy p ON polrelid = r.oid {_describe("d", "pg_policy", "p.oid")}""",
+  FROM relations r {_each("pg_policy", "p", "polrelid = r.oid")}
+  {_describe("d", "pg_policy", "p.oid")}""",
     f"""
   SELECT CASE typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range'
     ELSE 'type' END, space, name, NULL,
@@ -681,9 +699,8 @@ _BRANCHES = [
     f"""
   SELECT 'check', space, name, conname::text,
     regexp_replace(pg_get_constraintdef(c.oid), '^CHECK ', '') || {_comment("d")}
-  FROM types t CROSS JOIN LATERAL (
-    SELECT oid, conname, contype FROM pg_constraint WHERE contypid = t.oid OFFSET 0
-  ) c {_describe("d", "pg_constraint", "c.oid")} WHERE contype = 'c'""",
+  FROM types t {_each("pg_constraint", "c", "contypid = t.oid AND contype = 'c'")}
+  {_describe("d", "pg_constraint", "c.oid")}""",
     f"""
   SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
     space, proname || '()', proname || '(' || pg_get_function_identity_arguments(f.oid) || ')',
@@ -747,7 +764,7 @@ _POSTGRESQL_LOOKS = {
     "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
     "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
 }
-_BEYOND_RELATIONS = _words("rename type domain function procedure aggregate")
+_BEYOND_RELATIONS = _words("rename domain function procedure aggregate") | {_TYPES}
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = _words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","

@@ -372,7 +372,9 @@ SELECT n.nspname, c.relname, 'column', to_char(a.attnum, '00000'), jsonb_build_a
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem
-LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+LEFT JOIN LATERAL (  -- by its index, however small the catalog is when this is planned
+  SELECT adbin, adrelid FROM pg_attrdef WHERE adrelid = a.attrelid AND adnum = a.attnum OFFSET 0
+) d ON true
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {where}
 UNION ALL
 SELECT n.nspname, c.relname, k.contype::text, k.conname, jsonb_build_array(
