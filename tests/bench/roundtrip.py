@@ -190,7 +190,9 @@ def _print_ratios(sizes: Sequence[int], parts: Sequence[str], found: Found) -> N
             last = ratios[-1]
             over = last is not None and (last > bar if bar > 0 else last < -bar)
             shown = "".join(f"{_number(ratio):>8} " for ratio in ratios)
-            print(f"  {title:42}{shown}{'  over' if over else ''}")
+            is_whole = all(found.of(sizes[-1], part) for part in above + below)
+            judged = "  over" if over else ""
+            print(f"  {title:42}{shown}{judged if is_whole else '  of what can run there'}")
 
 
 def _print_growth(pairs: Sequence[tuple[int, int]], found: Found) -> None:
