@@ -496,9 +496,14 @@ class Killed(BaseException):
     """What stands for the end of the process; no ``except Exception`` may stop it."""
 
 
+def is_sqlite(connection: Any) -> bool:
+    """Say whether a driver's connection is one of Python's own driver of SQLite."""
+    return type(connection).__module__.partition(".")[0] == "sqlite3"
+
+
 def enforce(connection: Any, on: bool) -> None:
-    """Have SQLite enforce foreign keys, or not; what this driver's connection is, if it is one."""
-    if type(connection).__module__.partition(".")[0] == "sqlite3":
+    """Have SQLite enforce foreign keys, or not."""
+    if is_sqlite(connection):
         connection.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}").close()
 
 
@@ -518,6 +523,8 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None
         enforce(connection, True)
+        if is_sqlite(connection):  # a scratch database need not outlive a power cut
+            connection.execute("PRAGMA synchronous = OFF").close()
 
     event.listen(Engine, "after_cursor_execute", made.note)
     event.listen(Engine, "handle_error", made.note_failed)
