@@ -306,11 +306,11 @@ def _names_in(sql: str) -> frozenset[str] | None:
             return None
         of_column = words[:2] == ["alter", "table"] and ";" not in words[:-1]
         if "type" in words and not of_column:
-            found.add(_TYPES)
+            found.add(_ABOUT_TYPES)
     return frozenset(found)
 
 
-_TYPES = " type"  # stands for a statement about types, and not about a column of another type
+_ABOUT_TYPES = " type"  # stands for a statement about types, and not about a column of another type
 
 
 def _unquoted(token: str) -> set[str]:
@@ -764,7 +764,7 @@ _POSTGRESQL_LOOKS = {
     "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
     "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
 }
-_BEYOND_RELATIONS = _words("rename domain function procedure aggregate") | {_TYPES}
+_BEYOND_RELATIONS = _words("rename domain function procedure aggregate") | {_ABOUT_TYPES}
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = _words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
