@@ -969,7 +969,7 @@ if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
         """Return an operation that a plugin added to ``alembic.op``, as it is."""
         if name.startswith("_") or not hasattr(alembic.op, name):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        with suppress(NameError):  # outside of a revision
+        with suppress(AttributeError, NameError):  # outside of a revision
             _forget()
         return getattr(alembic.op, name)
 
