@@ -4155,7 +4155,7 @@ def _refuse_what_alembic_does(statement: _Statement) -> None:
         raise _Unreadable(
             f"{_brief(statement.text)}: the transaction is Alembic's",
             statement.line,
-            "leave it out; or split the file, and put a part in _context().autocommit_block()",
+            "leave it out; or split the file, and put a part in get_context().autocommit_block()",
         )
     if words.startswith("COPY ") and _FROM_STDIN.search(statement.text):
         raise _Unreadable(
