@@ -4858,19 +4858,17 @@ def _note_made(step: _Step, asked: Iterable[tuple[_Question, Any]]) -> None:
     transaction = _transaction(step.bind)
     if step.dialect != "postgresql" or transaction is None or _autocommits(step.bind):
         return
-    known = _known(step.bind) or _Known(weakref.ref(transaction))
+    known, things = _known(step.bind) or _Known(weakref.ref(transaction)), [step]
     if step.verb == "create_table":
         step.bind.info[_Known] = known
         known.made.add((step.table, step.schema))
-        free = {question for question, found in asked if found is None}
         known.absent |= {
             (name, schema)
-            for what, _, name, schema in free
-            if what == "named index" and name == _kept(step.bind, name)
+            for (what, _, name, schema), found in asked
+            if found is None and what == "named index" and name == _kept(step.bind, name)
         }
-    table = step.wanted if step.verb == "create_table" else None
-    with_it = [] if table is None else [*table.constraints, *table.indexes]
-    known.absent -= {(str(name), step.schema) for name in (step.name, *(t.name for t in with_it))}
+        things += [*step.wanted.constraints, *step.wanted.indexes]
+    known.absent -= {(str(thing.name), step.schema) for thing in things}
 
 
 def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:

@@ -448,7 +448,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
-        elif isinstance(node, ast.Call) and _last_name(node.func) in _IMPORTERS:
+        elif isinstance(node, ast.Call) and last_name(node.func) in _IMPORTERS:
             constants = [a for a in node.args[:1] if isinstance(a, ast.Constant)]
             names = [c.value for c in constants if isinstance(c.value, str)]
         else:
@@ -462,13 +462,14 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk over all but what only a type checker reads."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING":
             node = ast.Module(node.orelse, [])
         yield node
         yield from _run(node)
 
 
-def _last_name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
+    """Return what a name, or an attribute of something, is called in the end."""
     return ast.unparse(node).rpartition(".")[2]
 
 

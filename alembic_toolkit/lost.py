@@ -462,7 +462,7 @@ def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
     if was is None or now is None:
         return was is None
     families = _families(old, between)
-    if families == {"text", "binary"}:
+    if families <= {"text", "binary"}:
         return _same_text(was, now, old, between)
     if len(families) > 1:
         return bool(_loosely(was) == _loosely(now))
@@ -471,10 +471,9 @@ def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
             return True
         whole = between.kind not in ("numeric", "float")
         return old.kind == "float" and not whole and _close(was, now, old, between)
-    if families == {"moment"}:
-        whole = between.kind == "date" and old.kind != "date"
-        return not whole and _same_moment(str(was), str(now), between, between)
-    return families in ({"text"}, {"binary"}) and _same_text(was, now, old, between)
+    whole = between.kind == "date" and old.kind != "date"
+    is_moment = families == {"moment"} and not whole
+    return is_moment and _same_moment(str(was), str(now), between, between)
 
 
 def _families(*columns: Column) -> set[str]:

@@ -869,13 +869,12 @@ def _insert_rows(filling: _Filling, table: Table, rows: list[Row]) -> None:
     if _in_one_message(connection) or not connection.dialect.insert_returning:
         _run(connection, sql)
         return
-    wanted = [_all(connection, table)]
-    if dialect == "postgresql":  # once, whatever the number of rows: it is a subquery
-        wanted += [f"(SELECT {call})" for call in _setvals(filling, table)]
+    # each once, whatever the number of rows: it is a subquery
+    calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if dialect == "postgresql" else []
     with _Savepoint(connection):
-        answer = ask(connection, f"{sql} RETURNING {', '.join(wanted)}")
-        if dialect == "postgresql":
-            filling.advanced.add(table.name)
+        answer = ask(connection, f"{sql} RETURNING {', '.join([_all(connection, table), *calls])}")
+    if calls:
+        filling.advanced.add(table.name)
     returned = [row[: len(table.columns) or 1] for row in answer]
     filling.filled.returned.setdefault(table.name, []).extend(_values(table, returned))
 

@@ -567,11 +567,12 @@ _TABLESPACE = (
     " WHERE pg_tablespace.oid = {}), '')"
 )
 
-# Each: kind, schema, group (the table or type), name (NULL: the group's own), definition.
 _STORAGE = (
     "' STORAGE ' || CASE attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'"
     " WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END"
 )
+
+# Each: kind, schema, group (the table or type), name (NULL: the group's own), definition.
 _BRANCHES = [
     f"""
   SELECT {_RELATION_KINDS}, space, name, NULL::text,

@@ -13,7 +13,7 @@ from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
-from alembic_toolkit import proof
+from alembic_toolkit import history, proof
 from alembic_toolkit.proof import Running
 
 
@@ -39,13 +39,13 @@ def refuses(revision: Script) -> ast.Call | None:
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == "downgrade":
             calls = [s.value for s in node.body if isinstance(s, ast.Expr)]
-            likely = (c for c in calls if isinstance(c, ast.Call) and _called(c) == "irreversible")
+            likely = (
+                c
+                for c in calls
+                if isinstance(c, ast.Call) and history.last_name(c.func) == "irreversible"
+            )
             return next(likely, None)
     return None
-
-
-def _called(call: ast.Call) -> str:
-    return ast.unparse(call.func).rpartition(".")[2]
 
 
 def why_irreversible(error: BaseException) -> str | None:
