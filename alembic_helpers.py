@@ -55,7 +55,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
@@ -95,6 +95,7 @@ from alembic_toolkit.sql.quoting import (
     brief,
     dollar_quoted,
     filled_in,
+    identifier,
     in_parentheses,
     literal,
     postgresql_literal,
@@ -168,11 +169,6 @@ __all__ = [
 
 log = logging.getLogger("alembic.helpers")
 
-_Question = tuple[str, str, str, str | None]  # what is asked, its table, its name, their schema
-_Constraint = tuple[str | None, str, str]  # its name, its type as Alembic calls it, its text
-Definition = dict[str, str]
-"""What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
-
 
 # ------------------------------------------------------------------------------------- errors
 
@@ -214,8 +210,8 @@ def table_exists(table_name: str, schema: str | None = None) -> bool:
 
 def table_has_column(table_name: str, column_name: str, schema: str | None = None) -> bool:
     """Tell whether the table has a column of exactly this name, by the server's folding rules."""
-    bind = _online("table_has_column")
-    return _ask(bind, "column", table_name, column_name, schema) is not None
+    database = _online("table_has_column")
+    return _ask(database, "column", table_name, column_name, schema) is not None
 
 
 def table_has_index(table_name: str, index_name: str, schema: str | None = None) -> bool:
@@ -225,10 +221,10 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     constraint *is* a unique index and nothing tells them apart
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
-    bind = _online("table_has_index")
-    found = _index(bind, table_name, _shortened(index_name), schema) or {}
+    database = _online("table_has_index")
+    found = _index(database, table_name, _shortened(index_name, database.dialect), schema) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
-    return usable and _on(bind, found, table_name)
+    return usable and _on(database, found, table_name)
 
 
 def table_has_constraint(
@@ -238,9 +234,10 @@ def table_has_constraint(
 
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"``, ``"primary"``, or None for any.
     """
-    bind = _online("table_has_constraint")
+    database = _online("table_has_constraint")
     likely = type_ if type_ != "primary" else None
-    found = _constraint_type(bind, table_name, _shortened(constraint_name), schema, likely)
+    name = _shortened(constraint_name, database.dialect)
+    found = _constraint_type(database, table_name, name, schema, likely)
     return found is not None and type_ in (None, found)
 
 
@@ -251,8 +248,11 @@ def view_exists(view_name: str, schema: str | None = None) -> bool:
 
 def enum_exists(enum_name: str, schema: str | None = None) -> bool:
     """Tell whether PostgreSQL has this enum type; False on servers that have no named enums."""
-    bind = _online("enum_exists")
-    return _has_enums(bind) and _enum_labels(bind, enum_name, schema) is not None
+    database = _online("enum_exists")
+    return (
+        "enum" not in database.server.lacks
+        and _enum_labels(database, enum_name, schema) is not None
+    )
 
 
 # ------------------------------------------------------------------------------ verbs: tables
@@ -351,25 +351,16 @@ def batch_alter_table(
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
     :raises: what the verbs raise, before the operation that it is about.
     """
-    context = _context()
-    place = _BatchPlace(table_name, schema, context.impl)
-    batch = _Batch(context, place)
+    batch = _BatchOperations(_database(), table_name, schema)
     yield batch
-    guarded = _guarded(naming_convention)
-    options = {k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")}
-    counts = bool(table_args or partial_reordering or options) or copy_from is not None
-    rebuilds = counts and _rebuilds(place, batch.queue, recreate)
-    if rebuilds and copy_from is not None:
-        _drop_uncopied(guarded, place, copy_from)
-    guarded.makes_key = any(isinstance(o, ops.CreatePrimaryKeyOp) for o in batch.queue)
-    dropped = (o.column_name for o in batch.queue if isinstance(o, ops.DropColumnOp))
-    guarded.drops = frozenset(dropped)
-    restore = _indexes_to_restore(guarded, batch.queue)
-    for operation in [*batch.queue, *(_added(place, table_args) if rebuilds else [])]:
-        guarded.invoke(operation)
-    restore()
-    if rebuilds and (partial_reordering or options):
-        _reshape(guarded, place, partial_reordering or [], options)
+    batch.run(
+        recreate=recreate,
+        partial_reordering=partial_reordering or [],
+        copy_from=copy_from,
+        table_args=table_args,
+        options={k: v for k, v in table_kwargs.items() if k.startswith("sqlite_")},
+        naming_convention=naming_convention,
+    )
 
 
 # ----------------------------------------------------------------------------- verbs: columns
@@ -655,7 +646,9 @@ def validate_constraint(
 
     :raises MissingParent: the constraint or its table is not there.
     """
-    step = _step_without_table("validate_constraint", "constraint", constraint_name, schema)
+    step = _step_without_table(
+        _guarded(), "validate_constraint", "constraint", constraint_name, schema
+    )
     step.table = table_name
     _ensure(step)
 
@@ -671,7 +664,7 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
 
     :raises SchemaConflict: a view of that name is there with another SELECT.
     """
-    _ensure(_step_without_table("create_view", "view", view_name, schema, definition))
+    _ensure(_step_without_table(_guarded(), "create_view", "view", view_name, schema, definition))
 
 
 def replace_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
@@ -684,12 +677,12 @@ def replace_view(view_name: str, definition: str, *, schema: str | None = None) 
     :raises UnsafeOperation: on PostgreSQL, the columns change and other views use the view
         (https://www.postgresql.org/docs/current/sql-createview.html).
     """
-    _ensure(_step_without_table("replace_view", "view", view_name, schema, definition))
+    _ensure(_step_without_table(_guarded(), "replace_view", "view", view_name, schema, definition))
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
     """Drop the view, or skip when it is not there."""
-    _ensure(_step_without_table("drop_view", "view", view_name, schema))
+    _ensure(_step_without_table(_guarded(), "drop_view", "view", view_name, schema))
 
 
 def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
@@ -699,7 +692,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 
     :raises SchemaConflict: a type of that name is there with other values.
     """
-    _ensure(_step_without_table("create_enum", "enum", enum_name, schema, list(values)))
+    _ensure(_step_without_table(_guarded(), "create_enum", "enum", enum_name, schema, list(values)))
 
 
 def add_enum_value(
@@ -722,7 +715,7 @@ def add_enum_value(
     :raises MissingParent: the type, or the value beside which it goes, is not there.
     """
     wanted = (value, before, after)
-    _ensure(_step_without_table("add_enum_value", "enum", enum_name, schema, wanted))
+    _ensure(_step_without_table(_guarded(), "add_enum_value", "enum", enum_name, schema, wanted))
 
 
 def rename_enum_value(
@@ -734,12 +727,12 @@ def rename_enum_value(
     :raises MissingParent: the type is not there.
     """
     wanted = (old_value, new_value)
-    _ensure(_step_without_table("rename_enum_value", "enum", enum_name, schema, wanted))
+    _ensure(_step_without_table(_guarded(), "rename_enum_value", "enum", enum_name, schema, wanted))
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
-    _ensure(_step_without_table("drop_enum", "enum", enum_name, schema))
+    _ensure(_step_without_table(_guarded(), "drop_enum", "enum", enum_name, schema))
 
 
 # -------------------------------------------------------------------------------- verbs: data
@@ -779,26 +772,7 @@ def backfill(
         transaction.
     """
     step = _Step(_guarded(), None, "backfill", "table", None, table, schema)
-    if where is None:
-        _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
-    if not values:
-        _refuse_pages(step, "there is nothing to write into a row", "no values")
-    _need_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
-    if _is_offline():
-        target = sa.table(table, *map(sa.column, values), schema=schema)
-        given = {name: _as_literal(sa.column(name), value) for name, value in values.items()}
-        update = sa.update(target).values(given).where(_grouped(where))
-        sql = _compiled(update, step.call)
-        _write_string_check(sql)
-        return _write(sql)
-    _need_table(step, table, schema)
-    pages = _pages(step, values, _grouped(where))
-    if not pages.progress.total:
-        return _decide("skip", step, "no row is to be done")
-    _decide("apply", step, f"{pages.progress.total} rows are to be done")
-    with _outside_transaction(step, "go page by page"), _bar():
-        _turn_pages(pages, batch_size, pause)
-    _decide("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
+    _backfill(step, values, where=where, batch_size=batch_size, pause=pause)
 
 
 def bulk_insert(
@@ -831,7 +805,8 @@ def bulk_insert(
         wanted = _rows_to_insert(table, rows, keys)
         sql = (v for row in wanted for v in row.values() if isinstance(v, sa.ClauseElement))
         _need_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
-        _insert_missing(table, wanted, keys, multiinsert)
+        step = _Step(_guarded(), None, "bulk_insert", "table", None, table.name, table.schema)
+        _insert_missing(step, table, wanted, keys, multiinsert)
 
 
 def execute(
@@ -871,22 +846,13 @@ def execute(
     :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
-    if unless is not None and once is not None:
-        raise CommandError(f"execute({brief(sqltext)!r}): give either unless or once, not both")
-    _need_values(f"execute({brief(sqltext)!r})", sqltext, unless)
-    _forget()
-    if once is not None:
-        return _execute_once(sqltext, once, execution_options)
-    if unless is None:
-        return alembic.op.execute(sqltext, execution_options=execution_options)
-    if _is_offline():
-        return _script_unless(sqltext, unless)
-    query = sa.text(unless) if isinstance(unless, str) else unless
-    done = _bind().execute(query).first() is not None
-    if done:
-        return _log("skip", "execute", brief(sqltext), "already done")
-    _log("apply", "execute", brief(sqltext), "not done yet")
-    alembic.op.execute(sqltext, execution_options=execution_options)
+    options = execution_options
+    if unless is None and once is None:
+        _forget()
+        _need_values(f"execute({brief(sqltext)!r})", sqltext)
+        return alembic.op.execute(sqltext, execution_options=options)
+    step = _step_without_table(_guarded(), "execute", "statement", once, None)
+    _execute(step, sqltext, unless=unless, once=once, options=options)
 
 
 def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
@@ -911,19 +877,9 @@ def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> No
     :raises CommandError: there is no such file; it cannot be taken apart; or a statement fails: the
         message names its line.  Where DDL is transactional nothing of the file is kept.
     """
-    where = _beside_revision(path)
-    statements = _read_statements(where, encoding)
-    if not statements:
-        return _log("skip", "execute_file", str(path), "no statement in it")
-    if _is_offline():
-        return _script_statements(statements)
-    _log("apply", "execute_file", str(path), f"{len(statements)} statements")
-    _forget()
-    for number, statement in enumerate(statements, 1):
-        try:
-            _run(_bind(), statement.text).close()
-        except sa.exc.DBAPIError as error:
-            _failed(where, statement, f"{number} of {len(statements)}", error)
+    _execute_file(
+        _step_without_table(_guarded(), "execute_file", "file", str(path), None), path, encoding
+    )
 
 
 def irreversible(why: str) -> NoReturn:
@@ -1017,20 +973,6 @@ if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
 # ------------------------------------------------------------------------- the one mechanism
 
 
-class _Guarded(Operations):
-    """Alembic's operations, each of which looks before it acts."""
-
-    naming_convention: dict[str, str] | None = None
-    makes_key: bool = False  # a primary key that the batch goes on to make
-    frees_key: bool = False  # the one that is there, for which it dropped that
-    drops: frozenset[str] = frozenset()  # columns that the batch drops
-
-    def invoke(self, operation: ops.MigrateOperation) -> Any:
-        if not _is_verb(operation):
-            return _pass_on(self, operation)
-        return _ensure(_step(self, operation))
-
-
 def _pass_on(operations: Any, operation: Any) -> Any:
     """Run what is no verb as Alembic does."""
     _forget()
@@ -1039,29 +981,28 @@ def _pass_on(operations: Any, operation: Any) -> Any:
     return Operations(operations.migration_context).invoke(operation)
 
 
-def _guarded(naming_convention: dict[str, str] | None = None) -> _Guarded:
-    guarded = _Guarded(_context())
-    guarded.naming_convention = naming_convention
-    return guarded
+def _guarded(batch: _Batch | None = None) -> _Guarded:
+    return _Guarded(_context(), _database(), batch)
 
 
-@dataclass
 class _BatchPlace:
     """What Alembic's batch operations ask: which table."""
 
-    table_name: str
-    schema: str | None
-    impl: Any
+    def __init__(self, table_name: str, schema: str | None, impl: Any) -> None:
+        self.table_name, self.schema, self.impl = table_name, schema, impl
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.impl, name)
 
 
-class _Batch(BatchOperations):
+class _BatchOperations(BatchOperations):
     """Alembic's batch operations, kept until the block ends; SQL runs at once, as in Alembic."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, database: _Database, table_name: str, schema: str | None) -> None:
+        context = _context()
+        make: Any = super().__init__
+        make(context, _BatchPlace(table_name, schema, context.impl))
+        self.database, self.table_name, self.schema = database, table_name, schema
         self.queue: list[ops.MigrateOperation] = []
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
@@ -1071,16 +1012,93 @@ class _Batch(BatchOperations):
             return self.queue.append(operation)
         return _pass_on(self, operation)
 
+    def run(
+        self,
+        *,
+        recreate: str,
+        partial_reordering: Sequence[Sequence[str]],
+        copy_from: sa.Table | None,
+        table_args: tuple[Any, ...],
+        options: dict[str, Any],
+        naming_convention: dict[str, str] | None,
+    ) -> None:
+        """Run the verbs of the block, and what the batch itself asks for."""
+        counts = bool(table_args or partial_reordering or options) or copy_from is not None
+        rebuilds = counts and self._rebuilds(recreate)
+        batch = _Batch(
+            naming_convention,
+            makes_key=any(isinstance(o, ops.CreatePrimaryKeyOp) for o in self.queue),
+            drops=frozenset(o.column_name for o in self.queue if isinstance(o, ops.DropColumnOp)),
+        )
+        guarded = _guarded(batch)
+        step = _Step(
+            guarded,
+            ops.AlterTableOp(self.table_name, schema=self.schema),
+            "batch_alter_table",
+            "table",
+            None,
+            self.table_name,
+            self.schema,
+        )
+        can = step.server.batch
+        if can is not None and rebuilds and copy_from is not None and not step.offline:
+            can.drop_uncopied(step, copy_from)
+        restore = _indexes_to_restore(guarded, self.queue)
+        for operation in [*self.queue, *(self._added(table_args) if rebuilds else [])]:
+            guarded.invoke(operation)
+        restore()
+        if rebuilds and (partial_reordering or options):
+            if can is None:
+                return _decide("skip", step, "this server cannot change the order of columns")
+            can.reshape(step, partial_reordering, options)
+
+    def _rebuilds(self, recreate: str) -> bool:
+        """Tell whether Alembic would rebuild the table: only then do a batch's options count."""
+        context = self.migration_context
+        table = (self.table_name, self.schema)
+        make: Any = BatchOperationsImpl  # which Alembic left without types
+        batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
+        for operation in self.queue:
+            if isinstance(operation, ops.AddColumnOp):
+                # Alembic puts it into a table, and a column of a table is copied without its keys
+                operation = ops.AddColumnOp(operation.table_name, operation.column._copy())
+            BatchOperations(context, batch).invoke(operation)
+        return bool(batch._should_recreate())
+
+    def _added(self, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
+        """Return the operations that add a batch's ``table_args``."""
+        names = {
+            c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None
+        }
+        columns = {str(getattr(name, "name", name)) for name in names}
+        # Alembic's own maker of tables also makes those that foreign keys lead to
+        table = self.schema_obj.table(
+            self.table_name,
+            *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
+            *table_args,
+            schema=self.schema,
+        )
+        keyless = {
+            c
+            for c in table.constraints
+            if not (list(getattr(c, "columns", ())) or hasattr(c, "sqltext"))
+        }
+        wanted = _by_name(table.constraints - keyless)
+        made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
+        return made + [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+
 
 def _indexes_to_restore(
-    guarded: _Guarded, queue: Sequence[ops.MigrateOperation]
+    guarded: _Entrance, queue: Sequence[ops.MigrateOperation]
 ) -> Callable[[], None]:
-    """Return what makes the indexes anew that a batch's new column of an old name shall have."""
+    """Return what makes the indexes again that a batch's new column of an old name shall have."""
+    can = guarded.database.server.batch
+    if can is None or guarded.migration_context.as_sql:
+        return lambda: None
     dropped = {o.column_name: o for o in queue if isinstance(o, ops.DropColumnOp)}
     again = [o.column.name for o in queue if isinstance(o, ops.AddColumnOp)]
     steps = [_step(guarded, dropped[name]) for name in again if name in dropped]
-    online = [step for step in steps if not _is_offline() and step.dialect in _KEEPS_INDEXES]
-    actions = [_KEEPS_INDEXES[step.dialect](step) for step in online]
+    actions = [can.index_keeper(step) for step in steps]
 
     def restore() -> None:
         for action in actions:
@@ -1089,76 +1107,56 @@ def _indexes_to_restore(
     return restore
 
 
-def _added(place: _BatchPlace, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
-    """Return the operations that add a batch's ``table_args``."""
-    names = {c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None}
-    columns = {str(getattr(name, "name", name)) for name in names}
-    # Alembic's own maker of tables also makes those that foreign keys lead to
-    table = _guarded().schema_obj.table(
-        place.table_name,
-        *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
-        *table_args,
-        schema=place.schema,
-    )
-    keyless = {
-        c
-        for c in table.constraints
-        if not (list(getattr(c, "columns", ())) or hasattr(c, "sqltext"))
-    }
-    wanted = _by_name(table.constraints - keyless)
-    made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
-    return made + [ops.CreateIndexOp.from_index(index) for index in _by_name(table.indexes)]
+def _database() -> _Database:
+    """Return the revision's connection with its server.
+
+    :raises CommandError: the server is not one of those that are known.
+    """
+    connection = _connection()
+    return _Database(connection, _server_of(connection.dialect.name))
 
 
-def _rebuilds(place: _BatchPlace, queue: list[ops.MigrateOperation], recreate: str) -> bool:
-    """Tell whether Alembic would build the table anew: only then do a batch's options count."""
-    context = _context()
-    table = (place.table_name, place.schema)
-    make: Any = BatchOperationsImpl  # which Alembic left without types
-    batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
-    for operation in queue:
-        if isinstance(operation, ops.AddColumnOp):
-            # Alembic puts it into a table, and a column of a table is copied without its keys
-            operation = ops.AddColumnOp(operation.table_name, operation.column._copy())
-        BatchOperations(context, batch).invoke(operation)
-    return bool(batch._should_recreate())
-
-
-def _online(verb: str) -> sa.Connection:
-    """Return the revision's connection, or refuse: a script has no database to look at."""
-    if _is_offline():
+def _online(verb: str) -> _Database:
+    """Return the revision's database, or refuse: a script has none to look at."""
+    database = _database()
+    if _context().as_sql:
         _unsupported(
+            database,
             verb,
             "it asks the database, and a --sql script has none",
             "alembic upgrade head  # without --sql; or say the step as a verb, which guards itself",
         )
-    return _bind()
+    return database
 
 
 def _context() -> MigrationContext:
     return alembic.op.get_context()
 
 
-def _bind() -> sa.Connection:
+def _connection() -> sa.Connection:
     """Return the revision's connection; offline, Alembic's stand-in, which knows the dialect."""
-    bind: sa.Connection | None = alembic.op.get_bind()
-    assert bind is not None
-    return bind
+    connection: sa.Connection | None = alembic.op.get_bind()
+    assert connection is not None
+    return connection
+
+
+_MADE = "alembic_helpers: tables of this transaction"  # under which it is in Connection.info
+
+
+def _forget() -> None:
+    """Forget what is known of the transaction: after other SQL nobody can tell."""
+    if not _context().as_sql:
+        _connection().info.pop(_MADE, None)
 
 
 # ... offline: what a --sql script gets
 
 
-def _is_offline() -> bool:
-    return bool(_context().as_sql)
-
-
-def _unsupported(call: str, why: str, *way: str) -> NoReturn:
+def _unsupported(database: _Database, call: str, why: str, *way: str) -> NoReturn:
     """Refuse what a script cannot say, naming the revision; nothing was written of it."""
-    server = _dialect(_bind())
     code = "\n".join(f"    {line}" for line in way)
     raise OfflineUnsupported(
-        f"{call}: there is no --sql form of this for {server}{_in_revision()}.\n"
+        f"{call}: there is no --sql form of this for {database.server.name}{_in_revision()}.\n"
         f"Stopped, because {why}.\nThe way on:\n{code}"
     )
 
@@ -1183,46 +1181,218 @@ def _revision_frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _write(sql: str) -> None:
-    """Write one statement into the script."""
-    _context().impl.static_output(f"{sql};")
+_Question = tuple[str, str, str, str | None]
+"""What is asked of the catalog, of which table, by which name, in which schema."""
+
+_Constraint = tuple[str | None, str, str]
+"""A constraint's name, its type as Alembic calls it, and its definition."""
+
+Definition = dict[str, str]
+"""What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
 
 
-def _write_if(condition: str, sql: str) -> None:
-    """Write one statement that the server runs only where the condition holds.
+@dataclass(frozen=True)
+class _ForeignKeys:
+    """What of a foreign key a server keeps, and how it writes it."""
 
-    PostgreSQL: a DO block.  MariaDB and MySQL have no such block outside of a procedure: a prepared
-    statement, so that one script does for both.
-
-    :param condition: an SQL expression, true or false, that names no table that may be missing.
-    :param sql: one statement without its semicolon.
-    """
-    if _dialect(_bind()) == "postgresql":
-        text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
-        _write(f"DO {dollar_quoted(text, 'alembic')}")
-    else:
-        _write(f"SET @alembic_sql = IF({condition}, {_mysql_literal(sql)}, 'DO 0')")
-        _write_prepared()
+    stay_in_schema: bool = False  # a key never leaves its database
+    referents_first: bool = True  # the table that a key refers to must be there
+    default_actions: frozenset[str] = frozenset({"NO ACTION"})
+    are_deferrable: bool = True
+    match_full: bool = False
+    hidden_schema: Callable[[_Database, str, str], str | None] | None = None
 
 
-def _write_prepared() -> None:
-    """Write what runs the statement in ``@alembic_sql``, on MariaDB and MySQL."""
-    _write("PREPARE alembic_statement FROM @alembic_sql")
-    _write("EXECUTE alembic_statement")
-    _write("DEALLOCATE PREPARE alembic_statement")
+@dataclass(frozen=True)
+class _Concurrently:
+    """How a server does things in steps that block nobody, each committed."""
+
+    finish: Callable[[_Step, Definition], Definition]  # what a killed run began
+    drop_leftover: Callable[[_Step], None]
+    is_for_undivided: Callable[[_Step], bool]  # it cannot be done so to a partitioned table
+    require_undivided: Callable[[_Step, list[str | None] | None], None]
 
 
-def _mysql_literal(text: str) -> str:
-    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
-    escapes = getattr(_bind().dialect, "_backslash_escapes", True)
-    return literal(text.replace("\\", "\\\\") if escapes else text)
+@dataclass(frozen=True)
+class _Paging:
+    """How the primary keys of a server divide a table into pages."""
+
+    unpaged: re.Pattern[str] = re.compile(r"(?!)")  # types by whose order no page can be found
+    as_text: re.Pattern[str] = re.compile(r"(?!)")  # types that the driver cannot always read
+    reads_as_text: bool = False  # whether there are any
+    compares_rows: bool = True  # reads a range of the key where rows are compared
+    prepare: Callable[[_Pages], None] | None = None
+
+
+@dataclass(frozen=True)
+class _Rebuilding:
+    """What a batch can ask of a server that rebuilds its tables."""
+
+    reshape: Callable[[_Step, Sequence[Sequence[str]], dict[str, Any]], None]
+    drop_uncopied: Callable[[_Step, sa.Table], None]
+    index_keeper: Callable[[_Step], Callable[[], None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    """All that the verbs know of one server: facts, and what it does in its own way."""
+
+    name: str
+    # Names and texts
+    mark: str = '"'  # around an identifier
+    longest_name: int | None = None  # bytes; what is longer is cut without a word
+    folds_case: bool = True  # two names that differ in their case are one
+    primary_key_name: str | None = None  # of every primary key, where none can be chosen
+    literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
+    bytes_literal: str = "X'{}'"
+    syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
+    normal_forms: bool = False  # describes in one form what means the same
+    canonical_types: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a compiled plain type -> its name
+    counts_up: str | None = None  # the default of a column that alter_column can have count up
+    foreign_keys: _ForeignKeys = _ForeignKeys()
+    # What it has
+    lacks: frozenset[str] = frozenset()  # kinds
+    replaces_key: bool = False  # a batch's new primary key takes the place of an unnamed one
+    commits: re.Pattern[str] | None = None  # the statements that commit what came before
+    begin: str = "BEGIN"
+    needs_cast: bool = False  # of the rows, to be told, when a type changes
+    # Looking
+    questions: Mapping[str, str] = field(default_factory=dict)
+    ask: Callable[[_Database, Sequence[_Question]], list[Any]]
+    placeholders: Callable[[_Database, _Question], dict[str, str]]
+    columns: Callable[[_Database, str, str | None], dict[str, Definition]]
+    column: Callable[[_Database, str, str, str | None], Definition | None] | None = None
+    constraints: Callable[[_Database, str, str | None], list[_Constraint]]
+    conventional: Callable[[_Step], str | None] | None = None  # finds one by a naming convention
+    index: Callable[[_Database, str | None, str, str | None], Definition | None]
+    index_defined: Callable[[_Database, Definition], Definition] = lambda database, found: found
+    index_text: Callable[[_Step], str]
+    view_select: Callable[[str], str] = lambda text: text
+    is_hidden: Callable[[_Step], bool] | None = None  # by a temporary table
+    # Comparing
+    scratch_schema: str | None = None
+    undoes_scratch: bool = False  # a savepoint takes back what was made
+    drops_temporary: bool = False  # a plain DROP would commit
+    temporary_views: bool = True
+    table_defaults: Callable[[_Step], dict[str, Any]] = lambda step: {}
+    # Acting
+    verbs: Mapping[str, Callable[[_Step], Any]] = field(default_factory=dict)  # looked at, and done
+    acts: Mapping[str, Callable[[_Step], Any]] = field(
+        default_factory=dict
+    )  # when there is need to
+    statements: Mapping[str, Callable[[_Step], str]] = field(default_factory=dict)
+    concurrently: _Concurrently | None = None
+    paging: _Paging = _Paging()
+    batch: _Rebuilding | None = None
+    # Writing scripts
+    if_exists: frozenset[str] = frozenset()  # verbs whose grammar has IF [NOT] EXISTS
+    scripts: Mapping[str, Callable[[_Step], Any]] = field(default_factory=dict)
+    write_if: Callable[[_Step, str, str], None] | None = None
+    write_unless: Callable[[_Step, str, str], None]
+    write_both_if: Callable[[_Step, str, str, str], None] | None = None
+    write_statement: Callable[[_Step, Statement], None] | None = None
+
+
+@dataclass(frozen=True)
+class _Database:
+    """The revision's connection, and the server behind it."""
+
+    connection: sa.Connection
+    server: _Server
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self.connection.dialect
+
+    @property
+    def autocommits(self) -> bool:
+        return bool(getattr(self.connection.connection.dbapi_connection, "autocommit", False))
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether the driver is in a transaction, whoever began it."""
+        driver = self.connection.connection.driver_connection
+        return bool(getattr(driver, "in_transaction", False))
+
+    def run(self, sql: str, parameters: Any = None) -> Any:
+        """Run SQL as it is: without parameters no ``:name`` and no ``%`` in it is one."""
+        if parameters is not None:
+            return self.connection.exec_driver_sql(sql, parameters)
+        return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+    def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
+        """Return rows and the names of their columns, read through the driver itself.
+
+        SQLAlchemy's way to them takes longer than most looks.  It tells whatever fails.
+        """
+        if not self.connection.in_transaction():  # which SQLAlchemy has to begin
+            result = self.run(sql)
+            return result.all(), list(result.keys())
+        error: Any = self.dialect.loaded_dbapi.Error
+        with closing(self.connection.connection.cursor()) as cursor:
+            try:
+                cursor.execute(sql)
+            except error as raised:
+                lost = self.dialect.is_disconnect(raised, self.connection.connection, cursor)
+                raise sa.exc.DBAPIError.instance(
+                    sql, None, raised, error, connection_invalidated=lost, dialect=self.dialect
+                ) from raised
+            return cursor.fetchall(), [column[0] for column in cursor.description]
+
+    def forget(self) -> None:
+        """Forget what is known of the transaction: after other SQL nobody can tell."""
+        self.connection.info.pop(_MADE, None)
+
+    def literal(self, text: str) -> str:
+        return self.server.literal(text, self.dialect)
+
+    def quoted(self, name: str, schema: str | None = None) -> str:
+        """Quote a name for SQL that is run as it is: SQLAlchemy would double a ``%``."""
+        return identifier(self.server.mark, schema, name)
+
+    def quoted_if_needed(self, name: str | None) -> str | None:
+        """Quote a name that is not one word."""
+        return name if name is None or re.fullmatch(r"\w+", name) else self.quoted(name)
+
+    def truncated(self, name: str) -> str:
+        """Return the name as the server keeps it."""
+        if self.server.longest_name is None:
+            return name
+        return name.encode()[: self.server.longest_name].decode(errors="ignore")
+
+    def case_folded(self, name: str | None) -> str:
+        """Return the name so that two names of one thing are equal."""
+        return str(name).lower() if self.server.folds_case else self.truncated(str(name))
+
+
+@dataclass
+class _Batch:
+    """What a batch does besides: its verbs must know it."""
+
+    naming_convention: dict[str, str] | None = None
+    makes_key: bool = False  # a primary key that the batch goes on to make
+    frees_key: bool = False  # the one that is there, for which it dropped that
+    drops: frozenset[str] = frozenset()  # columns
+
+
+class _Entrance(Operations):
+    """Alembic's operations on a database that is known; what it is given is guarded."""
+
+    def __init__(
+        self, context: MigrationContext, database: _Database, batch: _Batch | None = None
+    ) -> None:
+        super().__init__(context)
+        self.database = database
+        self.batch = batch or _Batch()
 
 
 @dataclass
 class _Step:
     """One verb, about one thing in the database."""
 
-    operations: _Guarded
+    operations: _Entrance
     operation: Any
     verb: str
     kind: str
@@ -1235,8 +1405,14 @@ class _Step:
     concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
 
     def __post_init__(self) -> None:
-        self.bind: sa.Connection = _bind()
-        self.dialect: str = _dialect(self.bind)
+        self.database: _Database = self.operations.database
+        self.server: _Server = self.database.server
+        self.context: Any = self.operations.migration_context
+        self.batch: _Batch = self.operations.batch
+
+    @property
+    def offline(self) -> bool:
+        return bool(self.context.as_sql)
 
     @property
     def call(self) -> str:
@@ -1246,6 +1422,28 @@ class _Step:
             (self.table, self.name) if self.kind == "column" else (self.name, self.table)
         )
         return f"{self.verb}({first!r}, {second!r})"
+
+    def write(self, sql: str) -> None:
+        """Write one statement into the script."""
+        self.context.impl.static_output(f"{sql};")
+
+    def write_if(self, condition: str, sql: str) -> None:
+        """Write one statement that the server runs only where the condition holds.
+
+        :param condition: an SQL expression that names no table that may be missing.
+        :param sql: one statement without its semicolon.
+        """
+        assert self.server.write_if is not None, f"{self.server.name} has no conditions"
+        self.server.write_if(self, condition, sql)
+
+
+class _Guarded(_Entrance):
+    """Alembic's operations, each of which looks before it acts."""
+
+    def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if not _is_verb(operation):
+            return _pass_on(self, operation)
+        return _ensure(_step(self, operation))
 
 
 _SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
@@ -1271,19 +1469,23 @@ _VERBS = {*_SIMPLE, *_CONSTRAINT_KINDS, *_OTHER_VERBS}
 
 
 def _is_verb(operation: Any) -> bool:
-    return type(operation) in _VERBS
+    """Tell whether an operation is guarded; a table with prefixes (TEMPORARY) is made as it is."""
+    return type(operation) in _VERBS and not getattr(operation, "kw", {}).get("prefixes")
 
 
-def _step(operations: _Guarded, operation: Any) -> _Step:
+def _step(operations: _Entrance, operation: Any) -> _Step:
     """Say what one of Alembic's operations is about."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
     operation, concurrently = _concurrently(_with_texts(operation))
+    dialect = operations.database.dialect
     _keep_colons(*_texts_of_operation(operation))
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> _Step:
-        _shorten_names(wanted)
+        _shorten_names(wanted, dialect)
         _keep_colons(*_texts_of_table(getattr(wanted, "table", wanted)))
-        made = _Step(operations, operation, verb, kind, _shortened(name), on, schema, wanted)
+        made = _Step(
+            operations, operation, verb, kind, _shortened(name, dialect), on, schema, wanted
+        )
         made.concurrently = concurrently
         return made
 
@@ -1320,7 +1522,7 @@ class _Nameless(UnsafeOperation, ValueError):
 def _refuse_nameless(step: _Step) -> _Step:
     """Refuse to drop a constraint without a name: to skip it would leave it there unsaid."""
     type_ = step.operation.constraint_type
-    if type_ == "primary" and step.dialect in _NAMELESS_KEYS:
+    if type_ == "primary" and step.server.primary_key_name is not None:
         return step
     code = f"drop_constraint('uq_{step.table}_...', "
     convention = "naming_convention={'uq': 'uq_%(table_name)s_%(column_0_name)s'}"
@@ -1334,9 +1536,6 @@ def _refuse_nameless(step: _Step) -> _Step:
         f"with helpers.batch_alter_table({step.table!r}, {convention}) as batch:",
         f"    batch.{code}type_={type_!r})",
     )
-
-
-_NAMELESS_KEYS = {"mysql"}  # where a table's primary key has no name of its own
 
 
 def _concurrently(operation: Any) -> tuple[Any, bool]:
@@ -1431,47 +1630,53 @@ def _need_values(call: str, *things: Any) -> None:
 _OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
 
 
-def _shorten_names(wanted: Any) -> None:
+def _shorten_names(wanted: Any, dialect: sa.Dialect) -> None:
     """Give the constraints and indexes of a wanted thing's table the names that are written."""
     table = getattr(wanted, "table", wanted)
     named: Any
     for named in [*table.constraints, *table.indexes] if isinstance(table, sa.Table) else ():
-        named.name = _shortened(named.name)
+        named.name = _shortened(named.name, dialect)
 
 
-def _shortened(name: Any) -> Any:
+def _shortened(name: Any, dialect: sa.Dialect) -> Any:
     """Return the name that SQLAlchemy writes for a long one of a convention, or of ``f()``.
 
     https://docs.sqlalchemy.org/en/20/core/constraints.html#configuring-a-naming-convention-for-a-metadata-collection
     """
     if not isinstance(name, sa.schema.conv):
         return name
-    preparer = _bind().dialect.identifier_preparer
+    preparer = dialect.identifier_preparer
     written = preparer.truncate_and_render_constraint_name(name, _alembic_quote=False)
     return sa.schema.conv(written)
 
 
 def _step_without_table(
-    verb: str, kind: str, name: str, schema: str | None, wanted: Any = None
+    operations: _Entrance,
+    verb: str,
+    kind: str,
+    name: str | None,
+    schema: str | None,
+    wanted: Any = None,
 ) -> _Step:
     """Say what a verb is about that Alembic has no operation for, and that has no table."""
-    return _Step(_guarded(), None, verb, kind, name, "", schema, wanted)
+    return _Step(operations, None, verb, kind, name, "", schema, wanted)
 
 
 def _script(step: _Step) -> Any:
     """Write the step into the script, so that the server skips what is done already."""
-    if step.kind in _UNKNOWN_KINDS.get(step.dialect, ()):
+    if step.kind in step.server.lacks:
         return _decide("skip", step, f"this server has no {step.kind}s of this sort")
-    _SCRIPTS.get(step.dialect, {}).get(step.verb, _script_guarded)(step)
+    step.server.scripts.get(step.verb, _script_guarded)(step)
     return step.wanted if step.kind == "table" else None
 
 
 def _script_guarded(step: _Step) -> None:
     """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
-    if step.verb in _NATIVE[step.dialect]:
+    if step.verb in step.server.if_exists:
         _write_native(step)
-    elif step.dialect == "sqlite":
+    elif step.server.write_if is None:
         _unsupported(
+            step.database,
             step.call,
             "SQLite has no IF [NOT] EXISTS for it, so it could not be run twice",
             "alembic upgrade head  # without --sql, on the database itself",
@@ -1479,7 +1684,7 @@ def _script_guarded(step: _Step) -> None:
     else:
         condition = _there(step) if step.verb.startswith("drop") else f"NOT {_there(step)}"
         for sql in _plain_sql(step):
-            _write_if(condition, sql)
+            step.write_if(condition, sql)
     if step.kind in ("table", "column") and step.wanted is not None:
         for part in _parts(step, created=False):
             _script(part)
@@ -1488,7 +1693,7 @@ def _script_guarded(step: _Step) -> None:
 def _write_native(step: _Step) -> None:
     for sql in _native_sql(step):
         is_type = sql.startswith(("CREATE TYPE", "CREATE DOMAIN"))
-        _write_new_type(sql) if is_type else _write(sql)
+        _write_new_type(step, sql) if is_type else step.write(sql)
 
 
 def _native_sql(step: _Step) -> list[str]:
@@ -1505,42 +1710,22 @@ def _native_sql(step: _Step) -> list[str]:
 
 def _plain_sql(step: _Step) -> list[str]:
     """Return the statements that Alembic would write, without their semicolons."""
-    if step.verb in _SQL:
-        return [_SQL[step.verb](step)]
-    statements = _written_by(lambda: _GUARDS["any"].get(step.verb, _invoke)(step))
-    _write_string_check(*statements)
-    return statements
+    sql = _statement_of(step)
+    if sql is not None:
+        return [sql]
+    return _written_by(step, lambda: _ACTS.get(step.verb, _invoke)(step))
 
 
-def _write_string_check(*statements: str) -> None:
-    """Write, before literals with a backslash, what stops a script where that would escape."""
-    words = [word for sql in statements for word in itertools.pairwise(["", *tokenize(sql)])]
-    plain = (word for before, word in words if before.upper() != "E")
-    if _dialect(_bind()) == "postgresql" and any(w[:1] == "'" and "\\" in w for w in plain):
-        message = "alembic: first SET standard_conforming_strings = on, for the backslashes below"
-        text = (
-            "BEGIN\n  IF current_setting('standard_conforming_strings') = 'off' THEN\n"
-            f"    RAISE EXCEPTION '{message}';\n  END IF;\nEND"
-        )
-        _write(f"DO {dollar_quoted(text, 'alembic')}")
-
-
-def _written_by(act: Callable[[], Any]) -> list[str]:
+def _written_by(step: _Step, act: Callable[[], Any]) -> list[str]:
     """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
-    impl: Any = _context().impl
+    impl = step.context.impl
     buffer, impl.output_buffer = impl.output_buffer, _Statements()
     try:
         act()
         written: _Statements = impl.output_buffer
     finally:
         impl.output_buffer = buffer
-    return [_undoubled(sql) for sql in written]
-
-
-def _undoubled(sql: str) -> str:
-    """Return compiled SQL as a script wants it: some drivers have each ``%`` written twice."""
-    doubled = _bind().dialect.paramstyle in ("format", "pyformat")
-    return sql.replace("%%", "%") if doubled else sql
+    return [_unescaped_percent(sql, step.database.dialect) for sql in written]
 
 
 class _Statements(list[str]):
@@ -1553,11 +1738,11 @@ class _Statements(list[str]):
         """Do nothing: a list is written at once."""
 
 
-def _write_new_type(sql: str) -> None:
+def _write_new_type(step: _Step, sql: str) -> None:
     """Write the CREATE TYPE that goes before a table, unless the type is there."""
     match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
     assert match is not None
-    _write_if(f"to_regtype({postgresql_literal(match[1])}) IS NULL", sql)
+    step.write_if(f"to_regtype({postgresql_literal(match[1])}) IS NULL", sql)
 
 
 def _there(step: _Step, name: str | None = None, what: str | None = None) -> str:
@@ -1569,21 +1754,18 @@ def _there(step: _Step, name: str | None = None, what: str | None = None) -> str
     name = step.name if name is None else name
     if what in _CONSTRAINED:
         return _constraint_there(step, what, name)
-    catalog = _CATALOG[step.dialect]
+    catalog = step.server.questions
     sql = catalog.get(what, catalog["table"])
-    return _asked(step, sql, step.table or str(name), str(name))
+    return _exists(step, sql, step.table or str(name), str(name))
+
+
+def _exists(step: _Step, sql: str, table: str, name: str) -> str:
+    """Return a question of the catalog as a condition, with its values written into it."""
+    return f"EXISTS ({_asked(step, sql, table, name)})"
 
 
 def _asked(step: _Step, sql: str, table: str, name: str) -> str:
-    """Return a question of the catalog as a condition, with its values written into it."""
-    bind, schema = step.bind, step.schema
-    if step.dialect == "postgresql":
-        table, name = _quoted(bind, table, schema), _kept(bind, name)
-    literals = {"mysql": _mysql_literal, "postgresql": postgresql_literal}
-    written = literals.get(step.dialect, literal)
-    values = {"table": written(table), "name": written(name)}
-    values["schema"] = written(schema) if schema else "NULL"
-    return f"EXISTS ({filled_in(sql, values)})"
+    return _placed(step.database, sql, ("script", table, name, step.schema))
 
 
 _CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
@@ -1591,24 +1773,23 @@ _CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclu
 
 def _constraint_there(step: _Step, kind: str, name: str | None) -> str:
     """Return the condition for a constraint: by its name, or by what it says without one."""
-    catalog = _CATALOG[step.dialect]
+    catalog = step.server.questions
     if kind == "primary":
-        return _asked(step, catalog["primary"], step.table, "")
+        return _exists(step, catalog["primary"], step.table, "")
     if name is not None:
         typed = "" if kind == "constraint" else catalog["of type"].format(_TYPE_CODES[kind])
-        if step.dialect == "postgresql":  # names are of one kind there
-            typed = ""
-        return _asked(step, catalog["constraint"] + typed, step.table, name)
+        return _exists(step, catalog["constraint"] + typed, step.table, name)
     columns = [column.name for column in getattr(step.wanted, "columns", ())]
     if kind not in ("unique", "foreignkey"):
         _unsupported(
+            step.database,
             step.call,
             "without a name nobody can tell whether it is there",
             f"helpers.{step.verb}('ck_{step.table}_...', ...)  # name it",
         )
     sql = catalog["unnamed"].replace("{type}", _TYPE_CODES[kind].replace(" ", "_")[:1].lower())
     sql = sql.replace("{kind}", _TYPE_CODES[kind])
-    return _asked(step, sql, step.table, ",".join(str(column) for column in columns))
+    return _exists(step, sql, step.table, ",".join(str(column) for column in columns))
 
 
 _TYPE_CODES = {"unique": "UNIQUE", "check": "CHECK", "foreignkey": "FOREIGN KEY"}
@@ -1622,16 +1803,16 @@ def _script_rename(step: _Step) -> None:
     renamed.table = str(step.name)
     new = _there(renamed, str(step.name), "relation")
     for sql in _plain_sql(step):
-        _write_if(f"{old} OR NOT {new}", sql)
+        step.write_if(f"{old} OR NOT {new}", sql)
 
 
 def _script_comment(step: _Step) -> None:
     """Write a comment, which can be said twice; one on a table that may be gone, with a guard."""
     for sql in _plain_sql(step):
         if step.verb == "drop_table_comment":
-            _write_if(_there(step, step.table, "table"), sql)
+            step.write_if(_there(step, step.table, "table"), sql)
         else:
-            _write(sql)
+            step.write(sql)
 
 
 def _script_alter_column(step: _Step) -> None:
@@ -1640,7 +1821,7 @@ def _script_alter_column(step: _Step) -> None:
     new_name = operation.modify_name
     if new_name is not None and new_name != step.name:
         old, new = _there(step), _there(step, new_name)
-        _write_if(f"{old} OR NOT {new}", _rename_column_sql(step, new_name))
+        step.write_if(f"{old} OR NOT {new}", _rename_column_sql(step, new_name))
         step = copy.copy(step)
         operation = step.operation = copy.copy(operation)
         step.name = operation.column_name = new_name
@@ -1653,7 +1834,7 @@ def _script_alter_column(step: _Step) -> None:
     for check in gone:
         if str(check.name) not in {str(new.name) for new in added}:
             _script(_step(step.operations, check.operation.reverse()))
-    _SCRIPTS[step.dialect].get("alter_type", _write_altered)(_without_checks(step))
+    step.server.scripts.get("alter_type", _write_altered)(_without_checks(step))
     for check in added:
         _script(check)
 
@@ -1662,23 +1843,23 @@ def _without_checks(step: _Step) -> _Step:
     """Return the step with types that bring no check along: those are steps of their own."""
     step = copy.copy(step)
     operation = step.operation = copy.copy(step.operation)
-    bind = step.bind
+    database = step.database
     for attribute in ("modify_type", "existing_type"):
         type_ = getattr(operation, attribute)
         if type_ is not None and _bound_checks(step, type_):
-            setattr(operation, attribute, _verbatim(bind, _type_text(type_, bind.dialect)))
+            setattr(operation, attribute, _verbatim(database, _type_text(type_, database.dialect)))
     return step
 
 
 def _write_altered(step: _Step) -> None:
     for sql in _plain_sql(step):
-        _write(sql)
+        step.write(sql)
 
 
 def _rename_column_sql(step: _Step, new_name: str) -> str:
-    bind = step.bind
-    table = _quoted(bind, step.table, step.schema)
-    old, new = _quoted(bind, str(step.name)), _quoted(bind, new_name)
+    database = step.database
+    table = database.quoted(step.table, step.schema)
+    old, new = database.quoted(str(step.name)), database.quoted(new_name)
     return f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
 
 
@@ -1687,19 +1868,18 @@ _TABLELESS = {"table", "view", "enum"}
 
 def _ensure(step: _Step) -> Any:
     """Look, compare, then act, skip or refuse; offline, write what does so on the server."""
-    if step.concurrently and step.dialect in _NAMED_WHEN_CONCURRENT:
+    if step.concurrently and step.server.concurrently is not None:
         _need_names(step)
-    if _is_offline():
+    if step.offline:
         return _script(step)
     if step.verb not in ("create_table", "create_index"):
-        _forget()
-    if step.dialect == "postgresql":
-        _need_known_strings(step)
+        step.database.forget()
     prefix = step.verb.split("_")[0]
-    if step.kind == "enum" and not _has_enums(step.bind):
+    if step.kind == "enum" and "enum" in step.server.lacks:
         return _decide("skip", step, "this server has no named enums")
-    if step.verb in _OWN_WAY:
-        return _OWN_WAY[step.verb](step)
+    own = step.server.verbs.get(step.verb, _OWN_WAY.get(step.verb))
+    if own is not None:
+        return own(step)
     act = {"create": _create, "add": _create, "drop": _drop, "alter": _alter, "rename": _rename}
     try:
         return act[prefix](step)
@@ -1734,19 +1914,15 @@ def _renamed_later(step: _Step) -> str | None:
         named = dict(zip(("old_table_name", "new_table_name"), call.args, strict=False)) | given
         nodes = [named.get(name) for name in ("old_table_name", "new_table_name")]
         old, new = (node.value if isinstance(node, ast.Constant) else None for node in nodes)
-        if old == step.table and new and not _has_table(step.bind, old, step.schema):
-            return str(new) if _has_table(step.bind, str(new), step.schema) else None
+        if old == step.table and new and not _has_table(step.database, old, step.schema):
+            return str(new) if _has_table(step.database, str(new), step.schema) else None
     return None
 
 
 def _create(step: _Step) -> Any:
-    if step.dialect in _TEMPORARY and _wants_temporary(step):
-        return _create_temporary(step)
     parts = _parts(step, created=False)
     asked = [[*_parents(one), *_divided(one), *_likely(one)] for one in (step, *parts)]
-    asked.append(_names_later(step))
-    answered = _ask_each(step.bind, asked)
-    own, *others, _ = answered
+    own, *others = _ask_each(step.database, asked)
     _need_tables(step, _parents(step), own)
     found = None if _likely(step) and own[-1] is None else _FIND[step.kind](step)
     if found is None:
@@ -1755,14 +1931,13 @@ def _create(step: _Step) -> Any:
         for part, answers in zip(parts, others, strict=True):
             _foresee(part, answers)
         for one, answers in zip((step, *parts), (own, *others), strict=True):
-            if _divided(one):
-                _need_undivided(one, answers[len(_parents(one))])
+            if _divided(one) and step.server.concurrently is not None:
+                step.server.concurrently.require_undivided(one, answers[len(_parents(one))])
         _decide("apply", step, "not there")
         result = _act(step)
-        _note_made(step, zip(itertools.chain(*asked), itertools.chain(*answered), strict=True))
     else:
-        if step.concurrently and step.dialect in _RESUME:
-            found = _RESUME[step.dialect](step, found)
+        if step.concurrently and step.server.concurrently is not None:
+            found = step.server.concurrently.finish(step, found)
         _confirm(step, found)
         result = step.wanted if step.kind == "table" else None
     for part in _parts(step, created=found is None):
@@ -1781,7 +1956,8 @@ def _foresee(part: _Step, answers: list[Any]) -> None:
 
 def _divided(step: _Step) -> list[_Question]:
     """Return the question for the partitions of a table that must not have any."""
-    is_asked = step.dialect in _DIVIDED and _DIVIDED[step.dialect](step)
+    server = step.server.concurrently
+    is_asked = server is not None and server.is_for_undivided(step)
     return [("partitions", step.table, step.table, step.schema)] if is_asked else []
 
 
@@ -1797,20 +1973,21 @@ def _likely(step: _Step) -> list[_Question]:
 
     An answer of None means that there is no such thing; any other, that it is worth a closer look.
     """
-    what: str | None = step.kind
+    what = step.kind
     if step.kind in ("table", "column"):
         name = str(step.name if step.kind == "column" else step.table)
         what = "relation" if step.verb == "create_table" else what
     elif step.kind == "primary":
         what, name = "primary", ""
     elif step.verb == "drop_constraint":
-        is_key = step.dialect == "mysql" and step.operation.constraint_type == "primary"
-        what, name = "constraint types", "PRIMARY" if is_key else str(step.name)
+        is_key = step.operation.constraint_type == "primary"
+        own = step.server.primary_key_name if is_key else None
+        what, name = "constraint types", own or str(step.name)
     elif step.kind in ("view", "enum") or not (step.name and step.table):
         return []  # one look finds them
     else:
         what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
-    return [(what, step.table, name, step.schema)] if what in _CATALOG[step.dialect] else []
+    return [(what, step.table, name, step.schema)] if what in step.server.questions else []
 
 
 def _confirm(step: _Step, found: Definition) -> None:
@@ -1818,7 +1995,7 @@ def _confirm(step: _Step, found: Definition) -> None:
     wanted = _WANT[step.kind](step)
     if wanted is None:
         return _decide("skip", step, "already there, compared by name")
-    differing = _diff(step.dialect, found, wanted)
+    differing = _diff(step.server, found, wanted)
     later = set(differing) & _altered_later(step) if differing and step.kind == "column" else set()
     differing = [key for key in differing if key not in later]
     extra = [key for key in found if key.startswith("column ") and key not in wanted]
@@ -1894,14 +2071,19 @@ def _by_name(things: Iterable[Any]) -> list[Any]:
 def _drop(step: _Step) -> Any:
     asked = [] if step.kind in _NAMED_ALONE else _likely(step)
     looks_first = not asked and step.kind not in _NAMED_ALONE
-    missing = looks_first and not _has_table(step.bind, step.table, step.schema)
+    missing = looks_first and not _has_table(step.database, step.table, step.schema)
     found = None if missing else _to_drop(step, asked)
-    if found is None and _is_temporary(step):
-        _decide("apply", step, "there in this session")
-        return _invoke(step)
     if found is None:
+        if (
+            step.kind == "table"
+            and step.server.is_hidden is not None
+            and step.server.is_hidden(step)
+        ):
+            _hides(step.call, step.table)
         missing = missing or step.kind == "table"
-        missing = missing or (bool(asked) and not _has_table(step.bind, step.table, step.schema))
+        missing = missing or (
+            bool(asked) and not _has_table(step.database, step.table, step.schema)
+        )
         return _decide("skip", step, f"table {step.table} is not there" if missing else "not there")
     if "constraint" in found:
         return _decide("skip", step, f"belongs to constraint {found['constraint']}")
@@ -1918,7 +2100,7 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
     if not asked:
         return _FIND[step.kind](step)
     table = [("table", step.table, step.table, step.schema)] if step.kind == "column" else []
-    answer, *has_table = _ask_all(step.bind, [*asked, *table])  # a view has columns, too
+    answer, *has_table = _ask_all(step.database, [*asked, *table])  # a view has columns, too
     if answer is not None:
         _need_tables(step, table, has_table)
     if step.kind == "constraint":
@@ -1929,13 +2111,11 @@ def _to_drop(step: _Step, asked: list[_Question]) -> Definition | None:
 def _replace_view(step: _Step) -> None:
     found = _find_view(step)
     wanted = _want_view(step) if found is not None else None
-    if found is not None and wanted is not None and not _diff(step.dialect, found, wanted):
+    if found is not None and wanted is not None and not _diff(step.server, found, wanted):
         return _decide("skip", step, "already there, same definition")
     if found is None:
         _need_free_name(step)
     _decide("apply", step, "not there" if found is None else f"was {_describe(found)}")
-    if step.dialect in _REPLACE:
-        return _REPLACE[step.dialect](step)
     _act(step)
 
 
@@ -1992,7 +2172,7 @@ def _rename_label(step: _Step) -> None:
 
 def _need_labels(step: _Step, wanted: list[str]) -> list[str]:
     """Return the values of an enum type, which must be there, with the wanted ones."""
-    labels = _enum_labels(step.bind, str(step.name), step.schema)
+    labels = _enum_labels(step.database, str(step.name), step.schema)
     if labels is None or set(wanted) - set(labels):
         _stop(
             MissingParent,
@@ -2004,12 +2184,10 @@ def _need_labels(step: _Step, wanted: list[str]) -> list[str]:
     return labels
 
 
-def _validate(step: _Step) -> None:
-    if step.dialect != "postgresql":
-        return _decide("skip", step, "this server validates a constraint when it is made")
+def _postgresql_validate_verb(step: _Step) -> None:
     _need_table(step, step.table, step.schema)
     found = {name: text for name, _, text in _constraints(step)}
-    name = _kept(step.bind, str(step.name))
+    name = step.database.truncated(str(step.name))
     if name not in found:
         _stop(
             MissingParent,
@@ -2027,11 +2205,11 @@ def _validate(step: _Step) -> None:
 def _comment_on_table(step: _Step) -> None:
     """Make the table's comment what is asked for: text, or none."""
     wanted = getattr(step.operation, "comment", None)
-    if not step.bind.dialect.supports_comments:
+    if not step.database.dialect.supports_comments:
         return _decide("skip", step, "this server has no comments")
     table = ("table", step.table, step.table, step.schema)
     comment = ("table comment", step.table, "", step.schema)
-    has_table, found = _ask_all(step.bind, [table, comment])
+    has_table, found = _ask_all(step.database, [table, comment])
     if wanted is None and has_table is None:
         return _decide("skip", step, f"table {step.table} is not there")
     _need_tables(step, [table], [has_table])
@@ -2041,21 +2219,11 @@ def _comment_on_table(step: _Step) -> None:
     _act(step)
 
 
-_OWN_WAY: dict[str, Callable[[_Step], None]] = {
-    "replace_view": _replace_view,
-    "add_enum_value": _add_label,
-    "rename_enum_value": _rename_label,
-    "validate_constraint": _validate,
-    "create_table_comment": _comment_on_table,
-    "drop_table_comment": _comment_on_table,
-}
-
-
 def _rename(step: _Step) -> None:
     new_name = str(step.name)
     names = {"renamable": step.table, "relation": new_name}
-    old, new = _ask_all(step.bind, [(what, n, n, step.schema) for what, n in names.items()])
-    sort = _ask(step.bind, "sort", step.table, "", step.schema) if old is new is None else None
+    old, new = _ask_all(step.database, [(what, n, n, step.schema) for what, n in names.items()])
+    sort = _ask(step.database, "sort", step.table, "", step.schema) if old is new is None else None
     if sort is not None:
         _no_table(step, step.table, step.schema, sort)
     if _renames(step, old, new, step.table, new_name):
@@ -2101,7 +2269,7 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
 
 def _alter(step: _Step) -> None:
     asked = step
-    if step.operation.modify_name in (None, step.name) and step.dialect in _COLUMN_AT_ONCE:
+    if step.operation.modify_name in (None, step.name) and step.server.column is not None:
         found = _find_column(step)
     else:
         step, found = _renamed(step)
@@ -2112,17 +2280,17 @@ def _alter(step: _Step) -> None:
     rest, type_ = _only_differing(step, found), step.operation.modify_type
     for part in _bound_checks(step, step.operation.existing_type if type_ is not None else None):
         if str(part.name) not in {str(new.name) for new in _bound_checks(step, type_)}:
-            _ensure(_step(step.operations, part.operation.reverse()))
+            step.operations.invoke(part.operation.reverse())
     if rest is None:
         _decide("skip", step, "already as wanted")
-        if step.concurrently and step.dialect in _LEFT_OVER:
-            _LEFT_OVER[step.dialect](step)
+        if step.concurrently and step.server.concurrently is not None:
+            step.server.concurrently.drop_leftover(step)
     else:
         if found.get("of") and _alters_table(rest, found):
             _need_table(step, step.table, step.schema)
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
-            step.operation.existing_type = _verbatim(step.bind, found["type"])
+            step.operation.existing_type = _verbatim(step.database, found["type"])
         _decide("apply", step, f"was {_describe(found)}")
         _act(step)
     for part in _bound_checks(step, type_):
@@ -2142,20 +2310,20 @@ def _renamed(step: _Step) -> tuple[_Step, Definition | None]:
     table = ("renamable" if is_plain else "table", step.table, step.table, step.schema)
     names = [str(step.name), step.operation.modify_name or str(step.name)]
     columns = [("column", step.table, name, step.schema) for name in names]
-    has_table, old, new = _ask_all(step.bind, [table, *columns])
+    has_table, old, new = _ask_all(step.database, [table, *columns])
     _need_tables(step, [table], [has_table])
     rest = _rename_column(step, old, new)
     return rest, None if rest is step and old is None else _find_column(rest)
 
 
 def _no_column(step: _Step) -> NoReturn:
-    if step.dialect in _COLUMN_AT_ONCE:
+    if step.server.column is not None:
         asked = [(what, step.table, "", step.schema) for what in ("sort", "columns")]
-        sort, names = _ask_all(step.bind, asked)
+        sort, names = _ask_all(step.database, asked)
         if sort != "table":
             _no_table(step, step.table, step.schema, sort)
     else:
-        names = ", ".join(_column_names(step.bind, step.table, step.schema))
+        names = ", ".join(_columns(step.database, step.table, step.schema))
     _stop(
         MissingParent,
         f"{step.call}: there is no such column.",
@@ -2188,9 +2356,9 @@ def _replace_check(step: _Step) -> None:
     """Make a check that goes with a type, instead of the one that went with the type before."""
     found = _find_constrained(step)
     wanted = _want_check(step) if found is not None else None
-    if found is not None and wanted is not None and _diff(step.dialect, found, wanted):
+    if found is not None and wanted is not None and _diff(step.server, found, wanted):
         drop = ops.DropConstraintOp(str(step.name), step.table, "check", schema=step.schema)
-        _ensure(_step(step.operations, drop))
+        step.operations.invoke(drop)
     if found is None or wanted is not None:
         _ensure(step)
 
@@ -2223,7 +2391,7 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
     """Return the operation without what the column has already, None when nothing is left."""
     rest: Any = copy.copy(step.operation)
     wanted = _want_altered_column(step, found)
-    differing = _diff(step.dialect, found, wanted)
+    differing = _diff(step.server, found, wanted)
     if not {"type", "collate"} & set(differing):
         rest.modify_type = None
         rest.kw = {key: value for key, value in rest.kw.items() if key not in _OF_THE_TYPE}
@@ -2241,8 +2409,14 @@ def _only_differing(step: _Step, found: Definition) -> ops.AlterColumnOp | None:
 
 def _counts_otherwise(step: _Step, found: Definition) -> bool:
     """Tell whether a column is to count up and does not, or not to and does, where it is asked."""
-    counts, asked = _COUNTS_UP.get(step.dialect), step.operation.kw.get("autoincrement")
+    counts, asked = step.server.counts_up, step.operation.kw.get("autoincrement")
     return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
+
+
+def _refuse_hidden(step: _Step) -> None:
+    """Refuse to alter a table that a temporary one hides, where the server tells so."""
+    if step.server.is_hidden is not None and step.table and step.server.is_hidden(step):
+        _hides(step.call, step.table)
 
 
 def _hides(call: str, table: str) -> NoReturn:
@@ -2255,39 +2429,25 @@ def _hides(call: str, table: str) -> NoReturn:
     )
 
 
-def _is_temporary(step: _Step) -> bool:
-    """Tell whether there is a table of this name of this session alone, which no catalog has."""
-    return step.kind == "table" and step.dialect in _TEMPORARY and _TEMPORARY[step.dialect](step)
-
-
-def _create_temporary(step: _Step) -> Any:
-    """Create a table of this session alone, unless it is there: nobody else has made it."""
-    _forget()
-    _has_table(step.bind, step.table, step.schema)
-    if _is_temporary(step):
-        _decide("skip", step, "already there in this session, compared by name")
-        return step.wanted
-    _decide("apply", step, "not there in this session")
-    return _act(step)
-
-
-def _wants_temporary(step: _Step) -> bool:
-    prefixes = getattr(step.wanted, "_prefixes", ())
-    return step.verb == "create_table" and any("TEMP" in str(p).upper() for p in prefixes)
-
-
 def _act(step: _Step) -> Any:
-    """Do it: the dialect's own guard where it has one, else Alembic's implementation."""
-    if step.dialect in _HIDES and step.table and _HIDES[step.dialect](step):
-        _hides(step.call, step.table)
+    """Do it: in the server's own way where it has one, else as Alembic does."""
+    _refuse_hidden(step)
     operation = step.operation = copy.copy(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
-    if step.verb in _SQL:
-        return _run(step.bind, _SQL[step.verb](step))
-    guards = _GUARDS["any"] | _GUARDS.get(step.dialect, {})
-    return guards.get(step.verb, _invoke)(step)
+    if step.verb in step.server.acts:
+        return step.server.acts[step.verb](step)
+    sql = _statement_of(step)
+    if sql is not None:
+        return step.database.run(sql)
+    return _ACTS.get(step.verb, _invoke)(step)
+
+
+def _statement_of(step: _Step) -> str | None:
+    """Return the SQL of a verb that Alembic has no operation for."""
+    say = step.server.statements.get(step.verb, _STATEMENTS.get(step.verb))
+    return None if say is None else say(step)
 
 
 def _invoke(step: _Step) -> Any:
@@ -2298,7 +2458,7 @@ def _referents(step: _Step) -> list[sa.Table]:
     """Return the tables that must be there for the foreign keys that are to be made."""
     if step.kind == "foreignkey":
         return [step.wanted.elements[0].column.table]
-    if step.kind != "table" or step.dialect not in _REFERENTS_FIRST:
+    if step.kind != "table" or not step.server.foreign_keys.referents_first:
         return []
     keys = _by_name(_keys_within(step))
     tables = [key.elements[0].column.table for key in keys]
@@ -2310,13 +2470,13 @@ def _keys_within(step: _Step) -> list[sa.ForeignKeyConstraint]:
 
     https://docs.sqlalchemy.org/en/20/core/constraints.html#creating-dropping-foreign-key-constraints-via-alter
     """
-    later = step.bind.dialect.supports_alter
+    later = step.database.dialect.supports_alter
     return [k for k in step.wanted.foreign_key_constraints if not (k.use_alter and later)]
 
 
 def _need_table(step: _Step, table: str, schema: str | None) -> None:
     asked = ("table", table, table, schema)
-    _need_tables(step, [asked], _ask_all(step.bind, [asked]))
+    _need_tables(step, [asked], _ask_all(step.database, [asked]))
 
 
 def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> None:
@@ -2325,7 +2485,7 @@ def _need_tables(step: _Step, asked: list[_Question], answers: list[Any]) -> Non
     missing = next((question for question, answer in pairs if answer is None), None)
     if missing is not None:
         _, table, _, schema = missing
-        _no_table(step, table, schema, _ask(step.bind, "sort", table, table, schema))
+        _no_table(step, table, schema, _ask(step.database, "sort", table, table, schema))
 
 
 def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
@@ -2359,7 +2519,7 @@ def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> 
 def _need_free_name(step: _Step) -> None:
     """Refuse to make a table or a view whose name something of another kind has."""
     name = str(step.name or step.table)
-    sort = _ask(step.bind, "sort", name, name, step.schema)
+    sort = _ask(step.database, "sort", name, name, step.schema)
     if sort in (None, step.kind):
         return
     drop = f"helpers.execute('DROP {sort.upper()} ...')"
@@ -2444,16 +2604,16 @@ def _alter_code(step: _Step, wanted: Definition, differing: list[str]) -> str:
 def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
     """Return code that gives a table one column or constraint as it is wanted."""
     kind, _, name = key.partition(" ")
-    columns = {_folded(step.bind, c.name): c for c in step.wanted.columns}
-    if kind == "column" and _folded(step.bind, name) not in columns:
+    columns = {step.database.case_folded(c.name): c for c in step.wanted.columns}
+    if kind == "column" and step.database.case_folded(name) not in columns:
         return [f"helpers.alter_column({step.table!r}, {name!r}, nullable=True)"]
     if kind == "column":
         part = copy.copy(step)
-        part.kind, part.name, part.wanted = "column", name, columns[_folded(step.bind, name)]
+        part.kind, part.name, part.wanted = "column", name, columns[step.database.case_folded(name)]
         wanted = _want_column(part) or {}
         if key in found:
-            there = _column(step.bind, step.table, name, step.schema) or {}
-            alter = _alter_code(part, wanted, _diff(step.dialect, there, wanted))
+            there = _column(step.database, step.table, name, step.schema) or {}
+            alter = _alter_code(part, wanted, _diff(step.server, there, wanted))
             aside = "new_column_name=" in alter  # what cannot be altered is made anew beside it
             return [alter, _add_code(part, wanted)] if aside else [alter]
         return [_add_code(part, wanted)]
@@ -2461,9 +2621,12 @@ def _way_to_part(step: _Step, found: Definition, key: str) -> list[str]:
     wanted = _wanted_constraint(step, key)
     text = ""
     if isinstance(wanted, sa.CheckConstraint):
-        text = str(step.bind.dialect.ddl_compiler(step.bind.dialect, None).process(wanted))  # type: ignore[arg-type]
+        text = str(step.database.dialect.ddl_compiler(step.database.dialect, None).process(wanted))  # type: ignore[arg-type]
         text = text[text.index("CHECK (") + 7 : -1]
-    return [*drop, _constraint_code(step.table, wanted, _as_it_is(text, step.bind.dialect))]
+    return [
+        *drop,
+        _constraint_code(step.table, wanted, _unescaped_percent(text, step.database.dialect)),
+    ]
 
 
 def _add_code(step: _Step, wanted: Definition) -> str:
@@ -2486,10 +2649,10 @@ def _add_code(step: _Step, wanted: Definition) -> str:
 def _wanted_constraint(step: _Step, key: str) -> Any:
     """Return the constraint of a wanted table that a property of its definition is about."""
     for constraint in step.wanted.constraints:
-        if constraint.name and key.endswith(f" {_kept(step.bind, constraint.name)}"):
+        if constraint.name and key.endswith(f" {step.database.truncated(constraint.name)}"):
             return constraint
     for constraint in step.wanted.foreign_key_constraints:
-        if _foreign_key_text(step.bind, _wanted_foreign_key(constraint)) == key:
+        if _foreign_key_text(step.database, _wanted_foreign_key(constraint)) == key:
             return constraint
     kind: Any = {"UNIQUE": sa.UniqueConstraint, "CHECK": sa.CheckConstraint}.get(key.split(" ")[0])
     likely: Any = (
@@ -2551,36 +2714,34 @@ def _rows_to_insert(table: Any, rows: Any, keys: list[str]) -> list[dict[str, An
 
 
 def _insert_missing(
-    table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
+    step: _Step, table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
 ) -> None:
-    if _is_offline():
-        statements = [_guarded_insert(table, row, keys) for row in rows]
-        _write_string_check(*statements)
-        for sql in statements:
-            _write(sql)
+    if step.offline:
+        for row in rows:
+            step.write(_guarded_insert(step.database, table, row, keys))
         return
     what, inserted = f"on {table.name}", 0
     if rows:
-        _need_key(table, keys)
+        _need_key(step, table, keys)
     for turn in _turns(rows, keys):
         for start in range(0, len(turn), _ROWS_AT_ONCE):
-            missing = _missing_rows(table, turn[start : start + _ROWS_AT_ONCE], keys)
+            some = turn[start : start + _ROWS_AT_ONCE]
+            missing = _missing_rows(step.database, table, some, keys)
             inserted += len(missing)
             for batch, plain in _alike(missing):
-                alembic.op.bulk_insert(table, batch, multiinsert=multiinsert and plain)
+                step.operations.bulk_insert(table, batch, multiinsert=multiinsert and plain)
     if inserted:
         _log("apply", "bulk_insert", what, f"{inserted} of {len(rows)} rows were not there")
     else:
         _log("skip", "bulk_insert", what, f"all {len(rows)} rows are there")
 
 
-def _need_key(table: Any, keys: list[str]) -> None:
+def _need_key(step: _Step, table: Any, keys: list[str]) -> None:
     """Refuse a table, or a column of it, that the database does not have."""
-    step = _Step(_guarded(), None, "bulk_insert", "table", None, table.name, table.schema)
     columns = [table.c[key] for key in keys]
     kinds = [(what, table.name, table.name, table.schema) for what in _FILLED]
     asked = [("column", table.name, column.name, table.schema) for column in columns]
-    found = _ask_all(step.bind, [*kinds, *asked])
+    found = _ask_all(step.database, [*kinds, *asked])
     if all(there is None for there in found[: len(kinds)]):
         _need_tables(step, kinds, [None])
     for column, there in zip(columns, found[len(kinds) :], strict=True):
@@ -2619,10 +2780,12 @@ def _loosely(value: Any) -> str:
     return "".join(c for c in letters if c.isalnum()) or letters  # no accents, no spaces
 
 
-def _missing_rows(table: Any, rows: list[dict[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
+def _missing_rows(
+    database: _Database, table: Any, rows: list[dict[str, Any]], keys: list[str]
+) -> list[dict[str, Any]]:
     """Return those of the rows whose key is not there, by one query."""
     there = [_key_is_there(table, row, keys).label(f"c{n}") for n, row in enumerate(rows)]
-    found = _bind().execute(sa.select(*there)).one()
+    found = database.connection.execute(sa.select(*there)).one()
     return [row for row, is_there in zip(rows, found, strict=True) if not is_there]
 
 
@@ -2640,14 +2803,14 @@ def _alike(rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], b
         yield same, not any(isinstance(row[n], sa.ClauseElement) for row in same for n in names)
 
 
-def _guarded_insert(table: Any, row: dict[str, Any], keys: list[str]) -> str:
+def _guarded_insert(database: _Database, table: Any, row: dict[str, Any], keys: list[str]) -> str:
     """Return an INSERT of one row that does nothing where its key is."""
     filled = _python_defaults(table, row) | row
-    values = {name: _as_literal(table.c[name], value) for name, value in filled.items()}
+    values = {name: _as_literal(database, table.c[name], value) for name, value in filled.items()}
     key = {k: None if row[k] is None else values[k] for k in keys}
     new = sa.select(*values.values()).where(~_key_is_there(table, key, keys))
     insert = table.insert().from_select(list(values), new, include_defaults=False)
-    return _compiled(insert, "bulk_insert")
+    return _compiled(database, insert, "bulk_insert")
 
 
 def _python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
@@ -2664,37 +2827,60 @@ def _python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_literal(column: Any, value: Any) -> Any:
+def _as_literal(database: _Database, column: Any, value: Any) -> Any:
     if isinstance(value, sa.ClauseElement):
         return value
     if isinstance(value, (bytes, bytearray)):
-        return sa.literal_column(_BYTES[_dialect(_bind())].format(value.hex()))
+        return sa.literal_column(database.server.bytes_literal.format(value.hex()))
     typed = None if isinstance(column.type, sa.types.NullType) else column.type
     if isinstance(typed, sa.JSON) and not (value is None and typed.none_as_null):
-        dialect: Any = _bind().dialect
+        dialect: Any = database.dialect
         return sa.literal((dialect._json_serializer or json.dumps)(value), sa.String())
     return sa.null() if value is None and typed is None else sa.literal(value, typed)
 
 
-def _compiled(statement: Any, call: str) -> str:
+def _compiled(database: _Database, statement: Any, call: str) -> str:
     """Return SQL with its values written into it, or refuse a value that has no literal form."""
     try:
-        literal: Any = {"literal_binds": True}
-        sql = statement.compile(dialect=_bind().dialect, compile_kwargs=literal)
+        return _with_values(statement, database.dialect)
     except (sa.exc.CompileError, NotImplementedError, TypeError, ValueError) as error:
         why = str(error).split(" (Background")[0]
         way = "alembic upgrade head  # without --sql; or write the value as sa.text(...)"
-        _unsupported(call, f"SQLAlchemy cannot write it: {why}", way)
-    return _undoubled(str(sql))
+        _unsupported(database, call, f"SQLAlchemy cannot write it: {why}", way)
 
 
-def _script_unless(sqltext: Any, unless: Any) -> None:
+def _with_values(statement: Any, dialect: sa.Dialect) -> str:
+    options: Any = {"literal_binds": True}
+    sql = statement.compile(dialect=dialect, compile_kwargs=options)
+    return _unescaped_percent(str(sql), dialect)
+
+
+def _execute(
+    step: _Step, sqltext: Any, *, unless: Any, once: str | None, options: dict[str, Any] | None
+) -> None:
+    """Run SQL unless it was run: by what a query finds, or by a mark."""
+    if unless is not None and once is not None:
+        raise CommandError(f"execute({brief(sqltext)!r}): give either unless or once, not both")
+    _need_values(f"execute({brief(sqltext)!r})", sqltext, unless)
+    if once is not None:
+        return _execute_once(step, sqltext, once, options)
+    if step.offline:
+        return _script_unless(step, sqltext, unless)
+    step.database.forget()
+    query = sa.text(unless) if isinstance(unless, str) else unless
+    if step.database.connection.execute(query).first() is not None:
+        return _log("skip", "execute", brief(sqltext), "already done")
+    _log("apply", "execute", brief(sqltext), "not done yet")
+    alembic.op.execute(sqltext, execution_options=options)
+
+
+def _script_unless(step: _Step, sqltext: Any, unless: Any) -> None:
     """Write the statement so that the server runs it only when the query returns no row."""
     query = sa.text(unless) if isinstance(unless, str) else unless
-    asked = _compiled(query, "execute").strip().removesuffix(";")
-    for sql in _written_by(lambda: alembic.op.execute(sqltext)):
+    asked = _compiled(step.database, query, "execute").strip().removesuffix(";")
+    for sql in _written_by(step, lambda: alembic.op.execute(sqltext)):
         # on a line of its own, because the query may end with a comment
-        _UNLESS.get(_dialect(_bind()), _write_if)(f"NOT EXISTS ({asked}\n)", sql)
+        step.server.write_unless(step, f"NOT EXISTS ({asked}\n)", sql)
 
 
 # ... once
@@ -2728,9 +2914,9 @@ def _need_mark(sqltext: Any, name: str) -> None:
     )
 
 
-def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
+def _execute_once(step: _Step, sqltext: Any, name: str, options: dict[str, Any] | None) -> None:
     _need_mark(sqltext, name)
-    if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
+    if step.server.commits is not None and step.server.commits.match(str(sqltext)):
         _stop(
             UnsafeOperation,
             f"execute({brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
@@ -2738,18 +2924,19 @@ def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> No
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
         )
-    marks, mark = _marks(_context()), (*_running(), name)
-    if _is_offline():
-        return _script_once(sqltext, marks, mark)
-    bind = _bind()
-    if not _has_table(bind, marks.name, marks.schema):
-        marks.create(bind)
-    _forget_when_complete()
-    if bind.execute(sa.select(sa.literal(1)).where(_marked(marks, mark))).first() is not None:
+    marks, mark = _marks(step.context), (*_running(), name)
+    if step.offline:
+        return _script_once(step, sqltext, marks, mark)
+    database, connection = step.database, step.database.connection
+    database.forget()
+    if not _has_table(database, marks.name, marks.schema):
+        marks.create(connection)
+    _forget_when_complete(step.context)
+    if connection.execute(sa.select(sa.literal(1)).where(_marked(marks, mark))).first() is not None:
         return _log("skip", "execute", name, "already done, says its mark")
     _log("apply", "execute", name, "not done yet")
-    with _together(bind):
-        bind.execute(marks.insert().values(mark))
+    with _together(database):
+        connection.execute(marks.insert().values(mark))
         alembic.op.execute(sqltext, execution_options=options)
 
 
@@ -2775,9 +2962,8 @@ def _running() -> tuple[str, str]:
     return str(frames[-1].f_globals["revision"]), "down" if is_down else "up"
 
 
-def _forget_when_complete() -> None:
+def _forget_when_complete(context: Any) -> None:
     """Have Alembic forget its marks in the commit in which it notes that the revision is done."""
-    context: Any = _context()
     if _forget_marks not in context.on_version_apply_callbacks:
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, _forget_marks)
 
@@ -2789,53 +2975,57 @@ def _forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
     marks = _marks(ctx)
     gone = marks.delete().where(marks.c.revision.in_(["", *step.up_revision_ids]))
     if ctx.as_sql:  # the table stays: a script cannot know whether it made it
-        return _write(_compiled(gone, "execute"))
+        ctx.impl.static_output(f"{_with_values(gone, ctx.dialect)};")
+        return
     ctx.connection.execute(gone)  # first, for where the DROP commits the two
     if ctx.connection.execute(sa.select(marks).limit(1)).first() is None:
         marks.drop(ctx.connection)  # else a revision of another branch is half done
 
 
 @contextmanager
-def _together(bind: sa.Connection) -> Iterator[None]:
+def _together(database: _Database) -> Iterator[None]:
     """Make one commit of what is done within, where each statement would have its own."""
-    if bind.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if database.connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         yield
         return
-    bind.exec_driver_sql(_BEGIN.get(_dialect(bind), "BEGIN"))
+    database.run(database.server.begin)
     try:
         yield
     except BaseException:
-        bind.exec_driver_sql("ROLLBACK")
+        database.run("ROLLBACK")
         raise
-    bind.exec_driver_sql("COMMIT")
+    database.run("COMMIT")
 
 
-def _script_once(sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
+def _script_once(step: _Step, sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
     """Write the statement and its mark so that the server runs both, or none of them.
 
     A mark goes when its revision is done; that it is done the script asks of the version table.
     """
-    _write(str(CreateTable(marks, if_not_exists=True).compile(dialect=_bind().dialect)).strip())
-    _forget_when_complete()
+    database = step.database
+    create = CreateTable(marks, if_not_exists=True).compile(dialect=database.dialect)
+    step.write(str(create).strip())
+    _forget_when_complete(step.context)
     there = sa.select(sa.literal_column("1")).where(_marked(marks, mark)).exists()
-    todo = f"NOT {_compiled(there, 'execute')}"
+    todo = f"NOT {_compiled(database, there, 'execute')}"
     if mark[0]:
-        todo = f"{'NOT ' if mark[1] == 'up' else ''}{_applied(mark[0])} AND {todo}"
-    values = [sa.literal(value) for value in mark]
-    row = _compiled(marks.insert().values(dict(zip(_MARKED, values, strict=True))), "execute")
-    [sql] = _written_by(lambda: alembic.op.execute(sqltext))
-    _ONCE.get(_dialect(_bind()), _write_both_if)(todo, sql, row)
+        todo = f"{'NOT ' if mark[1] == 'up' else ''}{_applied(step, mark[0])} AND {todo}"
+    values = dict(zip(_MARKED, [sa.literal(value) for value in mark], strict=True))
+    row = _compiled(database, marks.insert().values(values), "execute")
+    [sql] = _written_by(step, lambda: alembic.op.execute(sqltext))
+    write = step.server.write_both_if or _write_both_if
+    write(step, todo, sql, row)
 
 
-def _applied(revision: str) -> str:
+def _applied(step: _Step, revision: str) -> str:
     """Return the condition that the revision was run: the version table has it or a later one."""
-    context: Any = _context()
+    context = step.context
     ids = [revision]
     for id_ in ids if context.script else ():
         ids += sorted(set(context.script.get_revision(id_)._all_nextrev) - {*ids})
     version = context._version.c.version_num
     there = sa.select(sa.literal_column("1")).where(version.in_(ids)).exists()
-    return _compiled(there, "execute")
+    return _compiled(step.database, there, "execute")
 
 
 # ... backfill
@@ -2879,7 +3069,7 @@ class _Pages:
     def update(self, *more: Any) -> int:
         """Update the rows that are to be done and fulfil more conditions; return their number."""
         update = sa.update(self.table).values(self.values).where(self.where, *more)
-        return self.step.bind.execute(update).rowcount
+        return self.step.database.connection.execute(update).rowcount
 
     def look(self, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).select_from(self.table)
@@ -2887,6 +3077,38 @@ class _Pages:
     def look_for_key(self) -> sa.Select[Any]:
         read = [sa.cast(k, sa.Text()) if k.name in self.as_text else k for k in self.keys]
         return self.look(*read).order_by(*self.keys).limit(1)
+
+
+def _backfill(
+    step: _Step, values: Mapping[str, Any], *, where: Any, batch_size: int, pause: float
+) -> None:
+    """Update the rows that ``where`` finds, page by page."""
+    if where is None:
+        _refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+    if not values:
+        _refuse_pages(step, "there is nothing to write into a row", "no values")
+    _need_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
+    if step.offline:
+        return _script_backfill(step, values, where)
+    step.database.forget()
+    _need_table(step, step.table, step.schema)
+    pages = _pages(step, values, _grouped(where))
+    if not pages.progress.total:
+        return _decide("skip", step, "no row is to be done")
+    _decide("apply", step, f"{pages.progress.total} rows are to be done")
+    with _outside_transaction(step, "go page by page"), _bar():
+        _turn_pages(pages, batch_size, pause)
+    _decide("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
+
+
+def _script_backfill(step: _Step, values: Mapping[str, Any], where: Any) -> None:
+    """Write all of it as one plain UPDATE."""
+    target = sa.table(step.table, *map(sa.column, values), schema=step.schema)
+    given = {
+        name: _as_literal(step.database, sa.column(name), value) for name, value in values.items()
+    }
+    update = sa.update(target).values(given).where(_grouped(where))
+    step.write(_compiled(step.database, update, step.call))
 
 
 def _grouped(where: Any) -> sa.ColumnElement[bool]:
@@ -2898,21 +3120,22 @@ def _grouped(where: Any) -> sa.ColumnElement[bool]:
 
 def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
     """Look at the table, and refuse before anything is changed what cannot go by its key."""
-    names = _inspected_key(step.bind, step.table, step.schema)
+    names = _inspected_key(step.database, step.table, step.schema)
     if not names:
         why = "without a primary key there are no pages to go by"
         _refuse_pages(step, why, f"no primary key on {step.table}")
-    given = {_folded(step.bind, name) for name in values}
-    if changed := sorted(name for name in names if _folded(step.bind, name) in given):
+    given = {step.database.case_folded(name) for name in values}
+    if changed := sorted(name for name in names if step.database.case_folded(name) in given):
         _refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
-    there = _inspected_columns(step.bind, step.table, step.schema)
+    there = _inspected_columns(step.database, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
-    typed = {name: _type_text(columns[name].type, step.bind.dialect) for name in names}
-    if unpaged := [f"{n} {t}" for n, t in typed.items() if _UNPAGED[step.dialect].match(t)]:
+    typed = {name: _type_text(columns[name].type, step.database.dialect) for name in names}
+    paging = step.server.paging
+    if unpaged := [f"{n} {t}" for n, t in typed.items() if paging.unpaged.match(t)]:
         why = "values of this type are not read as they are, or not compared as they are sorted"
         _refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
-    known = {_folded(step.bind, name): name for name in columns}
-    if unknown := [name for name in values if _folded(step.bind, name) not in known]:
+    known = {step.database.case_folded(name): name for name in columns}
+    if unknown := [name for name in values if step.database.case_folded(name) not in known]:
         _stop(
             MissingParent,
             f"{step.call}: there is no such column.",
@@ -2920,26 +3143,14 @@ def _pages(step: _Step, values: Mapping[str, Any], where: Any) -> _Pages:
             "Stopped, because there is nothing to fill.",
             f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
         )
-    values = {known[_folded(step.bind, name)]: value for name, value in values.items()}
+    values = {known[step.database.case_folded(name)]: value for name, value in values.items()}
     table = sa.table(step.table, *columns.values(), schema=step.schema)
     keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
-    late = _READ_AS_TEXT.get(step.dialect, re.compile(r"(?!)"))
-    as_text = {name: columns[name].type for name in names if late.match(typed[name])}
+    as_text = {name: columns[name].type for name in names if paging.as_text.match(typed[name])}
     pages = _Pages(step, table, values, where, keys, as_text, _Progress(step.table))
     count = pages.look(sa.func.count()).where(where)
-    pages.progress.total = step.bind.execute(count).scalar() or 0
+    pages.progress.total = step.database.connection.execute(count).scalar() or 0
     return pages
-
-
-_UNPAGED = {  # the types by whose order no page can be found
-    "postgresql": re.compile(r"(?i)real|interval|jsonb?|bit|.*\[\]"),
-    "mysql": re.compile(r"(?i)enum|set|float|bit|json"),
-    "sqlite": re.compile(r"(?!)"),
-}
-
-
-# psycopg reads neither 'infinity' nor a date before Christ
-_READ_AS_TEXT = {"postgresql": re.compile("(?i)date|timestamp")}
 
 
 def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
@@ -2959,8 +3170,8 @@ def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
 def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
     """Update page after page, and make the next one as large as its time allows."""
     progress, size = pages.progress, max(1, min(batch_size, _FIRST_PAGE))
-    if pages.step.dialect in _PAGES:
-        _PAGES[pages.step.dialect](pages)
+    if pages.step.server.paging.prepare is not None:
+        pages.step.server.paging.prepare(pages)
     _refuse_repeating(pages)
     last: Sequence[Any] | None = None
     while (first := _first_key(pages, last)) is not None:
@@ -2999,7 +3210,7 @@ def _first_key(pages: _Pages, last: Sequence[Any] | None) -> Sequence[Any] | Non
     query = pages.look_for_key().where(pages.where)
     if last is not None:
         query = query.where(_beside(pages, operator.gt, last))
-    return pages.step.bind.execute(query).first()
+    return pages.step.database.connection.execute(query).first()
 
 
 def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] | None:
@@ -3008,7 +3219,7 @@ def _last_key(pages: _Pages, first: Sequence[Any], size: int) -> Sequence[Any] |
     It counts all rows, not only those to be done: the server locks what it reads.
     """
     query = pages.look_for_key().where(_beside(pages, operator.ge, first))
-    return pages.step.bind.execute(query.offset(size - 1)).first()
+    return pages.step.database.connection.execute(query.offset(size - 1)).first()
 
 
 def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
@@ -3024,7 +3235,7 @@ def _beside(pages: _Pages, compare: Any, key: Sequence[Any]) -> Any:
         else sa.bindparam(None, value, type_=sa.types.NULLTYPE, unique=True)
         for column, value in zip(pages.keys, key, strict=True)
     ]
-    if len(key) > 1 and pages.step.dialect not in _KEYS_ONE_BY_ONE:
+    if len(key) > 1 and pages.step.server.paging.compares_rows:
         return compare(sa.tuple_(*pages.keys), sa.tuple_(*values))
     strict = {operator.ge: operator.gt, operator.le: operator.lt}.get(compare, compare)
     *others, (column, value) = zip(pages.keys, values, strict=True)
@@ -3039,22 +3250,22 @@ def _refuse_repeating(pages: _Pages) -> None:
 
     A row that ``where`` still finds is no harm if it stays the same, as a NULL copied from a NULL.
     """
-    first, bind = _first_key(pages, None), pages.step.bind
+    first, database = _first_key(pages, None), pages.step.database
     if first is None:
         return
     row = [_beside(pages, compare, first) for compare in (operator.ge, operator.le)]
     written: list[Any] = [sa.column(name) for name in pages.values]
-    if pages.step.dialect in _READ_AS_TEXT:
+    if pages.step.server.paging.reads_as_text:
         written = [sa.cast(column, sa.Text()) for column in written]
     look = pages.look(*written).where(pages.where, *row)
     after = []
-    bind.exec_driver_sql(_BEGIN.get(pages.step.dialect, "BEGIN"))
+    database.run(database.server.begin)
     try:
         for _ in range(2):
             pages.update(*row)
-            after.append(bind.execute(look).first())
+            after.append(database.connection.execute(look).first())
     finally:
-        bind.exec_driver_sql("ROLLBACK")
+        database.run("ROLLBACK")
     if after[0] is not None and after[0] != after[1]:
         why = "a run that is killed would do again what it has done"
         _refuse_pages(pages.step, why, "a row that where still finds after it was done")
@@ -3097,7 +3308,23 @@ def _beside_revision(path: str | os.PathLike[str]) -> Path:
     return Path(_revision().get("__file__", "")).parent / path
 
 
-def _read_statements(path: Path, encoding: str) -> list[Statement]:
+def _execute_file(step: _Step, path: str | os.PathLike[str], encoding: str) -> None:
+    where = _beside_revision(path)
+    statements = _read_statements(step.database, where, encoding)
+    if not statements:
+        return _log("skip", "execute_file", str(path), "no statement in it")
+    if step.offline:
+        return _script_statements(step, statements)
+    _log("apply", "execute_file", str(path), f"{len(statements)} statements")
+    step.database.forget()
+    for number, statement in enumerate(statements, 1):
+        try:
+            step.database.run(statement.text).close()
+        except sa.exc.DBAPIError as error:
+            _failed(step, where, statement, f"{number} of {len(statements)}", error)
+
+
+def _read_statements(database: _Database, path: Path, encoding: str) -> list[Statement]:
     try:
         text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except OSError as error:
@@ -3107,7 +3334,7 @@ def _read_statements(path: Path, encoding: str) -> list[Statement]:
         why = f"line {line} is not {encoding}"
         _refuse_file(path, why, f"helpers.execute_file({path.name!r}, encoding='latin-1')")
     try:
-        return list(split_statements(text, _syntax(_bind())))
+        return list(split_statements(text, database.server.syntax(database.dialect)))
     except Unreadable as error:
         _refuse_file(path, f"line {error.line}: {error.problem}", error.way, error.line)
 
@@ -3120,11 +3347,13 @@ def _refuse_file(path: Path, problem: str, way: str, line: int | None = None) ->
     )
 
 
-def _failed(path: Path, statement: Statement, number: str, error: sa.exc.DBAPIError) -> NoReturn:
+def _failed(
+    step: _Step, path: Path, statement: Statement, number: str, error: sa.exc.DBAPIError
+) -> NoReturn:
     """Say which statement of a file the server refused, and what is kept of those before it."""
     kept = (
         "Stopped there: the statements before it are undone with the revision."
-        if _context().impl.transactional_ddl
+        if step.context.impl.transactional_ddl
         else "Stopped there: what the server committed of the statements before it is kept."
     )
     raise CommandError(
@@ -3135,15 +3364,13 @@ def _failed(path: Path, statement: Statement, number: str, error: sa.exc.DBAPIEr
     ) from error
 
 
-def _script_statements(statements: list[Statement]) -> None:
+def _script_statements(step: _Step, statements: list[Statement]) -> None:
     """Write the statements as they are; a body with semicolons behind a DELIMITER of its own."""
     for statement in statements:
-        write = _SCRIPT_STATEMENT.get(_dialect(_bind()), _write_statement)
-        write(statement)
-
-
-def _write_statement(statement: Statement) -> None:
-    _write(statement.text)
+        if step.server.write_statement is not None:
+            step.server.write_statement(step, statement)
+        else:
+            step.write(statement.text)
 
 
 # ------------------------------------------------------------------------------------ looking
@@ -3153,8 +3380,8 @@ def _write_statement(statement: Statement) -> None:
 _SCRATCH = "_alembic_scratch"
 
 
-def _has_table(bind: sa.Connection, table: str, schema: str | None) -> bool:
-    return _ask(bind, "table", table, table, schema) is not None
+def _has_table(database: _Database, table: str, schema: str | None) -> bool:
+    return _ask(database, "table", table, table, schema) is not None
 
 
 def _find_table(step: _Step) -> Definition:
@@ -3166,12 +3393,12 @@ def _find_table(step: _Step) -> Definition:
 def _want_table(step: _Step) -> Definition:
     table: sa.Table = step.wanted
     others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
-    names = {_kept(step.bind, str(c.name)) for c in table.constraints if c.name}
+    names = {step.database.truncated(str(c.name)) for c in table.constraints if c.name}
     with _scratch(step, *table.columns, *others, **_scratch_options(table.dialect_kwargs)):
-        found = _table_definition(step, _SCRATCH, _scratch_schema(step.bind), names)
+        found = _table_definition(step, _SCRATCH, step.server.scratch_schema, names)
     for key in _keys_within(step):
-        text = _foreign_key_text(step.bind, _wanted_foreign_key(key))
-        name = _kept(step.bind, str(key.name))
+        text = _foreign_key_text(step.database, _wanted_foreign_key(key))
+        name = step.database.truncated(str(key.name))
         found |= {f"foreignkey {name}": text} if key.name else {text: ""}
     return found
 
@@ -3184,9 +3411,9 @@ def _table_definition(
     :param named: the names that count; None: each constraint is listed by name and by text, so that
         it is found either way.
     """
-    found, wanted = {}, {_folded(step.bind, c.name): c for c in step.wanted.columns}
-    for column, definition in _columns(step.bind, table, schema).items():
-        said = wanted.get(_folded(step.bind, column))
+    found, wanted = {}, {step.database.case_folded(c.name): c for c in step.wanted.columns}
+    for column, definition in _columns(step.database, table, schema).items():
+        said = wanted.get(step.database.case_folded(column))
         comment = getattr(said, "comment", None)
         if comment is None or table == _SCRATCH:
             definition = _with_comment(step, definition, comment)
@@ -3201,7 +3428,7 @@ def _table_definition(
 
 
 def _find_column(step: _Step) -> Definition | None:
-    found = _column(step.bind, step.table, str(step.name), step.schema)
+    found = _column(step.database, step.table, str(step.name), step.schema)
     return found if found is None or step.wanted is None else _as_said(found, step.wanted)
 
 
@@ -3214,8 +3441,8 @@ def _scratch_column(step: _Step, column: sa.Column[Any]) -> Definition:
     """Let the server describe a column, beside the others where an expression may use them."""
     others = _plain_columns(step, without=column.name) if column.computed is not None else []
     with _scratch(step, column, *others):
-        made = _columns(step.bind, _SCRATCH, _scratch_schema(step.bind))
-    return made[_kept(step.bind, column.name)]
+        made = _columns(step.database, _SCRATCH, step.server.scratch_schema)
+    return made[step.database.truncated(column.name)]
 
 
 def _want_altered_column(step: _Step, found: Definition) -> Definition:
@@ -3226,7 +3453,7 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
     keys = {key for key, value in asked.items() if value is not None}
     keys |= {"default", "computed", "identity", *_COUNTING} if default is not False else set()
     keys |= {"comment"} if operation.modify_comment is not False else set()
-    word = _word(step.bind, operation.modify_type)
+    word = _word(step.database, operation.modify_type)
     plain = word is not None and not found.get("collate")
     if default is False and ("type" not in keys or plain):  # nothing to ask the server
         said = {"type": word or "", "null": "NULL" if operation.modify_nullable else "NOT NULL"}
@@ -3234,13 +3461,13 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
         return {key: value for key, value in said.items() if key in keys}
     column: sa.Column[Any] = sa.Column(
         step.name,
-        operation.modify_type or _verbatim(step.bind, found["type"]),
+        operation.modify_type or _verbatim(step.database, found["type"]),
         nullable=operation.modify_nullable is not False and not isinstance(default, sa.Identity),
         server_default=None if default is False else default,
         comment=operation.modify_comment or None,
     )
     wanted = _as_said(_scratch_column(step, column), column)
-    if wanted.get("collate") or step.dialect in _NORMAL_FORMS:  # elsewhere a type keeps it
+    if wanted.get("collate") or step.server.normal_forms:  # elsewhere a type keeps it
         keys |= {"collate"} if "type" in keys else set()
     if "comment" in keys:
         wanted = _with_comment(step, wanted, operation.modify_comment or "")
@@ -3250,7 +3477,7 @@ def _want_altered_column(step: _Step, found: Definition) -> Definition:
 def _with_comment(step: _Step, definition: Definition, comment: str | None) -> Definition:
     """Return the definition with the wanted comment; without one where none is asked for."""
     rest = {key: value for key, value in definition.items() if key != "comment"}
-    if comment is None or not step.bind.dialect.supports_comments:
+    if comment is None or not step.database.dialect.supports_comments:
         return rest
     return rest | {"comment": _comment(comment)}
 
@@ -3297,31 +3524,33 @@ def _identity(found: Definition) -> sa.Identity:
 
 
 def _find_index(step: _Step) -> Definition | None:
-    found = _index(step.bind, step.table or None, str(step.name), step.schema)
-    step.is_invalid = found is not None and "invalid" in found and _on(step.bind, found, step.table)
+    found = _index(step.database, step.table or None, str(step.name), step.schema)
+    step.is_invalid = (
+        found is not None and "invalid" in found and _on(step.database, found, step.table)
+    )
     if found is None or (step.verb == "create_index" and step.is_invalid):
         return None
-    if step.verb == "drop_index" and step.table and not _on(step.bind, found, step.table):
+    if step.verb == "drop_index" and step.table and not _on(step.database, found, step.table):
         return None
     if step.verb == "drop_index":
         return found
-    found = _DEFINED[step.dialect](step.bind, found)
+    found = step.server.index_defined(step.database, found)
     if "constraint" in found:
         found["definition"] = f"CONSTRAINT {found['constraint']} {found['definition']}"
     return found
 
 
 def _want_index(step: _Step) -> Definition | None:
-    on = f"ON {_kept(step.bind, step.table)}"
-    return {"table": on, "definition": _INDEX_TEXT[step.dialect](step)}
+    on = f"ON {step.database.truncated(step.table)}"
+    return {"table": on, "definition": step.server.index_text(step)}
 
 
 def _find_constraint(step: _Step) -> Definition | None:
     """Find what drop_constraint names: by name, and by type where one is given."""
-    bind, type_ = step.bind, step.operation.constraint_type
-    found = _constraint_type(bind, step.table, str(step.name), step.schema, type_)
-    if found is None and step.dialect == "sqlite":
-        found = _sqlite_conventional(step)
+    database, type_ = step.database, step.operation.constraint_type
+    found = _constraint_type(database, step.table, str(step.name), step.schema, type_)
+    if found is None and step.server.conventional is not None:
+        found = step.server.conventional(step)
     return _of_type(step, found)
 
 
@@ -3337,16 +3566,16 @@ def _find_constrained(step: _Step) -> Definition | None:
     if step.name is None:
         wanted = _WANT[step.kind](step) or {}
         texts = [text for _, kind, text in _constraints(step) if kind == step.kind]
-        same = (text for text in texts if _same(step.dialect, text, wanted.get("definition", "")))
+        same = (text for text in texts if _same(step.server, text, wanted.get("definition", "")))
         return next(({"definition": text} for text in same), None)
-    other = _constraint_type(step.bind, step.table, step.name, step.schema, step.kind)
+    other = _constraint_type(step.database, step.table, step.name, step.schema, step.kind)
     if other is None:
         return None
     if other != step.kind:
         return {"definition": f"a {_TYPES.get(other, other)}"}
     same_kind = [(n, text) for n, kind, text in _constraints(step) if n and kind == step.kind]
-    names = {_folded(step.bind, name): text for name, text in same_kind}
-    return {"definition": names[_folded(step.bind, step.name)]}
+    names = {step.database.case_folded(name): text for name, text in same_kind}
+    return {"definition": names[step.database.case_folded(step.name)]}
 
 
 def _find_primary(step: _Step) -> Definition | None:
@@ -3354,9 +3583,9 @@ def _find_primary(step: _Step) -> Definition | None:
     keys = [(name, text) for name, kind, text in _constraints(step) if kind == "primary"]
     for name, text in keys:
         gone = (
-            step.dialect in _REPLACES_KEY
-            and step.operations.makes_key
-            and (step.operations.frees_key or _is_replaced(step, name, text))
+            step.server.replaces_key
+            and step.batch.makes_key
+            and (step.batch.frees_key or _is_replaced(step, name, text))
         )
         return None if gone else {"definition": text}
     return None
@@ -3365,8 +3594,10 @@ def _find_primary(step: _Step) -> Definition | None:
 def _is_replaced(step: _Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
     if _key_columns(text) == _key_columns(_want_columns(step)["definition"]):
-        return bool(step.name) and _folded(step.bind, name) != _folded(step.bind, step.name)
-    dropped = {column.lower() for column in step.operations.drops}
+        return bool(step.name) and step.database.case_folded(name) != step.database.case_folded(
+            step.name
+        )
+    dropped = {column.lower() for column in step.batch.drops}
     going = any(column.lower() in dropped for column in _key_columns(text))
     return going or name is None  # which nothing could drop
 
@@ -3376,13 +3607,13 @@ def _key_columns(text: str) -> set[str]:
 
 
 def _want_columns(step: _Step) -> Definition:
-    names = [_kept(step.bind, str(column.name)) for column in step.wanted.columns]
+    names = [step.database.truncated(str(column.name)) for column in step.wanted.columns]
     if step.kind == "primary":
         return {"definition": f"PRIMARY KEY {in_parentheses(names)}"}
     options = dict(step.wanted.dialect_kwargs)
     if included := options.get("postgresql_include"):
         included = [str(getattr(column, "name", column)) for column in included]
-        options["postgresql_include"] = [_kept(step.bind, name) for name in included]
+        options["postgresql_include"] = [step.database.truncated(name) for name in included]
     text = _unique_text(names, options)
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     return {"definition": text + _deferral(step.wanted.deferrable, deferred)}
@@ -3392,7 +3623,7 @@ def _want_check(step: _Step) -> Definition | None:
     wanted = sa.CheckConstraint(step.wanted.sqltext, name=sa.schema.conv("wanted"))
     try:
         with _scratch(step, *_plain_columns(step), wanted):
-            found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
+            found = _constraints(step, _SCRATCH, step.server.scratch_schema)
     except (sa.exc.CompileError, sa.exc.DBAPIError):
         return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
@@ -3404,17 +3635,19 @@ def _want_exclude(step: _Step) -> Definition | None:
     operation.table_name, operation.schema, operation._orig_constraint = _SCRATCH, None, None
     with _scratch(step, *_plain_columns(step)):
         step.operations.impl.add_constraint(operation.to_constraint())
-        found = _constraints(step, _SCRATCH, _scratch_schema(step.bind))
+        found = _constraints(step, _SCRATCH, step.server.scratch_schema)
     return next({"definition": text} for _, kind, text in found if kind == "exclude")
 
 
 def _want_foreignkey(step: _Step) -> Definition:
     key = _wanted_foreign_key(step.wanted)
-    key["referred_schema"] = _hidden_schema(
-        step.bind, key["referred_schema"], key["referred_table"]
-    )
+    hidden = step.server.foreign_keys.hidden_schema
+    if hidden is not None and key["referred_schema"] is not None:
+        key["referred_schema"] = hidden(
+            step.database, key["referred_schema"], key["referred_table"]
+        )
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
-    return {"definition": _foreign_key_text(step.bind, key) + late}
+    return {"definition": _foreign_key_text(step.database, key) + late}
 
 
 def _constraints(
@@ -3422,32 +3655,34 @@ def _constraints(
 ) -> list[_Constraint]:
     """Describe every constraint of a table: name, type, text."""
     table, schema = (step.table, step.schema) if table is None else (table, schema)
-    return _CONSTRAINTS[step.dialect](step.bind, table, schema)
+    return step.server.constraints(step.database, table, schema)
 
 
-def _inspected_columns(bind: sa.Connection, table: str, schema: str | None) -> list[Any]:
-    return list(sa.inspect(bind).get_columns(_kept(bind, table), schema=schema))
+def _inspected_columns(database: _Database, table: str, schema: str | None) -> list[Any]:
+    return list(
+        sa.inspect(database.connection).get_columns(database.truncated(table), schema=schema)
+    )
 
 
-def _inspected_key(bind: sa.Connection, table: str, schema: str | None = None) -> list[str]:
-    found = sa.inspect(bind).get_pk_constraint(_kept(bind, table), schema)
+def _inspected_key(database: _Database, table: str, schema: str | None = None) -> list[str]:
+    found = sa.inspect(database.connection).get_pk_constraint(database.truncated(table), schema)
     return list(found["constrained_columns"])
 
 
 def _find_view(step: _Step) -> Definition | None:
-    text = _view_select(step.bind, str(step.name), step.schema)
+    text = _view_select(step.database, str(step.name), step.schema)
     return None if text is None else {"definition": " ".join(text.split())}
 
 
 def _want_view(step: _Step) -> Definition | None:
-    if step.dialect == "mysql" and step.verb != "replace_view":
+    if not step.server.temporary_views and step.verb != "replace_view":
         return None  # it has no temporary views, and to make a lasting one commits
-    text = _wanted_select(step.bind, step.wanted)
+    text = _wanted_select(step.database, step.wanted)
     return None if text is None else {"definition": " ".join(text.split())}
 
 
 def _find_enum(step: _Step) -> Definition | None:
-    labels = _enum_labels(step.bind, str(step.name), step.schema)
+    labels = _enum_labels(step.database, str(step.name), step.schema)
     return None if labels is None else {"values": ", ".join(map(literal, labels))}
 
 
@@ -3486,7 +3721,7 @@ def _spelled(step: _Step) -> Definition:
     """Describe an index or a constraint as the revision spells it, without asking the server."""
     if step.kind == "index":
         return {"table": f"ON {step.table}", "definition": _compiled_index_text(step)}
-    compiler = step.bind.dialect.ddl_compiler(step.bind.dialect, None)  # type: ignore[arg-type]
+    compiler = step.database.dialect.ddl_compiler(step.database.dialect, None)  # type: ignore[arg-type]
     return {"definition": str(compiler.process(step.wanted))}
 
 
@@ -3497,8 +3732,7 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
     The server knows that ``now()`` is ``CURRENT_TIMESTAMP`` and ``'0'`` a number; nobody else does
     so exactly.  Temporary tables commit nothing on any server.
     """
-    defaults = _TABLE_DEFAULTS.get(step.dialect)
-    options = (defaults(step) if defaults is not None else {}) | kw
+    options = step.server.table_defaults(step) | kw
     table = step.operations.schema_obj.table(
         _SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
@@ -3510,8 +3744,8 @@ def _scratch(step: _Step, *items: Any, **kw: Any) -> Iterator[None]:
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
             column.autoincrement = False
-    with _forgotten(step.bind), _called_scratch(step):
-        step.bind.execute(CreateTable(table))
+    with _forgotten(step.database), _called_scratch(step):
+        step.database.connection.execute(CreateTable(table))
         yield
 
 
@@ -3524,18 +3758,18 @@ def _called_scratch(step: _Step) -> Iterator[None]:
             unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
         ), parameters
 
-    sa.event.listen(step.bind, "before_cursor_execute", rewrite, retval=True)
+    sa.event.listen(step.database.connection, "before_cursor_execute", rewrite, retval=True)
     try:
         yield
     finally:
-        sa.event.remove(step.bind, "before_cursor_execute", rewrite)
+        sa.event.remove(step.database.connection, "before_cursor_execute", rewrite)
 
 
 def _plain_columns(step: _Step, without: str | None = None) -> list[sa.Column[Any]]:
     """Return the columns of the table, with their types in the server's own words."""
-    columns = _columns(step.bind, step.table, step.schema).items()
+    columns = _columns(step.database, step.table, step.schema).items()
     types = {n: f"{c['type']} {c.get('collate', '')}".strip() for n, c in columns}
-    return [sa.Column(n, _verbatim(step.bind, t)) for n, t in types.items() if n != without]
+    return [sa.Column(n, _verbatim(step.database, t)) for n, t in types.items() if n != without]
 
 
 # ---------------------------------------------------------------------------------- comparing
@@ -3550,25 +3784,25 @@ _TYPES = {
 }
 
 
-def _same(dialect: str, one: str, other: str) -> bool:
+def _same(server: _Server, one: str, other: str) -> bool:
     """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
     if other.endswith(" NOT VALID"):  # wanted so, and validated since
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
         one = re.sub(rf"(?<=DEFAULT ){_DATED}", moment[0], one, count=1)
     return one == other or (
-        dialect not in _NORMAL_FORMS and significant_tokens(one) == significant_tokens(other)
+        not server.normal_forms and significant_tokens(one) == significant_tokens(other)
     )
 
 
-def _diff(dialect: str, has: Definition, wants: Definition) -> list[str]:
+def _diff(server: _Server, has: Definition, wants: Definition) -> list[str]:
     """Return the wanted properties in which the two differ."""
-    fold = str if dialect in _NORMAL_FORMS else str.lower
+    fold = str.lower if server.folds_case else str
     there = {fold(key): value for key, value in has.items()}
     return [
         key
         for key, value in wants.items()
-        if fold(key) not in there or not _same(dialect, there[fold(key)], value)
+        if fold(key) not in there or not _same(server, there[fold(key)], value)
     ]
 
 
@@ -3686,109 +3920,58 @@ def _wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
 # All that is known of one server: how to ask its catalog, and what must be done its own way.
 
 
-_NORMAL_FORMS = {"postgresql"}  # describes in normal forms, and with exact names
-
-
-def _dialect(bind: sa.Connection) -> str:
-    return {"mariadb": "mysql"}.get(bind.dialect.name, bind.dialect.name)
-
-
-def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
+def _foreign_key_text(database: _Database, key: Any) -> str:
     options = key.get("options", {})
     schema = key["referred_schema"]
-    if schema == bind.dialect.default_schema_name or _dialect(bind) == "sqlite":
-        schema = None  # on SQLite a key never leaves its database
+    keys = database.server.foreign_keys
+    if schema == database.dialect.default_schema_name or keys.stay_in_schema:
+        schema = None
     columns, referred = (
-        in_parentheses(_kept(bind, str(name)) for name in key[names])
+        in_parentheses(database.truncated(str(name)) for name in key[names])
         for names in ("constrained_columns", "referred_columns")
     )
-    target = qualified(_kept(bind, key["referred_table"]), schema)
+    target = qualified(database.truncated(key["referred_table"]), schema)
     text = f"FOREIGN KEY {columns} REFERENCES {target} {referred}"
-    # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
-    default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
     for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
         verb, *of = re.split(r"\s*(?=\()", options.get(action) or "NO ACTION", maxsplit=1)
         wanted = " ".join([verb.upper(), *of])
-        text += "" if wanted in default else f" ON {word} {wanted}"
-    if _dialect(bind) == "mysql":  # parses DEFERRABLE and forgets it
+        text += "" if wanted in keys.default_actions else f" ON {word} {wanted}"
+    if not keys.are_deferrable:
         return text
-    if (options.get("match") or "").upper() == "FULL" and _dialect(bind) == "postgresql":
+    if (options.get("match") or "").upper() == "FULL" and keys.match_full:
         text += " MATCH FULL"
     deferred = (options.get("initially") or "").upper() == "DEFERRED"
     return text + _deferral(options.get("deferrable"), deferred)
 
 
-def _quoted(bind: sa.Connection, name: str, schema: str | None = None) -> str:
-    """Quote a name for SQL that is run as it is: SQLAlchemy's preparer would double a ``%``."""
-    mark = "`" if _dialect(bind) == "mysql" else '"'
-    parts = [part.replace(mark, mark * 2) for part in (schema, name) if part]
-    return ".".join(f"{mark}{part}{mark}" for part in parts)
-
-
-def _worded(bind: sa.Connection, name: str | None) -> str | None:
-    """Quote a name that is not one word."""
-    return name if name is None or re.fullmatch(r"\w+", name) else _quoted(bind, name)
-
-
-def _verbatim(bind: sa.Connection, type_: str) -> _Verbatim:
+def _verbatim(database: _Database, type_: str) -> _Verbatim:
     """Return a type in the server's own words, for DDL that the driver looks for ``%`` in."""
-    doubled = bind.dialect.paramstyle in ("format", "pyformat")
+    doubled = database.dialect.paramstyle in ("format", "pyformat")
     return _Verbatim(type_.replace("%", "%%") if doubled else type_)
 
 
-def _as_it_is(text: str, dialect: sa.Dialect) -> str:
-    """Return compiled SQL for :func:`_run`: without the doubled ``%`` of some drivers."""
-    doubled = dialect.paramstyle in ("format", "pyformat")
-    return text.replace("%%", "%") if doubled else text
+def _unescaped_percent(sql: str, dialect: sa.Dialect) -> str:
+    """Return compiled SQL as it is: some drivers have each ``%`` written twice."""
+    return sql.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else sql
 
 
 def _type_text(type_: Any, dialect: sa.Dialect) -> str:
-    return _as_it_is(sa.types.to_instance(type_).compile(dialect=dialect), dialect)
+    return _unescaped_percent(sa.types.to_instance(type_).compile(dialect=dialect), dialect)
 
 
-_WORDS = {  # how a plain type is compiled -> what the server calls it
-    "postgresql": {
-        r"VARCHAR(\(\d{1,6}\))": r"character varying\1",
-        r"(NUMERIC\(\d+), (\d+\))": r"\1,\2",
-        "(INTEGER|BIGINT|SMALLINT|TEXT|DATE|BOOLEAN|TIMESTAMP WITH(?:OUT)? TIME ZONE)": r"\1",
-    },
-    "mysql": {
-        r"(VARCHAR\(\d{1,4}\)|TEXT|DATE|DATETIME)": r"\1",
-        r"NUMERIC(\(\d+), (\d+\))": r"decimal\1,\2",
-    },
-}
-
-
-def _word(bind: sa.Connection, type_: Any) -> str | None:
+def _word(database: _Database, type_: Any) -> str | None:
     """Return the server's own word for a plain type, None where only the server can tell."""
-    words = _WORDS.get(_dialect(bind))
-    if type_ is None or words is None:
+    words = database.server.canonical_types
+    if type_ is None or not words:
         return None
-    text = sa.types.to_instance(type_).compile(dialect=bind.dialect)
+    text = sa.types.to_instance(type_).compile(dialect=database.dialect)
     found = ((re.fullmatch(pattern, text), word) for pattern, word in words.items())
     return next((match.expand(word).lower() for match, word in found if match), None)
 
 
-def _run(bind: sa.Connection, sql: str) -> sa.CursorResult[Any]:
-    """Run SQL as it is: no ``:name`` and no ``%`` in it is a parameter."""
-    return bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
-
-
-def _kept(bind: sa.Connection, name: str) -> str:
-    """Return the name as the server keeps it: PostgreSQL cuts it at 63 bytes, silently."""
-    if _dialect(bind) == "postgresql":
-        return name.encode()[:63].decode(errors="ignore")
-    return name
-
-
-def _folded(bind: sa.Connection, name: str | None) -> str:
-    """Return the name so that two names of one thing are equal."""
-    return _kept(bind, str(name)) if _dialect(bind) == "postgresql" else str(name).lower()
-
-
-def _on(bind: sa.Connection, found: Definition, table: str) -> bool:
+def _on(database: _Database, found: Definition, table: str) -> bool:
     """Tell whether an index that was found is on the table of this name."""
-    return _folded(bind, found["table"].removeprefix("ON ")) == _folded(bind, table)
+    return database.case_folded(found["table"].removeprefix("ON ")) == database.case_folded(table)
 
 
 _POSTGRESQL = {
@@ -3815,7 +3998,7 @@ _POSTGRESQL = {
     "index": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name",
     # where the table is found an index of its schema is found too, or what hides it
-    "named index": "SELECT to_regclass(:beside)",
+    "named index": "SELECT to_regclass(:index)",
     "invalid": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name AND NOT indisvalid",
     "of type": "",
@@ -3834,7 +4017,7 @@ _POSTGRESQL = {
 }
 # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
 _POSTGRESQL["renamable"] = _POSTGRESQL["relation"]
-_POSTGRESQL_COLUMNS = sa.text("""
+_POSTGRESQL_COLUMNS = """
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
@@ -3859,8 +4042,8 @@ LEFT JOIN pg_depend AS o ON o.refobjid = a.attrelid AND o.refobjsubid = a.attnum
 LEFT JOIN pg_sequence AS s ON s.seqrelid = o.objid
 WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
-""")
-_POSTGRESQL_CONSTRAINTS = sa.text("""
+"""
+_POSTGRESQL_CONSTRAINTS = """
 SELECT k.conname AS name, k.contype AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
        CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
@@ -3888,8 +4071,8 @@ LEFT JOIN pg_class AS r ON r.oid = k.confrelid
 LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
 WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
 ORDER BY k.conname
-""")
-_POSTGRESQL_COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', _POSTGRESQL_COLUMNS.text)
+"""
+_POSTGRESQL_COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', _POSTGRESQL_COLUMNS)
 # What tells all of an ordinary column, at a quarter of what planning the joins above costs.
 _POSTGRESQL_COLUMN = """
 SELECT a.attname AS name,
@@ -3917,17 +4100,17 @@ FROM pg_class AS c
 JOIN pg_index AS i ON i.indexrelid = c.oid
 JOIN pg_class AS t ON t.oid = i.indrelid
 WHERE """
-_POSTGRESQL_INDEX_ON = sa.text(
+_POSTGRESQL_INDEX_ON = (
     f"{_POSTGRESQL_INDEX} c.relname = :name AND c.relnamespace ="
     " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
 )
 # All there is to know of most indexes: on that table, valid, and not a constraint's.
-_POSTGRESQL_INDEX_ORDINARY = sa.text("""
+_POSTGRESQL_INDEX_ORDINARY = """
 SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
        AND NOT (indisunique OR indisexclusion) AS is_ordinary
 FROM pg_index WHERE indexrelid = to_regclass(:index)
-""")
-_POSTGRESQL_INDEX_NAMED = sa.text(f"{_POSTGRESQL_INDEX} c.oid = to_regclass(:index)")
+"""
+_POSTGRESQL_INDEX_NAMED = f"{_POSTGRESQL_INDEX} c.oid = to_regclass(:index)"
 _MYSQL = {
     "table": "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = COALESCE(:schema, DATABASE())"
@@ -3971,140 +4154,120 @@ _MYSQL = {
     " AND constraint_name = :name",
 }
 _SQLITE = {
-    "table": "SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
-    " AND name = ?1 COLLATE NOCASE",
-    "sql": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'table'"
-    " AND name = ?1 COLLATE NOCASE",
-    "relation": "SELECT name FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
-    " AND name = ?1 COLLATE NOCASE",
-    "sort": "SELECT type FROM {schema}.sqlite_master WHERE type IN ('table', 'view')"
-    " AND name = ?1 COLLATE NOCASE",
-    "view": "SELECT sql FROM {schema}.sqlite_master WHERE type = 'view'"
-    " AND name = ?1 COLLATE NOCASE",
-    "column": "SELECT name FROM pragma_table_xinfo(?1, ?3)"
-    " WHERE name = ?2 COLLATE NOCASE AND hidden <> 1",
-    "named index": "SELECT name FROM {schema}.sqlite_master WHERE type = 'index'"
-    " AND name = ?2 COLLATE NOCASE AND sql IS NOT NULL",
+    "table": "SELECT name FROM :database.sqlite_master WHERE type = 'table'"
+    " AND name = :table COLLATE NOCASE",
+    "sql": "SELECT sql FROM :database.sqlite_master WHERE type = 'table'"
+    " AND name = :table COLLATE NOCASE",
+    "relation": "SELECT name FROM :database.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = :table COLLATE NOCASE",
+    "sort": "SELECT type FROM :database.sqlite_master WHERE type IN ('table', 'view')"
+    " AND name = :table COLLATE NOCASE",
+    "view": "SELECT sql FROM :database.sqlite_master WHERE type = 'view'"
+    " AND name = :table COLLATE NOCASE",
+    "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
+    " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
+    "named index": "SELECT name FROM :database.sqlite_master WHERE type = 'index'"
+    " AND name = :name COLLATE NOCASE AND sql IS NOT NULL",
 }
 # sqlite_master has no index, and these need none: what they do not know is not there at all.
-_SQLITE_KNOWN = {"named index": "pragma_index_xinfo(?2, ?3)"}
+_SQLITE_KNOWN = {"named index": "pragma_index_xinfo(:name, :schema)"}
 _SQLITE_KNOWN |= dict.fromkeys(
-    ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(?1, ?3)"
+    ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(:table, :schema)"
 )
 _SQLITE_INDEX = (
-    "SELECT tbl_name, sql FROM (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(?1, ?2)))"
-    " CROSS JOIN {schema}.sqlite_master"
-    " WHERE type = 'index' AND name = ?1 COLLATE NOCASE AND sql IS NOT NULL"
+    "SELECT tbl_name, sql FROM"
+    " (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(:name, :schema)))"
+    " CROSS JOIN :database.sqlite_master"
+    " WHERE type = 'index' AND name = :name COLLATE NOCASE AND sql IS NOT NULL"
 )
-_MYSQL_INDEX = sa.text(_MYSQL["index"])
-_CATALOG = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}
 
 
-def _ask(bind: sa.Connection, what: str, table: str, name: str, schema: str | None) -> Any:
+def _ask(database: _Database, what: str, table: str, name: str, schema: str | None) -> Any:
     """Ask the catalog one thing; None when it is not there."""
-    return _ask_all(bind, [(what, table, name, schema)])[0]
+    return _ask_all(database, [(what, table, name, schema)])[0]
 
 
-def _ask_all(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
+def _ask_all(database: _Database, questions: Sequence[_Question]) -> list[Any]:
     """Ask the catalog several things in one statement; None for each that is not there."""
-    dialect = _dialect(bind)
-    if dialect not in _CATALOG:
-        raise CommandError(
-            f"alembic_helpers knows PostgreSQL, MariaDB, MySQL and SQLite, not {dialect}"
-        )
-    if not questions:
-        return []
-    if dialect == "sqlite":
-        return _sqlite_ask(bind, questions)
-    if dialect == "postgresql":
-        return _postgresql_ask(bind, questions)
-    if dialect == "mysql":  # a name that no thing can have is nobody's
-        possible = [q for q in questions if not _mysql_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
-        if len(possible) < len(questions):
-            return [_ask(bind, *q) if q in possible else None for q in questions]
-    statement = _in_one(bind.dialect, dialect, tuple(what for what, *_ in questions))
-    given: dict[str, str | None] = {}
-    for number, (_, table, name, schema) in enumerate(questions):
-        given |= {f"table{number}": table, f"name{number}": name, f"schema{number}": schema}
-    parameters: Any = {key: given[key] for key in statement.params}
-    if statement.positional:
-        parameters = tuple(given[key] for key in statement.positiontup or ())
-    return list(bind.exec_driver_sql(str(statement), parameters).one())
+    return database.server.ask(database, questions) if questions else []
 
 
-def _ask_each(bind: sa.Connection, questions: Sequence[Sequence[_Question]]) -> list[list[Any]]:
+def _question_sql(database: _Database, question: _Question) -> str:
+    """Return one question as a SELECT, with its values written into it."""
+    catalog = database.server.questions
+    return _placed(database, catalog.get(question[0], catalog["table"]), question)
+
+
+def _placed(database: _Database, sql: str, question: _Question) -> str:
+    """Return SQL with the placeholders of a question replaced.
+
+    A revision asks each thing once: to prepare a statement takes longer than to plan it.
+    """
+    return filled_in(sql, database.server.placeholders(database, question))
+
+
+def _answers(database: _Database, selects: Iterable[str]) -> list[Any]:
+    """Answer questions in one statement."""
+    found, _ = database.fetch(f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in selects)}")
+    return list(found[0])
+
+
+def _ask_in_one(database: _Database, questions: Sequence[_Question]) -> list[Any]:
+    """Answer questions in one statement."""
+    return _answers(database, [_question_sql(database, question) for question in questions])
+
+
+def _rows(database: _Database, sql: str, question: _Question) -> list[dict[str, Any]]:
+    """Ask the catalog for rows, as mappings."""
+    found, names = database.fetch(_placed(database, sql, question))
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _ask_each(database: _Database, questions: Sequence[Sequence[_Question]]) -> list[list[Any]]:
     """Ask several lists of questions in one statement; return a list of answers for each."""
-    answers = iter(_ask_all(bind, [question for some in questions for question in some]))
+    answers = iter(_ask_all(database, [question for some in questions for question in some]))
     return [list(itertools.islice(answers, len(some))) for some in questions]
 
 
-def _rows(bind: sa.Connection, statement: sa.TextClause, **given: Any) -> Sequence[Any]:
-    """Ask the catalog with a statement of this module; return the rows as mappings."""
-    if _dialect(bind) == "postgresql":
-        return _postgresql_rows(bind, str(statement.text), **given)
-    compiled = _compiled_once(bind.dialect, statement)
-    parameters: Any = given
-    if compiled.positional:
-        parameters = tuple(given[key] for key in compiled.positiontup or ())
-    return bind.exec_driver_sql(str(compiled), parameters).mappings().all()
-
-
-@lru_cache
-def _compiled_once(server: sa.Dialect, statement: sa.TextClause) -> Any:
-    return statement.compile(dialect=server)
-
-
-@lru_cache
-def _in_one(server: sa.Dialect, dialect: str, whats: tuple[str, ...]) -> Any:
-    """Return the statement that asks several things, compiled: most of its cost is in that."""
-    catalog = _CATALOG[dialect]
-    asked = [catalog.get(what, catalog["table"]) for what in whats]
-    numbered = [
-        re.sub(r"(?<!:):(table|name|schema)\b", rf":\g<1>{number}", sql)
-        for number, sql in enumerate(asked)
-    ]
-    sql = f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in numbered)}"
-    return sa.text(sql).compile(dialect=server)
-
-
-def _columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+def _columns(database: _Database, table: str, schema: str | None) -> dict[str, Definition]:
     """Describe every column of a table."""
-    if _dialect(bind) == "postgresql":
-        rows = _rows(bind, _POSTGRESQL_COLUMNS, table=_quoted(bind, table, schema))
-        return {row["name"]: _postgresql_column(dict(row)) for row in rows}
-    if _dialect(bind) == "mysql":
-        return _mysql_columns(bind, table, schema)
-    columns = _inspected_columns(bind, table, schema)
-    said = _sqlite_said(bind, table, schema)
-    found = {column["name"]: _sqlite_column(bind, column) for column in columns}
+    return database.server.columns(database, table, schema)
+
+
+def _postgresql_columns(
+    database: _Database, table: str, schema: str | None
+) -> dict[str, Definition]:
+    rows = _rows(database, _POSTGRESQL_COLUMNS, ("columns", table, "", schema))
+    return {row["name"]: _postgresql_column(row) for row in rows}
+
+
+def _sqlite_columns(database: _Database, table: str, schema: str | None) -> dict[str, Definition]:
+    columns = _inspected_columns(database, table, schema)
+    said = _sqlite_said(database, table, schema)
+    found = {column["name"]: _sqlite_column(database, column) for column in columns}
     return {name: column | said.get(name.lower(), {}) for name, column in found.items()}
 
 
-def _column(bind: sa.Connection, table: str, name: str, schema: str | None) -> Definition | None:
+def _column(database: _Database, table: str, name: str, schema: str | None) -> Definition | None:
     """Describe one column; None when it is not there."""
-    if _dialect(bind) == "postgresql":
-        return _postgresql_one_column(bind, table, name, schema)
-    columns, wanted = _columns(bind, table, schema).items(), _folded(bind, name)
-    return next((found for column, found in columns if _folded(bind, column) == wanted), None)
-
-
-def _column_names(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
-    if _dialect(bind) == "sqlite":  # which is asked twice for more
-        return [column["name"] for column in _inspected_columns(bind, table, schema)]
-    return list(_columns(bind, table, schema))
+    if database.server.column is not None:
+        return database.server.column(database, table, name, schema)
+    columns, wanted = _columns(database, table, schema).items(), database.case_folded(name)
+    return next(
+        (found for column, found in columns if database.case_folded(column) == wanted), None
+    )
 
 
 def _postgresql_one_column(
-    bind: sa.Connection, table: str, name: str, schema: str | None
+    database: _Database, table: str, name: str, schema: str | None
 ) -> Definition | None:
-    on, name = _quoted(bind, table, schema), _kept(bind, name)
-    rows = _postgresql_rows(bind, _POSTGRESQL_COLUMN, table=on, name=name)
+    rows = _rows(database, _POSTGRESQL_COLUMN, ("column", table, name, schema))
     if not rows:
         return None
     row = rows[0]
     of = {"r": "", "p": "", "f": "", "v": "of a view"}.get(row["sort"], "of no table")
     if not row["is_ordinary"]:
-        return _columns(bind, table, schema)[name] | {"of": of}
+        return _columns(database, table, schema)[database.truncated(name)] | {"of": of}
     said = {key: value for key, value in row.items() if key not in ("is_ordinary", "sort")}
     return _postgresql_column(dict.fromkeys(_POSTGRESQL_COLUMN_KEYS) | said) | {"of": of}
 
@@ -4130,11 +4293,13 @@ def _postgresql_default(text: str, type_: str) -> str:
     return f"DEFAULT {value}"
 
 
-def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
+def _sqlite_column(database: _Database, column: Any) -> Definition:
     default, type_ = column["default"], column["type"]
     default = "" if default is None else _sqlite_default(default)
     return {
-        "type": "" if isinstance(type_, sa.types.NullType) else type_.compile(dialect=bind.dialect),
+        "type": ""
+        if isinstance(type_, sa.types.NullType)
+        else type_.compile(dialect=database.dialect),
         "null": "NULL" if column["nullable"] else "NOT NULL",
         "default": f"DEFAULT {default}" if default else "",
         "computed": "",
@@ -4143,9 +4308,9 @@ def _sqlite_column(bind: sa.Connection, column: Any) -> Definition:
     }
 
 
-def _sqlite_said(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+def _sqlite_said(database: _Database, table: str, schema: str | None) -> dict[str, Definition]:
     """Return what no pragma tells of a column: its COLLATE, and what it is computed from."""
-    sql: str | None = _ask(bind, "sql", table, "", schema)
+    sql: str | None = _ask(database, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return {}
     items = filter(is_column, parse_create_table(sql).items)
@@ -4174,15 +4339,16 @@ def _sqlite_default(text: str) -> str:
 
 
 def _constraint_type(
-    bind: sa.Connection, table: str, name: str, schema: str | None, type_: str | None = None
+    database: _Database, table: str, name: str, schema: str | None, type_: str | None = None
 ) -> str | None:
     """Return the type of a constraint as Alembic names it, None when it is not there."""
-    if _dialect(bind) == "sqlite":
-        types = {n.lower(): kind for n, kind, _ in _sqlite_constraints(bind, table, schema) if n}
-        return types.get(name.lower())
-    if _dialect(bind) == "mysql" and type_ == "primary":
-        name = "PRIMARY"
-    return _type_among(_ask(bind, "constraint types", table, name, schema), type_)
+    if "constraint types" not in database.server.questions:
+        constraints = database.server.constraints(database, table, schema)
+        types = {database.case_folded(found): kind for found, kind, _ in constraints if found}
+        return types.get(database.case_folded(name))
+    if type_ == "primary":
+        name = database.server.primary_key_name or name
+    return _type_among(_ask(database, "constraint types", table, name, schema), type_)
 
 
 def _type_among(answer: str | bytes | None, likely: str | None) -> str | None:
@@ -4201,12 +4367,10 @@ _CONSTRAINT_TYPES |= {"FOREIGN KEY": "foreignkey", "PRIMARY KEY": "primary"}
 
 
 def _index(
-    bind: sa.Connection, table: str | None, name: str, schema: str | None
+    database: _Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
     """Describe an index: its table, its definition; ``invalid``, ``constraint`` where it is so."""
-    return {"postgresql": _postgresql_index, "mysql": _mysql_index, "sqlite": _sqlite_index}[
-        _dialect(bind)
-    ](bind, table, name, schema)
+    return database.server.index(database, table, name, schema)
 
 
 # ...................................................................................... PostgreSQL
@@ -4214,160 +4378,101 @@ def _index(
 
 @dataclass
 class _Known:
-    """What needs no look: a table that a transaction has made is its own, until it is committed."""
+    """What needs no look: a table that a transaction has made is its own, until it is committed.
+
+    It has no index but those that were made with it, or noted since.
+    """
 
     of: weakref.ref[sa.Transaction]
-    made: set[tuple[str, str | None]] = field(default_factory=set)  # tables, with their schema
-    absent: set[tuple[str, str | None]] = field(default_factory=set)  # names that are free there
+    made: dict[tuple[str, str | None], set[str]] = field(default_factory=dict)  # table -> indexes
 
     def has(self, question: _Question) -> bool:
         """Tell whether the answer is known."""
         what, table, name, schema = question
-        if what == "relation":
-            return (table, schema) in self.absent
-        if (table, schema) not in self.made:
+        indexes = self.made.get((table, schema))
+        if indexes is None:
             return False
-        return what in ("table", "indexable") or (
-            what == "named index" and (name, schema) in self.absent
-        )
+        return what in ("table", "indexable") or (what == "named index" and name not in indexes)
 
     def answer(self, question: _Question) -> str | None:
         """Return the answer to a question that it has."""
         return question[1] if question[0] in ("table", "indexable") else None
 
 
-def _known(bind: sa.Connection) -> _Known | None:
+def _known(database: _Database) -> _Known | None:
     """Return what is known in the transaction that is running."""
-    known: _Known | None = bind.info.get(_Known)
-    return known if known is not None and known.of() is _transaction(bind) else None
+    known: _Known | None = database.connection.info.get(_MADE)
+    return known if known is not None and known.of() is _transaction(database) else None
 
 
-def _transaction(bind: sa.Connection) -> sa.Transaction | None:
-    return bind.get_nested_transaction() or bind.get_transaction()
+def _transaction(database: _Database) -> sa.Transaction | None:
+    return database.connection.get_nested_transaction() or database.connection.get_transaction()
 
 
-def _forget() -> None:
-    """Forget what is known: after other SQL nobody can tell."""
-    if not _is_offline():
-        _bind().info.pop(_Known, None)
-
-
-def _names_later(step: _Step) -> list[_Question]:
-    """Return the questions for what a new table's revision may name below, indexes above all.
-
-    One look answers them with the table's own: else each index would cost one.
-    """
-    if step.verb != "create_table" or step.dialect != "postgresql" or _known(step.bind) is not None:
-        return []
-    table = step.wanted
-    own = {str(thing.name) for thing in (table, *table.columns, *table.constraints)}
-    strings = {c for frame in _revision_frames() for c in frame.f_code.co_consts} - own
-    names = [s for s in strings if isinstance(s, str) and re.fullmatch(r"[A-Za-z]\w+", s, re.A)]
-    return [("named index", step.table, name, step.schema) for name in sorted(names)[:_AT_ONCE]]
-
-
-_AT_ONCE = 200
-
-
-def _note_made(step: _Step, asked: Iterable[tuple[_Question, Any]]) -> None:
-    """Note what was made, and which of the names that were asked for were free."""
-    transaction = _transaction(step.bind)
-    if step.dialect != "postgresql" or transaction is None or _autocommits(step.bind):
+def _remember_table(step: _Step) -> None:
+    """Remember a table that was made, with its indexes."""
+    transaction = _transaction(step.database)
+    if transaction is None or step.database.autocommits:
         return
-    known, things = _known(step.bind) or _Known(weakref.ref(transaction)), [step]
-    if step.verb == "create_table":
-        step.bind.info[_Known] = known
-        known.made.add((step.table, step.schema))
-        known.absent |= {
-            (name, schema)
-            for (what, _, name, schema), found in asked
-            if found is None and what == "named index" and name == _kept(step.bind, name)
-        }
-        things += [*step.wanted.constraints, *step.wanted.indexes]
-    known.absent -= {(str(thing.name), step.schema) for thing in things}
+    known = _known(step.database) or _Known(weakref.ref(transaction))
+    step.database.connection.info[_MADE] = known
+    names = {str(thing.name) for thing in (*step.wanted.constraints, *step.wanted.indexes)}
+    known.made[step.table, step.schema] = names
 
 
-def _postgresql_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
+def _remember_index(step: _Step) -> None:
+    """Remember an index that was made on such a table."""
+    known = _known(step.database)
+    if known is not None and (step.table, step.schema) in known.made:
+        known.made[step.table, step.schema].add(str(step.name))
+
+
+def _postgresql_ask(database: _Database, questions: Sequence[_Question]) -> list[Any]:
     """Answer several questions in one statement, or without one what is known."""
-    known = _known(bind)
+    known = _known(database)
     if known is not None and all(map(known.has, questions)):
         return [known.answer(question) for question in questions]
-    texts = [
-        _postgresql_filled(
-            _POSTGRESQL.get(what, _POSTGRESQL["table"]),
-            table=_quoted(bind, table, schema),
-            name=_kept(bind, name),
-            beside=_quoted(bind, _kept(bind, name), schema),
-        )
-        for what, table, name, schema in questions
-    ]
-    found, _ = _postgresql_looked(bind, f"SELECT {', '.join(f'({sql})' for sql in texts)}")
-    return list(found[0])
+    return _ask_in_one(database, questions)
 
 
-def _postgresql_rows(bind: sa.Connection, sql: str, **given: str) -> list[dict[str, Any]]:
-    """Ask the catalog with a statement of this module; return the rows as mappings."""
-    found, names = _postgresql_looked(bind, _postgresql_filled(sql, **given))
-    return [dict(zip(names, row, strict=True)) for row in found]
+def _postgresql_placeholders(database: _Database, question: _Question) -> dict[str, str]:
+    _, table, name, schema = question
+    values = {
+        "table": database.quoted(table, schema),
+        "name": database.truncated(name),
+        "index": database.quoted(database.truncated(name), schema),
+    }
+    return {key: postgresql_literal(value) for key, value in values.items()}
 
 
-def _postgresql_looked(bind: sa.Connection, sql: str) -> tuple[Sequence[Any], list[str]]:
-    """Return rows and the names of their columns, read through the driver itself.
-
-    SQLAlchemy's way to them takes longer than most looks.  Whatever fails is told by SQLAlchemy.
-    """
-    if not bind.in_transaction():  # which SQLAlchemy has to begin
-        result = _run(bind, sql)
-        return result.all(), list(result.keys())
-    error: Any = bind.dialect.loaded_dbapi.Error
-    with closing(bind.connection.cursor()) as cursor:
-        try:
-            cursor.execute(sql)
-        except error as raised:
-            lost = bind.dialect.is_disconnect(raised, bind.connection, cursor)
-            raise sa.exc.DBAPIError.instance(
-                sql, None, raised, error, connection_invalidated=lost, dialect=bind.dialect
-            ) from raised
-        return cursor.fetchall(), [column[0] for column in cursor.description]
+def _mysql_ask(database: _Database, questions: Sequence[_Question]) -> list[Any]:
+    """Answer several questions; a name that nothing can have is not asked for."""
+    possible = [q for q in questions if not _mysql_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
+    answers = iter(_ask_in_one(database, possible) if possible else [])
+    return [next(answers) if question in possible else None for question in questions]
 
 
-def _postgresql_filled(sql: str, **given: str) -> str:
-    """Return the SQL with the values written in.
-
-    A revision asks each thing once: to prepare a statement, and to have it thrown away with the
-    next ALTER TABLE, takes longer than to plan it.
-    """
-    return filled_in(sql, {key: postgresql_literal(value) for key, value in given.items()})
+def _mysql_placeholders(database: _Database, question: _Question) -> dict[str, str]:
+    _, table, name, schema = question
+    named = {"table": database.literal(table), "name": database.literal(name)}
+    return named | {"schema": database.literal(schema) if schema else "NULL"}
 
 
-def _need_known_strings(step: _Step) -> None:
-    """Refuse when SQLAlchemy takes a backslash in a literal for what it is not.
-
-    It asks once, when the engine first connects; the driver knows what the session has.
-    """
-    info: Any = getattr(step.bind.connection.driver_connection, "info", None)
-    asked = getattr(info, "parameter_status", None)
-    said = None if asked is None else asked("standard_conforming_strings")
-    believed = "off" if getattr(step.bind.dialect, "_backslash_escapes", False) else "on"
-    if said not in (None, believed):
-        _stop(
-            UnsafeOperation,
-            f"{step.call}: a backslash in a literal would not be one.",
-            (f"standard_conforming_strings = {said}", f"{believed}, as it was before"),
-            "Stopped, because it was changed after the engine had asked for it.",
-            f'connection.exec_driver_sql("SET standard_conforming_strings = {believed}")'
-            "  # in env.py",
-        )
+def _sqlite_placeholders(database: _Database, question: _Question) -> dict[str, str]:
+    _, table, name, schema = question
+    values = {"table": table, "name": name, "schema": schema or "main"}
+    written = {key: literal(value) for key, value in values.items()}
+    return written | {"database": database.quoted(schema or "main")}
 
 
 def _postgresql_constraints(
-    bind: sa.Connection, table: str, schema: str | None
+    database: _Database, table: str, schema: str | None
 ) -> list[_Constraint]:
-    rows = _rows(bind, _POSTGRESQL_CONSTRAINTS, table=_quoted(bind, table, schema))
-    return [_postgresql_constraint(bind, row) for row in rows]
+    rows = _rows(database, _POSTGRESQL_CONSTRAINTS, ("constraints", table, "", schema))
+    return [_postgresql_constraint(database, row) for row in rows]
 
 
-def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
+def _postgresql_constraint(database: _Database, row: Any) -> _Constraint:
     type_ = row["type"].decode() if isinstance(row["type"], bytes) else row["type"]
     if type_ == "p":
         return row["name"], "primary", f"PRIMARY KEY {in_parentheses(row['columns'])}"
@@ -4388,26 +4493,24 @@ def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     options["ondelete"] += row["of_columns"] or ""
     names = ("referred_schema", "referred_table", "referred_columns")
     key = {name: row[name] for name in names} | {"constrained_columns": row["columns"]}
-    text = _foreign_key_text(bind, key | {"options": options})
+    text = _foreign_key_text(database, key | {"options": options})
     return row["name"], "foreignkey", text + row["unvalidated"]
 
 
 def _postgresql_index(
-    bind: sa.Connection, table: str | None, name: str, schema: str | None
+    database: _Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
     """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
+    question = ("index", table or "", name, schema)
     if table:
-        on, index = _quoted(bind, table, schema), _quoted(bind, _kept(bind, name), schema)
-        rows = _rows(bind, _POSTGRESQL_INDEX_ORDINARY, table=on, index=index)
+        rows = _rows(database, _POSTGRESQL_INDEX_ORDINARY, question)
         if rows and rows[0]["is_ordinary"]:
             return {
-                "table": f"ON {_kept(bind, table)}",
+                "table": f"ON {database.truncated(table)}",
                 "oid": str(rows[0]["oid"]),
                 "definition": "",
             }
-        rows = _rows(bind, _POSTGRESQL_INDEX_ON, table=on, name=_kept(bind, name))
-    else:
-        rows = _rows(bind, _POSTGRESQL_INDEX_NAMED, index=_quoted(bind, name, schema))
+    rows = _rows(database, _POSTGRESQL_INDEX_ON if table else _POSTGRESQL_INDEX_NAMED, question)
     if not rows:
         return None
     row = rows[0]
@@ -4417,10 +4520,10 @@ def _postgresql_index(
     return found | {"oid": str(row["oid"])}
 
 
-def _postgresql_defined(bind: sa.Connection, found: Definition) -> Definition:
+def _postgresql_defined(database: _Database, found: Definition) -> Definition:
     """Return an index that was found with its definition, as the server spells it."""
     sql = f"SELECT pg_get_indexdef({found['oid']})"
-    text = str(bind.exec_driver_sql(sql).scalar()).split(" USING ", 1)[1]
+    text = str(database.run(sql).scalar()).split(" USING ", 1)[1]
     return {"table": found["table"], "definition": f"{found['definition']}USING {text}"} | {
         key: value for key, value in found.items() if key in ("invalid", "constraint")
     }
@@ -4437,20 +4540,21 @@ def _postgresql_index_text(step: _Step) -> str:
     operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_concurrently"}
     with _scratch(step, *_plain_columns(step)):
         step.operations.impl.create_index(operation.to_index(step.operations.migration_context))
-        found = _postgresql_index(step.bind, None, "_alembic_scratch_ix", "pg_temp")
+        found = _postgresql_index(step.database, None, "_alembic_scratch_ix", "pg_temp")
         assert found is not None
-        return _postgresql_defined(step.bind, found)["definition"]
+        return _postgresql_defined(step.database, found)["definition"]
 
 
 def _postgresql_create_index(step: _Step) -> None:
     if not step.operation.kw.get("postgresql_concurrently", False):
         _drop_invalid(step, concurrently=False)
         _any_create_index(step)
+        _remember_index(step)
         return
     with _outside_transaction(step):
         _drop_invalid(step, concurrently=True)
         _invoke(step)
-        found = _index(step.bind, step.table, str(step.name), step.schema)
+        found = _index(step.database, step.table, str(step.name), step.schema)
     if found is None or "invalid" in found:
         _stop(
             UnsafeOperation,
@@ -4477,8 +4581,8 @@ def _postgresql_script_index(step: _Step) -> None:
     """
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     if step.verb == "create_index" and concurrently:
-        drop = _quoted(step.bind, _kept(step.bind, str(step.name)), step.schema)
-        _write_if(_there(step, what="invalid"), f"DROP INDEX {drop}")
+        drop = step.database.quoted(step.database.truncated(str(step.name)), step.schema)
+        step.write_if(_there(step, what="invalid"), f"DROP INDEX {drop}")
     context = step.operations.migration_context
     with context.autocommit_block() if concurrently else nullcontext():
         _script_guarded(step)
@@ -4487,14 +4591,14 @@ def _postgresql_script_index(step: _Step) -> None:
 def _postgresql_script_label(step: _Step) -> None:
     """Write ADD VALUE outside of the transaction, so that what follows can use the value."""
     with step.operations.migration_context.autocommit_block():
-        _write(_add_label_sql(step))
+        step.write(_add_label_sql(step))
 
 
 def _postgresql_script_rename_label(step: _Step) -> None:
     """Write the rename: only the new one there, skip; both or neither, the server's own error."""
-    sql = _CATALOG["postgresql"]["label"]
-    old, new = (_asked(step, sql, str(step.name), value) for value in step.wanted)
-    _write_if(f"{old} OR NOT {new}", _rename_label_sql(step))
+    sql = step.server.questions["label"]
+    old, new = (_exists(step, sql, str(step.name), value) for value in step.wanted)
+    step.write_if(f"{old} OR NOT {new}", _rename_label_sql(step))
 
 
 def _postgresql_script_view(step: _Step) -> None:
@@ -4505,12 +4609,12 @@ def _postgresql_script_view(step: _Step) -> None:
         f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
         f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
     )
-    _write(f"DO {dollar_quoted(text, 'alembic')}")
+    step.write(f"DO {dollar_quoted(text, 'alembic')}")
 
 
 def _sqlite_script_view(step: _Step) -> None:
-    _write(_drop_sql(step))
-    _write(_create_view_sql(step))
+    step.write(_drop_sql(step))
+    step.write(_create_view_sql(step))
 
 
 def _script_nothing(step: _Step) -> None:
@@ -4519,7 +4623,7 @@ def _script_nothing(step: _Step) -> None:
 
 def _script_as_it_is(step: _Step) -> None:
     """Write a statement that can be run twice."""
-    _write(_SQL[step.verb](step))
+    step.write(str(_statement_of(step)))
 
 
 def _postgresql_drop_index(step: _Step) -> None:
@@ -4528,7 +4632,7 @@ def _postgresql_drop_index(step: _Step) -> None:
         step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
     if concurrently:
         name = str(step.name)
-        _need_undivided(step, _ask(step.bind, "partitions", name, name, step.operation.schema))
+        _need_undivided(step, _ask(step.database, "partitions", name, name, step.operation.schema))
     with _outside_transaction(step) if concurrently else nullcontext():
         _invoke(step)
 
@@ -4562,7 +4666,7 @@ def _need_undivided(step: _Step, parts: list[str | None] | None) -> None:
 def _is_for_undivided(step: _Step) -> bool:
     if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
         late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
-        return bool(late) and (step.bind.dialect.server_version_info or ()) < (18,)
+        return bool(late) and (step.database.dialect.server_version_info or ()) < (18,)
     concurrently: bool = getattr(step.operation, "kw", {}).get("postgresql_concurrently", False)
     return step.kind in ("unique", "index") and (step.concurrently or concurrently)
 
@@ -4595,7 +4699,7 @@ def _postgresql_add_constraint(step: _Step) -> None:
 
 def _postgresql_validate(step: _Step) -> None:
     try:
-        _run(step.bind, _validate_sql(step))
+        step.database.run(_validate_sql(step))
     except sa.exc.IntegrityError as error:
         names = f"{str(step.name)!r}, {step.table!r}{_schema_code(step.schema)}"
         drop = f"helpers.drop_constraint({names})"
@@ -4617,7 +4721,7 @@ def _postgresql_add_unique(step: _Step) -> None:
     index = _unique_index(step)
     with _outside_transaction(step):
         _ensure(index)
-        _run(step.bind, _using_index_sql(step))
+        step.database.run(_using_index_sql(step))
 
 
 def _unique_index(step: _Step) -> _Step:
@@ -4631,8 +4735,8 @@ def _unique_index(step: _Step) -> _Step:
 
 
 def _using_index_sql(step: _Step) -> str:
-    table = _quoted(step.bind, step.table, step.schema)
-    name = _quoted(step.bind, _kept(step.bind, str(step.name)))
+    table = step.database.quoted(step.table, step.schema)
+    name = step.database.quoted(step.database.truncated(str(step.name)))
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     later = _deferral(step.wanted.deferrable, deferred)
     return f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
@@ -4699,7 +4803,7 @@ def _postgresql_add_column(step: _Step) -> None:
     """Add it; concurrently in the steps that fill it."""
     if not _is_filled(step):
         return _any_add_column(step)
-    if not _inspected_key(step.bind, step.table, step.schema):
+    if not _inspected_key(step.database, step.table, step.schema):
         why = "without a primary key there are no pages to go by"
         way = f"helpers.create_primary_key('pk_{step.table}', {step.table!r}, [...])  # before this"
         _refuse_pages(step, why, f"no primary key on {step.table}", way)
@@ -4758,7 +4862,7 @@ def _not_null_step(step: _Step) -> _Step:
 def _postgresql_resume(step: _Step, found: Definition) -> Definition:
     """Finish what a run that was killed began; return what is there then."""
     if step.kind == "column" and _is_filled(step):
-        differing = _diff(step.dialect, found, _want_column(step) or {})
+        differing = _diff(step.server, found, _want_column(step) or {})
         begun = {key: key in differing for key in ("null", "default")}
         mine = found["null"] == "NULL" and not (begun["default"] and found.get("default"))
         if mine and not {*differing} - {*begun}:
@@ -4768,17 +4872,12 @@ def _postgresql_resume(step: _Step, found: Definition) -> Definition:
         return _FIND[step.kind](step) or found
     whole = found.get("definition", "").removesuffix(" NOT VALID")
     wanted = _WANT[step.kind](step) or {"definition": whole}
-    if whole != found.get("definition") and not _diff(step.dialect, {"definition": whole}, wanted):
+    if whole != found.get("definition") and not _diff(step.server, {"definition": whole}, wanted):
         _decide("apply", step, "NOT VALID until now")
         with _outside_transaction(step):
             _postgresql_validate(step)
         return {"definition": whole}
     return found
-
-
-_RESUME: dict[str, Callable[[_Step, Definition], Definition]] = {"postgresql": _postgresql_resume}
-_DIVIDED: dict[str, Callable[[_Step], bool]] = {"postgresql": _is_for_undivided}
-_LEFT_OVER: dict[str, Callable[[_Step], None]] = {"postgresql": _postgresql_left_over}
 
 
 def _postgresql_script_constraint(step: _Step) -> None:
@@ -4788,7 +4887,7 @@ def _postgresql_script_constraint(step: _Step) -> None:
     step.wanted.dialect_kwargs["postgresql_not_valid"] = True
     with step.operations.migration_context.autocommit_block():
         _script_guarded(step)
-        _write(_validate_sql(step))
+        step.write(_validate_sql(step))
 
 
 def _postgresql_script_unique(step: _Step) -> None:
@@ -4796,7 +4895,7 @@ def _postgresql_script_unique(step: _Step) -> None:
         return _script_guarded(step)
     _script(_unique_index(step))
     with step.operations.migration_context.autocommit_block():
-        _write_if(f"NOT {_there(step)}", _using_index_sql(step))
+        step.write_if(f"NOT {_there(step)}", _using_index_sql(step))
 
 
 def _postgresql_script_alter(step: _Step) -> None:
@@ -4806,20 +4905,20 @@ def _postgresql_script_alter(step: _Step) -> None:
     if rest.operation.has_changes() or rest.operation.modify_name:
         _script_alter_column(rest)
     [plain] = _plain_sql(alone)
-    _script_not_null(alone, _asked(alone, _NULLABLE, step.table, str(alone.name)), plain)
+    _script_not_null(alone, _exists(alone, _NULLABLE, step.table, str(alone.name)), plain)
 
 
 def _postgresql_script_altered(step: _Step) -> None:
     """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
-    is_identity = _asked(step, _IS_IDENTITY, step.table, str(step.name))
+    is_identity = _exists(step, _IS_IDENTITY, step.table, str(step.name))
     for sql in _plain_sql(step):
         words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
         if words[-2:] == ["DROP", "IDENTITY"]:
-            _write(f"{sql} IF EXISTS")
+            step.write(f"{sql} IF EXISTS")
         elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
-            _write_if(f"NOT {is_identity}", sql)
+            step.write_if(f"NOT {is_identity}", sql)
         elif words[-2:-1] != ["COLUMN"]:  # else nothing of an identity is to change
-            _write(sql)
+            step.write(sql)
 
 
 _IS_IDENTITY = (
@@ -4839,35 +4938,42 @@ def _script_not_null(step: _Step, todo: str, plain: str | None = None) -> None:
 
     :param plain: the last of them, where it needs none.
     """
-    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
-    alter, check = f"ALTER TABLE {table}", _quoted(step.bind, str(_not_null_check(step).name))
+    table, column = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
+    alter, check = f"ALTER TABLE {table}", step.database.quoted(str(_not_null_check(step).name))
     drop = f"DROP CONSTRAINT IF EXISTS {check}"
     add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
     with step.operations.migration_context.autocommit_block():
-        _write_if(todo, f"{alter} {drop}, {add}")
-        _write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
+        step.write_if(todo, f"{alter} {drop}, {add}")
+        step.write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
         if plain is not None:
-            _write(plain)
+            step.write(plain)
         else:
-            _write_if(todo, f"{alter} ALTER COLUMN {column} SET NOT NULL")
-        _write(f"{alter} {drop}")
+            step.write_if(todo, f"{alter} ALTER COLUMN {column} SET NOT NULL")
+        step.write(f"{alter} {drop}")
 
 
 def _postgresql_script_add_column(step: _Step) -> None:
     """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
     if not _is_filled(step):
         return _script_guarded(step)
-    type_ = postgresql_literal(_type_text(step.wanted.type, step.bind.dialect))
+    type_ = postgresql_literal(_type_text(step.wanted.type, step.database.dialect))
     mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
     todo, bare = (
-        _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
+        _exists(step, sql, step.table, str(step.name))
+        for sql in (mine, f"{mine} AND NOT atthasdef")
     )
-    table, column = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    table, column = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
     with step.operations.migration_context.autocommit_block():
         _write_native(_bare_column(step))
         for sql in _plain_sql(_default_step(step)):
-            _write_if(bare, sql)
-        _write_if(todo, f"UPDATE {table} SET {column} = DEFAULT WHERE {column} IS NULL")
+            step.write_if(bare, sql)
+        step.write_if(todo, f"UPDATE {table} SET {column} = DEFAULT WHERE {column} IS NULL")
     for part in _parts(step, created=False):
         _script(part)
     if not step.wanted.nullable:
@@ -4882,7 +4988,7 @@ def _outside_transaction(step: _Step, what: str = "do this concurrently") -> Ite
     began is committed, one that ``env.py`` holds is not ours to commit.
     """
     context = step.operations.migration_context
-    if step.bind.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+    if step.database.connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         yield  # the revision opened the block itself
         return
     if getattr(context, "_in_external_transaction", False):
@@ -4896,31 +5002,26 @@ def _outside_transaction(step: _Step, what: str = "do this concurrently") -> Ite
             "Stopped, because committing it here would commit what env.py wanted to keep together.",
             "connection.commit()  # in env.py, before context.configure(connection=connection)",
         )
-    if getattr(context, "_transaction", None) is None and step.bind.in_transaction():
-        step.bind.commit()
+    if getattr(context, "_transaction", None) is None and step.database.connection.in_transaction():
+        step.database.connection.commit()
     with context.autocommit_block():
         yield
 
 
 def _cast_code(step: _Step, column: str, type_: str) -> list[str]:
     """Return the cast that PostgreSQL wants to be told; ``%`` doubled, as the driver reads it."""
-    if step.dialect != "postgresql":
+    if not step.server.needs_cast:
         return []
-    using = f"{_quoted(step.bind, column)}::{type_}".replace("%", "%%")
+    using = f"{step.database.quoted(column)}::{type_}".replace("%", "%%")
     return [f"postgresql_using={using!r}"]
 
 
-def _hidden_schema(bind: sa.Connection, schema: str | None, table: str) -> str | None:
+def _postgresql_hidden_schema(database: _Database, schema: str, table: str) -> str | None:
     """Return the schema that a table must be named with, None when the search path finds it."""
-    if schema is None or _dialect(bind) != "postgresql":
-        return schema
-    asked = {"short": _quoted(bind, table), "long": _quoted(bind, table, schema)}
-    found = bind.execute(sa.text("SELECT to_regclass(:short) = to_regclass(:long)"), asked)
-    return None if found.scalar() else schema
-
-
-def _has_enums(bind: sa.Connection) -> bool:
-    return _dialect(bind) == "postgresql"
+    short = postgresql_literal(database.quoted(table))
+    long = postgresql_literal(database.quoted(table, schema))
+    found, _ = database.fetch(f"SELECT to_regclass({short}) = to_regclass({long})")
+    return None if found[0][0] else schema
 
 
 def _postgresql_create_table(step: _Step) -> sa.Table:
@@ -4928,14 +5029,18 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
     table: sa.Table = step.wanted
     kinds: list[Any] = [column.type for column in table.columns]
     enums = {t.name: t for t in kinds if isinstance(t, sa.Enum) and t.native_enum and t.name}
-    there = [t for t in enums.values() if _enum_labels(step.bind, str(t.name), t.schema)]
+    there = [t for t in enums.values() if _enum_labels(step.database, str(t.name), t.schema)]
     if not there:
-        return _any_create_table(step)
+        _any_create_table(step)
+        _remember_table(step)
+        return table
     for type_ in enums.values():
         if not getattr(type_, "create_type", True):
             continue  # it is said to be there; which labels it has is not said, or believed
         named = str(type_.name), type_.schema
-        _ensure(_step_without_table("create_enum", "enum", *named, list(type_.enums)))
+        _ensure(
+            _step_without_table(step.operations, "create_enum", "enum", *named, list(type_.enums))
+        )
     impl: Any = step.operations.impl
     impl.execute(CreateTable(table))
     for index in _by_name(table.indexes):
@@ -4945,43 +5050,47 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
     for column in table.columns:
         if column.comment is not None:
             impl.create_column_comment(column)
+    _remember_table(step)
     return table
 
 
 def _create_enum_sql(step: _Step) -> str:
     labels = ", ".join(map(postgresql_literal, step.wanted))
-    return f"CREATE TYPE {_quoted(step.bind, str(step.name), step.schema)} AS ENUM ({labels})"
+    return f"CREATE TYPE {step.database.quoted(str(step.name), step.schema)} AS ENUM ({labels})"
 
 
-def _enum_labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
-    labels: list[str] | None = _ask(bind, "labels", name, name, schema)
+def _enum_labels(database: _Database, name: str, schema: str | None) -> list[str] | None:
+    labels: list[str] | None = _ask(database, "labels", name, name, schema)
     return labels
 
 
-def _view_select(bind: sa.Connection, name: str, schema: str | None) -> str | None:
+def _view_select(database: _Database, name: str, schema: str | None) -> str | None:
     """Return the SELECT of a view, as the server keeps it."""
-    text: str | None = _ask(bind, "view", name, name, schema)
-    if text is None or _dialect(bind) != "sqlite":
-        return text
+    text: str | None = _ask(database, "view", name, name, schema)
+    return None if text is None else database.server.view_select(text)
+
+
+def _sqlite_view_select(text: str) -> str:
+    """Return the SELECT of a CREATE VIEW."""
     tokens = tokenize(text)
     return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
 
 
 def _postgresql_replace_view(step: _Step) -> None:
     """Replace it; drop and make it anew where PostgreSQL refuses because its columns change."""
-    savepoint = step.bind.begin_nested()
+    savepoint = step.database.connection.begin_nested()
     try:
-        _act(step)
+        step.database.run(_replace_view_sql(step))
         savepoint.commit()
         return
     except sa.exc.DBAPIError as error:
         savepoint.rollback()
         if getattr(error.orig, "sqlstate", None) not in _CANNOT_REPLACE:
             raise
-    savepoint = step.bind.begin_nested()
+    savepoint = step.database.connection.begin_nested()
     try:
-        _run(step.bind, _drop_sql(step))
-        _run(step.bind, _create_view_sql(step))
+        step.database.run(_drop_sql(step))
+        step.database.run(_create_view_sql(step))
         savepoint.commit()
     except sa.exc.DBAPIError as error:
         savepoint.rollback()
@@ -4995,37 +5104,30 @@ def _postgresql_replace_view(step: _Step) -> None:
 
 
 _OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
-_COUNTS_UP = {"mysql": "AUTO_INCREMENT"}  # where alter_column(autoincrement=...) says something
 
 _CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
 
 
 def _sqlite_replace_view(step: _Step) -> None:
-    with _sqlite_atomic(step.bind):
+    with _sqlite_atomic(step.database):
         if _find_view(step) is not None:
-            _run(step.bind, _drop_sql(step))
-        _run(step.bind, _create_view_sql(step))
+            step.database.run(_drop_sql(step))
+        step.database.run(_create_view_sql(step))
 
 
-_REPLACE: dict[str, Callable[[_Step], None]] = {
-    "postgresql": _postgresql_replace_view,
-    "sqlite": _sqlite_replace_view,
-}
-
-
-def _wanted_select(bind: sa.Connection, definition: str) -> str | None:
+def _wanted_select(database: _Database, definition: str) -> str | None:
     """Return a SELECT as the server would keep it; None where only the name can be compared."""
-    temporary = "" if _dialect(bind) == "mysql" else "TEMPORARY "
-    with _forgotten(bind, "VIEW"):
-        _run(bind, f"CREATE {temporary}VIEW {_SCRATCH} AS {definition}")
-        return _view_select(bind, _SCRATCH, _scratch_schema(bind))
+    temporary = "TEMPORARY " if database.server.temporary_views else ""
+    with _forgotten(database, "VIEW"):
+        database.run(f"CREATE {temporary}VIEW {_SCRATCH} AS {definition}")
+        return _view_select(database, _SCRATCH, database.server.scratch_schema)
 
 
 def _way_to_enum(step: _Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
     schema = _schema_code(step.schema)
-    found = _enum_labels(step.bind, name, step.schema) or []
+    found = _enum_labels(step.database, name, step.schema) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
     lines = []
@@ -5037,10 +5139,10 @@ def _way_to_enum(step: _Step) -> list[str]:
 
 
 @contextmanager
-def _forgotten(bind: sa.Connection, what: str = "TABLE") -> Iterator[None]:
+def _forgotten(database: _Database, what: str = "TABLE") -> Iterator[None]:
     """Leave nothing of what is made within, an error included."""
-    if _dialect(bind) == "postgresql" and not _autocommits(bind):
-        savepoint = bind.begin_nested()
+    if database.server.undoes_scratch and not database.autocommits:
+        savepoint = database.connection.begin_nested()
         try:
             yield
         finally:
@@ -5049,13 +5151,9 @@ def _forgotten(bind: sa.Connection, what: str = "TABLE") -> Iterator[None]:
     try:
         yield
     finally:
-        is_table = _dialect(bind) == "mysql" and what == "TABLE"
-        temporary = "TEMPORARY " if is_table else ""  # a plain DROP commits there
-        _run(bind, f"DROP {temporary}{what} IF EXISTS {_SCRATCH}")
-
-
-def _autocommits(bind: sa.Connection) -> bool:
-    return bool(getattr(bind.connection.dbapi_connection, "autocommit", False))
+        is_table = database.server.drops_temporary and what == "TABLE"
+        temporary = "TEMPORARY " if is_table else ""
+        database.run(f"DROP {temporary}{what} IF EXISTS {_SCRATCH}")
 
 
 _STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition", "compress")
@@ -5066,10 +5164,6 @@ def _scratch_options(options: Any) -> dict[str, Any]:
     return {k: v for k, v in options.items() if not any(word in k for word in _STORAGE)}
 
 
-def _scratch_schema(bind: sa.Connection) -> str | None:
-    return "temp" if _dialect(bind) == "sqlite" else None
-
-
 # .............................................................................. MariaDB and MySQL
 
 
@@ -5078,7 +5172,7 @@ _MYSQL_WHOLE = (None, 768, 1024, 3072)
 
 
 def _mysql_index(
-    bind: sa.Connection, table: str | None, name: str, schema: str | None
+    database: _Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
     if not table:
         raise CommandError(
@@ -5087,12 +5181,12 @@ def _mysql_index(
         )
     if _mysql_impossible(table + name + (schema or "")):
         return None
-    found = _rows(bind, _MYSQL_INDEX, schema=schema, table=table, name=name)
+    found = _rows(database, _MYSQL["index"], ("index", table, name, schema))
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
     if not rows or name.upper() == "PRIMARY":
         return None
     parts = [
-        (_worded(bind, row["column_name"]) or f"({row.get('expression')})")
+        (database.quoted_if_needed(row["column_name"]) or f"({row.get('expression')})")
         + (f"({row['sub_part']})" if row["sub_part"] not in _MYSQL_WHOLE else "")
         + (" DESC" if row["collation"] == "D" else "")
         for row in sorted(rows, key=lambda row: int(row["seq_in_index"]))
@@ -5106,8 +5200,8 @@ def _mysql_table_defaults(step: _Step) -> dict[str, Any]:
     """Return what decides over a column that says nothing of its collation."""
     if not step.table:
         return {}
-    found = _ask(step.bind, "collation", step.table, "", step.schema)
-    return {f"{step.bind.dialect.name}_collate": found} if found else {}
+    found = _ask(step.database, "collation", step.table, "", step.schema)
+    return {f"{step.database.dialect.name}_collate": found} if found else {}
 
 
 def _mysql_impossible(name: str) -> bool:
@@ -5117,8 +5211,8 @@ def _mysql_impossible(name: str) -> bool:
 
 def _mysql_is_temporary(step: _Step) -> bool:
     try:
-        table = _quoted(step.bind, step.table, step.schema)
-        row: Any = _run(step.bind, f"SHOW CREATE TABLE {table}").first()
+        table = step.database.quoted(step.table, step.schema)
+        row: Any = step.database.run(f"SHOW CREATE TABLE {table}").first()
     except sa.exc.DBAPIError:  # there is none at all
         return False
     return _is_made_temporary(row[1])
@@ -5128,8 +5222,8 @@ def _is_made_temporary(sql: str) -> bool:
     return sql.upper().startswith("CREATE TEMPORARY")
 
 
-def _mysql_items(bind: sa.Connection, table: str, schema: str | None) -> list[str]:
-    row: Any = _run(bind, f"SHOW CREATE TABLE {_quoted(bind, table, schema)}").first()
+def _mysql_items(database: _Database, table: str, schema: str | None) -> list[str]:
+    row: Any = database.run(f"SHOW CREATE TABLE {database.quoted(table, schema)}").first()
     if _is_made_temporary(row[1]) and table != _SCRATCH:
         _hides(f"table {table!r}", table)
     return [item.strip() for item in parse_create_table(_mysql_doubled(row[1])).items]
@@ -5151,9 +5245,9 @@ _MYSQL_STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "G
 _MYSQL_STARTS |= {"INVISIBLE"}
 
 
-def _mysql_columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
+def _mysql_columns(database: _Database, table: str, schema: str | None) -> dict[str, Definition]:
     """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
-    items = [item for item in _mysql_items(bind, table, schema) if item[0] in '`"']
+    items = [item for item in _mysql_items(database, table, schema) if item[0] in '`"']
     return {unquoted(tokenize(item)[0]): _mysql_column(item) for item in items}
 
 
@@ -5178,15 +5272,15 @@ def _mysql_text(literal: str) -> str:
     return re.sub(r"\\(.)", lambda match: escapes.get(match[1], match[1]), text)
 
 
-def _mysql_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
+def _mysql_constraints(database: _Database, table: str, schema: str | None) -> list[_Constraint]:
     found: list[_Constraint] = []
-    for item in _mysql_items(bind, table, schema):
+    for item in _mysql_items(database, table, schema):
         if item[0] in '`"':
             checks = [c for c in split_clauses(item, _MYSQL_STARTS)[1:] if kind_of(c) == "check"]
             column = unquoted(tokenize(item)[0])
-            found += [(column, *_described(bind, check, [column])[1:]) for check in checks]
+            found += [(column, *_described(database, check, [column])[1:]) for check in checks]
         elif kind_of(item) is not None:
-            name, kind, text = _described(bind, item, [], schema)
+            name, kind, text = _described(database, item, [], schema)
             keyed = [token for token in tokenize(item) if not token.isspace()]
             called = unquoted(keyed[2]) if kind == "unique" else name
             found.append((called, kind, text))
@@ -5200,42 +5294,43 @@ def _mysql_alter_column(step: _Step) -> None:
     """
     if step.operation.modify_name is not None:
         return _mysql_rename_column(step)
-    bind, name = step.bind, str(step.name)
-    items = _mysql_items(bind, step.table, step.schema)
+    database, name = step.database, str(step.name)
+    items = _mysql_items(database, step.table, step.schema)
     item = next(
         i for i in items if i[0] in '`"' and unquoted(tokenize(i)[0]).lower() == name.lower()
     )
-    there = _mysql_there(item)
-    changed = {k: v for k, v in _mysql_said(step, bind.dialect).items() if v is not None}
+    there = _mysql_there(database, item)
+    changed = {k: v for k, v in _mysql_said(step, database.dialect).items() if v is not None}
     if changed.get("default", "").startswith(" GENERATED"):
         changed |= {"null": "", "counts": ""}
     if "type" in changed and "JSON_VALID" in there["check"].upper():
         there["check"] = ""  # which JSON brings along
-    table, column = _quoted(bind, step.table, step.schema), _quoted(bind, name)
-    _run(bind, f"ALTER TABLE {table} MODIFY {column} {''.join((there | changed).values())}")
+    table, column = database.quoted(step.table, step.schema), database.quoted(name)
+    database.run(f"ALTER TABLE {table} MODIFY {column} {''.join((there | changed).values())}")
 
 
-def _mysql_there(item: str) -> dict[str, str]:
+def _mysql_there(database: _Database, item: str) -> dict[str, str]:
     """Return what SHOW CREATE TABLE says of a column, in the order in which MODIFY wants it."""
     column, clauses = _mysql_column(item), split_clauses(item, _MYSQL_STARTS)[1:]
     checks = [clause for clause in clauses if kind_of(clause) == "check"]
     comment = next((clause for clause in clauses if clause.startswith("COMMENT ")), "")
     counts = column["default"] == "AUTO_INCREMENT"
     default = column["computed"] or ("" if counts else column["default"])
+    text = _mysql_text(comment.strip().removeprefix("COMMENT "))
     return {
         "type": column["type"],
         "null": "" if column["computed"] else f" {column['null']}",
         "default": f" {default}".rstrip(),
         "counts": " AUTO_INCREMENT" if counts else "",
         "hidden": " INVISIBLE" if any(c.startswith("INVISIBLE") for c in clauses) else "",
-        "comment": f" {_mysql_comment(_mysql_text(comment.strip().removeprefix('COMMENT ')))}",
+        "comment": f" {_mysql_comment(database, text)}",
         "check": f" {checks[0].strip()}" if checks else "",
     }
 
 
 def _mysql_rename_column(step: _Step) -> None:
     """Rename without saying the definition again: MariaDB 10.5.2, MySQL 8."""
-    _run(step.bind, _rename_column_sql(step, str(step.operation.modify_name)))
+    step.database.run(_rename_column_sql(step, str(step.operation.modify_name)))
 
 
 def _mysql_script_alter(step: _Step) -> None:
@@ -5244,18 +5339,20 @@ def _mysql_script_alter(step: _Step) -> None:
     What is left out of a MODIFY is lost, and a script cannot look; so the statement is put together
     on the server, from what its catalog says of the column at that moment.
     """
-    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
-    pieces = [_mysql_literal(f"ALTER TABLE {table} MODIFY {name} "), *_mysql_pieces(step)]
-    columns = _CATALOG["mysql"]["column"].replace("column_name FROM", "{} FROM", 1)
-    asked = _asked(step, columns, step.table, str(step.name)).removeprefix("EXISTS ")
-    missing = _mysql_literal(f"alembic: there is no column {table}.{name} to alter")
+    table, name = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
+    pieces = [step.database.literal(f"ALTER TABLE {table} MODIFY {name} "), *_mysql_pieces(step)]
+    columns = step.server.questions["column"].replace("column_name FROM", "{} FROM", 1)
+    asked = f"({_asked(step, columns, step.table, str(step.name))})"
+    missing = step.database.literal(f"alembic: there is no column {table}.{name} to alter")
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
     check = _asked(step, _MYSQL_COLUMN_CHECK, step.table, str(step.name))
-    check = check.removeprefix("EXISTS (").removesuffix(")")
-    _write("SET @alembic_check = ''")
-    _write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
-    _write(f"SET @alembic_sql = COALESCE({text}, {missing})")
-    _write_prepared()
+    step.write("SET @alembic_check = ''")
+    step.write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
+    step.write(f"SET @alembic_sql = COALESCE({text}, {missing})")
+    _write_prepared(step)
 
 
 _MYSQL_COLUMN_CHECK = (
@@ -5268,12 +5365,12 @@ _MYSQL_COLUMN_CHECK = (
 
 def _mysql_pieces(step: _Step) -> list[str]:
     """Return the parts of a MODIFY: SQL strings, or what the catalog says of the column."""
-    said = _mysql_said(step, step.bind.dialect, existing=True)
+    said = _mysql_said(step, step.database.dialect, existing=True)
     is_computed = (said["default"] or "").startswith(" GENERATED")
     if is_computed:
         said |= {"null": "", "counts": ""}
     found = {
-        key: _MYSQL_SAYS[key] if text is None else _mysql_literal(text)
+        key: _MYSQL_SAYS[key] if text is None else step.database.literal(text)
         for key, text in said.items()
     }
     if said["default"] is None:
@@ -5304,27 +5401,29 @@ def _mysql_said(step: _Step, dialect: sa.Dialect, existing: bool = False) -> dic
     return {
         "type": None if type_ is None else _type_text(type_, dialect),
         "null": None if nullable is None else (" NULL" if nullable else " NOT NULL"),
-        "default": None if default is False else _mysql_default(step.bind, step, default),
+        "default": None if default is False else _mysql_default(step.database, step, default),
         "counts": None if counts is None else (" AUTO_INCREMENT" if counts else ""),
         "hidden": None,
-        "comment": None if comment is False else f" {_mysql_comment(comment)}".rstrip(),
+        "comment": None
+        if comment is False
+        else f" {_mysql_comment(step.database, comment)}".rstrip(),
     }
 
 
-def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
+def _mysql_default(database: _Database, step: _Step, default: Any) -> str:
     """Return the DEFAULT of a column, or what it is computed from, as CREATE TABLE has it."""
     column: sa.Column[Any] = sa.Column(step.name, sa.Integer(), server_default=default)
     if isinstance(default, sa.Computed):
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
-    text = str(CreateColumn(table.columns[column.key]).compile(dialect=bind.dialect))
-    clauses = split_clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
+    text = str(CreateColumn(table.columns[column.key]).compile(dialect=database.dialect))
+    clauses = split_clauses(_unescaped_percent(text, database.dialect), _MYSQL_STARTS)[1:]
     wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
     return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
 
 
-def _mysql_comment(comment: Any) -> str:
-    return f"COMMENT {_mysql_literal(comment)}" if comment else ""
+def _mysql_comment(database: _Database, comment: Any) -> str:
+    return f"COMMENT {database.literal(comment)}" if comment else ""
 
 
 # What information_schema.columns says of a column, as MODIFY wants it said.  MariaDB's
@@ -5353,7 +5452,7 @@ _MYSQL_GENERATED = (
 
 def _mysql_script_drop_column(step: _Step) -> None:
     """Write the drop of the foreign and unique keys that use the column, then its own."""
-    table = _quoted(step.bind, step.table, step.schema)
+    table = step.database.quoted(step.table, step.schema)
     for drop, name, catalog, condition in _MYSQL_KEYS_OF_COLUMN:
         keys = (
             f"SELECT CONCAT({{}}, GROUP_CONCAT(DISTINCT CONCAT('{drop} `',"
@@ -5361,10 +5460,10 @@ def _mysql_script_drop_column(step: _Step) -> None:
             " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
             f" AND column_name = :name AND {condition}"
         )
-        asked = _asked(step, keys, step.table, str(step.name)).removeprefix("EXISTS ")
-        asked = asked.replace("{}", _mysql_literal(f"ALTER TABLE {table} "), 1)
-        _write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
-        _write_prepared()
+        asked = f"({_asked(step, keys, step.table, str(step.name))})"
+        asked = asked.replace("{}", step.database.literal(f"ALTER TABLE {table} "), 1)
+        step.write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
+        _write_prepared(step)
     _script_guarded(step)
 
 
@@ -5383,16 +5482,21 @@ _MYSQL_KEYS_OF_COLUMN = (
 def _mysql_script_drop_constraint(step: _Step) -> None:
     """Write the drop; of a foreign key, with the index that came with it, unless it is needed."""
     type_ = step.operation.constraint_type
-    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    table, name = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
     if type_ == "primary":
-        return _write_if(_there(step, what="primary"), f"ALTER TABLE {table} DROP PRIMARY KEY")
+        return step.write_if(_there(step, what="primary"), f"ALTER TABLE {table} DROP PRIMARY KEY")
     drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
     if type_ in ("foreignkey", None):
-        _write(f"SET @alembic_key = {_there(step, what='foreignkey')}")
-    _write_if(_there(step, what=type_ or "constraint"), f"ALTER TABLE {table} DROP {drop} {name}")
+        step.write(f"SET @alembic_key = {_there(step, what='foreignkey')}")
+    step.write_if(
+        _there(step, what=type_ or "constraint"), f"ALTER TABLE {table} DROP {drop} {name}"
+    )
     if type_ in ("foreignkey", None):
-        unneeded = _asked(step, _MYSQL_UNNEEDED, step.table, str(step.name))
-        _write_if(f"@alembic_key AND {unneeded}", f"ALTER TABLE {table} DROP INDEX {name}")
+        unneeded = _exists(step, _MYSQL_UNNEEDED, step.table, str(step.name))
+        step.write_if(f"@alembic_key AND {unneeded}", f"ALTER TABLE {table} DROP INDEX {name}")
 
 
 # an index of that name whose first column no foreign key needs, of this table or to it
@@ -5411,7 +5515,7 @@ _MYSQL_UNNEEDED = (
 def _mysql_drop_column(step: _Step) -> None:
     """Drop the keys and checks that use the column first, as the other servers do."""
     name = str(step.name)
-    items = _mysql_items(step.bind, step.table, step.schema)
+    items = _mysql_items(step.database, step.table, step.schema)
     for item in sorted(items, key=lambda item: kind_of(item) != "foreignkey"):
         kind, tokens = kind_of(item), tokenize(inside_parentheses(item))
         used = [unquoted(token).lower() for token in tokens if token[0] in '`"']
@@ -5419,7 +5523,7 @@ def _mysql_drop_column(step: _Step) -> None:
             words = [token for token in tokenize(item) if not token.isspace()]
             named = unquoted(words[2]) if kind == "unique" else str(split_name(item)[0])
             drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
-            _ensure(_step(step.operations, drop))
+            step.operations.invoke(drop)
     _invoke(step)
 
 
@@ -5429,7 +5533,9 @@ def _mysql_drop_constraint(step: _Step) -> None:
     assert found is not None
     operation.constraint_type = found["type"]
     _invoke(step)
-    if found["type"] == "foreignkey" and _index(step.bind, step.table, str(step.name), step.schema):
+    if found["type"] == "foreignkey" and _index(
+        step.database, step.table, str(step.name), step.schema
+    ):
         drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema)
         try:
             Operations(step.operations.migration_context).invoke(drop)
@@ -5447,62 +5553,58 @@ _HIDDEN = "alembic_helpers: tables of this session"  # known since they were las
 
 
 def _sqlite_is_temporary(step: _Step) -> bool:
-    return step.schema is None and step.table.lower() in step.bind.info.get(_HIDDEN, ())
+    return step.schema is None and step.table.lower() in step.database.connection.info.get(
+        _HIDDEN, ()
+    )
 
 
-def _sqlite_ask(bind: sa.Connection, questions: Sequence[_Question]) -> list[Any]:
-    places = {schema: _sqlite_has_schema(bind, schema) for *_, schema in questions}
+def _sqlite_ask(database: _Database, questions: Sequence[_Question]) -> list[Any]:
+    places = {schema: _sqlite_has_schema(database, schema) for *_, schema in questions}
     possible = [question for question in questions if places[question[3]]]
     if not possible:
         return [None for _ in questions]
     try:
-        answers = iter(_sqlite_answers(bind, possible, _SQLITE_KNOWN))
+        answers = iter(_sqlite_answers(database, possible, _SQLITE_KNOWN))
     except sa.exc.OperationalError:  # a view whose table is gone has no columns to be known by
-        answers = iter(_sqlite_answers(bind, possible, {}))
+        answers = iter(_sqlite_answers(database, possible, {}))
     return [next(answers) if places[schema] else None for *_, schema in questions]
 
 
 def _sqlite_answers(
-    bind: sa.Connection, questions: Sequence[_Question], known: dict[str, str]
+    database: _Database, questions: Sequence[_Question], known: dict[str, str]
 ) -> Sequence[Any]:
-    asked = [_sqlite_question(bind, number, known, *q) for number, q in enumerate(questions)]
-    given: dict[str, str] = {}
-    for number, (_, table, name, schema) in enumerate(questions):
-        values = {"1": table, "2": name, "3": schema or "main"}
-        given |= {f"p{number}_{key}": value for key, value in values.items()}
-    names = {f"p{n}_1": table for n, (_, table, _, schema) in enumerate(questions) if not schema}
+    tables = {table for _, table, _, schema in questions if not schema}
+    listed = ", ".join(f"lower({literal(table)})" for table in sorted(tables))
     temporary = (
-        "(SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
-        f" WHERE lower(name) IN ({', '.join(f'lower(:{key})' for key in names)}))"
+        "SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
+        f" WHERE lower(name) IN ({listed})"
     )
-    *answers, found = bind.exec_driver_sql(f"SELECT {', '.join([*asked, temporary])}", given).one()
-    hidden: set[str] = bind.info.setdefault(_HIDDEN, set())
-    hidden.difference_update(table.lower() for table in names.values())
+    selects = [_sqlite_question(database, question, known) for question in questions]
+    *answers, found = _answers(database, [*selects, temporary])
+    hidden: set[str] = database.connection.info.setdefault(_HIDDEN, set())
+    hidden.difference_update(table.lower() for table in tables)
     hidden.update(json.loads(found))
     return answers
 
 
-def _sqlite_question(
-    bind: sa.Connection, number: int, known: dict[str, str], *question: Any
-) -> str:
-    """Return one question as an expression, whose parameters are those of its number."""
-    what, _, _, schema = question
-    sql = f"({_SQLITE.get(what, _SQLITE['table'])} LIMIT 1)"
-    if what in known:
-        sql = f"CASE WHEN EXISTS (SELECT 1 FROM {known[what]}) THEN {sql} END"
-    sql = re.sub(r"\?([123])", rf":p{number}_\1", sql)
-    return sql.replace("{schema}", _quoted(bind, schema or "main"))
+def _sqlite_question(database: _Database, question: _Question, known: dict[str, str]) -> str:
+    """Return one question as a SELECT, which is asked only where there is something to find."""
+    sql = _question_sql(database, question)
+    if question[0] not in known:
+        return sql
+    exists = _placed(database, known[question[0]], question)
+    return f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {exists}) THEN ({sql} LIMIT 1) END"
 
 
-def _sqlite_has_schema(bind: sa.Connection, schema: str | None) -> bool:
+def _sqlite_has_schema(database: _Database, schema: str | None) -> bool:
     if schema in (None, "main", "temp"):
         return True
-    attached = {row[1].lower() for row in bind.exec_driver_sql("PRAGMA database_list")}
+    attached = {row[1].lower() for row in database.run("PRAGMA database_list")}
     return str(schema).lower() in attached
 
 
 def _sqlite_table(step: _Step) -> TableText:
-    sql: str = _ask(step.bind, "sql", step.table, "", step.schema)
+    sql: str = _ask(step.database, "sql", step.table, "", step.schema)
     if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         _stop(
             UnsafeOperation,
@@ -5514,9 +5616,9 @@ def _sqlite_table(step: _Step) -> TableText:
     return parse_create_table(sql)
 
 
-def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
+def _sqlite_constraints(database: _Database, table: str, schema: str | None) -> list[_Constraint]:
     """Describe every constraint of a table, named or not, of the table or of one column."""
-    sql = _ask(bind, "sql", table, "", schema)
+    sql = _ask(database, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return []
     found: list[_Constraint] = []
@@ -5524,12 +5626,12 @@ def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> 
         column = [unquoted(split_name(item)[1][0])] if is_column(item) else []
         for clause in split_clauses(item)[1:] if column else [item]:
             if kind_of(clause) is not None:
-                found.append(_described(bind, clause, column))
+                found.append(_described(database, clause, column))
     return found
 
 
 def _described(
-    bind: sa.Connection, clause: str, column: list[str], schema: str | None = None
+    database: _Database, clause: str, column: list[str], schema: str | None = None
 ) -> _Constraint:
     """Describe one constraint from its text, be it the table's or one column's."""
     name, tokens = split_name(clause)
@@ -5538,16 +5640,16 @@ def _described(
         return name, kind, " ".join(tokens[: closing_parenthesis(tokens) + 1])
     columns = column or names_in(tokens)
     if kind == "foreignkey":
-        reference = _reference(bind, tokens, columns)
+        reference = _reference(database, tokens, columns)
         reference["referred_schema"] = reference["referred_schema"] or schema
-        return name, kind, _foreign_key_text(bind, reference)
+        return name, kind, _foreign_key_text(database, reference)
     text = (
         f"PRIMARY KEY {in_parentheses(columns)}" if kind == "primary" else _unique_text(columns, {})
     )
     return name, kind, text
 
 
-def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> dict[str, Any]:
+def _reference(database: _Database, tokens: list[str], columns: list[str]) -> dict[str, Any]:
     words = [token.upper() for token in tokens]
     target = tokens[words.index("REFERENCES") + 1 :]
     actions = " ".join(token.upper() for token in target)
@@ -5562,7 +5664,7 @@ def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> di
         schema, table = unquoted(target[0]), target[2]
     referred = names_in(target)
     if "(" not in target[:4]:  # SQLite: the primary key of the other table
-        referred = _inspected_key(bind, unquoted(table))
+        referred = _inspected_key(database, unquoted(table))
     return {
         "constrained_columns": columns,
         "referred_schema": schema,
@@ -5573,28 +5675,26 @@ def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> di
 
 
 def _sqlite_index(
-    bind: sa.Connection, table: str | None, name: str, schema: str | None
+    database: _Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    if not _sqlite_has_schema(bind, schema):
+    if not _sqlite_has_schema(database, schema):
         return None
-    sql = _SQLITE_INDEX.format(schema=_quoted(bind, schema or "main"))
-    row = bind.exec_driver_sql(sql, (name, schema or "main")).first()
-    if row is None:
+    found, _ = database.fetch(_placed(database, _SQLITE_INDEX, ("index", "", name, schema)))
+    if not found:
         return None
-    return {"table": f"ON {row.tbl_name}", "definition": index_definition(row.sql)}
+    on, sql = found[0]
+    return {"table": f"ON {on}", "definition": index_definition(sql)}
 
 
 def _compiled_index_text(step: _Step) -> str:
-    sql = str(CreateIndex(step.wanted).compile(dialect=step.bind.dialect))
-    if step.bind.dialect.paramstyle in ("format", "pyformat"):
-        sql = sql.replace("%%", "%")
-    return index_definition(sql)
+    sql = str(CreateIndex(step.wanted).compile(dialect=step.database.dialect))
+    return index_definition(_unescaped_percent(sql, step.database.dialect))
 
 
 def _mysql_index_text(step: _Step) -> str:
     """Spell the index as the catalog does: no method, no length that is the whole column's."""
     text = re.sub(r" USING \w+$", "", _compiled_index_text(step))
-    for name, column in _columns(step.bind, step.table, step.schema).items():
+    for name, column in _columns(step.database, step.table, step.schema).items():
         whole = re.search(r"char\((\d+)\)", column["type"])
         if whole is not None:
             length = rf"(`?{re.escape(name)}`?)\({whole[1]}\)"
@@ -5605,7 +5705,7 @@ def _mysql_index_text(step: _Step) -> str:
 def _sqlite_add_column(step: _Step) -> None:
     """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
     column = step.wanted
-    text = str(CreateColumn(column).compile(dialect=step.bind.dialect))
+    text = str(CreateColumn(column).compile(dialect=step.database.dialect))
     default = next((c for c in split_clauses(text) if c.upper().startswith("DEFAULT")), "")
     constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
     stored = column.computed is not None and column.computed.persisted
@@ -5652,16 +5752,16 @@ def _sqlite_drop_column(step: _Step) -> None:
         _sqlite_rebuild(step, rest)
         return
     try:
-        with _sqlite_atomic(step.bind):
+        with _sqlite_atomic(step.database):
             for index in _sqlite_indexes_on(step, name):
-                step.bind.exec_driver_sql(f"DROP INDEX {_quoted(step.bind, index, step.schema)}")
+                step.database.run(f"DROP INDEX {step.database.quoted(index, step.schema)}")
             _invoke(step)
     except sa.exc.OperationalError:  # a comment confuses it; or a view uses the column
         _sqlite_rebuild(step, rest)
 
 
 def _sqlite_master(step: _Step) -> str:
-    return f"{_quoted(step.bind, step.schema or 'main')}.sqlite_master"
+    return f"{step.database.quoted(step.schema or 'main')}.sqlite_master"
 
 
 def _sqlite_in_triggers(step: _Step, column: str) -> bool:
@@ -5670,7 +5770,7 @@ def _sqlite_in_triggers(step: _Step, column: str) -> bool:
     It leaves a trigger that writes to the column, and SQLite 3.40 crashes when that one fires.
     """
     master = _sqlite_master(step)
-    rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
+    rows = step.database.run(f"SELECT sql FROM {master} WHERE type = 'trigger'")
     return any(contains_word(row[0], column) for row in rows)
 
 
@@ -5704,7 +5804,7 @@ def _sqlite_index_keeper(step: _Step) -> Callable[[], None]:
 def _sqlite_belongings(step: _Step) -> list[tuple[str, str, str]]:
     """Return the indexes and triggers of a table: type, name, SQL."""
     master = _sqlite_master(step)
-    rows = step.bind.exec_driver_sql(
+    rows = step.database.run(
         f"SELECT type, name, sql FROM {master} WHERE tbl_name = ? COLLATE NOCASE"
         " AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid",
         (step.table,),
@@ -5728,7 +5828,7 @@ def _sqlite_alter_column(step: _Step) -> None:
         server_default=None if default is False else default,
     )
     table = step.operations.schema_obj.table(step.table, wanted)
-    text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.bind.dialect))
+    text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.database.dialect))
     changed = split_clauses(text)
     if operation.modify_type is not None:
         name = leading_noise(name) + changed[0].strip()
@@ -5775,8 +5875,8 @@ def _sqlite_drop_constraint(step: _Step) -> None:
 
     items = _sqlite_table(step).items
     rest = _sqlite_without(items, is_it)
-    if step.operations.makes_key and _has_key(items) and not _has_key(rest):
-        step.operations.frees_key = True  # the batch's new one replaces it: keys refer to it
+    if step.batch.makes_key and _has_key(items) and not _has_key(rest):
+        step.batch.frees_key = True  # the batch's new one replaces it: keys refer to it
         return
     _sqlite_rebuild(step, rest)
 
@@ -5800,8 +5900,8 @@ def _sqlite_without(items: list[str], is_it: Callable[[str, list[str]], bool]) -
 
 def _sqlite_conventional(step: _Step) -> str | None:
     """Return the type of an unnamed constraint that a batch's convention gives the step's name."""
-    if step.operations.naming_convention is None or not _has_table(
-        step.bind, step.table, step.schema
+    if step.batch.naming_convention is None or not _has_table(
+        step.database, step.table, step.schema
     ):
         return None
     for item in _sqlite_table(step).items:
@@ -5816,13 +5916,13 @@ def _sqlite_conventional(step: _Step) -> str | None:
 def _sqlite_name_by_convention(step: _Step, clause: str, column: list[str]) -> str | None:
     """Return the name that a batch's naming convention gives to an unnamed constraint."""
     name, tokens = split_name(clause)
-    kind, convention = kind_of(clause), step.operations.naming_convention
+    kind, convention = kind_of(clause), step.batch.naming_convention
     if name or convention is None or kind in (None, "check"):
         return None
     columns = column or names_in(tokens)
     made: Any
     if kind == "foreignkey":
-        key = _reference(step.bind, tokens, columns)
+        key = _reference(step.database, tokens, columns)
         targets = [f"{key['referred_table']}.{referred}" for referred in key["referred_columns"]]
         made = sa.ForeignKeyConstraint(columns, targets)
     else:
@@ -5839,15 +5939,17 @@ def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
     """
     every = [clause for item in items for clause in (item, *split_clauses(item)[1:])]
     taken = {
-        _folded(step.bind, name) for name in (split_name(clause)[0] for clause in every) if name
+        step.database.case_folded(name)
+        for name in (split_name(clause)[0] for clause in every)
+        if name
     }
 
     def named(clause: str, column: list[str]) -> str:
         name = _sqlite_name_by_convention(step, clause, column)
-        if name is None or _folded(step.bind, name) in taken:
+        if name is None or step.database.case_folded(name) in taken:
             return clause
-        taken.add(_folded(step.bind, name))
-        return f"CONSTRAINT {_quoted(step.bind, name)} {clause.lstrip()}"
+        taken.add(step.database.case_folded(name))
+        return f"CONSTRAINT {step.database.quoted(name)} {clause.lstrip()}"
 
     def written(item: str) -> str:
         if not is_column(item):
@@ -5856,19 +5958,11 @@ def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
         made = [named(clause, [unquoted(split_name(item)[1][0])]) for clause in clauses]
         return item if made == clauses else join_clauses([head, *made])
 
-    return items if step.operations.naming_convention is None else [written(i) for i in items]
+    return items if step.batch.naming_convention is None else [written(i) for i in items]
 
 
-def _reshape(
-    guarded: _Guarded, place: _BatchPlace, order: Sequence[Sequence[str]], options: dict[str, Any]
-) -> None:
-    """Give a SQLite table another order of columns, or options, unless it has them."""
-    operation = ops.AlterTableOp(place.table_name, schema=place.schema)
-    step = _Step(
-        guarded, operation, "batch_alter_table", "table", None, place.table_name, place.schema
-    )
-    if step.dialect != "sqlite":
-        return _decide("skip", step, "this server cannot change the order of columns")
+def _sqlite_reshape(step: _Step, order: Sequence[Sequence[str]], options: dict[str, Any]) -> None:
+    """Give the table another order of columns, or options, unless it has them."""
     _need_table(step, step.table, step.schema)
     text = _sqlite_table(step)
     items = _sqlite_ordered(text.items, order)
@@ -5880,18 +5974,12 @@ def _reshape(
     _sqlite_rebuild(step, items)
 
 
-def _drop_uncopied(guarded: _Guarded, place: _BatchPlace, copy: sa.Table) -> None:
-    """Drop a SQLite table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
+def _drop_uncopied(step: _Step, copy: sa.Table) -> None:
+    """Drop a table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
 
     Without a name that is how they are dropped; whoever leaves out another has not asked for it.
     """
-    operation = ops.AlterTableOp(place.table_name, schema=place.schema)
-    step = _Step(
-        guarded, operation, "batch_alter_table", "table", None, place.table_name, place.schema
-    )
-    if step.dialect != "sqlite" or _is_offline():
-        return
-    if not _has_table(step.bind, step.table, step.schema):
+    if not _has_table(step.database, step.table, step.schema):
         return  # whose verbs say so
     items = _sqlite_table(step).items
     rest = _sqlite_without(items, partial(_is_uncopied, copy))
@@ -5954,15 +6042,15 @@ def _sqlite_rename_table(step: _Step) -> None:
         _invoke(step)
         return
     names = [step.table, f"_alembic_tmp_{step.table}", str(step.name)]
-    with _sqlite_atomic(step.bind):
+    with _sqlite_atomic(step.database):
         for old, new in itertools.pairwise(names):
-            table = _quoted(step.bind, old, step.schema)
-            step.bind.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {_quoted(step.bind, new)}")
+            table = step.database.quoted(old, step.schema)
+            step.database.run(f"ALTER TABLE {table} RENAME TO {step.database.quoted(new)}")
 
 
 def _sqlite_drop_table(step: _Step) -> None:
     """Drop it, unless SQLite would delete the rows that reference it as well."""
-    if step.bind.exec_driver_sql("PRAGMA foreign_keys").scalar():
+    if step.database.run("PRAGMA foreign_keys").scalar():
         for child in _sqlite_children(step):
             columns = _sqlite_key_columns(step, child)
             if child.lower() != step.table.lower() and _sqlite_refers(step, child, columns):
@@ -5980,10 +6068,10 @@ def _sqlite_drop_table(step: _Step) -> None:
 
 
 def _sqlite_refers(step: _Step, child: str, columns: list[str]) -> bool:
-    bind = step.bind
-    where = " OR ".join(f"{_quoted(bind, column)} IS NOT NULL" for column in columns)
-    sql = f"SELECT 1 FROM {_quoted(bind, child, step.schema)} WHERE {where} LIMIT 1"
-    return bind.exec_driver_sql(sql).first() is not None
+    database = step.database
+    where = " OR ".join(f"{database.quoted(column)} IS NOT NULL" for column in columns)
+    sql = f"SELECT 1 FROM {database.quoted(child, step.schema)} WHERE {where} LIMIT 1"
+    return database.run(sql).first() is not None
 
 
 def _sqlite_children(step: _Step) -> list[str]:
@@ -5993,8 +6081,8 @@ def _sqlite_children(step: _Step) -> list[str]:
     """
     schema = step.schema or "main"
     part = "" if re.search(r'["`\'\]]', step.table) else step.table
-    rows = step.bind.exec_driver_sql(
-        f"SELECT DISTINCT m.name FROM {_quoted(step.bind, schema)}.sqlite_master AS m"
+    rows = step.database.run(
+        f"SELECT DISTINCT m.name FROM {step.database.quoted(schema)}.sqlite_master AS m"
         " CROSS JOIN pragma_foreign_key_list(m.name, ?) AS k"
         " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
         ' AND instr(lower(m.sql), lower(?)) > 0 AND k."table" = ? COLLATE NOCASE',
@@ -6004,7 +6092,7 @@ def _sqlite_children(step: _Step) -> list[str]:
 
 
 def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
-    rows = step.bind.exec_driver_sql(
+    rows = step.database.run(
         'SELECT "from" FROM pragma_foreign_key_list(?, ?) WHERE "table" = ? COLLATE NOCASE',
         (child, step.schema or "main", step.table),
     )
@@ -6013,12 +6101,12 @@ def _sqlite_key_columns(step: _Step, child: str) -> list[str]:
 
 def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
     """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
-    bind, run = step.bind, step.bind.exec_driver_sql
+    database, run = step.database, step.database.run
     items, tail = _sqlite_named(step, items), _sqlite_table(step).tail
-    name = str(_ask(bind, "table", step.table, "", step.schema))
-    table = _quoted(bind, name, step.schema)
-    temporary = _quoted(bind, f"_alembic_tmp_{step.table}", step.schema)
-    with _sqlite_foreign_keys_off(step, items), _sqlite_atomic(bind):
+    name = str(_ask(database, "table", step.table, "", step.schema))
+    table = database.quoted(name, step.schema)
+    temporary = database.quoted(f"_alembic_tmp_{step.table}", step.schema)
+    with _sqlite_foreign_keys_off(step, items), _sqlite_atomic(database):
         before = _sqlite_health(step)
         belongings = _sqlite_belongings(step)
         counter = _sqlite_counter(step)
@@ -6029,7 +6117,7 @@ def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
         legacy = run("PRAGMA legacy_alter_table").scalar()
         run("PRAGMA legacy_alter_table = ON")  # leave what refers to the table as it is
         run(f"DROP TABLE {table}")
-        run(f"ALTER TABLE {temporary} RENAME TO {_quoted(bind, name)}")
+        run(f"ALTER TABLE {temporary} RENAME TO {database.quoted(name)}")
         run(f"PRAGMA legacy_alter_table = {legacy}")
         _sqlite_restore(step, belongings, counter)
         _sqlite_compare_health(step, before, _sqlite_health(step))
@@ -6037,7 +6125,7 @@ def _sqlite_rebuild(step: _Step, items: list[str]) -> None:
 
 def _sqlite_try(step: _Step, sql: str) -> None:
     try:
-        step.bind.exec_driver_sql(sql)
+        step.database.run(sql)
     except sa.exc.OperationalError as error:
         _stop(
             UnsafeOperation,
@@ -6052,7 +6140,7 @@ def _sqlite_copied(step: _Step, tail: str) -> str:
     """Return the columns that both tables have and that are not generated, the rowid included."""
     new = {name.lower() for name in _sqlite_plain_columns(step, f"_alembic_tmp_{step.table}")}
     old = _sqlite_plain_columns(step, step.table)
-    names = [_quoted(step.bind, name) for name in old if name.lower() in new]
+    names = [step.database.quoted(name) for name in old if name.lower() in new]
     taken = {name.lower() for name in old} | new
     free = [name for name in ("rowid", "oid", "_rowid_") if name not in taken]
     has_rowid = "WITHOUT" not in tail.upper()
@@ -6061,12 +6149,12 @@ def _sqlite_copied(step: _Step, tail: str) -> str:
 
 def _sqlite_counter(step: _Step) -> int | None:
     """Return the AUTOINCREMENT counter, which a new table would begin again."""
-    master = f"{_quoted(step.bind, step.schema or 'main')}."
+    master = f"{step.database.quoted(step.schema or 'main')}."
     exists = f"SELECT 1 FROM {master}sqlite_master WHERE name = 'sqlite_sequence'"
-    if step.bind.exec_driver_sql(exists).first() is None:
+    if step.database.run(exists).first() is None:
         return None
     sql = f"SELECT seq FROM {master}sqlite_sequence WHERE name = ? COLLATE NOCASE"
-    counter: int | None = step.bind.exec_driver_sql(sql, (step.table,)).scalar()
+    counter: int | None = step.database.run(sql, (step.table,)).scalar()
     return counter
 
 
@@ -6078,18 +6166,18 @@ def _sqlite_restore(
         if not (kind == "index" and dropped and references_column(index_definition(sql), dropped)):
             _sqlite_make_again(step, sql)
     if counter is not None:
-        sequence = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_sequence"
-        run = step.bind.exec_driver_sql
+        sequence = f"{step.database.quoted(step.schema or 'main')}.sqlite_sequence"
+        run = step.database.run
         run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
         run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
 
 
 def _sqlite_make_again(step: _Step, sql: str) -> None:
     """Make an index or trigger from its own text, which does not say in which schema."""
-    schema = f"{_quoted(step.bind, step.schema)}." if step.schema else ""
+    schema = f"{step.database.quoted(step.schema)}." if step.schema else ""
     head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
     assert head is not None
-    step.bind.exec_driver_sql(head.group() + schema + sql[head.end() :])
+    step.database.run(head.group() + schema + sql[head.end() :])
 
 
 @dataclass
@@ -6102,17 +6190,17 @@ class _SqliteHealth:
 
 
 def _sqlite_health(step: _Step) -> _SqliteHealth:
-    run = step.bind.exec_driver_sql
-    schema = _quoted(step.bind, step.schema or "main")
-    rows = run(f"SELECT count(*) FROM {_quoted(step.bind, step.table, step.schema)}").scalar()
+    run = step.database.run
+    schema = step.database.quoted(step.schema or "main")
+    rows = run(f"SELECT count(*) FROM {step.database.quoted(step.table, step.schema)}").scalar()
     broken = _sqlite_broken(step)
     dangling: Counter[tuple[str, str]] = Counter()
     for table in {step.table, *_sqlite_children(step)}:
         try:
-            found = run(f"PRAGMA {schema}.foreign_key_check({_quoted(step.bind, table)})")
+            found = run(f"PRAGMA {schema}.foreign_key_check({step.database.quoted(table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
-            if not (step.operations.makes_key or _key_follows(step)):
+            if not (step.batch.makes_key or _key_follows(step)):
                 broken[f"foreign key of {table}"] = str(error.orig)
     return _SqliteHealth(int(rows or 0), dangling, broken)
 
@@ -6132,7 +6220,7 @@ def _sqlite_broken(step: _Step) -> dict[str, str]:
     broken = {}
     for name, statement in _sqlite_uses(step).items():
         try:
-            step.bind.exec_driver_sql(f"EXPLAIN {statement}").close()
+            step.database.run(f"EXPLAIN {statement}").close()
         except sa.exc.OperationalError as error:
             broken[name] = str(error.orig)
     return broken
@@ -6140,13 +6228,13 @@ def _sqlite_broken(step: _Step) -> dict[str, str]:
 
 def _sqlite_uses(step: _Step) -> dict[str, str]:
     """Return a statement that reads each view, and one that fires each trigger."""
-    bind = step.bind
+    database = step.database
     master = _sqlite_master(step)
-    rows = bind.exec_driver_sql(
+    rows = database.run(
         f"SELECT type, name, tbl_name, sql FROM {master} WHERE type IN ('view', 'trigger')"
     ).all()
     views = {name for type_, name, _, _ in rows if type_ == "view"}
-    uses = {f"view {v}": f"SELECT * FROM {_quoted(bind, v, step.schema)}" for v in views}
+    uses = {f"view {v}": f"SELECT * FROM {database.quoted(v, step.schema)}" for v in views}
     for type_, name, on, sql in rows:
         if type_ == "trigger":
             words = [token.upper() for token in tokenize(sql)]
@@ -6156,9 +6244,9 @@ def _sqlite_uses(step: _Step) -> dict[str, str]:
 
 
 def _sqlite_firing(step: _Step, event: str, table: str) -> str:
-    name = _quoted(step.bind, table, step.schema)
+    name = step.database.quoted(table, step.schema)
     if event == "UPDATE":
-        columns = [_quoted(step.bind, column) for column in _sqlite_plain_columns(step, table)]
+        columns = [step.database.quoted(column) for column in _sqlite_plain_columns(step, table)]
         same = ", ".join(f"{column} = {column}" for column in columns)
         return f"UPDATE {name} SET {same}"
     return f"DELETE FROM {name}" if event == "DELETE" else f"INSERT INTO {name} DEFAULT VALUES"
@@ -6167,7 +6255,7 @@ def _sqlite_firing(step: _Step, event: str, table: str) -> str:
 def _sqlite_plain_columns(step: _Step, table: str) -> list[str]:
     """Return the columns that are not generated."""
     sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
-    rows = step.bind.exec_driver_sql(sql, (table, step.schema or "main"))
+    rows = step.database.run(sql, (table, step.schema or "main"))
     return [row[0] for row in rows]
 
 
@@ -6194,19 +6282,19 @@ def _sqlite_unsound(step: _Step, broken: dict[str, str], dangling: str, lost: st
 
 
 @contextmanager
-def _sqlite_atomic(bind: sa.Connection) -> Iterator[None]:
+def _sqlite_atomic(database: _Database) -> Iterator[None]:
     """Make what is done within all or nothing, whether or not the driver began a transaction."""
-    inside = bool(getattr(bind.connection.driver_connection, "in_transaction", False))
+    inside = database.in_transaction
     name = "alembic_helpers"
-    bind.exec_driver_sql(f"SAVEPOINT {name}" if inside else "BEGIN IMMEDIATE")
+    database.run(f"SAVEPOINT {name}" if inside else "BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        bind.exec_driver_sql(f"ROLLBACK TO {name}" if inside else "ROLLBACK")
+        database.run(f"ROLLBACK TO {name}" if inside else "ROLLBACK")
         if inside:
-            bind.exec_driver_sql(f"RELEASE {name}")
+            database.run(f"RELEASE {name}")
         raise
-    bind.exec_driver_sql(f"RELEASE {name}" if inside else "COMMIT")
+    database.run(f"RELEASE {name}" if inside else "COMMIT")
 
 
 @contextmanager
@@ -6217,12 +6305,12 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
     Where Alembic was told that DDL is transactional, the transaction is not ours to commit: refuse.
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
-    bind, run = step.bind, step.bind.exec_driver_sql
+    database, run = step.database, step.database.run
     referenced = _sqlite_children(step) or contains_word(",".join(items), step.table)
     if not run("PRAGMA foreign_keys").scalar() or not referenced:
         yield
         return
-    if getattr(bind.connection.driver_connection, "in_transaction", False):
+    if database.in_transaction:
         context = step.operations.migration_context
         if context.impl.transactional_ddl or getattr(context, "_in_external_transaction", False):
             _stop(
@@ -6251,9 +6339,9 @@ def _sqlite_pages(pages: _Pages) -> None:
     An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too; and a primary key
     that is no INTEGER may be NULL (https://www.sqlite.org/lang_createtable.html#the_primary_key).
     """
-    bind = pages.step.bind
-    if getattr(bind.connection.driver_connection, "in_transaction", False):
-        bind.exec_driver_sql("COMMIT")
+    database = pages.step.database
+    if database.in_transaction:
+        database.run("COMMIT")
     pages.progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
 
 
@@ -6268,11 +6356,6 @@ def _is_locked(error: sa.exc.DBAPIError) -> bool:
     return bool(codes & _LOCKED) or "database is locked" in str(cause)
 
 
-_PAGES: dict[str, Callable[[_Pages], None]] = {"sqlite": _sqlite_pages}
-_KEYS_ONE_BY_ONE = {"mysql"}
-_BEGIN = {"sqlite": "BEGIN IMMEDIATE"}
-
-
 # ..................................................................................... all of them
 
 
@@ -6280,22 +6363,22 @@ def _no_exclusions(step: _Step) -> NoReturn:
     _stop(
         UnsafeOperation,
         f"{step.call}: this server has no exclusion constraint.",
-        (f"{step.dialect}", "PostgreSQL"),
+        (step.server.name, "PostgreSQL"),
         "Stopped, because rows that exclude each other would not be kept out.",
         'if helpers.get_bind().dialect.name == "postgresql":  # or a trigger of your own, here',
     )
 
 
 def _create_view_sql(step: _Step) -> str:
-    name = _quoted(step.bind, str(step.name), step.schema)
-    exists = "IF NOT EXISTS " if _is_offline() and step.dialect == "sqlite" else ""
+    name = step.database.quoted(str(step.name), step.schema)
+    exists = "IF NOT EXISTS " if step.offline and "create_view" in step.server.if_exists else ""
     return f"CREATE VIEW {exists}{name} AS {step.wanted}"
 
 
 def _drop_sql(step: _Step) -> str:
-    exists = "IF EXISTS " if _is_offline() else ""
+    exists = "IF EXISTS " if step.offline else ""
     what = "VIEW" if step.kind == "view" else "TYPE"
-    return f"DROP {what} {exists}{_quoted(step.bind, str(step.name), step.schema)}"
+    return f"DROP {what} {exists}{step.database.quoted(str(step.name), step.schema)}"
 
 
 def _replace_view_sql(step: _Step) -> str:
@@ -6306,36 +6389,27 @@ def _add_label_sql(step: _Step) -> str:
     value, before, after = step.wanted
     beside = f" {'BEFORE' if before else 'AFTER'} {postgresql_literal(before or after or '')}"
     place = beside if before or after else ""
-    name = _quoted(step.bind, str(step.name), step.schema)
+    name = step.database.quoted(str(step.name), step.schema)
     return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {postgresql_literal(value)}{place}"
 
 
 def _rename_label_sql(step: _Step) -> str:
     old, new = map(postgresql_literal, step.wanted)
-    name = _quoted(step.bind, str(step.name), step.schema)
+    name = step.database.quoted(str(step.name), step.schema)
     return f"ALTER TYPE {name} RENAME VALUE {old} TO {new}"
 
 
 def _validate_sql(step: _Step) -> str:
-    table, name = _quoted(step.bind, step.table, step.schema), _quoted(step.bind, str(step.name))
+    table, name = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
     return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
-
-
-_SQL: dict[str, Callable[[_Step], str]] = {  # what Alembic has no operation for
-    "create_view": _create_view_sql,
-    "drop_view": _drop_sql,
-    "create_enum": _create_enum_sql,
-    "drop_enum": _drop_sql,
-    "replace_view": _replace_view_sql,
-    "add_enum_value": _add_label_sql,
-    "rename_enum_value": _rename_label_sql,
-    "validate_constraint": _validate_sql,
-}
 
 
 def _any_create_table(step: _Step) -> sa.Table:
     table: sa.Table = step.wanted
-    if not _is_offline():
+    if not step.offline:
         step.operations.impl.create_table(table)
         return table
     indexes, table.indexes = table.indexes, set()  # in a script they are steps of their own
@@ -6365,44 +6439,143 @@ def _any_add_column(step: _Step) -> None:
     flags = {name: getattr(operation, name) for name in names}
     kw = {k: v for k, v in operation.kw.items() if k not in ("insert_before", "insert_after")}
     impl.add_column(step.table, column, schema=step.schema, **flags, **kw)
-    dialect = step.bind.dialect
+    dialect = step.database.dialect
     if column.comment is not None and dialect.supports_comments and not dialect.inline_comments:
         impl.create_column_comment(column)
 
 
-_DEFINED: dict[str, Callable[[sa.Connection, Definition], Definition]] = {
-    "postgresql": _postgresql_defined,
-    "mysql": lambda bind, found: found,
-    "sqlite": lambda bind, found: found,
-}
-_CONSTRAINTS: dict[str, Callable[[sa.Connection, str, str | None], list[_Constraint]]] = {
-    "postgresql": _postgresql_constraints,
-    "mysql": _mysql_constraints,
-    "sqlite": _sqlite_constraints,
-}
-_TABLE_DEFAULTS: dict[str, Callable[[_Step], dict[str, Any]]] = {"mysql": _mysql_table_defaults}
-# of which tables it can be told that they are of this session alone; and where one look tells all
-_TEMPORARY = {"sqlite": _sqlite_is_temporary, "mysql": _mysql_is_temporary}
-_HIDES = {"sqlite": _sqlite_is_temporary}
-_REPLACES_KEY = {"sqlite"}  # an unnamed one cannot be dropped: a batch's new key takes its place
-_NAMED_WHEN_CONCURRENT = {"postgresql"}
-_COLUMN_AT_ONCE = {"postgresql"}  # where one look finds a column, or that its table is missing
-_REFERENTS_FIRST = {"postgresql", "mysql"}  # SQLite lets a key name a table that comes later
-_INDEX_TEXT: dict[str, Callable[[_Step], str]] = {
-    "postgresql": _postgresql_index_text,
-    "mysql": _mysql_index_text,
-    "sqlite": _compiled_index_text,
-}
-_KEEPS_INDEXES = {"sqlite": _sqlite_index_keeper}  # of a column that a batch drops and adds
+def _sqlite_write_unless(step: _Step, condition: str, sql: str) -> None:
+    """Write DML as the body of a temporary trigger: SQLite has no other condition in a script."""
+    if re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", sql, re.I) is None:
+        _unsupported(
+            step.database,
+            f"execute({brief(sql)!r}, unless=...)",
+            "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
+            "alembic upgrade head  # without --sql, on the database itself",
+        )
+    step.write("CREATE TEMP TABLE alembic_unless (done INTEGER)")
+    body = f"AFTER INSERT ON alembic_unless BEGIN\n  {sql};\nEND"
+    step.write(f"CREATE TEMP TRIGGER alembic_execute {body}")
+    step.write(f"INSERT INTO alembic_unless SELECT 0 WHERE {condition}")
+    step.write("DROP TABLE alembic_unless")  # and the trigger with it
 
-_GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
-    "any": {
-        "create_table": _any_create_table,
-        "add_column": _any_add_column,
-        "create_index": _any_create_index,
-        **{verb: _any_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
+
+def _write_both_if(step: _Step, condition: str, sql: str, mark: str) -> None:
+    # on a line of its own, because the statement may end with a comment
+    step.server.write_unless(step, condition, f"{sql}\n;{mark}")
+
+
+def _mysql_write_both_if(step: _Step, condition: str, sql: str, mark: str) -> None:
+    """Write a transaction of the two; only single statements can be PREPAREd."""
+    step.write("START TRANSACTION")
+    step.write_if(condition, sql)
+    step.write_if(condition, mark)
+    step.write("COMMIT")
+
+
+def _postgresql_write_if(step: _Step, condition: str, sql: str) -> None:
+    """Write a statement in a DO block, which looks before it runs it."""
+    text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
+    step.write(f"DO {dollar_quoted(text, 'alembic')}")
+
+
+def _mysql_write_if(step: _Step, condition: str, sql: str) -> None:
+    """Write a prepared statement: outside of a procedure there is no block with a condition."""
+    step.write(f"SET @alembic_sql = IF({condition}, {step.database.literal(sql)}, 'DO 0')")
+    _write_prepared(step)
+
+
+def _write_prepared(step: _Step) -> None:
+    """Write what runs the statement in ``@alembic_sql``."""
+    step.write("PREPARE alembic_statement FROM @alembic_sql")
+    step.write("EXECUTE alembic_statement")
+    step.write("DEALLOCATE PREPARE alembic_statement")
+
+
+def _mysql_write_statement(step: _Step, statement: Statement) -> None:
+    """Write a statement with semicolons inside behind a DELIMITER: it cannot be PREPAREd there.
+
+    https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
+    """
+    if not statement.is_compound:
+        return step.write(statement.text)
+    mark = next(mark for mark in _DELIMITERS if mark not in statement.text)
+    step.context.impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
+
+
+_DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
+
+
+# ... in scripts
+
+
+_STATEMENTS: dict[str, Callable[[_Step], str]] = {
+    "create_view": _create_view_sql,
+    "drop_view": _drop_sql,
+    "replace_view": _replace_view_sql,
+}
+_OWN_WAY: dict[str, Callable[[_Step], None]] = {
+    "replace_view": _replace_view,
+    "create_table_comment": _comment_on_table,
+    "drop_table_comment": _comment_on_table,
+    "validate_constraint": _script_nothing,
+}
+
+
+def _mysql_literal(text: str, dialect: sa.Dialect) -> str:
+    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
+    escapes = getattr(dialect, "_backslash_escapes", True)
+    return literal(text.replace("\\", "\\\\") if escapes else text)
+
+
+def _mysql_syntax(dialect: sa.Dialect) -> Syntax:
+    """Return how this server reads a file, its sql_mode NO_BACKSLASH_ESCAPES included."""
+    return replace(MYSQL, has_escapes=getattr(dialect, "_backslash_escapes", True))
+
+
+_ACTS: dict[str, Callable[[_Step], Any]] = {
+    "create_table": _any_create_table,
+    "add_column": _any_add_column,
+    "create_index": _any_create_index,
+    **{verb: _any_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
+}
+_EVERYWHERE: dict[str, Callable[[_Step], Any]] = {
+    "rename_table": _script_rename,
+    "alter_column": _script_alter_column,
+    "create_table_comment": _script_comment,
+    "drop_table_comment": _script_comment,
+}
+_POSTGRESQL_SERVER = _Server(
+    name="postgresql",
+    longest_name=63,
+    folds_case=False,
+    literal=lambda text, dialect: postgresql_literal(text),
+    bytes_literal=r"'\x{}'",
+    syntax=lambda dialect: POSTGRESQL,
+    normal_forms=True,
+    canonical_types={
+        r"VARCHAR(\(\d{1,6}\))": r"character varying\1",
+        r"(NUMERIC\(\d+), (\d+\))": r"\1,\2",
+        "(INTEGER|BIGINT|SMALLINT|TEXT|DATE|BOOLEAN|TIMESTAMP WITH(?:OUT)? TIME ZONE)": r"\1",
     },
-    "postgresql": {
+    foreign_keys=_ForeignKeys(match_full=True, hidden_schema=_postgresql_hidden_schema),
+    needs_cast=True,
+    questions=_POSTGRESQL,
+    ask=_postgresql_ask,
+    placeholders=_postgresql_placeholders,
+    columns=_postgresql_columns,
+    column=_postgresql_one_column,
+    constraints=_postgresql_constraints,
+    index=_postgresql_index,
+    index_defined=_postgresql_defined,
+    index_text=_postgresql_index_text,
+    undoes_scratch=True,
+    verbs={
+        "add_enum_value": _add_label,
+        "rename_enum_value": _rename_label,
+        "validate_constraint": _postgresql_validate_verb,
+    },
+    acts={
         "create_table": _postgresql_create_table,
         "add_column": _postgresql_add_column,
         "alter_column": _postgresql_alter_column,
@@ -6411,123 +6584,41 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "create_unique_constraint": _postgresql_add_unique,
         "create_check_constraint": _postgresql_add_constraint,
         "create_foreign_key": _postgresql_add_constraint,
+        "replace_view": _postgresql_replace_view,
     },
-    "mysql": {
-        "create_exclude_constraint": _no_exclusions,
-        "alter_column": _mysql_alter_column,
-        "drop_column": _mysql_drop_column,
-        "drop_constraint": _mysql_drop_constraint,
+    statements={
+        "create_enum": _create_enum_sql,
+        "drop_enum": _drop_sql,
+        "add_enum_value": _add_label_sql,
+        "rename_enum_value": _rename_label_sql,
+        "validate_constraint": _validate_sql,
     },
-    "sqlite": {
-        "add_column": _sqlite_add_column,
-        "alter_column": _sqlite_alter_column,
-        "drop_column": _sqlite_drop_column,
-        "drop_table": _sqlite_drop_table,
-        "rename_table": _sqlite_rename_table,
-        "drop_constraint": _sqlite_drop_constraint,
-        **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
-        "create_exclude_constraint": _no_exclusions,
-    },
-}
-
-_BYTES = {"sqlite": "X'{}'", "mysql": "X'{}'", "postgresql": r"'\x{}'"}
-
-
-def _sqlite_write_unless(condition: str, sql: str) -> None:
-    """Write DML as the body of a temporary trigger: SQLite has no other condition in a script."""
-    if re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", sql, re.I) is None:
-        _unsupported(
-            f"execute({brief(sql)!r}, unless=...)",
-            "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
-            "alembic upgrade head  # without --sql, on the database itself",
-        )
-    _write("CREATE TEMP TABLE alembic_unless (done INTEGER)")
-    body = f"AFTER INSERT ON alembic_unless BEGIN\n  {sql};\nEND"
-    _write(f"CREATE TEMP TRIGGER alembic_execute {body}")
-    _write(f"INSERT INTO alembic_unless SELECT 0 WHERE {condition}")
-    _write("DROP TABLE alembic_unless")  # and the trigger with it
-
-
-_UNLESS: dict[str, Callable[[str, str], None]] = {"sqlite": _sqlite_write_unless}
-
-
-def _write_both_if(condition: str, sql: str, mark: str) -> None:
-    # on a line of its own, because the statement may end with a comment
-    _UNLESS.get(_dialect(_bind()), _write_if)(condition, f"{sql}\n;{mark}")
-
-
-def _mysql_write_both_if(condition: str, sql: str, mark: str) -> None:
-    """Write a transaction of the two; only single statements can be PREPAREd."""
-    _write("START TRANSACTION")
-    _write_if(condition, sql)
-    _write_if(condition, mark)
-    _write("COMMIT")
-
-
-_ONCE: dict[str, Callable[[str, str, str], None]] = {"mysql": _mysql_write_both_if}
-
-
-def _mysql_write_statement(statement: Statement) -> None:
-    """Write a statement with semicolons inside behind a DELIMITER: it cannot be PREPAREd there.
-
-    https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
-    """
-    if not statement.is_compound:
-        return _write(statement.text)
-    mark = next(mark for mark in _DELIMITERS if mark not in statement.text)
-    _context().impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
-
-
-_DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
-_SCRIPT_STATEMENT: dict[str, Callable[[Statement], None]] = {"mysql": _mysql_write_statement}
-_SYNTAX = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL}
-
-
-def _syntax(bind: sa.Connection) -> Syntax:
-    """Return how this server reads a file, its sql_mode NO_BACKSLASH_ESCAPES included."""
-    syntax = _SYNTAX[_dialect(bind)]
-    escapes = syntax.has_escapes and getattr(bind.dialect, "_backslash_escapes", True)
-    return replace(syntax, has_escapes=escapes)
-
-
-# ... in scripts
-
-_NATIVE = {  # the verbs for which the server's own grammar has IF [NOT] EXISTS
-    "sqlite": {
-        "create_table",
-        "drop_table",
-        "create_index",
-        "drop_index",
-        "create_view",
-        "drop_view",
-    },
-    "mysql": {"create_table", "drop_table", "drop_view"},  # MariaDB has more, MySQL has not
-    "postgresql": {
-        "create_table",
-        "drop_table",
-        "add_column",
-        "drop_column",
-        "create_index",
-        "drop_index",
-        "drop_constraint",
-        "drop_view",
-        "drop_enum",
-    },
-}
-_UNKNOWN_KINDS = {"sqlite": {"enum", "comment"}, "mysql": {"enum"}}
-_EVERYWHERE: dict[str, Callable[[_Step], Any]] = {
-    "rename_table": _script_rename,
-    "alter_column": _script_alter_column,
-    "create_table_comment": _script_comment,
-    "drop_table_comment": _script_comment,
-}
-_SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
-    "sqlite": {
-        "create_exclude_constraint": _no_exclusions,
-        "replace_view": _sqlite_script_view,
-        "validate_constraint": _script_nothing,
-    },
-    "postgresql": _EVERYWHERE
+    concurrently=_Concurrently(
+        finish=_postgresql_resume,
+        drop_leftover=_postgresql_left_over,
+        is_for_undivided=_is_for_undivided,
+        require_undivided=_need_undivided,
+    ),
+    # psycopg reads neither 'infinity' nor a date before Christ
+    paging=_Paging(
+        unpaged=re.compile(r"(?i)real|interval|jsonb?|bit|.*\[\]"),
+        as_text=re.compile("(?i)date|timestamp"),
+        reads_as_text=True,
+    ),
+    if_exists=frozenset(
+        {
+            "create_table",
+            "drop_table",
+            "add_column",
+            "drop_column",
+            "create_index",
+            "drop_index",
+            "drop_constraint",
+            "drop_view",
+            "drop_enum",
+        }
+    ),
+    scripts=_EVERYWHERE
     | {
         "add_column": _postgresql_script_add_column,
         "alter_column": _postgresql_script_alter,
@@ -6542,7 +6633,45 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "rename_enum_value": _postgresql_script_rename_label,
         "validate_constraint": _script_as_it_is,
     },
-    "mysql": _EVERYWHERE
+    write_if=_postgresql_write_if,
+    write_unless=_postgresql_write_if,
+)
+_MYSQL_SERVER = _Server(
+    name="mysql",
+    mark="`",
+    primary_key_name="PRIMARY",
+    literal=_mysql_literal,
+    syntax=_mysql_syntax,
+    canonical_types={
+        r"(VARCHAR\(\d{1,4}\)|TEXT|DATE|DATETIME)": r"\1",
+        r"NUMERIC(\(\d+), (\d+\))": r"decimal\1,\2",
+    },
+    counts_up="AUTO_INCREMENT",
+    # NO ACTION is RESTRICT, DEFERRABLE is read and forgotten: https://mariadb.com/kb/en/foreign-keys/
+    foreign_keys=_ForeignKeys(
+        default_actions=frozenset({"NO ACTION", "RESTRICT"}), are_deferrable=False
+    ),
+    lacks=frozenset({"enum"}),
+    commits=_COMMITS,
+    questions=_MYSQL,
+    ask=_mysql_ask,
+    placeholders=_mysql_placeholders,
+    columns=_mysql_columns,
+    constraints=_mysql_constraints,
+    index=_mysql_index,
+    index_text=_mysql_index_text,
+    drops_temporary=True,
+    temporary_views=False,
+    table_defaults=_mysql_table_defaults,
+    acts={
+        "create_exclude_constraint": _no_exclusions,
+        "alter_column": _mysql_alter_column,
+        "drop_column": _mysql_drop_column,
+        "drop_constraint": _mysql_drop_constraint,
+    },
+    paging=_Paging(unpaged=re.compile(r"(?i)enum|set|float|bit|json"), compares_rows=False),
+    if_exists=frozenset({"create_table", "drop_table", "drop_view"}),  # MySQL has no others
+    scripts=_EVERYWHERE
     | {
         "alter_type": _mysql_script_alter,
         "drop_column": _mysql_script_drop_column,
@@ -6551,4 +6680,70 @@ _SCRIPTS: dict[str, dict[str, Callable[[_Step], Any]]] = {
         "replace_view": _script_as_it_is,
         "validate_constraint": _script_nothing,
     },
+    write_if=_mysql_write_if,
+    write_unless=_mysql_write_if,
+    write_both_if=_mysql_write_both_if,
+    write_statement=_mysql_write_statement,
+)
+_SQLITE_SERVER = _Server(
+    name="sqlite",
+    foreign_keys=_ForeignKeys(stay_in_schema=True, referents_first=False),
+    lacks=frozenset({"enum", "comment"}),
+    replaces_key=True,
+    begin="BEGIN IMMEDIATE",
+    questions=_SQLITE,
+    ask=_sqlite_ask,
+    placeholders=_sqlite_placeholders,
+    columns=_sqlite_columns,
+    constraints=_sqlite_constraints,
+    conventional=_sqlite_conventional,
+    index=_sqlite_index,
+    index_text=_compiled_index_text,
+    view_select=_sqlite_view_select,
+    is_hidden=_sqlite_is_temporary,
+    scratch_schema="temp",
+    acts={
+        "add_column": _sqlite_add_column,
+        "alter_column": _sqlite_alter_column,
+        "drop_column": _sqlite_drop_column,
+        "drop_table": _sqlite_drop_table,
+        "rename_table": _sqlite_rename_table,
+        "drop_constraint": _sqlite_drop_constraint,
+        "replace_view": _sqlite_replace_view,
+        **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
+        "create_exclude_constraint": _no_exclusions,
+    },
+    paging=_Paging(prepare=_sqlite_pages),
+    batch=_Rebuilding(
+        reshape=_sqlite_reshape,
+        drop_uncopied=_drop_uncopied,
+        index_keeper=_sqlite_index_keeper,
+    ),
+    if_exists=frozenset(
+        {"create_table", "drop_table", "create_index", "drop_index", "create_view", "drop_view"}
+    ),
+    scripts={
+        "create_exclude_constraint": _no_exclusions,
+        "replace_view": _sqlite_script_view,
+        "validate_constraint": _script_nothing,
+    },
+    write_unless=_sqlite_write_unless,
+)
+_SERVERS = {
+    "postgresql": _POSTGRESQL_SERVER,
+    "mysql": _MYSQL_SERVER,
+    "mariadb": _MYSQL_SERVER,
+    "sqlite": _SQLITE_SERVER,
 }
+
+
+def _server_of(name: str) -> _Server:
+    """Return the server of this name.
+
+    :raises CommandError: it is none of those that are known.
+    """
+    if name not in _SERVERS:
+        raise CommandError(
+            f"alembic_helpers knows PostgreSQL, MariaDB, MySQL and SQLite, not {name}"
+        )
+    return _SERVERS[name]

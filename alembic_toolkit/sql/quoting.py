@@ -43,3 +43,11 @@ def postgresql_literal(text: str) -> str:
     """
     doubled = text.replace("\\", "\\\\")
     return literal(text) if doubled == text else f" E{literal(doubled)}"
+
+
+def identifier(mark: str, *parts: str | None) -> str:
+    """Return a name in its quotes, behind the name of its schema where one is given.
+
+    :param mark: what the server puts around an identifier.
+    """
+    return ".".join(f"{mark}{part.replace(mark, mark * 2)}{mark}" for part in parts if part)

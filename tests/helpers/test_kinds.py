@@ -190,17 +190,19 @@ def test_verbs_mean_the_temporary_table_when_one_hides_another(view: Database) -
         assert helpers.table_has_column("t", "a") is True
 
 
-def test_temporary_table_comes_and_goes_as_with_op(database: Database) -> None:
-    def create() -> None:
-        helpers.create_table("mine", sa.Column("id", sa.Integer()), prefixes=["TEMPORARY"])
-
+def test_temporary_table_is_made_as_with_op(database: Database) -> None:
     with revision(database) as connection:
         for _ in range(2):
-            create()
-            assert_skipped(create)
+            helpers.create_table("mine", sa.Column("id", sa.Integer()), prefixes=["TEMPORARY"])
             run(connection, "INSERT INTO mine VALUES (1)")
-            helpers.drop_table("mine")
-            assert_skipped(lambda: helpers.drop_table("mine"))
-        create()
-        assert rows(connection, "SELECT * FROM mine") == []
-        helpers.drop_table("mine")
+            assert rows(connection, "SELECT * FROM mine") == [(1,)]
+            run(connection, "DROP TABLE mine")
+
+
+@pytest.mark.databases("sqlite")
+def test_drop_table_refuses_when_the_table_is_of_this_session_alone(database: Database) -> None:
+    with revision(database) as connection:
+        run(connection, "CREATE TEMPORARY TABLE mine (id INTEGER)")
+        message = assert_unsafe(lambda: helpers.drop_table("mine"), "a temporary table hides it")
+        exec(way_on(message)[0], {"helpers": helpers})
+        assert_skipped(lambda: helpers.drop_table("mine"))

@@ -66,4 +66,4 @@ def test_name_that_nobody_has_is_an_attribute_error() -> None:
 
 
 def test_batch_operations_are_alembics_own() -> None:
-    assert issubclass(helpers._Batch, BatchOperations)
+    assert issubclass(helpers._BatchOperations, BatchOperations)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,13 +17,10 @@ from tests.helpers.vocabulary import (
     Act,
     assert_applied,
     assert_skipped,
-    assert_unsafe,
     outcome_of,
     prepare,
     revision,
-    run,
     snapshot,
-    way_on,
 )
 
 TABLE = "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, s VARCHAR(50))"
@@ -246,46 +242,4 @@ def test_verbs_write_a_backslash_as_it_is_when_the_server_has_no_escapes(
         assert comment_of(connection, "d") == NASTY
     with revision(database) as connection:
         assert comment_of(connection, "s") == NASTY
-        assert sa.inspect(connection).has_table("victim")
-
-
-@pytest.mark.databases("postgresql")
-@pytest.mark.parametrize("value", ["on", "off"])
-def test_verbs_refuse_when_env_py_changed_what_a_backslash_is(
-    value: str, database: Database
-) -> None:
-    with revision(database) as connection:
-        run(connection, TABLE)
-        connection.dialect._backslash_escapes = value == "on"  # type: ignore[attr-defined]
-        run(connection, f"SET LOCAL standard_conforming_strings = {value}")
-        run(connection, "SET LOCAL escape_string_warning = off")
-        message = assert_unsafe(BACKSLASHES["default"], "a backslash in a literal")
-        exec(way_on(message)[0], {"connection": connection})
-        assert_applied(BACKSLASHES["default"])
-
-
-@pytest.mark.databases("postgresql")
-def test_script_stops_where_a_backslash_would_escape(database: Database) -> None:
-    prepare(database, TABLE, VICTIM)
-    insert = partial(
-        helpers.bulk_insert,
-        sa.table("victim", sa.column("id"), sa.column("s", sa.String())),
-        [{"id": 1, "s": NASTY}],
-        key=["id"],
-    )
-    fill = partial(helpers.backfill, "t", {"s": NASTY}, where="id > 5")
-    off = "SET standard_conforming_strings = off; SET escape_string_warning = off;\n"
-    acts: list[Act] = [*BACKSLASHES.values(), POSTGRESQL["index"], insert, fill]
-    for act in acts:
-        with pytest.raises(AssertionError, match="first SET standard_conforming_strings = on"):
-            run_with_client(database, off + written(database, act))
-    for act in (*BACKSLASHES.values(), *POSTGRESQL.values()):
-        is_enum = act in POSTGRESQL.values() and act is not POSTGRESQL["index"]
-        script = written(database, act)
-        for _ in range(2):
-            run_with_client(database, (off if is_enum else "") + script)
-    with revision(database) as connection:
-        for name, act in (BACKSLASHES | POSTGRESQL).items():
-            if name not in ("enum", "value"):  # which were changed since
-                assert_skipped(act)
         assert sa.inspect(connection).has_table("victim")

@@ -119,7 +119,7 @@ def quoted(connection: sa.Connection, name: str, schema: str | None = None) -> s
 
 @contextmanager
 def counted(engine: sa.Engine) -> Iterator[list[str]]:
-    """Collect the statements that are executed within; on PostgreSQL those of the driver."""
+    """Collect the statements that are executed within, looks included, which go to the driver."""
     statements: list[str] = []
     original = psycopg.Cursor.execute
 
@@ -131,14 +131,22 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
             statements.append(str(query))
         return original(cursor, query, *arguments, **options)
 
-    if engine.dialect.driver == "psycopg":  # looks do not go through SQLAlchemy
+    def fetch(looked: Any, sql: str) -> Any:
+        if looked.connection.in_transaction():
+            statements.append(sql)
+        return look(looked, sql)
+
+    if engine.dialect.driver == "psycopg":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(psycopg.Cursor, "execute", execute)
             yield statements
         return
+    look = helpers._Database.fetch
     event.listen(engine, "before_cursor_execute", note)
     try:
-        yield statements
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(helpers._Database, "fetch", fetch)
+            yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)
 
