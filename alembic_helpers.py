@@ -55,7 +55,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
@@ -71,6 +71,46 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.base import SchemaEventTarget
 from sqlalchemy.sql.elements import Grouping
+
+from alembic_toolkit.sql.bodies import MYSQL, POSTGRESQL, SQLITE
+from alembic_toolkit.sql.create_table import (
+    TableText,
+    column_name,
+    column_position,
+    constraint_uses,
+    index_definition,
+    inside_parentheses,
+    is_column,
+    join_clauses,
+    kind_of,
+    leading_noise,
+    parse_create_table,
+    references_column,
+    split_clauses,
+    split_name,
+    without_checks_on,
+    without_items,
+)
+from alembic_toolkit.sql.quoting import (
+    brief,
+    dollar_quoted,
+    filled_in,
+    in_parentheses,
+    literal,
+    postgresql_literal,
+    qualified,
+)
+from alembic_toolkit.sql.statements import Statement, Syntax, Unreadable, split_statements
+from alembic_toolkit.sql.tokens import (
+    closing_parenthesis,
+    contains_word,
+    is_noise,
+    names_in,
+    significant_tokens,
+    tokenize,
+    unqualified,
+    unquoted,
+)
 
 __version__ = "0.1.0"
 
@@ -832,8 +872,8 @@ def execute(
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
     if unless is not None and once is not None:
-        raise CommandError(f"execute({_brief(sqltext)!r}): give either unless or once, not both")
-    _need_values(f"execute({_brief(sqltext)!r})", sqltext, unless)
+        raise CommandError(f"execute({brief(sqltext)!r}): give either unless or once, not both")
+    _need_values(f"execute({brief(sqltext)!r})", sqltext, unless)
     _forget()
     if once is not None:
         return _execute_once(sqltext, once, execution_options)
@@ -844,8 +884,8 @@ def execute(
     query = sa.text(unless) if isinstance(unless, str) else unless
     done = _bind().execute(query).first() is not None
     if done:
-        return _log("skip", "execute", _brief(sqltext), "already done")
-    _log("apply", "execute", _brief(sqltext), "not done yet")
+        return _log("skip", "execute", brief(sqltext), "already done")
+    _log("apply", "execute", brief(sqltext), "not done yet")
     alembic.op.execute(sqltext, execution_options=execution_options)
 
 
@@ -995,7 +1035,7 @@ def _pass_on(operations: Any, operation: Any) -> Any:
     """Run what is no verb as Alembic does."""
     _forget()
     if isinstance(operation, ops.ExecuteSQLOp):
-        _need_values(f"execute({_brief(operation.sqltext)!r})", operation.sqltext)
+        _need_values(f"execute({brief(operation.sqltext)!r})", operation.sqltext)
     return Operations(operations.migration_context).invoke(operation)
 
 
@@ -1158,8 +1198,8 @@ def _write_if(condition: str, sql: str) -> None:
     :param sql: one statement without its semicolon.
     """
     if _dialect(_bind()) == "postgresql":
-        text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {_dollar_quoted(sql)};\n  END IF;\nEND"
-        _write(f"DO {_dollar_quoted(text, 'alembic')}")
+        text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
+        _write(f"DO {dollar_quoted(text, 'alembic')}")
     else:
         _write(f"SET @alembic_sql = IF({condition}, {_mysql_literal(sql)}, 'DO 0')")
         _write_prepared()
@@ -1172,16 +1212,10 @@ def _write_prepared() -> None:
     _write("DEALLOCATE PREPARE alembic_statement")
 
 
-def _dollar_quoted(text: str, tag: str = "sql") -> str:
-    while f"${tag}$" in text:
-        tag += "_"
-    return f"${tag}${text}${tag}$" if tag == "sql" else f"${tag}$\n{text}\n${tag}$"
-
-
 def _mysql_literal(text: str) -> str:
     """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
     escapes = getattr(_bind().dialect, "_backslash_escapes", True)
-    return _literal(text.replace("\\", "\\\\") if escapes else text)
+    return literal(text.replace("\\", "\\\\") if escapes else text)
 
 
 @dataclass
@@ -1386,7 +1420,7 @@ def _need_values(call: str, *things: Any) -> None:
         for name in _without_value(text):
             raise CommandError(
                 f"{call}: :{name} is a parameter, and has no value.\n"
-                f"  statement:       {_brief(text)}\n"
+                f"  statement:       {brief(text)}\n"
                 "Stopped before anything was run, because nobody knows what to write there.\n"
                 "The way on:\n"
                 f"    r'... \\:{name} ...'  # for a colon that begins no parameter; or a value:\n"
@@ -1480,7 +1514,7 @@ def _plain_sql(step: _Step) -> list[str]:
 
 def _write_string_check(*statements: str) -> None:
     """Write, before literals with a backslash, what stops a script where that would escape."""
-    words = [word for sql in statements for word in itertools.pairwise(["", *_tokens(sql)])]
+    words = [word for sql in statements for word in itertools.pairwise(["", *tokenize(sql)])]
     plain = (word for before, word in words if before.upper() != "E")
     if _dialect(_bind()) == "postgresql" and any(w[:1] == "'" and "\\" in w for w in plain):
         message = "alembic: first SET standard_conforming_strings = on, for the backslashes below"
@@ -1488,7 +1522,7 @@ def _write_string_check(*statements: str) -> None:
             "BEGIN\n  IF current_setting('standard_conforming_strings') = 'off' THEN\n"
             f"    RAISE EXCEPTION '{message}';\n  END IF;\nEND"
         )
-        _write(f"DO {_dollar_quoted(text, 'alembic')}")
+        _write(f"DO {dollar_quoted(text, 'alembic')}")
 
 
 def _written_by(act: Callable[[], Any]) -> list[str]:
@@ -1523,7 +1557,7 @@ def _write_new_type(sql: str) -> None:
     """Write the CREATE TYPE that goes before a table, unless the type is there."""
     match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
     assert match is not None
-    _write_if(f"to_regtype({_postgresql_literal(match[1])}) IS NULL", sql)
+    _write_if(f"to_regtype({postgresql_literal(match[1])}) IS NULL", sql)
 
 
 def _there(step: _Step, name: str | None = None, what: str | None = None) -> str:
@@ -1545,16 +1579,11 @@ def _asked(step: _Step, sql: str, table: str, name: str) -> str:
     bind, schema = step.bind, step.schema
     if step.dialect == "postgresql":
         table, name = _quoted(bind, table, schema), _kept(bind, name)
-    literals = {"mysql": _mysql_literal, "postgresql": _postgresql_literal}
-    literal = literals.get(step.dialect, _literal)
-    values = {"table": literal(table), "name": literal(name)}
-    values["schema"] = literal(schema) if schema else "NULL"
-    return f"EXISTS ({_filled_in(sql, values)})"
-
-
-def _filled_in(sql: str, values: dict[str, str]) -> str:
-    """Return the SQL with ``:table`` and the like replaced by literals."""
-    return re.sub(r"(?<!:):([a-z]+)\b", lambda match: values[match[1]], sql)
+    literals = {"mysql": _mysql_literal, "postgresql": postgresql_literal}
+    written = literals.get(step.dialect, literal)
+    values = {"table": written(table), "name": written(name)}
+    values["schema"] = written(schema) if schema else "NULL"
+    return f"EXISTS ({filled_in(sql, values)})"
 
 
 _CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
@@ -2304,7 +2333,7 @@ def _no_table(step: _Step, table: str, schema: str | None, sort: str | None) -> 
 
     :param sort: what there is of this name, None for nothing.
     """
-    name = _qualified(table, schema)
+    name = qualified(table, schema)
     if sort is None:
         _stop(
             MissingParent,
@@ -2668,11 +2697,6 @@ def _script_unless(sqltext: Any, unless: Any) -> None:
         _UNLESS.get(_dialect(_bind()), _write_if)(f"NOT EXISTS ({asked}\n)", sql)
 
 
-def _brief(sql: Any) -> str:
-    text = " ".join(str(sql).split())
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
 # ... once
 
 _MARKED = ("revision", "direction", "name")
@@ -2697,10 +2721,10 @@ def _need_mark(sqltext: Any, name: str) -> None:
     found = f"{len(name)} characters" if name == name.strip() else "white space at an end"
     _stop(
         CommandError,
-        f"execute({_brief(sqltext)!r}, once={_brief(name)!r}): this is no name for a mark.",
+        f"execute({brief(sqltext)!r}, once={brief(name)!r}): this is no name for a mark.",
         (f"room for {_MARK_LENGTH} characters, none of them white space at an end", found),
         "Stopped, because the step could not be told from others when it is run again.",
-        f"helpers.execute({_brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
+        f"helpers.execute({brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
     )
 
 
@@ -2709,7 +2733,7 @@ def _execute_once(sqltext: Any, name: str, options: dict[str, Any] | None) -> No
     if _dialect(_bind()) == "mysql" and _COMMITS.match(str(sqltext)):
         _stop(
             UnsafeOperation,
-            f"execute({_brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
+            f"execute({brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
             ("a commit within the statement", "one commit of it and its mark"),
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
@@ -3073,7 +3097,7 @@ def _beside_revision(path: str | os.PathLike[str]) -> Path:
     return Path(_revision().get("__file__", "")).parent / path
 
 
-def _read_statements(path: Path, encoding: str) -> list[_Statement]:
+def _read_statements(path: Path, encoding: str) -> list[Statement]:
     try:
         text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except OSError as error:
@@ -3083,8 +3107,8 @@ def _read_statements(path: Path, encoding: str) -> list[_Statement]:
         why = f"line {line} is not {encoding}"
         _refuse_file(path, why, f"helpers.execute_file({path.name!r}, encoding='latin-1')")
     try:
-        return list(_statements(text, _syntax(_bind())))
-    except _Unreadable as error:
+        return list(split_statements(text, _syntax(_bind())))
+    except Unreadable as error:
         _refuse_file(path, f"line {error.line}: {error.problem}", error.way, error.line)
 
 
@@ -3096,7 +3120,7 @@ def _refuse_file(path: Path, problem: str, way: str, line: int | None = None) ->
     )
 
 
-def _failed(path: Path, statement: _Statement, number: str, error: sa.exc.DBAPIError) -> NoReturn:
+def _failed(path: Path, statement: Statement, number: str, error: sa.exc.DBAPIError) -> NoReturn:
     """Say which statement of a file the server refused, and what is kept of those before it."""
     kept = (
         "Stopped there: the statements before it are undone with the revision."
@@ -3106,19 +3130,19 @@ def _failed(path: Path, statement: _Statement, number: str, error: sa.exc.DBAPIE
     raise CommandError(
         f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
         f"  database says:   {' '.join(str(error.orig).split())}\n"
-        f"  statement:       {_brief(statement.text)}\n"
+        f"  statement:       {brief(statement.text)}\n"
         f"{kept}\nThe way on:\n    # mend line {statement.line}, then: alembic upgrade head"
     ) from error
 
 
-def _script_statements(statements: list[_Statement]) -> None:
+def _script_statements(statements: list[Statement]) -> None:
     """Write the statements as they are; a body with semicolons behind a DELIMITER of its own."""
     for statement in statements:
         write = _SCRIPT_STATEMENT.get(_dialect(_bind()), _write_statement)
         write(statement)
 
 
-def _write_statement(statement: _Statement) -> None:
+def _write_statement(statement: Statement) -> None:
     _write(statement.text)
 
 
@@ -3354,7 +3378,7 @@ def _key_columns(text: str) -> set[str]:
 def _want_columns(step: _Step) -> Definition:
     names = [_kept(step.bind, str(column.name)) for column in step.wanted.columns]
     if step.kind == "primary":
-        return {"definition": f"PRIMARY KEY {_listed(names)}"}
+        return {"definition": f"PRIMARY KEY {in_parentheses(names)}"}
     options = dict(step.wanted.dialect_kwargs)
     if included := options.get("postgresql_include"):
         included = [str(getattr(column, "name", column)) for column in included]
@@ -3424,11 +3448,11 @@ def _want_view(step: _Step) -> Definition | None:
 
 def _find_enum(step: _Step) -> Definition | None:
     labels = _enum_labels(step.bind, str(step.name), step.schema)
-    return None if labels is None else {"values": ", ".join(map(_literal, labels))}
+    return None if labels is None else {"values": ", ".join(map(literal, labels))}
 
 
 def _want_enum(step: _Step) -> Definition | None:
-    return {"values": ", ".join(map(_literal, step.wanted))}
+    return {"values": ", ".join(map(literal, step.wanted))}
 
 
 _FIND: dict[str, Callable[[_Step], Definition | None]] = {
@@ -3497,7 +3521,7 @@ def _called_scratch(step: _Step) -> Iterator[None]:
 
     def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
         return (
-            _unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
+            unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
         ), parameters
 
     sa.event.listen(step.bind, "before_cursor_execute", rewrite, retval=True)
@@ -3532,7 +3556,9 @@ def _same(dialect: str, one: str, other: str) -> bool:
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
         one = re.sub(rf"(?<=DEFAULT ){_DATED}", moment[0], one, count=1)
-    return one == other or (dialect not in _NORMAL_FORMS and _words(one) == _words(other))
+    return one == other or (
+        dialect not in _NORMAL_FORMS and significant_tokens(one) == significant_tokens(other)
+    )
 
 
 def _diff(dialect: str, has: Definition, wants: Definition) -> list[str]:
@@ -3573,13 +3599,8 @@ class _Verbatim(sa.types.UserDefinedType[Any]):
         return self.text
 
 
-def _literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
-
-
 def _comment(text: str | None) -> str:
-    return f"COMMENT {_literal(text)}" if text else ""
+    return f"COMMENT {literal(text)}" if text else ""
 
 
 def _code(type_: Any) -> str:
@@ -3630,19 +3651,11 @@ def _exclude_code(table: str, name: str | None, constraint: ExcludeConstraint) -
     return f"helpers.create_exclude_constraint({name!r}, {table!r}, {given}{using})"
 
 
-def _qualified(table: str, schema: str | None) -> str:
-    return f"{schema}.{table}" if schema else table
-
-
-def _listed(names: Iterable[str | None]) -> str:
-    return f"({', '.join(str(name) for name in names)})"
-
-
 def _unique_text(columns: Iterable[str | None], options: Any) -> str:
     nulls = " NULLS NOT DISTINCT" if options.get("postgresql_nulls_not_distinct") else ""
     included = options.get("postgresql_include")
-    include = f" INCLUDE {_listed(str(column) for column in included)}" if included else ""
-    return f"UNIQUE{nulls} {_listed(sorted(str(column) for column in columns))}{include}"
+    include = f" INCLUDE {in_parentheses(str(column) for column in included)}" if included else ""
+    return f"UNIQUE{nulls} {in_parentheses(sorted(str(column) for column in columns))}{include}"
 
 
 def _deferral(deferrable: Any, deferred: bool) -> str:
@@ -3665,605 +3678,8 @@ def _wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
 
 # ... the text of CREATE TABLE and CREATE INDEX, taken apart and put together without loss
 
-_WORD = re.compile(
-    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]* | \s+ | .""",
-    re.S | re.X,
-)
-
-
-def _tokens(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
-def _is_noise(token: str) -> bool:
-    return token.isspace() or token.startswith(("--", "/*"))
-
-
-def _unqualified(sql: str, table: str) -> str:
-    """Return the SQL with the columns of a table named without the table."""
-    tokens, kept = _tokens(sql)[::-1], [""]
-    while tokens:
-        token = tokens.pop()
-        name = _bare(token) if token[:1] in ('"', "`", "[") else token
-        if tokens[-1:] == ["."] and name == table and kept[-1] != ".":
-            tokens.pop()
-        else:
-            kept.append(token)
-    return "".join(kept)
-
-
-def _bare(token: str) -> str:
-    """Return an identifier without its quotes."""
-    if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
-        quote = token[-1]
-        return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
-    return token
-
-
-def _words(text: str) -> list[str]:
-    """Split SQL so that only what means something is left: no white space, case or quotes."""
-    words = [
-        t if t.startswith("'") else _bare(t).lower() for t in _tokens(text) if not _is_noise(t)
-    ]
-    return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
-
-
-@dataclass
-class _TableText:
-    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
-
-    items: list[str]
-    tail: str
-
-
-def _table_text(sql: str) -> _TableText:
-    tokens = _tokens(sql)
-    items, depth = [""], 0
-    start = tokens.index("(")
-    for position, token in enumerate(tokens[start:], start):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth == 0:
-            apart = [part for item in items for part in _apart(item)]
-            return _TableText(apart, "".join(tokens[position:]))
-        if token == "," and depth == 1:
-            items.append("")
-        elif position > start:
-            items[-1] += token
-    raise AssertionError(f"unbalanced parentheses in {sql}")
-
-
-def _leading(item: str) -> str:
-    """Return the white space and the comments before an item."""
-    tokens = _tokens(item)
-    first = next((i for i, token in enumerate(tokens) if not _is_noise(token)), len(tokens))
-    return "".join(tokens[:first])
-
-
-def _without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
-    """Return the items without some; the comments before them stay, with the item that follows.
-
-    A comment behind a comma is mostly about what stands before the comma.
-    """
-    kept: list[str] = []
-    comments = ""
-    for item in items:
-        leading = _leading(item)
-        if gone(item):
-            comments += leading if leading.strip() else ""
-        else:
-            kept.append(comments + item)
-            comments = ""
-    if comments and kept:
-        kept[-1] = f"{kept[-1].rstrip()} {comments.strip()}\n"
-    return kept
-
-
-def _apart(item: str) -> list[str]:
-    """Split table constraints that have no comma between them, which SQLite allows."""
-    return [item] if _is_column(item) else _clauses(item, _CONSTRAINT_STARTS)
-
-
-_CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
-
-
-_CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
-_CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
-
-
-_GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
-_GLUED |= {("ALWAYS", "AS")}
-
-
-def _clauses(item: str, starts: set[str] | None = None) -> list[str]:
-    """Split a column's definition: its name and type, then its constraints one by one."""
-    starts = _CLAUSE_STARTS if starts is None else starts
-    tokens = _tokens(item)
-    words = [token.upper() for token in tokens if not _is_noise(token)]
-    clauses, depth, seen = [""], 0, 0
-    named = 0 if words[:1] == ["CONSTRAINT"] else -9
-    for token in tokens:
-        if not _is_noise(token):
-            word, previous = words[seen], words[seen - 1] if seen else ""
-            following = words[seen + 1] if seen + 1 < len(words) else ""
-            begins = seen > 0 and depth == 0 and word in starts
-            glued = (previous, word) in _GLUED or (word, following) == ("NOT", "DEFERRABLE")
-            if begins and not glued and seen not in (named + 1, named + 2):
-                clauses.append("")
-                named = seen if word == "CONSTRAINT" else named
-            depth += {"(": 1, ")": -1}.get(token, 0)
-            seen += 1
-        clauses[-1] += token
-    return clauses
-
-
-def _joined(clauses: list[str]) -> str:
-    """Put a column's definition together again, with one space between its clauses."""
-    text = clauses[0].rstrip()
-    for clause in clauses[1:]:
-        ends_in_comment = bool(_tokens(text)) and _tokens(text)[-1].startswith("--")
-        text += ("\n" if ends_in_comment else " ") + clause.strip()
-    return text + ("\n" if _tokens(text)[-1].startswith("--") else "")
-
-
-_KINDS = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
-_KINDS |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
-
-
-def _named(clause: str) -> tuple[str | None, list[str]]:
-    """Return the name of a constraint, None without one, and its other tokens."""
-    tokens = [token for token in _tokens(clause) if not _is_noise(token)]
-    if tokens and tokens[0].upper() == "CONSTRAINT":
-        return _bare(tokens[1]), tokens[2:]
-    return None, tokens
-
-
-def _first(clause: str) -> str:
-    """Return the first word of a constraint or a column behind CONSTRAINT and a name, if any."""
-    words = (match[0] for match in _WORD.finditer(clause) if not _is_noise(match[0]))
-    word = next(words, "")
-    return next(itertools.islice(words, 1, None), "") if word.upper() == "CONSTRAINT" else word
-
-
-def _kind_of(clause: str) -> str | None:
-    return _KINDS.get(_first(clause).upper())
-
-
-def _is_column(item: str) -> bool:
-    first = _first(item)
-    return bool(first) and first.upper() not in _KINDS
-
-
-def _column_name(item: str) -> str:
-    """Return the folded name of the column that an item defines."""
-    return _bare(_first(item)).lower()
-
-
-def _position(items: list[str], column: str) -> int:
-    return next(
-        position
-        for position, item in enumerate(items)
-        if _is_column(item) and _column_name(item) == column.lower()
-    )
-
-
-# what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
-_RESERVED = {
-    "AND",
-    "AS",
-    "BETWEEN",
-    "CASE",
-    "CHECK",
-    "COLLATE",
-    "CONSTRAINT",
-    "DEFAULT",
-    "DISTINCT",
-}
-_RESERVED |= {"ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "IN", "IS", "ISNULL", "NOT", "NOTNULL"}
-_RESERVED |= {"NULL", "ON", "OR", "PRIMARY", "REFERENCES", "SELECT", "SET", "TABLE", "THEN"}
-_RESERVED |= {"UNIQUE", "WHEN", "WHERE"}
-# what is a column where one must come, and else an operator and the like
-_OPERATORS = {"ASC", "DESC", "END", "GLOB", "LIKE", "MATCH", "REGEXP", "NULLS", "FIRST", "LAST"}
-_BEFORE_NAME = set("(,=<>+-*/|&%~") | {"", "AND", "OR", "WHEN", "THEN", "ELSE", "BETWEEN", "WHERE"}
-
-
-def _says(text: str, name: str) -> bool:
-    """Tell whether a name, or a word like it, is anywhere in SQL."""
-    tokens = (token for token in _tokens(text) if not _is_noise(token) and token[0] != "'")
-    return any(_bare(token).lower() == name.lower() for token in tokens)
-
-
-def _mentions(text: str, column: str) -> bool:
-    """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
-    tokens = [token for token in _tokens(text) if not _is_noise(token)]
-    return any(
-        _bare(token).lower() == column.lower()
-        and (token[0] in '"`[' or _is_name(before.upper(), token.upper(), after))
-        for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
-    )
-
-
-def _is_name(before: str, word: str, after: str) -> bool:
-    """Tell whether a word without quotes is a column, by what stands around it."""
-    if word[0] == "'" or word in _RESERVED or after == "(" or before == "COLLATE":
-        return False
-    return word not in _OPERATORS or before in _BEFORE_NAME
-
-
-def _concerned(constraint: str) -> str:
-    """Return what a constraint is about: its parentheses, not what it is called or leads to."""
-    tokens = [token for token in _tokens(constraint) if not _is_noise(token)]
-    return " ".join(tokens[tokens.index("(") : _closing(tokens) + 1]) if "(" in tokens else ""
-
-
-def _uses(item: str, column: str) -> bool:
-    """Tell whether an item is a constraint of the table that uses the column."""
-    return not _is_column(item) and _mentions(_concerned(item), column)
-
-
-def _unchecked(item: str, column: str) -> str:
-    """Return another column's definition without its checks that use the column."""
-    if not _is_column(item):
-        return item
-    name, *clauses = _clauses(item)
-    kept = [c for c in clauses if _kind_of(c) != "check" or not _mentions(_concerned(c), column)]
-    return item if kept == clauses else _joined([name, *kept])
-
-
-def _closing(tokens: list[str]) -> int:
-    """Return the position of the parenthesis that closes the first one."""
-    depth = 0
-    for position, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if token == ")" and depth == 0:
-            return position
-    return len(tokens)
-
-
-def _names_in(tokens: list[str]) -> list[str]:
-    """Return the names in the first parentheses."""
-    inside = tokens[tokens.index("(") + 1 : _closing(tokens)] if "(" in tokens else []
-    starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
-    return [_bare(inside[start]) for start in starts] if inside else []
-
-
-def _index_definition(sql: str) -> str:
-    """Cut a CREATE INDEX down to what it indexes."""
-    tokens = _tokens(sql)
-    kinds = [
-        t.upper()
-        for t in tokens[: tokens.index("(")]
-        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
-    ]
-    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
-
 
 # ... the text of a file of SQL, split into its statements
-
-
-@dataclass
-class _Statement:
-    """A statement of a file as it is written there, without its semicolon."""
-
-    text: str
-    line: int
-    is_compound: bool  # there are statements inside, with semicolons of their own
-
-
-@dataclass(eq=False)
-class _Unreadable(Exception):
-    """What makes a file unfit to be split, or to be run by anything but its client."""
-
-    problem: str
-    line: int
-    way: str
-
-
-@dataclass(frozen=True)
-class _Syntax:
-    """What one server writes a semicolon in that ends nothing; the strings are regular expressions.
-
-    What is between two marks, and such marks as ``plain`` can pass, is passed at once.
-    """
-
-    marks: str  # what begins a quote, a comment or a command
-    first: str  # the characters that marks begin with
-    plain: str  # quotes that are no trouble, and what only looks like a mark
-    bodies: frozenset[str]  # CREATE <this> has statements inside
-    track: Callable[[list[str], list[str]], None]  # keeps the stack of what is open
-    has_escapes: bool = False  # a backslash is one in every string
-    nests_comments: bool = False
-    blocks: frozenset[str] = frozenset()  # statements with others inside, without CREATE
-    client: frozenset[str] = frozenset()  # what only the server's client understands
-
-
-_NAME = r"(?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]*"
-_CLOSERS = {"'": "'", '"': '"', "`": "`", "[": "]"}
-
-
-@cache
-def _scanner(syntax: _Syntax, delimiter: str, with_words: bool) -> re.Pattern[str]:
-    """Return what finds the next thing that matters: each word, or only what hides semicolons."""
-    end, first = re.escape(delimiter), re.escape(delimiter[0])
-    if with_words:
-        name = _NAME if delimiter == ";" else rf"(?:(?!{end})(?:[\w$]|[^\x00-\x7f]))+"
-        return re.compile(rf"{end} | {syntax.marks} | {name} | :=? | \S", re.X)
-    single = "" if re.match(f"[{syntax.first}]", delimiter) else f"| {first}"
-    # bounded, because each round of an unbounded one costs memory
-    run = rf"(?:(?!{end})(?:[^{syntax.first}{first}]+ | {syntax.plain} {single})){{1,500}}"
-    return re.compile(rf"{end} | (?P<run>{run}) | {syntax.marks} | .", re.X | re.S)
-
-
-@dataclass
-class _Reader:
-    """Walks through a file, past quotes and comments, in time linear in its length."""
-
-    text: str
-    syntax: _Syntax
-    delimiter: str = ";"
-    start: int = 0  # of the token that was read last
-    end: int = 0
-    in_executable: bool = False  # in /*! ... */, which MariaDB and MySQL run
-    stack: list[str] = field(default_factory=list)
-
-    def token(self, with_words: bool) -> str:
-        """Return the next token that is no comment, in upper case; a quote is its first mark."""
-        scanner = _scanner(self.syntax, self.delimiter, with_words)
-        while match := scanner.search(self.text, self.end):
-            token, self.start, self.end = match[0], match.start(), match.end()
-            if token == self.delimiter:
-                return token
-            if match.lastgroup == "run" and not token.isspace():
-                return "_"
-            if token.isspace() or token.startswith(("--", "#")):
-                continue
-            if token == "/*":
-                self._pass_comment()
-            elif token.startswith("/*") or token == "*/":
-                self.in_executable = token != "*/"
-                return token
-            else:
-                return self._passed(token)
-        return ""
-
-    def _passed(self, token: str) -> str:
-        before = self.text[max(self.start - 2, 0) : self.start]
-        if token[0] in _CLOSERS:
-            escaped = self.syntax.has_escapes or re.search(r"(?<![\w$])[eE]$", before) is not None
-            self._pass(_CLOSERS[token[0]], escaped and token != "`")
-        elif token[0] == "$" and not re.search(r"[\w$]$", before):
-            tag = _DOLLAR.match(self.text, self.start)
-            if tag is not None:
-                self.end = tag.end()
-                self._pass(tag[0], False)
-        elif before[-1:] in (".", "@") and token[0] not in "()":
-            return "_"  # a column, or a variable, of any name
-        return token.upper()
-
-    def _pass(self, closer: str, has_escapes: bool) -> None:
-        if not has_escapes:  # a doubled quote is the next string: that comes to the same
-            found = self.text.find(closer, self.end)
-            self.end = found + len(closer)
-            if found >= 0:
-                return
-        else:
-            for match in _ESCAPES[closer].finditer(self.text, self.end):
-                if match[0] == closer:
-                    self.end = match.end()
-                    return
-        self.refuse(f"what begins here with {closer} has no end", "close it")
-
-    def _pass_comment(self) -> None:
-        depth = 1
-        for match in _COMMENT_MARKS.finditer(self.text, self.end):
-            if match[0] == "*/" or self.syntax.nests_comments:
-                depth += 1 if match[0] == "/*" else -1
-            if depth == 0:
-                self.end = match.end()
-                return
-        self.refuse("the comment that begins here has no end", "close it with */")
-
-    def refuse(self, problem: str, way: str, start: int | None = None) -> NoReturn:
-        place = self.start if start is None else start
-        raise _Unreadable(problem, self.text.count("\n", 0, place) + 1, way)
-
-    def statement(self) -> tuple[int, int, bool] | None:
-        """Read on to the end of the next statement; return its place, None after the last one."""
-        tokens: list[str] = []
-        begun, ended, compound = -1, -1, None
-        self.stack, self.in_executable = [], False
-        while token := self.token(with_words=compound is not False):
-            if token == self.delimiter and not self.stack and not self.in_executable:
-                if tokens or begun >= 0:
-                    break
-                continue
-            begun, ended = self.start if begun < 0 else begun, self.end
-            if token.startswith("/*") or token == "*/":
-                continue
-            tokens.append(token)
-            if len(tokens) == 1 and self._is_directive(token):
-                tokens, begun = [], -1
-                continue
-            if token == "\\":
-                self._refuse_backslash()
-            if compound is None:
-                compound = self._is_compound(tokens)
-            elif compound:
-                self.syntax.track(tokens, self.stack)
-            else:
-                del tokens[1:]
-        if self.stack or self.in_executable:
-            what = self.stack[-1] if self.stack else "/*!"
-            self.refuse(
-                f"the statement that begins here has no end: {what} is open", "end it", begun
-            )
-        return None if begun < 0 else (begun, ended, bool(compound))
-
-    def _is_compound(self, tokens: list[str]) -> bool | None:
-        """Tell whether there are statements inside; None as long as that cannot be told."""
-        compound = _has_body(tokens, self.syntax) if self.delimiter == ";" else False
-        for count in range(1, len(tokens) + 1) if compound else ():
-            self.syntax.track(tokens[:count], self.stack)
-        return compound
-
-    def _is_directive(self, word: str) -> bool:
-        """Obey a DELIMITER; refuse the other commands that only a client understands."""
-        if word not in self.syntax.client:
-            return False
-        end = self.text.find("\n", self.end)
-        rest = self.text[self.end : end if end >= 0 else len(self.text)].split()
-        if word != "DELIMITER":
-            line = self.text[self.start :].split("\n", 1)[0]
-            self.refuse(f"{_brief(line)}: only the server's client knows this", "leave it out")
-        if not rest:
-            self.refuse("DELIMITER says none", "DELIMITER //")
-        self.delimiter = rest[0]
-        self.end = end if end >= 0 else len(self.text)
-        return True
-
-    def _refuse_backslash(self) -> None:
-        line = self.text[self.start : self.start + 80].split("\n", 1)[0]
-        self.refuse(f"{_brief(line)}: only the server's client knows this", "leave it out")
-
-
-_DOLLAR = re.compile(r"\$(?:(?:[^\W\d]|[^\x00-\x7f])(?:\w|[^\x00-\x7f])*)?\$")
-_COMMENT_MARKS = re.compile(r"/\*|\*/")
-# a string that goes on in the next line keeps its E:
-# https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
-_ESCAPES = {q: re.compile(rf"\\.|{q}{q}|{q}[ \t\r\f]*\n\s*{q}|{q}", re.S) for q in "'\""}
-
-
-def _statements(text: str, syntax: _Syntax) -> Iterator[_Statement]:
-    """Split a file of SQL; what stands between two statements is left out.
-
-    :raises _Unreadable: at the first thing that cannot be run, or has no end.
-    """
-    reader, line, counted = _Reader(text, syntax), 1, 0
-    while place := reader.statement():
-        start, end, is_compound = place
-        line, counted = line + text.count("\n", counted, start), start
-        sql = text[start:end].rstrip()
-        is_compound = is_compound or (reader.delimiter != ";" and ";" in sql)
-        statement = _Statement(sql, line, is_compound)
-        _refuse_what_alembic_does(statement)
-        yield statement
-
-
-def _refuse_what_alembic_does(statement: _Statement) -> None:
-    words = " ".join(_LEADING.sub("", statement.text[:200]).upper().split())
-    if _TRANSACTION.match(words):
-        raise _Unreadable(
-            f"{_brief(statement.text)}: the transaction is Alembic's",
-            statement.line,
-            "leave it out; or split the file, and put a part in get_context().autocommit_block()",
-        )
-    if words.startswith("COPY ") and _FROM_STDIN.search(statement.text):
-        raise _Unreadable(
-            "COPY FROM stdin has its data in the file, which only psql can send",
-            statement.line,
-            "write the rows as INSERT: pg_dump --inserts",
-        )
-
-
-_LEADING = re.compile(r"\A/\*M?!\d*\s*")
-_FROM_STDIN = re.compile(r"\bFROM\s+STDIN\b", re.I)
-_TRANSACTION = re.compile(
-    r"(BEGIN(?! NOT ATOMIC)|END|COMMIT|ABORT|START TRANSACTION|PREPARE TRANSACTION)\b"
-    r"|ROLLBACK\b(?!( WORK| TRANSACTION)? TO\b)"
-)
-# what else CREATE and ALTER are about: whatever follows, no statement is inside
-_PLAIN = {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "TYPE", "AS"}
-
-
-def _has_body(tokens: list[str], syntax: _Syntax) -> bool | None:
-    """Tell whether a statement that begins so has others inside; None: it is too early to say."""
-    if tokens[0] in syntax.blocks:
-        # outside of a procedure on MariaDB: https://mariadb.com/kb/en/begin-end/
-        return tokens[0] != "BEGIN" or (None if len(tokens) == 1 else tokens[1] == "NOT")
-    if tokens[0] not in {"CREATE", "ALTER"} or tokens[-1] in _PLAIN or len(tokens) > 16:
-        return False
-    return True if tokens[-1] in syntax.bodies else None
-
-
-def _track_brackets(tokens: list[str], stack: list[str]) -> None:
-    if tokens[-1] == "(":
-        stack.append("(")
-    elif tokens[-1] == ")" and stack[-1:] == ["("]:
-        stack.pop()
-
-
-def _track_trigger(tokens: list[str], stack: list[str]) -> None:
-    """Track a trigger by SQLite's own rule: https://www.sqlite.org/c3ref/complete.html."""
-    if tokens[-1] == "TRIGGER" and not stack and tokens.count("TRIGGER") == 1:
-        stack.append("TRIGGER")
-    elif tokens[-2:] == [";", "END"]:
-        stack.clear()
-
-
-def _track_atomic(tokens: list[str], stack: list[str]) -> None:
-    """Track a body in standard SQL: BEGIN ATOMIC ... END, in which only CASE has an END, too."""
-    word = tokens[-1] if tokens[-2:-1] != ["AS"] else ""
-    if tokens[-2:] == ["BEGIN", "ATOMIC"] or (word == "CASE" and stack):
-        stack.append(word)
-    elif word == "END" and stack[-1:] not in ([], ["("]):
-        stack.pop()
-    else:
-        _track_brackets(tokens, stack)
-
-
-_BLOCKS = {"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"}
-# after these a statement begins; before a body has begun, after those
-_STARTS = {"", ";", "BEGIN", "THEN", "ELSE", "DO", "LOOP", "REPEAT", ":", "ATOMIC"}
-_STARTS |= {"FOUND", "SQLEXCEPTION", "SQLWARNING"}
-_BODY_STARTS = {"", ":", "ROW", ")", "DETERMINISTIC", "DATA", "SQL", "INVOKER", "DEFINER", "DO"}
-_BODY_STARTS |= {"'", '"'}
-_BEFORE_TYPE = {"FOLLOWS", "PRECEDES", "RETURNS", "CHARSET", "SET", "COLLATE"}
-_BEFORE_OPERAND = {"CASE", "WHEN", "THEN", "ELSE", "AND", "OR", "NOT", "SELECT", "DISTINCT", "BY"}
-_BEFORE_OPERAND |= {"WHERE", "FROM", "JOIN", "ON", "HAVING", "AS", "INTO", "UPDATE", "TABLE", "SET"}
-
-
-def _track_blocks(tokens: list[str], stack: list[str]) -> None:
-    """Track a body of MariaDB or MySQL, where BEGIN, IF and REPEAT may be columns or functions.
-
-    They open or close something only where a statement can begin; ``case`` in small letters is
-    the expression, whose END is not one of a statement.
-    """
-    before, word = ["", *tokens[-2:]][-2:]
-    top = stack[-1] if stack else ""
-    starts = top not in ("(", "case") and _begins_statement(tokens, bool(stack))
-    if word == "CASE" and before != "END":
-        stack.append("CASE" if starts else "case")
-    elif word == "END" and (_is_operand(before) if top == "case" else top in _BLOCKS and starts):
-        stack.pop()
-    elif word == "REPEAT" and before == "END" and top == "REPEAT":
-        stack.pop()  # UNTIL ... END REPEAT: this END is behind an expression
-    elif word in _BLOCKS and starts and before != "END":
-        stack.append(word)
-    else:
-        _track_brackets(tokens, stack)
-
-
-def _begins_statement(tokens: list[str], is_inside: bool) -> bool:
-    two, before, word = ["", "", *tokens[-3:]][-3:]
-    if is_inside:
-        return before in _STARTS or (word == "BEGIN" and _in_handler(tokens))
-    if word == "FOR":
-        return before in ("", ":")
-    likely = before in _BODY_STARTS or two in _BEFORE_TYPE
-    return likely or (word == "BEGIN" and before.isalnum() and _is_operand(before))
-
-
-def _is_operand(token: str) -> bool:
-    """Tell whether an expression can end with this token."""
-    is_name = token[:1].isalnum() or token[:1] in tuple("_)'\"`")
-    return is_name and token not in _BEFORE_OPERAND
-
-
-def _in_handler(tokens: list[str]) -> bool:
-    """Tell whether what is read is DECLARE ... HANDLER FOR ..., before its statement."""
-    recent = tokens[-40:-1][::-1]
-    end = next((n for n, token in enumerate(recent) if token in (";", "BEGIN")), None)
-    return {"DECLARE", "HANDLER"} <= {*recent[:end]}
 
 
 # ----------------------------------------------------------------------------------- dialects
@@ -4283,10 +3699,10 @@ def _foreign_key_text(bind: sa.Connection, key: Any) -> str:
     if schema == bind.dialect.default_schema_name or _dialect(bind) == "sqlite":
         schema = None  # on SQLite a key never leaves its database
     columns, referred = (
-        _listed(_kept(bind, str(name)) for name in key[names])
+        in_parentheses(_kept(bind, str(name)) for name in key[names])
         for names in ("constrained_columns", "referred_columns")
     )
-    target = _qualified(_kept(bind, key["referred_table"]), schema)
+    target = qualified(_kept(bind, key["referred_table"]), schema)
     text = f"FOREIGN KEY {columns} REFERENCES {target} {referred}"
     # MariaDB and MySQL treat NO ACTION as RESTRICT: https://mariadb.com/kb/en/foreign-keys/
     default = {"NO ACTION", "RESTRICT"} if _dialect(bind) == "mysql" else {"NO ACTION"}
@@ -4732,16 +4148,16 @@ def _sqlite_said(bind: sa.Connection, table: str, schema: str | None) -> dict[st
     sql: str | None = _ask(bind, "sql", table, "", schema)
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return {}
-    items = filter(_is_column, _table_text(sql).items)
-    return {_column_name(item): _sqlite_spoken(_clauses(item)[1:]) for item in items}
+    items = filter(is_column, parse_create_table(sql).items)
+    return {column_name(item): _sqlite_spoken(split_clauses(item)[1:]) for item in items}
 
 
 def _sqlite_spoken(clauses: list[str]) -> Definition:
     found: Definition = {}
-    for tokens in (_named(clause)[1] for clause in clauses):
-        word, end = tokens[0].upper(), _closing(tokens)
-        if word == "COLLATE" and _bare(tokens[1]).upper() != "BINARY":
-            found["collate"] = f"COLLATE {_bare(tokens[1]).upper()}"
+    for tokens in (split_name(clause)[1] for clause in clauses):
+        word, end = tokens[0].upper(), closing_parenthesis(tokens)
+        if word == "COLLATE" and unquoted(tokens[1]).upper() != "BINARY":
+            found["collate"] = f"COLLATE {unquoted(tokens[1]).upper()}"
         if word in ("GENERATED", "AS"):
             text = " ".join(tokens[tokens.index("(") : end + 1])
             stored = " STORED" if "STORED" in map(str.upper, tokens[end:]) else ""
@@ -4921,16 +4337,7 @@ def _postgresql_filled(sql: str, **given: str) -> str:
     A revision asks each thing once: to prepare a statement, and to have it thrown away with the
     next ALTER TABLE, takes longer than to plan it.
     """
-    return _filled_in(sql, {key: _postgresql_literal(value) for key, value in given.items()})
-
-
-def _postgresql_literal(text: str) -> str:
-    """Return a literal that means the same whatever ``standard_conforming_strings`` is.
-
-    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
-    """
-    doubled = text.replace("\\", "\\\\")
-    return _literal(text) if doubled == text else f" E{_literal(doubled)}"
+    return filled_in(sql, {key: postgresql_literal(value) for key, value in given.items()})
 
 
 def _need_known_strings(step: _Step) -> None:
@@ -4963,7 +4370,7 @@ def _postgresql_constraints(
 def _postgresql_constraint(bind: sa.Connection, row: Any) -> _Constraint:
     type_ = row["type"].decode() if isinstance(row["type"], bytes) else row["type"]
     if type_ == "p":
-        return row["name"], "primary", f"PRIMARY KEY {_listed(row['columns'])}"
+        return row["name"], "primary", f"PRIMARY KEY {in_parentheses(row['columns'])}"
     if type_ == "u":
         options = {f"postgresql_{key}": row[key] for key in ("nulls_not_distinct", "include")}
         text = _unique_text(row["columns"], options)
@@ -5093,12 +4500,12 @@ def _postgresql_script_rename_label(step: _Step) -> None:
 def _postgresql_script_view(step: _Step) -> None:
     """Write a replacement that falls back to DROP and CREATE where the columns change."""
     tag, steps = "sql", (_replace_view_sql, _drop_sql, _create_view_sql)
-    replace, drop, create = (_dollar_quoted(say(step), tag) for say in steps)
+    replace, drop, create = (dollar_quoted(say(step), tag) for say in steps)
     text = (
         f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
         f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
     )
-    _write(f"DO {_dollar_quoted(text, 'alembic')}")
+    _write(f"DO {dollar_quoted(text, 'alembic')}")
 
 
 def _sqlite_script_view(step: _Step) -> None:
@@ -5406,7 +4813,7 @@ def _postgresql_script_altered(step: _Step) -> None:
     """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
     is_identity = _asked(step, _IS_IDENTITY, step.table, str(step.name))
     for sql in _plain_sql(step):
-        words = [token.upper() for token in _tokens(sql) if not _is_noise(token)]
+        words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
         if words[-2:] == ["DROP", "IDENTITY"]:
             _write(f"{sql} IF EXISTS")
         elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
@@ -5450,7 +4857,7 @@ def _postgresql_script_add_column(step: _Step) -> None:
     """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
     if not _is_filled(step):
         return _script_guarded(step)
-    type_ = _postgresql_literal(_type_text(step.wanted.type, step.bind.dialect))
+    type_ = postgresql_literal(_type_text(step.wanted.type, step.bind.dialect))
     mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
     todo, bare = (
         _asked(step, sql, step.table, str(step.name)) for sql in (mine, f"{mine} AND NOT atthasdef")
@@ -5542,7 +4949,7 @@ def _postgresql_create_table(step: _Step) -> sa.Table:
 
 
 def _create_enum_sql(step: _Step) -> str:
-    labels = ", ".join(map(_postgresql_literal, step.wanted))
+    labels = ", ".join(map(postgresql_literal, step.wanted))
     return f"CREATE TYPE {_quoted(step.bind, str(step.name), step.schema)} AS ENUM ({labels})"
 
 
@@ -5556,7 +4963,7 @@ def _view_select(bind: sa.Connection, name: str, schema: str | None) -> str | No
     text: str | None = _ask(bind, "view", name, name, schema)
     if text is None or _dialect(bind) != "sqlite":
         return text
-    tokens = _tokens(text)
+    tokens = tokenize(text)
     return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
 
 
@@ -5692,7 +5099,7 @@ def _mysql_index(
     ]
     prefix = {0: "UNIQUE "}.get(int(rows[0]["non_unique"]), "")
     prefix = {"FULLTEXT": "FULLTEXT ", "SPATIAL": "SPATIAL "}.get(rows[0]["index_type"], prefix)
-    return {"table": f"ON {table}", "definition": prefix + _listed(parts)}
+    return {"table": f"ON {table}", "definition": prefix + in_parentheses(parts)}
 
 
 def _mysql_table_defaults(step: _Step) -> dict[str, Any]:
@@ -5725,7 +5132,7 @@ def _mysql_items(bind: sa.Connection, table: str, schema: str | None) -> list[st
     row: Any = _run(bind, f"SHOW CREATE TABLE {_quoted(bind, table, schema)}").first()
     if _is_made_temporary(row[1]) and table != _SCRATCH:
         _hides(f"table {table!r}", table)
-    return [item.strip() for item in _table_text(_mysql_doubled(row[1])).items]
+    return [item.strip() for item in parse_create_table(_mysql_doubled(row[1])).items]
 
 
 def _mysql_doubled(sql: str) -> str:
@@ -5747,16 +5154,16 @@ _MYSQL_STARTS |= {"INVISIBLE"}
 def _mysql_columns(bind: sa.Connection, table: str, schema: str | None) -> dict[str, Definition]:
     """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
     items = [item for item in _mysql_items(bind, table, schema) if item[0] in '`"']
-    return {_bare(_tokens(item)[0]): _mysql_column(item) for item in items}
+    return {unquoted(tokenize(item)[0]): _mysql_column(item) for item in items}
 
 
 def _mysql_column(item: str) -> Definition:
-    first, *clauses = _clauses(item, _MYSQL_STARTS)
+    first, *clauses = split_clauses(item, _MYSQL_STARTS)
     said = {clause.split()[0].upper(): clause.strip() for clause in clauses}
     default = said.get("DEFAULT", "").removesuffix("DEFAULT NULL")
     default = " ".join([default, said.get("ON", "")]).strip()
     return {
-        "type": first.removeprefix(_tokens(item)[0]).strip(),
+        "type": first.removeprefix(tokenize(item)[0]).strip(),
         "null": "NOT NULL" if "NOT" in said else "NULL",
         "default": said.get("AUTO_INCREMENT", default),
         "computed": said.get("GENERATED", ""),
@@ -5775,13 +5182,13 @@ def _mysql_constraints(bind: sa.Connection, table: str, schema: str | None) -> l
     found: list[_Constraint] = []
     for item in _mysql_items(bind, table, schema):
         if item[0] in '`"':
-            checks = [c for c in _clauses(item, _MYSQL_STARTS)[1:] if _kind_of(c) == "check"]
-            column = _bare(_tokens(item)[0])
+            checks = [c for c in split_clauses(item, _MYSQL_STARTS)[1:] if kind_of(c) == "check"]
+            column = unquoted(tokenize(item)[0])
             found += [(column, *_described(bind, check, [column])[1:]) for check in checks]
-        elif _kind_of(item) is not None:
+        elif kind_of(item) is not None:
             name, kind, text = _described(bind, item, [], schema)
-            keyed = [token for token in _tokens(item) if not token.isspace()]
-            called = _bare(keyed[2]) if kind == "unique" else name
+            keyed = [token for token in tokenize(item) if not token.isspace()]
+            called = unquoted(keyed[2]) if kind == "unique" else name
             found.append((called, kind, text))
     return found
 
@@ -5795,7 +5202,9 @@ def _mysql_alter_column(step: _Step) -> None:
         return _mysql_rename_column(step)
     bind, name = step.bind, str(step.name)
     items = _mysql_items(bind, step.table, step.schema)
-    item = next(i for i in items if i[0] in '`"' and _bare(_tokens(i)[0]).lower() == name.lower())
+    item = next(
+        i for i in items if i[0] in '`"' and unquoted(tokenize(i)[0]).lower() == name.lower()
+    )
     there = _mysql_there(item)
     changed = {k: v for k, v in _mysql_said(step, bind.dialect).items() if v is not None}
     if changed.get("default", "").startswith(" GENERATED"):
@@ -5808,8 +5217,8 @@ def _mysql_alter_column(step: _Step) -> None:
 
 def _mysql_there(item: str) -> dict[str, str]:
     """Return what SHOW CREATE TABLE says of a column, in the order in which MODIFY wants it."""
-    column, clauses = _mysql_column(item), _clauses(item, _MYSQL_STARTS)[1:]
-    checks = [clause for clause in clauses if _kind_of(clause) == "check"]
+    column, clauses = _mysql_column(item), split_clauses(item, _MYSQL_STARTS)[1:]
+    checks = [clause for clause in clauses if kind_of(clause) == "check"]
     comment = next((clause for clause in clauses if clause.startswith("COMMENT ")), "")
     counts = column["default"] == "AUTO_INCREMENT"
     default = column["computed"] or ("" if counts else column["default"])
@@ -5909,7 +5318,7 @@ def _mysql_default(bind: sa.Connection, step: _Step, default: Any) -> str:
         column = sa.Column(step.name, sa.Integer(), default)
     table = step.operations.schema_obj.table(step.table, column)
     text = str(CreateColumn(table.columns[column.key]).compile(dialect=bind.dialect))
-    clauses = _clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
+    clauses = split_clauses(_as_it_is(text, bind.dialect), _MYSQL_STARTS)[1:]
     wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
     return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
 
@@ -6003,12 +5412,12 @@ def _mysql_drop_column(step: _Step) -> None:
     """Drop the keys and checks that use the column first, as the other servers do."""
     name = str(step.name)
     items = _mysql_items(step.bind, step.table, step.schema)
-    for item in sorted(items, key=lambda item: _kind_of(item) != "foreignkey"):
-        kind, tokens = _kind_of(item), _tokens(_concerned(item))
-        used = [_bare(token).lower() for token in tokens if token[0] in '`"']
+    for item in sorted(items, key=lambda item: kind_of(item) != "foreignkey"):
+        kind, tokens = kind_of(item), tokenize(inside_parentheses(item))
+        used = [unquoted(token).lower() for token in tokens if token[0] in '`"']
         if kind in ("foreignkey", "check", "unique") and name.lower() in used:
-            words = [token for token in _tokens(item) if not token.isspace()]
-            named = _bare(words[2]) if kind == "unique" else str(_named(item)[0])
+            words = [token for token in tokenize(item) if not token.isspace()]
+            named = unquoted(words[2]) if kind == "unique" else str(split_name(item)[0])
             drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
             _ensure(_step(step.operations, drop))
     _invoke(step)
@@ -6092,7 +5501,7 @@ def _sqlite_has_schema(bind: sa.Connection, schema: str | None) -> bool:
     return str(schema).lower() in attached
 
 
-def _sqlite_table(step: _Step) -> _TableText:
+def _sqlite_table(step: _Step) -> TableText:
     sql: str = _ask(step.bind, "sql", step.table, "", step.schema)
     if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         _stop(
@@ -6102,7 +5511,7 @@ def _sqlite_table(step: _Step) -> _TableText:
             "Stopped, because only the module behind a virtual table can change it.",
             f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE anew",
         )
-    return _table_text(sql)
+    return parse_create_table(sql)
 
 
 def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> list[_Constraint]:
@@ -6111,10 +5520,10 @@ def _sqlite_constraints(bind: sa.Connection, table: str, schema: str | None) -> 
     if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
         return []
     found: list[_Constraint] = []
-    for item in _table_text(sql).items:
-        column = [_bare(_named(item)[1][0])] if _is_column(item) else []
-        for clause in _clauses(item)[1:] if column else [item]:
-            if _kind_of(clause) is not None:
+    for item in parse_create_table(sql).items:
+        column = [unquoted(split_name(item)[1][0])] if is_column(item) else []
+        for clause in split_clauses(item)[1:] if column else [item]:
+            if kind_of(clause) is not None:
                 found.append(_described(bind, clause, column))
     return found
 
@@ -6123,16 +5532,18 @@ def _described(
     bind: sa.Connection, clause: str, column: list[str], schema: str | None = None
 ) -> _Constraint:
     """Describe one constraint from its text, be it the table's or one column's."""
-    name, tokens = _named(clause)
-    kind = str(_kind_of(clause))
+    name, tokens = split_name(clause)
+    kind = str(kind_of(clause))
     if kind == "check":
-        return name, kind, " ".join(tokens[: _closing(tokens) + 1])
-    columns = column or _names_in(tokens)
+        return name, kind, " ".join(tokens[: closing_parenthesis(tokens) + 1])
+    columns = column or names_in(tokens)
     if kind == "foreignkey":
         reference = _reference(bind, tokens, columns)
         reference["referred_schema"] = reference["referred_schema"] or schema
         return name, kind, _foreign_key_text(bind, reference)
-    text = f"PRIMARY KEY {_listed(columns)}" if kind == "primary" else _unique_text(columns, {})
+    text = (
+        f"PRIMARY KEY {in_parentheses(columns)}" if kind == "primary" else _unique_text(columns, {})
+    )
     return name, kind, text
 
 
@@ -6148,14 +5559,14 @@ def _reference(bind: sa.Connection, tokens: list[str], columns: list[str]) -> di
     options["initially"] = "DEFERRED" if "INITIALLY DEFERRED" in actions else None
     table, schema = target[0], None
     if target[1:2] == ["."]:
-        schema, table = _bare(target[0]), target[2]
-    referred = _names_in(target)
+        schema, table = unquoted(target[0]), target[2]
+    referred = names_in(target)
     if "(" not in target[:4]:  # SQLite: the primary key of the other table
-        referred = _inspected_key(bind, _bare(table))
+        referred = _inspected_key(bind, unquoted(table))
     return {
         "constrained_columns": columns,
         "referred_schema": schema,
-        "referred_table": _bare(table),
+        "referred_table": unquoted(table),
         "referred_columns": referred,
         "options": options,
     }
@@ -6170,14 +5581,14 @@ def _sqlite_index(
     row = bind.exec_driver_sql(sql, (name, schema or "main")).first()
     if row is None:
         return None
-    return {"table": f"ON {row.tbl_name}", "definition": _index_definition(row.sql)}
+    return {"table": f"ON {row.tbl_name}", "definition": index_definition(row.sql)}
 
 
 def _compiled_index_text(step: _Step) -> str:
     sql = str(CreateIndex(step.wanted).compile(dialect=step.bind.dialect))
     if step.bind.dialect.paramstyle in ("format", "pyformat"):
         sql = sql.replace("%%", "%")
-    return _index_definition(sql)
+    return index_definition(sql)
 
 
 def _mysql_index_text(step: _Step) -> str:
@@ -6195,7 +5606,7 @@ def _sqlite_add_column(step: _Step) -> None:
     """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
     column = step.wanted
     text = str(CreateColumn(column).compile(dialect=step.bind.dialect))
-    default = next((c for c in _clauses(text) if c.upper().startswith("DEFAULT")), "")
+    default = next((c for c in split_clauses(text) if c.upper().startswith("DEFAULT")), "")
     constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
     stored = column.computed is not None and column.computed.persisted
     place = _sqlite_place(step)
@@ -6203,7 +5614,7 @@ def _sqlite_add_column(step: _Step) -> None:
         step.operations.impl.add_column(step.table, column, schema=step.schema)
         return
     items = _sqlite_table(step).items
-    columns = [item for item in items if _is_column(item)]
+    columns = [item for item in items if is_column(item)]
     position = len(columns) if place is None else place
     _sqlite_rebuild(step, [*items[:position], f" {text}", *items[position:]])
 
@@ -6213,7 +5624,7 @@ def _sqlite_place(step: _Step) -> int | None:
     before, after = (step.operation.kw.get(f"insert_{where}") for where in ("before", "after"))
     if before is None and after is None:
         return None
-    position = _position(_sqlite_table(step).items, str(before or after))
+    position = column_position(_sqlite_table(step).items, str(before or after))
     return position if before is not None else position + 1
 
 
@@ -6221,11 +5632,11 @@ def _sqlite_drop_column(step: _Step) -> None:
     """Drop it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabdropcol"""
     name = str(step.name)
     items = _sqlite_table(step).items
-    column = items[_position(items, name)]
-    own = {_kind_of(clause) for clause in _clauses(column)[1:]}
+    column = items[column_position(items, name)]
+    own = {kind_of(clause) for clause in split_clauses(column)[1:]}
     others = [item for item in items if item is not column]
-    rest = _without_items(items, lambda item: item is column or _uses(item, name))
-    rest = [_unchecked(item, name) for item in rest]
+    rest = without_items(items, lambda item: item is column or constraint_uses(item, name))
+    rest = [without_checks_on(item, name) for item in rest]
     if any(_sqlite_is_update_of(sql, name) for _, _, sql in _sqlite_belongings(step)):
         _stop(
             UnsafeOperation,
@@ -6234,7 +5645,9 @@ def _sqlite_drop_column(step: _Step) -> None:
             "Stopped, because the trigger would stay and never fire again.",
             "helpers.execute('DROP TRIGGER ...')  # before this line",
         )
-    used = any(_uses(item, name) or _unchecked(item, name) != item for item in others)
+    used = any(
+        constraint_uses(item, name) or without_checks_on(item, name) != item for item in others
+    )
     if used or own & {"primary", "unique", "foreignkey"} or _sqlite_in_triggers(step, name):
         _sqlite_rebuild(step, rest)
         return
@@ -6258,19 +5671,19 @@ def _sqlite_in_triggers(step: _Step, column: str) -> bool:
     """
     master = _sqlite_master(step)
     rows = step.bind.exec_driver_sql(f"SELECT sql FROM {master} WHERE type = 'trigger'")
-    return any(_says(row[0], column) for row in rows)
+    return any(contains_word(row[0], column) for row in rows)
 
 
 def _sqlite_is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
-    return found is not None and _says(found[1], column)
+    return found is not None and contains_word(found[1], column)
 
 
 def _sqlite_indexes_on(step: _Step, column: str) -> list[str]:
     return [
         name
         for kind, name, sql in _sqlite_belongings(step)
-        if kind == "index" and _mentions(_index_definition(sql), column)
+        if kind == "index" and references_column(index_definition(sql), column)
     ]
 
 
@@ -6305,8 +5718,8 @@ def _sqlite_alter_column(step: _Step) -> None:
         _invoke(step)  # RENAME COLUMN also rewrites indexes, triggers and views
         return
     items = _sqlite_table(step).items
-    position = _position(items, str(step.name))
-    name, *clauses = _clauses(items[position])
+    position = column_position(items, str(step.name))
+    name, *clauses = split_clauses(items[position])
     default = operation.modify_server_default
     wanted: sa.Column[Any] = sa.Column(
         step.name,
@@ -6316,16 +5729,16 @@ def _sqlite_alter_column(step: _Step) -> None:
     )
     table = step.operations.schema_obj.table(step.table, wanted)
     text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.bind.dialect))
-    changed = _clauses(text)
+    changed = split_clauses(text)
     if operation.modify_type is not None:
-        name = _leading(name) + changed[0].strip()
+        name = leading_noise(name) + changed[0].strip()
         if any(clause.startswith("COLLATE") for clause in changed):
             clauses = _sqlite_replaced(clauses, changed, ("COLLATE",))
     if operation.modify_nullable is not None:
         clauses = _sqlite_replaced(clauses, changed, ("NOT", "NULL"))
     if operation.modify_server_default is not False:
         clauses = _sqlite_replaced(clauses, changed, ("DEFAULT", "GENERATED", "AS"))
-    items[position] = _joined([name, *clauses])
+    items[position] = join_clauses([name, *clauses])
     _sqlite_rebuild(step, items)
 
 
@@ -6333,7 +5746,7 @@ def _sqlite_replaced(clauses: list[str], changed: list[str], starts: tuple[str, 
     """Return the clauses with those that begin so taken from the changed definition."""
 
     def begins(clause: str) -> bool:
-        tokens = _named(clause)[1]
+        tokens = split_name(clause)[1]
         return bool(tokens) and tokens[0].upper() in starts
 
     kept = [clause for clause in clauses if not begins(clause)]
@@ -6349,7 +5762,7 @@ def _sqlite_spelled(step: _Step, constraint: Any) -> str:
 def _sqlite_add_constraint(step: _Step) -> None:
     items = _sqlite_table(step).items
     if step.kind == "primary":  # in a batch it takes the place of the one that is there
-        items = _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary")
+        items = _sqlite_without(items, lambda clause, _: kind_of(clause) == "primary")
     _sqlite_rebuild(step, [*items, _sqlite_spelled(step, step.wanted)])
 
 
@@ -6357,8 +5770,8 @@ def _sqlite_drop_constraint(step: _Step) -> None:
     name = str(step.name).lower()
 
     def is_it(clause: str, column: list[str]) -> bool:
-        named = _named(clause)[0] or _sqlite_name_by_convention(step, clause, column)
-        return (named or "").lower() == name and _kind_of(clause) is not None
+        named = split_name(clause)[0] or _sqlite_name_by_convention(step, clause, column)
+        return (named or "").lower() == name and kind_of(clause) is not None
 
     items = _sqlite_table(step).items
     rest = _sqlite_without(items, is_it)
@@ -6369,20 +5782,20 @@ def _sqlite_drop_constraint(step: _Step) -> None:
 
 
 def _has_key(items: list[str]) -> bool:
-    return _sqlite_without(items, lambda clause, _: _kind_of(clause) == "primary") != items
+    return _sqlite_without(items, lambda clause, _: kind_of(clause) == "primary") != items
 
 
 def _sqlite_without(items: list[str], is_it: Callable[[str, list[str]], bool]) -> list[str]:
     """Return the items without the constraints that are meant, those in columns too."""
 
     def without(item: str) -> str:
-        column = [_bare(_named(item)[1][0])]
-        clauses = _clauses(item)
+        column = [unquoted(split_name(item)[1][0])]
+        clauses = split_clauses(item)
         kept = clauses[:1] + [clause for clause in clauses[1:] if not is_it(clause, column)]
-        return item if kept == clauses else _joined(kept)
+        return item if kept == clauses else join_clauses(kept)
 
-    rest = _without_items(items, lambda item: not _is_column(item) and is_it(item, []))
-    return [without(item) if _is_column(item) else item for item in rest]
+    rest = without_items(items, lambda item: not is_column(item) and is_it(item, []))
+    return [without(item) if is_column(item) else item for item in rest]
 
 
 def _sqlite_conventional(step: _Step) -> str | None:
@@ -6392,9 +5805,9 @@ def _sqlite_conventional(step: _Step) -> str | None:
     ):
         return None
     for item in _sqlite_table(step).items:
-        column = [_bare(_named(item)[1][0])] if _is_column(item) else []
-        for clause in _clauses(item)[1:] if column else [item]:
-            kind = _kind_of(clause)
+        column = [unquoted(split_name(item)[1][0])] if is_column(item) else []
+        for clause in split_clauses(item)[1:] if column else [item]:
+            kind = kind_of(clause)
             if kind and _sqlite_name_by_convention(step, clause, column) == step.name:
                 return kind
     return None
@@ -6402,11 +5815,11 @@ def _sqlite_conventional(step: _Step) -> str | None:
 
 def _sqlite_name_by_convention(step: _Step, clause: str, column: list[str]) -> str | None:
     """Return the name that a batch's naming convention gives to an unnamed constraint."""
-    name, tokens = _named(clause)
-    kind, convention = _kind_of(clause), step.operations.naming_convention
+    name, tokens = split_name(clause)
+    kind, convention = kind_of(clause), step.operations.naming_convention
     if name or convention is None or kind in (None, "check"):
         return None
-    columns = column or _names_in(tokens)
+    columns = column or names_in(tokens)
     made: Any
     if kind == "foreignkey":
         key = _reference(step.bind, tokens, columns)
@@ -6424,8 +5837,10 @@ def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
 
     Without them a revision further up, which drops one by name alone, would find none.
     """
-    every = [clause for item in items for clause in (item, *_clauses(item)[1:])]
-    taken = {_folded(step.bind, name) for name in (_named(clause)[0] for clause in every) if name}
+    every = [clause for item in items for clause in (item, *split_clauses(item)[1:])]
+    taken = {
+        _folded(step.bind, name) for name in (split_name(clause)[0] for clause in every) if name
+    }
 
     def named(clause: str, column: list[str]) -> str:
         name = _sqlite_name_by_convention(step, clause, column)
@@ -6435,11 +5850,11 @@ def _sqlite_named(step: _Step, items: list[str]) -> list[str]:
         return f"CONSTRAINT {_quoted(step.bind, name)} {clause.lstrip()}"
 
     def written(item: str) -> str:
-        if not _is_column(item):
+        if not is_column(item):
             return named(item, [])
-        head, *clauses = _clauses(item)
-        made = [named(clause, [_bare(_named(item)[1][0])]) for clause in clauses]
-        return item if made == clauses else _joined([head, *made])
+        head, *clauses = split_clauses(item)
+        made = [named(clause, [unquoted(split_name(item)[1][0])]) for clause in clauses]
+        return item if made == clauses else join_clauses([head, *made])
 
     return items if step.operations.naming_convention is None else [written(i) for i in items]
 
@@ -6487,13 +5902,13 @@ def _drop_uncopied(guarded: _Guarded, place: _BatchPlace, copy: sa.Table) -> Non
 
 def _is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
     """Tell whether a clause is an unnamed key over columns that this table has without one."""
-    name, tokens = _named(clause)
-    kind = _kind_of(clause)
+    name, tokens = split_name(clause)
+    kind = kind_of(clause)
     if name or kind not in ("unique", "foreignkey"):
         return False
     keys: list[Any] = [c for c in copy.constraints if _TYPES_OF_KEYS[kind] is type(c)]
     keys += [index for index in copy.indexes if kind == "unique" and index.unique]
-    columns = {name.lower() for name in column or _names_in(tokens)}
+    columns = {name.lower() for name in column or names_in(tokens)}
     kept = [{str(c.name).lower() for c in key.columns} for key in keys]
     return columns not in kept and columns <= {str(c.name).lower() for c in copy.columns}
 
@@ -6503,8 +5918,8 @@ _TYPES_OF_KEYS = {"unique": sa.UniqueConstraint, "foreignkey": sa.ForeignKeyCons
 
 def _sqlite_ordered(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
     """Return the items with the columns in an order that keeps each of the sequences wanted."""
-    columns = [item for item in items if _is_column(item)]
-    names = [_column_name(item) for item in columns]
+    columns = [item for item in items if is_column(item)]
+    names = [column_name(item) for item in columns]
     wanted = [[name.lower() for name in names_] for names_ in order]
     pairs = [pair for sequence in wanted for pair in itertools.pairwise(sequence)]
     ahead: list[str] = []
@@ -6519,18 +5934,18 @@ def _sqlite_ordered(items: list[str], order: Sequence[Sequence[str]]) -> list[st
 
 def _is_sole_key(items: list[str], item: str) -> bool:
     """Tell whether an item is a primary key of the table over one column."""
-    return _kind_of(item) == "primary" and len(_names_in(_named(item)[1])) == 1
+    return kind_of(item) == "primary" and len(names_in(split_name(item)[1])) == 1
 
 
 def _sqlite_counting(items: list[str], item: str) -> str:
     """Return the item with AUTOINCREMENT, if it is the column of the primary key."""
-    if not _is_column(item) or "AUTOINCREMENT" in item.upper():
+    if not is_column(item) or "AUTOINCREMENT" in item.upper():
         return item
-    keys = [_names_in(_named(i)[1])[0].lower() for i in items if _is_sole_key(items, i)]
-    clauses = [clause for clause in _clauses(item) if _kind_of(clause) != "primary"]
-    if _column_name(item) not in keys and clauses == _clauses(item):
+    keys = [names_in(split_name(i)[1])[0].lower() for i in items if _is_sole_key(items, i)]
+    clauses = [clause for clause in split_clauses(item) if kind_of(clause) != "primary"]
+    if column_name(item) not in keys and clauses == split_clauses(item):
         return item
-    return _joined([*clauses, "PRIMARY KEY AUTOINCREMENT"])
+    return join_clauses([*clauses, "PRIMARY KEY AUTOINCREMENT"])
 
 
 def _sqlite_rename_table(step: _Step) -> None:
@@ -6554,7 +5969,10 @@ def _sqlite_drop_table(step: _Step) -> None:
                 _stop(
                     UnsafeOperation,
                     f"{step.call}: rows of {child!r} reference this table.",
-                    (f"{child}{_listed(columns)} with values, foreign_keys=ON", "no such rows"),
+                    (
+                        f"{child}{in_parentheses(columns)} with values, foreign_keys=ON",
+                        "no such rows",
+                    ),
                     "Stopped, because SQLite would delete those rows too, or set them to NULL.",
                     f"helpers.drop_table({child!r})  # or drop its foreign key, before this line",
                 )
@@ -6657,7 +6075,7 @@ def _sqlite_restore(
 ) -> None:
     dropped = str(step.name) if step.verb == "drop_column" else None
     for kind, _, sql in belongings:
-        if not (kind == "index" and dropped and _mentions(_index_definition(sql), dropped)):
+        if not (kind == "index" and dropped and references_column(index_definition(sql), dropped)):
             _sqlite_make_again(step, sql)
     if counter is not None:
         sequence = f"{_quoted(step.bind, step.schema or 'main')}.sqlite_sequence"
@@ -6731,7 +6149,7 @@ def _sqlite_uses(step: _Step) -> dict[str, str]:
     uses = {f"view {v}": f"SELECT * FROM {_quoted(bind, v, step.schema)}" for v in views}
     for type_, name, on, sql in rows:
         if type_ == "trigger":
-            words = [token.upper() for token in _tokens(sql)]
+            words = [token.upper() for token in tokenize(sql)]
             event = next(word for word in words if word in ("INSERT", "UPDATE", "DELETE"))
             uses[f"trigger {name}"] = _sqlite_firing(step, event, on)
     return uses
@@ -6800,7 +6218,7 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
     bind, run = step.bind, step.bind.exec_driver_sql
-    referenced = _sqlite_children(step) or _says(",".join(items), step.table)
+    referenced = _sqlite_children(step) or contains_word(",".join(items), step.table)
     if not run("PRAGMA foreign_keys").scalar() or not referenced:
         yield
         return
@@ -6888,14 +6306,14 @@ def _replace_view_sql(step: _Step) -> str:
 
 def _add_label_sql(step: _Step) -> str:
     value, before, after = step.wanted
-    beside = f" {'BEFORE' if before else 'AFTER'} {_postgresql_literal(before or after or '')}"
+    beside = f" {'BEFORE' if before else 'AFTER'} {postgresql_literal(before or after or '')}"
     place = beside if before or after else ""
     name = _quoted(step.bind, str(step.name), step.schema)
-    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_postgresql_literal(value)}{place}"
+    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {postgresql_literal(value)}{place}"
 
 
 def _rename_label_sql(step: _Step) -> str:
-    old, new = map(_postgresql_literal, step.wanted)
+    old, new = map(postgresql_literal, step.wanted)
     name = _quoted(step.bind, str(step.name), step.schema)
     return f"ALTER TYPE {name} RENAME VALUE {old} TO {new}"
 
@@ -7014,9 +6432,6 @@ _GUARDS: dict[str, dict[str, Callable[[_Step], Any]]] = {
     },
 }
 
-# https://mariadb.com/kb/en/mariadb-command-line-client/#mysql-commands, without what is SQL, too
-_MYSQL_CLIENT = "CHARSET CLEAR CONNECT DELIMITER EDIT EGO EXIT GO NOPAGER NOTEE NOWARNING PAGER"
-_MYSQL_CLIENT += " PRINT PROMPT QUIT REHASH SANDBOX SOURCE STATUS SYSTEM TEE WARNINGS"
 _BYTES = {"sqlite": "X'{}'", "mysql": "X'{}'", "postgresql": r"'\x{}'"}
 
 
@@ -7024,7 +6439,7 @@ def _sqlite_write_unless(condition: str, sql: str) -> None:
     """Write DML as the body of a temporary trigger: SQLite has no other condition in a script."""
     if re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", sql, re.I) is None:
         _unsupported(
-            f"execute({_brief(sql)!r}, unless=...)",
+            f"execute({brief(sql)!r}, unless=...)",
             "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
             "alembic upgrade head  # without --sql, on the database itself",
         )
@@ -7054,7 +6469,7 @@ def _mysql_write_both_if(condition: str, sql: str, mark: str) -> None:
 _ONCE: dict[str, Callable[[str, str, str], None]] = {"mysql": _mysql_write_both_if}
 
 
-def _mysql_write_statement(statement: _Statement) -> None:
+def _mysql_write_statement(statement: Statement) -> None:
     """Write a statement with semicolons inside behind a DELIMITER: it cannot be PREPAREd there.
 
     https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
@@ -7066,40 +6481,11 @@ def _mysql_write_statement(statement: _Statement) -> None:
 
 
 _DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
-_SCRIPT_STATEMENT: dict[str, Callable[[_Statement], None]] = {"mysql": _mysql_write_statement}
-_SYNTAX = {
-    "sqlite": _Syntax(
-        marks=r"""['"`\[] | --[^\n]* | /\*""",
-        first=r""";'"`\[\-/""",
-        plain=r"""'[^']*' | "[^"]*" | `[^`]*` | \[[^\]]*\] | -(?!-) | /(?!\*)""",
-        bodies=frozenset({"TRIGGER"}),
-        track=_track_trigger,
-        client=frozenset({"."}),
-    ),
-    "postgresql": _Syntax(
-        marks=r"""['"$\\] | --[^\r\n]* | /\*""",
-        first=r""";'"$\\\-/""",
-        plain=r"""(?<![eE])'[^']*' | "[^"]*" | -(?!-) | /(?!\*)""",
-        bodies=frozenset({"FUNCTION", "PROCEDURE", "RULE"}),
-        track=_track_atomic,
-        nests_comments=True,
-    ),
-    "mysql": _Syntax(
-        # \N is NULL, and -- is a comment before white space alone:
-        # https://mariadb.com/kb/en/comment-syntax/
-        marks=r"""['"`] | \\(N\b)? | --(?=[\0-\x20]|\Z)[^\n]* | \#[^\n]* | /\*(M?!\d*)? | \*/""",
-        first=r""";'"`\\\-\#/*""",
-        plain=r"""'[^'\\]*' | "[^"\\]*" | `[^`]*` | -(?!-) | /(?!\*) | \*(?!/) | \\N\b""",
-        bodies=frozenset({"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE"}),
-        track=_track_blocks,
-        has_escapes=True,
-        blocks=frozenset(_BLOCKS),
-        client=frozenset(_MYSQL_CLIENT.split()),
-    ),
-}
+_SCRIPT_STATEMENT: dict[str, Callable[[Statement], None]] = {"mysql": _mysql_write_statement}
+_SYNTAX = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL}
 
 
-def _syntax(bind: sa.Connection) -> _Syntax:
+def _syntax(bind: sa.Connection) -> Syntax:
     """Return how this server reads a file, its sql_mode NO_BACKSLASH_ESCAPES included."""
     syntax = _SYNTAX[_dialect(bind)]
     escapes = syntax.has_escapes and getattr(bind.dialect, "_backslash_escapes", True)

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 
 import alembic_helpers as helpers
+from alembic_toolkit.sql import bodies
+from alembic_toolkit.sql.statements import Unreadable, split_statements
 from tests import databases
 from tests.databases import Database
 from tests.helpers.conftest import quick
@@ -431,11 +433,11 @@ CASES = [
     *(("mariadb", case) for case in MARIADB),
 ]
 TABLES = ["CREATE TABLE t (a INT, b VARCHAR(20))", "CREATE TABLE u (a INT, b VARCHAR(20))"]
-SYNTAX = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
+SYNTAX = {"sqlite": bodies.SQLITE, "postgresql": bodies.POSTGRESQL, "mariadb": bodies.MYSQL}
 
 
 def split(server: str, text: str) -> list[str]:
-    found = helpers._statements(text.removeprefix("\ufeff"), helpers._SYNTAX[SYNTAX[server]])
+    found = split_statements(text.removeprefix("\ufeff"), SYNTAX[server])
     return [statement.text for statement in found]
 
 
@@ -694,6 +696,6 @@ def test_splitting_takes_time_in_proportion_to_the_file(server: str, text: str) 
     start = time.process_time()
     try:
         split(server, text)
-    except helpers._Unreadable:
+    except Unreadable:
         assert "never closed" in text
     assert time.process_time() - start < 5  # about 0.3; what is not linear takes minutes

@@ -1,0 +1,1 @@
+"""Text of SQL, read and written: no connection, no settings."""

@@ -1,0 +1,219 @@
+"""CREATE TABLE and CREATE INDEX, taken apart and put together without loss."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alembic_toolkit.sql.tokens import TOKEN, closing_parenthesis, is_noise, tokenize, unquoted
+
+
+@dataclass
+class TableText:
+    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
+
+    items: list[str]
+    tail: str
+
+
+def parse_create_table(sql: str) -> TableText:
+    tokens = tokenize(sql)
+    items, depth = [""], 0
+    start = tokens.index("(")
+    for position, token in enumerate(tokens[start:], start):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth == 0:
+            apart = [part for item in items for part in split_constraints(item)]
+            return TableText(apart, "".join(tokens[position:]))
+        if token == "," and depth == 1:
+            items.append("")
+        elif position > start:
+            items[-1] += token
+    raise AssertionError(f"unbalanced parentheses in {sql}")
+
+
+def leading_noise(item: str) -> str:
+    """Return the white space and the comments before an item."""
+    tokens = tokenize(item)
+    first = next((i for i, token in enumerate(tokens) if not is_noise(token)), len(tokens))
+    return "".join(tokens[:first])
+
+
+def without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
+    """Return the items without some; the comments before them stay, with the item that follows.
+
+    A comment behind a comma is mostly about what stands before the comma.
+    """
+    kept: list[str] = []
+    comments = ""
+    for item in items:
+        leading = leading_noise(item)
+        if gone(item):
+            comments += leading if leading.strip() else ""
+        else:
+            kept.append(comments + item)
+            comments = ""
+    if comments and kept:
+        kept[-1] = f"{kept[-1].rstrip()} {comments.strip()}\n"
+    return kept
+
+
+def split_constraints(item: str) -> list[str]:
+    """Split table constraints that have no comma between them, which SQLite allows."""
+    return [item] if is_column(item) else split_clauses(item, CONSTRAINT_STARTS)
+
+
+CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
+CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
+CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
+GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
+GLUED |= {("ALWAYS", "AS")}
+
+
+def split_clauses(item: str, starts: set[str] | None = None) -> list[str]:
+    """Split a column's definition: its name and type, then its constraints one by one."""
+    starts = CLAUSE_STARTS if starts is None else starts
+    tokens = tokenize(item)
+    words = [token.upper() for token in tokens if not is_noise(token)]
+    clauses, depth, seen = [""], 0, 0
+    named = 0 if words[:1] == ["CONSTRAINT"] else -9
+    for token in tokens:
+        if not is_noise(token):
+            word, previous = words[seen], words[seen - 1] if seen else ""
+            following = words[seen + 1] if seen + 1 < len(words) else ""
+            begins = seen > 0 and depth == 0 and word in starts
+            glued = (previous, word) in GLUED or (word, following) == ("NOT", "DEFERRABLE")
+            if begins and not glued and seen not in (named + 1, named + 2):
+                clauses.append("")
+                named = seen if word == "CONSTRAINT" else named
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            seen += 1
+        clauses[-1] += token
+    return clauses
+
+
+def join_clauses(clauses: list[str]) -> str:
+    """Put a column's definition together again, with one space between its clauses."""
+    text = clauses[0].rstrip()
+    for clause in clauses[1:]:
+        ends_in_comment = bool(tokenize(text)) and tokenize(text)[-1].startswith("--")
+        text += ("\n" if ends_in_comment else " ") + clause.strip()
+    return text + ("\n" if tokenize(text)[-1].startswith("--") else "")
+
+
+KINDS_BY_WORD = {"PRIMARY": "primary", "UNIQUE": "unique", "CHECK": "check"}
+KINDS_BY_WORD |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
+
+
+def split_name(clause: str) -> tuple[str | None, list[str]]:
+    """Return the name of a constraint, None without one, and its other tokens."""
+    tokens = [token for token in tokenize(clause) if not is_noise(token)]
+    if tokens and tokens[0].upper() == "CONSTRAINT":
+        return unquoted(tokens[1]), tokens[2:]
+    return None, tokens
+
+
+def first_word(clause: str) -> str:
+    """Return the first word of a constraint or a column behind CONSTRAINT and a name, if any."""
+    words = (match[0] for match in TOKEN.finditer(clause) if not is_noise(match[0]))
+    word = next(words, "")
+    return next(itertools.islice(words, 1, None), "") if word.upper() == "CONSTRAINT" else word
+
+
+def kind_of(clause: str) -> str | None:
+    return KINDS_BY_WORD.get(first_word(clause).upper())
+
+
+def is_column(item: str) -> bool:
+    first = first_word(item)
+    return bool(first) and first.upper() not in KINDS_BY_WORD
+
+
+def column_name(item: str) -> str:
+    """Return the folded name of the column that an item defines."""
+    return unquoted(first_word(item)).lower()
+
+
+def column_position(items: list[str], column: str) -> int:
+    return next(
+        position
+        for position, item in enumerate(items)
+        if is_column(item) and column_name(item) == column.lower()
+    )
+
+
+# what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
+RESERVED = {
+    "AND",
+    "AS",
+    "BETWEEN",
+    "CASE",
+    "CHECK",
+    "COLLATE",
+    "CONSTRAINT",
+    "DEFAULT",
+    "DISTINCT",
+}
+RESERVED |= {"ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "IN", "IS", "ISNULL", "NOT", "NOTNULL"}
+RESERVED |= {"NULL", "ON", "OR", "PRIMARY", "REFERENCES", "SELECT", "SET", "TABLE", "THEN"}
+RESERVED |= {"UNIQUE", "WHEN", "WHERE"}
+# what is a column where one must come, and else an operator and the like
+OPERATORS = {"ASC", "DESC", "END", "GLOB", "LIKE", "MATCH", "REGEXP", "NULLS", "FIRST", "LAST"}
+BEFORE_NAME = set("(,=<>+-*/|&%~") | {"", "AND", "OR", "WHEN", "THEN", "ELSE", "BETWEEN", "WHERE"}
+
+
+def references_column(text: str, column: str) -> bool:
+    """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
+    tokens = [token for token in tokenize(text) if not is_noise(token)]
+    return any(
+        unquoted(token).lower() == column.lower()
+        and (token[0] in '"`[' or is_column_reference(before.upper(), token.upper(), after))
+        for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
+    )
+
+
+def is_column_reference(before: str, word: str, after: str) -> bool:
+    """Tell whether a word without quotes is a column, by what stands around it."""
+    if word[0] == "'" or word in RESERVED or after == "(" or before == "COLLATE":
+        return False
+    return word not in OPERATORS or before in BEFORE_NAME
+
+
+def inside_parentheses(constraint: str) -> str:
+    """Return what a constraint is about: its parentheses, not what it is called or leads to."""
+    tokens = [token for token in tokenize(constraint) if not is_noise(token)]
+    return (
+        " ".join(tokens[tokens.index("(") : closing_parenthesis(tokens) + 1])
+        if "(" in tokens
+        else ""
+    )
+
+
+def constraint_uses(item: str, column: str) -> bool:
+    """Tell whether an item is a constraint of the table that uses the column."""
+    return not is_column(item) and references_column(inside_parentheses(item), column)
+
+
+def without_checks_on(item: str, column: str) -> str:
+    """Return another column's definition without its checks that use the column."""
+    if not is_column(item):
+        return item
+    name, *clauses = split_clauses(item)
+    kept = [
+        c
+        for c in clauses
+        if kind_of(c) != "check" or not references_column(inside_parentheses(c), column)
+    ]
+    return item if kept == clauses else join_clauses([name, *kept])
+
+
+def index_definition(sql: str) -> str:
+    """Cut a CREATE INDEX down to what it indexes."""
+    tokens = tokenize(sql)
+    kinds = [
+        t.upper()
+        for t in tokens[: tokens.index("(")]
+        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
+    ]
+    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])

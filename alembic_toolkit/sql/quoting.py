@@ -1,0 +1,45 @@
+"""Values and names as SQL: literals, identifiers, dollar quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+def literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+def dollar_quoted(text: str, tag: str = "sql") -> str:
+    while f"${tag}$" in text:
+        tag += "_"
+    return f"${tag}${text}${tag}$" if tag == "sql" else f"${tag}$\n{text}\n${tag}$"
+
+
+def in_parentheses(names: Iterable[str | None]) -> str:
+    return f"({', '.join(str(name) for name in names)})"
+
+
+def qualified(table: str, schema: str | None) -> str:
+    return f"{schema}.{table}" if schema else table
+
+
+def filled_in(sql: str, values: dict[str, str]) -> str:
+    """Return the SQL with ``:table`` and the like replaced by literals."""
+    return re.sub(r"(?<!:):([a-z]+)\b", lambda match: values[match[1]], sql)
+
+
+def brief(sql: Any) -> str:
+    text = " ".join(str(sql).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def postgresql_literal(text: str) -> str:
+    """Return a literal that means the same whatever ``standard_conforming_strings`` is.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
+    """
+    doubled = text.replace("\\", "\\\\")
+    return literal(text) if doubled == text else f" E{literal(doubled)}"

@@ -1,0 +1,255 @@
+"""A file of SQL, split into its statements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NoReturn
+
+from alembic_toolkit.sql.quoting import brief
+
+
+@dataclass
+class Statement:
+    """A statement of a file as it is written there, without its semicolon."""
+
+    text: str
+    line: int
+    is_compound: bool  # there are statements inside, with semicolons of their own
+
+
+@dataclass(eq=False)
+class Unreadable(Exception):
+    """What makes a file unfit to be split, or to be run by anything but its client."""
+
+    problem: str
+    line: int
+    way: str
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """What one server writes a semicolon in that ends nothing; the strings are regular expressions.
+
+    What is between two marks, and such marks as ``plain`` can pass, is passed at once.
+    """
+
+    marks: str  # what begins a quote, a comment or a command
+    first: str  # the characters that marks begin with
+    plain: str  # quotes that are no trouble, and what only looks like a mark
+    bodies: frozenset[str]  # CREATE <this> has statements inside
+    track: Callable[[list[str], list[str]], None]  # keeps the stack of what is open
+    has_escapes: bool = False  # a backslash is one in every string
+    nests_comments: bool = False
+    blocks: frozenset[str] = frozenset()  # statements with others inside, without CREATE
+    client: frozenset[str] = frozenset()  # what only the server's client understands
+
+
+NAME = r"(?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]*"
+CLOSERS = {"'": "'", '"': '"', "`": "`", "[": "]"}
+
+
+@cache
+def scanner_of(syntax: Syntax, delimiter: str, with_words: bool) -> re.Pattern[str]:
+    """Return what finds the next thing that matters: each word, or only what hides semicolons."""
+    end, first = re.escape(delimiter), re.escape(delimiter[0])
+    if with_words:
+        name = NAME if delimiter == ";" else rf"(?:(?!{end})(?:[\w$]|[^\x00-\x7f]))+"
+        return re.compile(rf"{end} | {syntax.marks} | {name} | :=? | \S", re.X)
+    single = "" if re.match(f"[{syntax.first}]", delimiter) else f"| {first}"
+    # bounded, because each round of an unbounded one costs memory
+    run = rf"(?:(?!{end})(?:[^{syntax.first}{first}]+ | {syntax.plain} {single})){{1,500}}"
+    return re.compile(rf"{end} | (?P<run>{run}) | {syntax.marks} | .", re.X | re.S)
+
+
+@dataclass
+class Reader:
+    """Walks through a file, past quotes and comments, in time linear in its length."""
+
+    text: str
+    syntax: Syntax
+    delimiter: str = ";"
+    start: int = 0  # of the token that was read last
+    end: int = 0
+    in_executable: bool = False  # in /*! ... */, which MariaDB and MySQL run
+    stack: list[str] = field(default_factory=list)
+
+    def token(self, with_words: bool) -> str:
+        """Return the next token that is no comment, in upper case; a quote is its first mark."""
+        scanner = scanner_of(self.syntax, self.delimiter, with_words)
+        while match := scanner.search(self.text, self.end):
+            token, self.start, self.end = match[0], match.start(), match.end()
+            if token == self.delimiter:
+                return token
+            if match.lastgroup == "run" and not token.isspace():
+                return "_"
+            if token.isspace() or token.startswith(("--", "#")):
+                continue
+            if token == "/*":
+                self._pass_comment()
+            elif token.startswith("/*") or token == "*/":
+                self.in_executable = token != "*/"
+                return token
+            else:
+                return self._passed(token)
+        return ""
+
+    def _passed(self, token: str) -> str:
+        before = self.text[max(self.start - 2, 0) : self.start]
+        if token[0] in CLOSERS:
+            escaped = self.syntax.has_escapes or re.search(r"(?<![\w$])[eE]$", before) is not None
+            self._pass(CLOSERS[token[0]], escaped and token != "`")
+        elif token[0] == "$" and not re.search(r"[\w$]$", before):
+            tag = DOLLAR.match(self.text, self.start)
+            if tag is not None:
+                self.end = tag.end()
+                self._pass(tag[0], False)
+        elif before[-1:] in (".", "@") and token[0] not in "()":
+            return "_"  # a column, or a variable, of any name
+        return token.upper()
+
+    def _pass(self, closer: str, has_escapes: bool) -> None:
+        if not has_escapes:  # a doubled quote is the next string: that comes to the same
+            found = self.text.find(closer, self.end)
+            self.end = found + len(closer)
+            if found >= 0:
+                return
+        else:
+            for match in ESCAPES[closer].finditer(self.text, self.end):
+                if match[0] == closer:
+                    self.end = match.end()
+                    return
+        self.refuse(f"what begins here with {closer} has no end", "close it")
+
+    def _pass_comment(self) -> None:
+        depth = 1
+        for match in COMMENT_MARKS.finditer(self.text, self.end):
+            if match[0] == "*/" or self.syntax.nests_comments:
+                depth += 1 if match[0] == "/*" else -1
+            if depth == 0:
+                self.end = match.end()
+                return
+        self.refuse("the comment that begins here has no end", "close it with */")
+
+    def refuse(self, problem: str, way: str, start: int | None = None) -> NoReturn:
+        place = self.start if start is None else start
+        raise Unreadable(problem, self.text.count("\n", 0, place) + 1, way)
+
+    def statement(self) -> tuple[int, int, bool] | None:
+        """Read on to the end of the next statement; return its place, None after the last one."""
+        tokens: list[str] = []
+        begun, ended, compound = -1, -1, None
+        self.stack, self.in_executable = [], False
+        while token := self.token(with_words=compound is not False):
+            if token == self.delimiter and not self.stack and not self.in_executable:
+                if tokens or begun >= 0:
+                    break
+                continue
+            begun, ended = self.start if begun < 0 else begun, self.end
+            if token.startswith("/*") or token == "*/":
+                continue
+            tokens.append(token)
+            if len(tokens) == 1 and self._is_directive(token):
+                tokens, begun = [], -1
+                continue
+            if token == "\\":
+                self._refuse_backslash()
+            if compound is None:
+                compound = self._is_compound(tokens)
+            elif compound:
+                self.syntax.track(tokens, self.stack)
+            else:
+                del tokens[1:]
+        if self.stack or self.in_executable:
+            what = self.stack[-1] if self.stack else "/*!"
+            self.refuse(
+                f"the statement that begins here has no end: {what} is open", "end it", begun
+            )
+        return None if begun < 0 else (begun, ended, bool(compound))
+
+    def _is_compound(self, tokens: list[str]) -> bool | None:
+        """Tell whether there are statements inside; None as long as that cannot be told."""
+        compound = has_body(tokens, self.syntax) if self.delimiter == ";" else False
+        for count in range(1, len(tokens) + 1) if compound else ():
+            self.syntax.track(tokens[:count], self.stack)
+        return compound
+
+    def _is_directive(self, word: str) -> bool:
+        """Obey a DELIMITER; refuse the other commands that only a client understands."""
+        if word not in self.syntax.client:
+            return False
+        end = self.text.find("\n", self.end)
+        rest = self.text[self.end : end if end >= 0 else len(self.text)].split()
+        if word != "DELIMITER":
+            line = self.text[self.start :].split("\n", 1)[0]
+            self.refuse(f"{brief(line)}: only the server's client knows this", "leave it out")
+        if not rest:
+            self.refuse("DELIMITER says none", "DELIMITER //")
+        self.delimiter = rest[0]
+        self.end = end if end >= 0 else len(self.text)
+        return True
+
+    def _refuse_backslash(self) -> None:
+        line = self.text[self.start : self.start + 80].split("\n", 1)[0]
+        self.refuse(f"{brief(line)}: only the server's client knows this", "leave it out")
+
+
+DOLLAR = re.compile(r"\$(?:(?:[^\W\d]|[^\x00-\x7f])(?:\w|[^\x00-\x7f])*)?\$")
+COMMENT_MARKS = re.compile(r"/\*|\*/")
+# a string that goes on in the next line keeps its E:
+# https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
+ESCAPES = {q: re.compile(rf"\\.|{q}{q}|{q}[ \t\r\f]*\n\s*{q}|{q}", re.S) for q in "'\""}
+
+
+def split_statements(text: str, syntax: Syntax) -> Iterator[Statement]:
+    """Split a file of SQL; what stands between two statements is left out.
+
+    :raises Unreadable: at the first thing that cannot be run, or has no end.
+    """
+    reader, line, counted = Reader(text, syntax), 1, 0
+    while place := reader.statement():
+        start, end, is_compound = place
+        line, counted = line + text.count("\n", counted, start), start
+        sql = text[start:end].rstrip()
+        is_compound = is_compound or (reader.delimiter != ";" and ";" in sql)
+        statement = Statement(sql, line, is_compound)
+        refuse_what_alembic_does(statement)
+        yield statement
+
+
+def refuse_what_alembic_does(statement: Statement) -> None:
+    words = " ".join(LEADING.sub("", statement.text[:200]).upper().split())
+    if TRANSACTION.match(words):
+        raise Unreadable(
+            f"{brief(statement.text)}: the transaction is Alembic's",
+            statement.line,
+            "leave it out; or split the file, and put a part in get_context().autocommit_block()",
+        )
+    if words.startswith("COPY ") and FROM_STDIN.search(statement.text):
+        raise Unreadable(
+            "COPY FROM stdin has its data in the file, which only psql can send",
+            statement.line,
+            "write the rows as INSERT: pg_dump --inserts",
+        )
+
+
+LEADING = re.compile(r"\A/\*M?!\d*\s*")
+FROM_STDIN = re.compile(r"\bFROM\s+STDIN\b", re.I)
+TRANSACTION = re.compile(
+    r"(BEGIN(?! NOT ATOMIC)|END|COMMIT|ABORT|START TRANSACTION|PREPARE TRANSACTION)\b"
+    r"|ROLLBACK\b(?!( WORK| TRANSACTION)? TO\b)"
+)
+# what else CREATE and ALTER are about: whatever follows, no statement is inside
+PLAIN = {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "TYPE", "AS"}
+
+
+def has_body(tokens: list[str], syntax: Syntax) -> bool | None:
+    """Tell whether a statement that begins so has others inside; None: it is too early to say."""
+    if tokens[0] in syntax.blocks:
+        # outside of a procedure on MariaDB: https://mariadb.com/kb/en/begin-end/
+        return tokens[0] != "BEGIN" or (None if len(tokens) == 1 else tokens[1] == "NOT")
+    if tokens[0] not in {"CREATE", "ALTER"} or tokens[-1] in PLAIN or len(tokens) > 16:
+        return False
+    return True if tokens[-1] in syntax.bodies else None
