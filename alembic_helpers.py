@@ -6352,7 +6352,9 @@ _LOCKED = {"55P03", "40P01", 1205, 1213}
 def _is_locked(error: sa.exc.DBAPIError) -> bool:
     """Tell whether a statement failed because of what others have locked."""
     cause: Any = error.orig
-    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")} | {*cause.args[:1]}
+    first = cause.args[0] if cause.args else None
+    first = first.get("C") if isinstance(first, dict) else first  # pg8000's is a dict
+    codes = {first, getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None)}
     return bool(codes & _LOCKED) or "database is locked" in str(cause)
 
 

@@ -30,6 +30,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.schema import CreateTable, DDLElement
 
 from alembic_toolkit import history
+from alembic_toolkit.sql.bodies import MYSQL
+from alembic_toolkit.sql.statements import Reader, Unreadable
 
 # The name of a dialect, and the server whose SQL it speaks.
 DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
@@ -624,13 +626,6 @@ def _mysql_part(script: _Script, part: _Part, applied: str) -> list[str]:
     return [*texts, *(f"{mark};" for mark in marks), "COMMIT;"]
 
 
-_MYSQL_BODY = re.compile(
-    r"\s*(BEGIN\b|CREATE\s+(OR\s+REPLACE\s+)?(DEFINER\s*=\s*\S+\s+)?(AGGREGATE\s+)?"
-    r"(TRIGGER|PROCEDURE|FUNCTION|EVENT|PACKAGE)\b)",
-    re.I,
-)
-
-
 _DELIMITED = re.compile(r"(?s)DELIMITER (\S+)\n(.*)\n\1\nDELIMITER\W*")
 
 
@@ -640,16 +635,25 @@ def undelimited(statement: str) -> str:
     return body[2] if body else statement
 
 
+def _mysql_apart(text: str) -> list[str]:
+    """Return the statements of a text, in which the server would take only one."""
+    body = undelimited(text)
+    reader, parts = Reader(body, MYSQL), list[str]()
+    try:
+        # what stood between two DELIMITERs is one statement, whatever it looks like
+        while body is text and (place := reader.statement()):
+            parts.append(text[place[0] : place[1]])
+    except Unreadable:  # the server says why
+        return [body]
+    return parts if len(parts) > 1 else [body]
+
+
 def _mysql_guarded(statement: str) -> list[str]:
-    statement = undelimited(statement)
     if statement.startswith(("--", *_HALF_DONE)):
         return [statement if statement.startswith("--") else f"{statement};"]
     if statement.startswith("PREPARE alembic_statement"):
         return ["SET @alembic_sql = IF(@alembic_todo, @alembic_sql, 'DO 0');", f"{statement};"]
-    statements = [statement]
-    if ";" in statement and not _MYSQL_BODY.match(statement):
-        statements = [part.rstrip(";") for part in sqlparse.split(statement)]
-    return [_mysql_if("@alembic_todo", _readable(part)) for part in statements]
+    return [_mysql_if("@alembic_todo", _readable(part)) for part in _mysql_apart(statement)]
 
 
 def _mysql_if(condition: str, sql: str) -> str:

@@ -75,7 +75,7 @@ def copy_repository(directory: Path) -> Copy:
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():  # deleted perhaps, and not committed yet
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, directory / name)
+            shutil.copy(ROOT / name, directory / name, follow_symlinks=False)
     _link_environment(directory)
     return Copy(directory)
 

@@ -2,6 +2,9 @@
 
 import re
 import sys
+import sysconfig
+import textwrap
+import venv
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,7 +13,10 @@ import pytest
 from packaging.requirements import Requirement
 
 import alembic_helpers
-from tests.copies import ROOT, copy_repository
+from tests.copies import ROOT, copy_repository, run
+
+PIP = f"'{sys.executable}' -m pip --quiet --disable-pip-version-check"
+STUBS = "alembic_helpers-stubs/__init__.pyi"
 
 
 def isolation() -> str:
@@ -24,32 +30,65 @@ def isolation() -> str:
     return "--no-build-isolation" if installed in Requirement(needed).specifier else ""
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Build the wheel; return the text of each file in it."""
-    directory = tmp_path_factory.mktemp("wheel")
-    copy = copy_repository(directory / "clone")
-    outcome = copy.run(
-        f"'{sys.executable}' -m pip wheel . --no-deps {isolation()} --wheel-dir '{directory}'"
-        " --quiet --disable-pip-version-check"
+def build(source: str, directory: Path) -> Path:
+    """Build the wheel of a directory, or of an archive of the sources."""
+    outcome = run(
+        f"{PIP} wheel '{source}' --no-deps {isolation()} --wheel-dir '{directory}'", directory
     )
     assert outcome.status == 0, outcome.printed
     [path] = directory.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
+    return path
+
+
+def contents(wheel: Path) -> dict[str, str]:
+    """Return the text of each file of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel of the repository."""
+    directory = tmp_path_factory.mktemp("wheel")
+    return build(str(copy_repository(directory / "clone").directory), directory)
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> dict[str, str]:
+    """Return the text of each file of the repository's wheel."""
+    return contents(built)
 
 
 def test_wheel_holds_the_helpers_and_the_toolkit_alone(wheel: dict[str, str]) -> None:
     metadata = f"alembic_toolkit-{alembic_helpers.__version__}.dist-info"
     files = {name for name in wheel if not name.startswith(f"{metadata}/")}
-    toolkit = (ROOT / "alembic_toolkit").rglob("*.py")
-    sources = {"alembic_helpers.py", *(str(path.relative_to(ROOT)) for path in toolkit)}
-    assert files == {*sources, "alembic_toolkit/page.html", "alembic_toolkit/py.typed"}
+    toolkit = (ROOT / "alembic_toolkit").rglob("*")
+    sources = {path for path in toolkit if path.suffix in {".py", ".html", ".typed"}}
+    names = {str(path.relative_to(ROOT)) for path in sources}
+    assert {Path(name).suffix for name in names} == {".py", ".html", ".typed"}
+    assert files == {"alembic_helpers.py", STUBS, *names}
 
 
 def test_wheel_files_are_those_of_the_repository(wheel: dict[str, str]) -> None:
     for name in ("alembic_helpers.py", "alembic_toolkit/runner.py"):
         assert wheel[name] == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_wheel_has_the_types_of_the_helpers_where_type_checkers_look(wheel: dict[str, str]) -> None:
+    assert (ROOT / STUBS).is_symlink()  # nothing is written twice
+    assert wheel[STUBS] == wheel["alembic_helpers.py"]
+
+
+def test_wheel_of_the_archive_of_the_sources_is_the_same(
+    wheel: dict[str, str], tmp_path: Path
+) -> None:
+    # There, and wherever else no links are to be had, the link is a file.
+    copy = copy_repository(tmp_path / "clone")
+    code = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    outcome = copy.run(f"'{sys.executable}' -c \"{code}\"")
+    assert outcome.status == 0, outcome.printed
+    [archive] = tmp_path.glob("*.tar.gz")
+    assert contents(build(str(archive), tmp_path)) == wheel
 
 
 def test_wheel_brings_the_command(wheel: dict[str, str]) -> None:
@@ -59,3 +98,123 @@ def test_wheel_brings_the_command(wheel: dict[str, str]) -> None:
 
 def test_wheel_brings_the_licence(wheel: dict[str, str]) -> None:
     assert any(Path(name).name == "LICENSE" for name in wheel)
+
+
+# What a type checker makes of it, where it is installed
+
+RIGHT = {
+    "env.py": """\
+        from alembic import context
+
+        from alembic_toolkit.runner import run
+
+        run(context, target_metadata=None, lock_timeout="3s")
+        """,
+    "right.py": '''\
+        """A revision without a mistake."""
+
+        import sqlalchemy as sa
+
+        import alembic_helpers as op
+
+        revision = "0002"
+        down_revision = "0001"
+
+
+        def upgrade() -> None:
+            bills = op.create_table("bills", sa.Column("id", sa.Integer, primary_key=True))
+            op.add_column("bills", sa.Column("paid", sa.Date), if_not_exists=True)
+            with op.batch_alter_table("bills", recreate="always") as batch:
+                batch.alter_column("paid", nullable=False)
+            op.create_index("ix_bills_paid", "bills", ["paid", sa.text("lower(id)")])
+            op.create_foreign_key("fk", "bills", "people", ["payer"], ["id"], ondelete="CASCADE")
+            op.bulk_insert(sa.table("bills", sa.column("id")), [{"id": 1}], key=["id"])
+            op.backfill("bills", {"paid": sa.func.now()}, where="paid IS NULL", pause=0.5)
+            op.execute(sa.text("DELETE FROM bills WHERE id = 7"), once="the seventh")
+            if op.table_has_column("bills", "paid") and bills is not None:
+                print(bills.name)
+
+
+        def downgrade() -> None:
+            try:
+                op.drop_table("bills")
+            except op.MissingParent as error:
+                op.irreversible(str(error))
+        ''',
+}
+# Each line that ends with a comment has the mistake that it names.
+WRONG = '''\
+    """A revision with mistakes."""
+
+    import sqlalchemy as sa
+
+    import alembic_helpers as op
+    from alembic_toolkit.runner import run
+
+    revision = "0003"
+    down_revision = "0002"
+
+
+    def upgrade() -> None:
+        op.rename_table("bills", "invoices", shema="old")  # call-arg
+        op.add_column("bills", "paid DATE")  # arg-type
+        op.add_colum("bills", sa.Column("paid", sa.Date))  # attr-defined
+        op.drop_constraint()  # call-arg
+        op.backfill("bills", {"paid": None}, where=3)  # arg-type
+        op.batch_alter_table("bills", recreate="often")  # arg-type
+        if op.table_has_column("bills"):  # call-arg
+            op.get_bind().exec_driver_sqls("SELECT 1")  # attr-defined
+        number: int = op.table_exists("bills") + ""  # operator
+        try:
+            op.create_enum("kind", values=[1])  # list-item
+        except op.SchemaConflict as error:
+            error.way_on()  # attr-defined
+        except op.SchemaConflicts:  # attr-defined
+            run(number)  # arg-type
+
+
+    def downgrade() -> None:
+        op.irreversible(0)  # arg-type
+    '''
+
+
+@pytest.fixture(scope="module")
+def errors(built: Path, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, int, str]]:
+    """Install the wheel, and return what mypy finds in files beside it: where, and what kind."""
+    directory = tmp_path_factory.mktemp("user")
+    venv.create(directory / "venv", symlinks=True)
+    outcome = run(
+        f"{PIP} install --no-deps --no-index --ignore-installed --no-compile"
+        f" --prefix '{directory / 'venv'}' '{built}'",
+        directory,
+    )
+    assert outcome.status == 0, outcome.printed
+    # All that the wheel needs, and mypy, are at hand, but not this clone: that would take more
+    # than the name of a directory.
+    [packages] = directory.glob("venv/lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    for name, text in {**RIGHT, "wrong.py": WRONG}.items():
+        (directory / name).write_text(textwrap.dedent(text), encoding="utf-8")
+    outcome = run(
+        "venv/bin/python -I -m mypy --strict --show-error-codes --hide-error-context --no-pretty"
+        f" --no-color-output --cache-dir cache {' '.join(RIGHT)} wrong.py",
+        directory,
+    )
+    found = re.findall(r"(?m)^(\S+?):(\d+): error: .*\[([\w-]+)\]$", outcome.printed)
+    assert f"Found {len(found)} errors" in outcome.printed, outcome.printed
+    return {(name, int(line), kind) for name, line, kind in found}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_type_checker_has_nothing_to_say_of_what_is_right(
+    name: str, errors: set[tuple[str, int, str]]
+) -> None:
+    assert {error for error in errors if error[0] == name} == set()
+
+
+def test_type_checker_finds_each_mistake_in_a_revision(errors: set[tuple[str, int, str]]) -> None:
+    lines = enumerate(textwrap.dedent(WRONG).splitlines(), 1)
+    planted = {("wrong.py", number, line.partition("  # ")[2]) for number, line in lines}
+    planted = {mistake for mistake in planted if mistake[2]}
+    assert planted
+    assert {error for error in errors if error[0] == "wrong.py"} == planted

@@ -147,8 +147,8 @@ def test_list_refuses_a_server_that_does_not_answer(
             "postgresql+psycopg://127.0.0.1:1/bills: ",
         ),
         (
-            "postgresql+pg8000://ada:s3cret@host/bills",
-            "postgresql+pg8000://ada:***@host/bills: the driver is not installed",
+            "postgresql+psycopg2://ada:s3cret@host/bills",
+            "postgresql+psycopg2://ada:***@host/bills: the driver is not installed",
         ),
         (
             "mariadb+pymysql://ada:s3cret@127.0.0.1:1/bills?colour=blue",

@@ -47,8 +47,8 @@ def test_url_is_named_when_there_is_no_such_database(tmp_path: Path, database: D
 
 
 def test_drivers_are_named_when_there_is_none(tmp_path: Path) -> None:
-    message = refusal(tmp_path, "postgresql+pg8000://me:secret@127.0.0.1/bills")
-    assert "its driver is not installed (No module named 'pg8000')" in message
+    message = refusal(tmp_path, "postgresql+psycopg2://me:secret@127.0.0.1/bills")
+    assert "its driver is not installed (No module named 'psycopg2')" in message
     assert "postgresql+psycopg://" in message
 
 

@@ -224,6 +224,23 @@ def test_several_statements_in_one_text_all_run(project: Project, database: Data
         assert rows(database, "SELECT v FROM t ORDER BY v") == ["a;b", "c"]
 
 
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize(
+    "value", [r"'C:\\'", r"'it\'s; '", r"""'\\"; \\'""", r'"C:\\"', "'a' # it's;\n"]
+)
+def test_statements_end_where_mariadb_ends_them(
+    project: Project, database: Database, value: str
+) -> None:
+    text = f"CREATE TABLE t (v TEXT); INSERT INTO t VALUES ({value}); INSERT INTO t VALUES ('z')"
+    project.revision("0001", upgrade=f"op.execute({text!r})")
+    with database.engine.connect() as connection:
+        wanted = connection.exec_driver_sql(f"SELECT {value}").scalar()
+    for _ in range(2):
+        run_with_client(database, script(project))
+        assert rows(database, "SELECT v FROM t WHERE v <> 'z'") == [wanted]
+        assert rows(database, "SELECT v FROM t WHERE v = 'z'") == ["z"]
+
+
 @pytest.mark.databases("postgresql")
 def test_what_leaves_the_transaction_is_skipped_too(project: Project, database: Database) -> None:
     project.table("0001")
@@ -255,6 +272,17 @@ def test_body_of_a_trigger_is_one_statement(project: Project, database: Database
         run_with_client(database, script(project))
     execute(database, "INSERT INTO t_0001 VALUES (1)")
     assert rows(database, "SELECT id FROM t_0001") == [3]
+
+
+@pytest.mark.databases("mariadb")
+def test_body_of_a_trigger_ends_before_what_follows(project: Project, database: Database) -> None:
+    body = "BEGIN SET NEW.id = CASE NEW.id WHEN 1 THEN 2 END; SET NEW.id = NEW.id + 1; END"
+    trigger = f"CREATE TRIGGER g BEFORE INSERT ON t_0001 FOR EACH ROW {body}"
+    text = f"{trigger}; INSERT INTO t_0001 VALUES (1)"
+    project.table("0001", upgrade=f"op.execute({text!r})")
+    for _ in range(2):
+        run_with_client(database, script(project))
+        assert rows(database, "SELECT id FROM t_0001") == [3]
 
 
 @pytest.mark.databases(*SERVERS)

@@ -1,0 +1,1 @@
+../alembic_helpers.py
