@@ -382,15 +382,13 @@ def add_column(
     compared, but for what the same function of the revision alters later.  Its keys, checks and
     indexes are verbs of their own: each is made or confirmed.
 
-    A default that differs from row to row (``gen_random_uuid()``) has PostgreSQL write the whole
-    table anew, locked.  ``postgresql_concurrently=True`` does it in steps, each committed: the
-    column, its default, :func:`backfill`, and NOT NULL as in :func:`alter_column`; run again, it
-    goes on where it stopped.  Identity and generated columns are added as ever, and other servers
-    ignore it.  Offline the rows are one ``UPDATE``.
+    ``postgresql_concurrently=True`` makes its keys, checks and indexes as their verbs do; other
+    servers ignore it.
 
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, the table has no primary key to go by.
+    :raises UnsafeOperation: concurrently, its default calls a function: where it differs from row
+        to row (``gen_random_uuid()``), PostgreSQL rewrites the whole table while nobody can use it.
     """
     flags: dict[str, Any] = {
         "if_not_exists": if_not_exists,
@@ -2074,12 +2072,8 @@ def _drop(step: _Step) -> Any:
     missing = looks_first and not _has_table(step.database, step.table, step.schema)
     found = None if missing else _to_drop(step, asked)
     if found is None:
-        if (
-            step.kind == "table"
-            and step.server.is_hidden is not None
-            and step.server.is_hidden(step)
-        ):
-            _hides(step.call, step.table)
+        if step.kind == "table":
+            _refuse_hidden(step)
         missing = missing or step.kind == "table"
         missing = missing or (
             bool(asked) and not _has_table(step.database, step.table, step.schema)
@@ -4800,76 +4794,57 @@ def _postgresql_left_over(step: _Step) -> None:
 
 
 def _postgresql_add_column(step: _Step) -> None:
-    """Add it; concurrently in the steps that fill it."""
-    if not _is_filled(step):
-        return _any_add_column(step)
-    if not _inspected_key(step.database, step.table, step.schema):
-        why = "without a primary key there are no pages to go by"
-        way = f"helpers.create_primary_key('pk_{step.table}', {step.table!r}, [...])  # before this"
-        _refuse_pages(step, why, f"no primary key on {step.table}", way)
-    with _outside_transaction(step):
-        _any_add_column(_bare_column(step))
-        _postgresql_fill(step)
+    """Add it, unless its rows would each get a value of their own while nobody can use the table.
+
+    https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
+    """
+    _require_one_default(step)
+    _any_add_column(step)
 
 
-def _is_filled(step: _Step) -> bool:
-    return step.concurrently and isinstance(step.wanted.server_default, sa.DefaultClause)
+def _postgresql_script_add_column(step: _Step) -> None:
+    _require_one_default(step)
+    _script_guarded(step)
 
 
-def _bare_column(step: _Step) -> _Step:
-    """Return the step that adds the column as its rows can have it at once: with NULL."""
-    bare = copy.copy(step)
-    column = step.wanted._copy()
-    column.nullable, column.server_default = True, None
-    made = step.operations.schema_obj.table(step.table, column, schema=step.schema)
-    bare.wanted = made.columns[column.key]
-    return bare
-
-
-def _default_step(step: _Step) -> _Step:
-    made = copy.copy(step)
-    default: Any = step.wanted.server_default
-    made.verb, made.operation = (
-        "alter_column",
-        ops.AlterColumnOp(
-            step.table, step.wanted.name, modify_server_default=default, schema=step.schema
-        ),
+def _require_one_default(step: _Step) -> None:
+    """Refuse to add a column concurrently whose default calls a function, for each row maybe."""
+    column = step.wanted
+    sql: Any = getattr(column.server_default, "arg", "")
+    if not step.concurrently or isinstance(sql, str):
+        return
+    text = _unescaped_percent(
+        str(sql.compile(dialect=step.database.dialect)), step.database.dialect
     )
-    return made
-
-
-def _postgresql_fill(step: _Step) -> None:
-    """Give a column that is there its default, from now on and in its rows; then NOT NULL."""
-    with _outside_transaction(step):
-        _invoke(_default_step(step))
-        _fill_rows(step)
-        if not step.wanted.nullable:
-            _ensure(_not_null_step(step))
-
-
-def _fill_rows(step: _Step) -> None:
-    name = str(step.wanted.name)
-    values: dict[str, Any] = {name: sa.literal_column("DEFAULT")}
-    backfill(step.table, values, where=sa.column(name).is_(None), schema=step.schema)
-
-
-def _not_null_step(step: _Step) -> _Step:
-    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
-    alter = ops.AlterColumnOp(step.table, step.wanted.name, modify_nullable=False, **kw)
-    return _step(step.operations, alter)
+    if "(" not in text:
+        return
+    on, name = repr(step.table), repr(str(column.name))
+    schema = _schema_code(step.schema)
+    code = [
+        f"helpers.add_column({on}, sa.Column({name}, {_code(column.type)}){schema})",
+        f"helpers.alter_column({on}, {name}, server_default={_default_code(text)}{schema})",
+        f"helpers.backfill({on}, {{{name}: {_default_code(text)}}}, where='{column.name} IS NULL'"
+        f"{schema})",
+    ]
+    if not column.nullable:
+        code.append(
+            f"helpers.alter_column({on}, {name}, nullable=False{schema},"
+            " postgresql_concurrently=True)"
+        )
+    _stop(
+        UnsafeOperation,
+        f"{step.call}: cannot do this concurrently with a default that calls a function.",
+        (f"no column {column.name}", f"{column.name} with DEFAULT {text}"),
+        "Stopped, because a default that differs from row to row has the server write the whole"
+        " table while nobody can use it.",
+        *code,
+    )
 
 
 def _postgresql_resume(step: _Step, found: Definition) -> Definition:
     """Finish what a run that was killed began; return what is there then."""
-    if step.kind == "column" and _is_filled(step):
-        differing = _diff(step.server, found, _want_column(step) or {})
-        begun = {key: key in differing for key in ("null", "default")}
-        mine = found["null"] == "NULL" and not (begun["default"] and found.get("default"))
-        if mine and not {*differing} - {*begun}:
-            _postgresql_fill(step)
-        elif not differing and not step.wanted.nullable:
-            _postgresql_left_over(_not_null_step(step))
-        return _FIND[step.kind](step) or found
+    if step.kind == "column":
+        return found
     whole = found.get("definition", "").removesuffix(" NOT VALID")
     wanted = _WANT[step.kind](step) or {"definition": whole}
     if whole != found.get("definition") and not _diff(step.server, {"definition": whole}, wanted):
@@ -4933,10 +4908,10 @@ _NULLABLE = (
 )
 
 
-def _script_not_null(step: _Step, todo: str, plain: str | None = None) -> None:
+def _script_not_null(step: _Step, todo: str, plain: str) -> None:
     """Write the steps to NOT NULL, each in a transaction of its own, with their condition.
 
-    :param plain: the last of them, where it needs none.
+    :param plain: the last of them, which needs none.
     """
     table, column = (
         step.database.quoted(step.table, step.schema),
@@ -4948,36 +4923,8 @@ def _script_not_null(step: _Step, todo: str, plain: str | None = None) -> None:
     with step.operations.migration_context.autocommit_block():
         step.write_if(todo, f"{alter} {drop}, {add}")
         step.write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
-        if plain is not None:
-            step.write(plain)
-        else:
-            step.write_if(todo, f"{alter} ALTER COLUMN {column} SET NOT NULL")
+        step.write(plain)
         step.write(f"{alter} {drop}")
-
-
-def _postgresql_script_add_column(step: _Step) -> None:
-    """Write the steps; what is not nullable, or of another type, is not the column that it adds."""
-    if not _is_filled(step):
-        return _script_guarded(step)
-    type_ = postgresql_literal(_type_text(step.wanted.type, step.database.dialect))
-    mine = f"{_NULLABLE} AND atttypid = to_regtype({type_})"
-    todo, bare = (
-        _exists(step, sql, step.table, str(step.name))
-        for sql in (mine, f"{mine} AND NOT atthasdef")
-    )
-    table, column = (
-        step.database.quoted(step.table, step.schema),
-        step.database.quoted(str(step.name)),
-    )
-    with step.operations.migration_context.autocommit_block():
-        _write_native(_bare_column(step))
-        for sql in _plain_sql(_default_step(step)):
-            step.write_if(bare, sql)
-        step.write_if(todo, f"UPDATE {table} SET {column} = DEFAULT WHERE {column} IS NULL")
-    for part in _parts(step, created=False):
-        _script(part)
-    if not step.wanted.nullable:
-        _script_not_null(step, todo)
 
 
 @contextmanager

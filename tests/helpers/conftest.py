@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +17,19 @@ from sqlalchemy import event
 from tests import databases
 from tests.databases import Database
 from tests.helpers.vocabulary import prepare
+
+Load = Callable[[str], Callable[[], None]]
+
+HEAD = """\
+import sqlalchemy as sa
+
+import alembic_helpers as op
+
+revision, down_revision, TABLE = "0002", "0001", "bills"
+
+
+def upgrade():
+"""
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +85,7 @@ def empty(database: Database) -> None:
         "DROP SCHEMA public CASCADE",
         "DROP SCHEMA IF EXISTS other CASCADE",
         "CREATE SCHEMA public",
+        "COMMENT ON SCHEMA public IS 'standard public schema'",  # as a new database has it
     )
 
 
@@ -109,3 +127,21 @@ def server(request: pytest.FixtureRequest, kept_servers: dict[str, Database]) ->
         kept_servers[request.param] = quick(databases.new_database(request.param))
         prepare(kept_servers[request.param], *getattr(request.module, "SHARED", {})[request.param])
     return kept_servers[request.param]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Load a revision with this body, and return its upgrade."""
+
+    def load(body: str) -> Callable[[], None]:
+        path = tmp_path / "revision.py"
+        path.write_text(HEAD + textwrap.indent(body, "    "))
+        spec = importlib.util.spec_from_file_location("revision", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module: Any = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        upgrade: Callable[[], None] = module.upgrade
+        return upgrade
+
+    return load

@@ -467,7 +467,6 @@ ROWS = [
 
 # In steps, each of which looks for itself.
 CONCURRENTLY: dict[str, Any] = {"servers": ["postgresql"], "label": "concurrently", "looks": 20}
-VOLATILE = "paid DOUBLE PRECISION DEFAULT random() * 0 NOT NULL"
 ROWS += [
     Row(
         "create_foreign_key",
@@ -510,18 +509,6 @@ ROWS += [
         lambda: helpers.alter_column("bills", "paid", nullable=False, postgresql_concurrently=True),
         ALTER,
         constraint("paid BIGINT NOT NULL", "paid BIGINT"),
-        ["bills", "paid"],
-        **CONCURRENTLY,
-    ),
-    Row(
-        "add_column",
-        lambda: helpers.add_column(
-            "bills",
-            sa.Column("paid", sa.Double(), nullable=False, server_default=sa.text("random() * 0")),
-            postgresql_concurrently=True,
-        ),
-        CREATE,
-        constraint(VOLATILE, "paid VARCHAR(5)") | {ABSENT: [users(), bills(), ROW]},
         ["bills", "paid"],
         **CONCURRENTLY,
     ),

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 import alembic_helpers as helpers
 from tests.databases import Database
+from tests.helpers.conftest import Load
 from tests.helpers.vocabulary import counted, prepare, revision, rows, snapshot
 
-Load = Callable[[str], Callable[[], None]]
-
-HEAD = """\
-import sqlalchemy as sa
-
-import alembic_helpers as op
-
-revision, down_revision, TABLE = "0002", "0001", "bills"
-
-
-def upgrade():
-"""
 ADDED = 'op.add_column("bills", sa.Column("kind", sa.String(9), {}))\n'
 NULL, DEFAULT = ADDED.format(""), ADDED.format('server_default="x"')
 ALTER = 'op.alter_column("bills", "kind", existing_type=sa.String(9), {})\n'
@@ -58,24 +44,6 @@ DIFFERING = {
     "above": "if op.table_has_column(TABLE, 'kind'):\n    " + NOT_NULL + NULL,
     "perhaps not": NULL + "if not revision:\n    " + NOT_NULL,
 }
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    """Load a revision with this body, and return its upgrade."""
-
-    def load(body: str) -> Callable[[], None]:
-        path = tmp_path / "revision.py"
-        path.write_text(HEAD + textwrap.indent(body, "    "))
-        spec = importlib.util.spec_from_file_location("revision", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        upgrade: Callable[[], None] = module.upgrade
-        return upgrade
-
-    return load
 
 
 @pytest.mark.parametrize("body", CONVERGING.values(), ids=CONVERGING.keys())

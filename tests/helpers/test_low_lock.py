@@ -15,7 +15,7 @@ from sqlalchemy import event
 import alembic_helpers as helpers
 from alembic_toolkit import snapshot
 from tests.databases import Database
-from tests.helpers.conftest import empty
+from tests.helpers.conftest import Load, empty
 from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
     Act,
@@ -29,6 +29,7 @@ from tests.helpers.vocabulary import (
     revision,
     rows,
     run,
+    way_on,
 )
 
 pytestmark = pytest.mark.databases("postgresql")
@@ -40,10 +41,6 @@ TABLES = [
     "INSERT INTO bills VALUES (1, 1, 10), (2, 2, 20), (3, 1, 30)",
 ]
 concurrently: dict[str, Any] = {"postgresql_concurrently": True}
-
-
-def uuid_column(**kw: Any) -> sa.Column[Any]:
-    return sa.Column("token", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), **kw)
 
 
 VERBS: dict[str, Act] = {
@@ -65,9 +62,10 @@ VERBS: dict[str, Act] = {
         new_column_name="cents",
         **concurrently,
     ),
-    "add_column": lambda: helpers.add_column("bills", uuid_column(nullable=False), **concurrently),
-    "add_column, with NULL": lambda: helpers.add_column(
-        "bills", uuid_column(unique=False, index=True), **concurrently
+    "add_column, all of it": lambda: helpers.add_column(
+        "bills",
+        sa.Column("paid", sa.Integer(), server_default="0", nullable=False, index=True),
+        **concurrently,
     ),
 }
 ALONE = [verb for verb in VERBS if "all" not in verb]  # those that are nothing but such steps
@@ -75,11 +73,10 @@ each_verb = pytest.mark.parametrize("verb", VERBS)
 
 
 def state(database: Database) -> Any:
-    """Return all that the database holds, but random values."""
+    """Return all that the database holds."""
     with database.engine.connect() as connection:
         bills = rows(connection, "SELECT * FROM bills ORDER BY id")
-        tokens = len({row[3] for row in bills}) if len(bills[0]) > 3 else None
-        return snapshot.take(connection).groups, [row[:3] for row in bills], tokens
+        return snapshot.take(connection).groups, bills
 
 
 class Killed(Exception):
@@ -221,18 +218,53 @@ def test_unique_constraint_refuses_when_it_has_no_name(database: Database) -> No
         assert_unsafe(verb, "without a name")
 
 
-def test_add_column_refuses_when_there_is_no_primary_key(database: Database) -> None:
-    prepare(database, "CREATE TABLE bills (id INTEGER)", "INSERT INTO bills VALUES (1)")
-    with revision(database):
-        assert_unsafe(VERBS["add_column"], "no primary key on bills")
+def token(**kw: Any) -> sa.Column[Any]:
+    return sa.Column("token", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), **kw)
 
 
-def test_add_column_refuses_when_the_default_is_another(database: Database) -> None:
+@pytest.mark.parametrize("nullable", [True, False])
+def test_add_column_refuses_when_rows_would_each_get_a_default_of_their_own(
+    nullable: bool, database: Database, load: Load
+) -> None:
     prepare(database, *TABLES)
-    prepare(database, "ALTER TABLE bills ADD COLUMN token UUID DEFAULT NULL::uuid")
-    prepare(database, "ALTER TABLE bills ALTER COLUMN token SET DEFAULT md5('x')::uuid")
+    add = partial(helpers.add_column, "bills", token(nullable=nullable), **concurrently)
+    with revision(database), counted(database.engine) as statements:
+        message = assert_unsafe(add, "a default that calls a function")
+    assert not any(map(is_act, statements))
+    upgrade = load("\n".join(way_on(message)).replace("helpers.", "op."))
+    for _ in range(2):
+        with revision(database):
+            upgrade()
+    with revision(database) as connection:
+        found = sa.inspect(connection).get_columns("bills")[-1]
+        assert (found["default"], found["nullable"]) == ("gen_random_uuid()", nullable)
+        assert len({row[0] for row in rows(connection, "SELECT token FROM bills")}) == 3
+
+
+def test_add_column_refuses_in_a_script_when_rows_would_each_get_a_default(
+    database: Database,
+) -> None:
+    with pytest.raises(helpers.UnsafeOperation, match="a default that calls a function"):
+        written(database, partial(helpers.add_column, "bills", token(), **concurrently))
+
+
+def test_add_column_acts_when_the_default_is_one_for_all_rows(database: Database) -> None:
+    prepare(database, *TABLES)
+    defaults: dict[str, Any] = {"a": "n/a (none)", "b": sa.text("'x'"), "c": None}
+    for name, default in defaults.items():
+        column = sa.Column(name, sa.String(20), server_default=default)
+        with revision(database):
+            assert_applied(partial(helpers.add_column, "bills", column, **concurrently))
+
+
+def test_add_column_confirms_when_the_column_is_there_with_such_a_default(
+    database: Database,
+) -> None:
+    prepare(database, *TABLES)
+    prepare(database, "ALTER TABLE bills ADD COLUMN token UUID DEFAULT gen_random_uuid()")
     with revision(database):
-        assert_conflict(VERBS["add_column"])
+        assert_skipped(partial(helpers.add_column, "bills", token(), **concurrently))
+        assert_conflict(partial(helpers.add_column, "bills", token(nullable=False), **concurrently))
 
 
 # Elsewhere, and in all sorts of places
@@ -273,9 +305,7 @@ def test_verbs_act_and_skip_when_schema_is_given_and_names_are_odd(
         run(connection, 'CREATE TABLE other."it\'s" (id INT PRIMARY KEY)')
         run(connection, 'INSERT INTO other."it\'s" VALUES (1)')
         table, given = "it's", {"schema": other_schema, **concurrently}
-        made = partial(
-            sa.Column, column, sa.Double(), nullable=False, server_default=sa.text("random()")
-        )
+        made = partial(sa.Column, column, sa.Double(), nullable=False, server_default="1")
         for act in (
             lambda: helpers.add_column(table, made(), **given),
             lambda: helpers.create_unique_constraint(name, table, [column], **given),
@@ -307,7 +337,7 @@ UNNAMED: dict[str, Act] = {
         "bills", sa.Column("payer", sa.Integer, sa.ForeignKey("users.id")), **concurrently
     ),
     "unique column": lambda: helpers.add_column(
-        "bills", uuid_column(nullable=False, unique=True), **concurrently
+        "bills", sa.Column("token", sa.Uuid(), unique=True), **concurrently
     ),
 }
 
