@@ -26,7 +26,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import servers
+from alembic_toolkit.database import errors
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -149,7 +149,7 @@ class Attempts:
                 return self.tries
             except Exception as error:
                 self.roll_back()
-                if not servers.is_lock_error(error):
+                if not errors.is_lock_error(error):
                     raise
                 if self.kept or time.monotonic() >= self.deadline:
                     raise self._refusal(what, error) from error
@@ -172,8 +172,8 @@ class Attempts:
                 self.connection.connection.rollback()
 
     def _refusal(self, what: str, error: BaseException) -> CommandError:
-        statement = servers.statement(error)
-        held = servers.blockers(self.connection, statement) or [
+        statement = errors.statement(error)
+        held = errors.blockers(self.connection, statement) or [
             "SQLite does not say" if self.server == "sqlite" else "nobody, by now, or it is hidden"
         ]
         between = "\n           "
@@ -185,7 +185,7 @@ class Attempts:
         return CommandError(
             f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"
-            f"  found    {servers.words(error)}\n"
+            f"  found    {errors.words(error)}\n"
             f"  held by  {between.join(held)}\n"
             f"The way on: {way_on}."
         )
@@ -194,17 +194,17 @@ class Attempts:
         """Wait outside of any lock; say so now and then."""
         waited = self._ramp()
         self.tries += 1
-        now, deadlock = time.monotonic(), servers.is_deadlock(error)
+        now, deadlock = time.monotonic(), errors.is_deadlock(error)
         if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
             self.said = now
             held = []
             if statement is None and not self.connection.in_transaction():
-                held = servers.blockers(self.connection, servers.statement(error))
+                held = errors.blockers(self.connection, errors.statement(error))
             log.warning(
                 "%s, try %s: %s%s",
                 "a deadlock with another session" if deadlock else "a lock is held",
                 self.tries,
-                " ".join((statement or servers.statement(error)).split())[:100],
+                " ".join((statement or errors.statement(error)).split())[:100],
                 "".join(f"\n  by {line}" for line in held),
             )
         time.sleep(max(PAUSE, waited) * random.uniform(0.5, 1.5))
@@ -299,7 +299,7 @@ class Attempts:
             return None
         # An error ends PostgreSQL's transaction, if there is one.
         savepoint = self.server == "postgresql" and not self._autocommit
-        errors = self.connection.dialect.loaded_dbapi.Error
+        refused = self.connection.dialect.loaded_dbapi.Error
         while True:
             try:
                 if savepoint:
@@ -308,12 +308,12 @@ class Attempts:
                 if savepoint:
                     self._say("RELEASE SAVEPOINT alembic_toolkit")
                 return True
-            except errors as error:
+            except refused as error:
                 if savepoint:
                     self._say("ROLLBACK TO SAVEPOINT alembic_toolkit")
                     self.timeout = None
                 late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
-                if late or not servers.is_lock_error(error):
+                if late or not errors.is_lock_error(error):
                     raise
                 self._pause(error, statement)
                 self._bound(statement)

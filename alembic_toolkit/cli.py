@@ -23,6 +23,7 @@ from alembic_toolkit import fleet, history, progress, proof, roundtrip, script, 
 from alembic_toolkit import report as show
 from alembic_toolkit import status as statuses
 from alembic_toolkit import upgrade as upgrades
+from alembic_toolkit.database.address import dialect_of
 from alembic_toolkit.walk import read_config
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
@@ -85,7 +86,7 @@ def sql(arguments: argparse.Namespace) -> int:
     config = read_config(Path(arguments.config), arguments)
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
-    dialect = arguments.dialect or script.dialect_of(arguments.url)
+    dialect = arguments.dialect or dialect_of(arguments.url)
     print(script.write(config, dialect, arguments.start, arguments.end), end="")
     return SOUND
 

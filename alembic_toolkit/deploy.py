@@ -12,9 +12,10 @@ from alembic.runtime.migration import MigrationInfo, RevisionStep, StampStep
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from alembic_toolkit import deployers, servers, sqlite
+from alembic_toolkit import deployers, sqlite
 from alembic_toolkit.attempts import RESUMED, Attempts
-from alembic_toolkit.journal import DONE, Journal
+from alembic_toolkit.database import errors
+from alembic_toolkit.database.journal import DONE, Journal
 from alembic_toolkit.options import Options
 
 log = logging.getLogger("alembic_toolkit")
@@ -97,9 +98,9 @@ class Deployment:
                 log.error("%s", _interrupted(step, kept))
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
-            if servers.is_gone(error):
+            if errors.is_gone(error):
                 raise _lost(step, error, kept) from error
-            if servers.is_operators(error):
+            if errors.is_operators(error):
                 raise _stopped(step, error, kept) from error
             raise
         if self.journal is not None:
@@ -156,8 +157,8 @@ def _again(first: str, kept: bool) -> str:
 
 
 def _found(error: BaseException) -> str:
-    asked = " ".join(servers.statement(error).split())[:200]
-    return f"  asked  {asked}\n  found  {servers.words(error)}\n"
+    asked = " ".join(errors.statement(error).split())[:200]
+    return f"  asked  {asked}\n  found  {errors.words(error)}\n"
 
 
 def _name(step: Step) -> str:

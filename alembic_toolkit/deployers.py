@@ -26,7 +26,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import journal
+from alembic_toolkit.database import journal
 
 try:
     import fcntl

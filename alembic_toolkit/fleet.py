@@ -28,10 +28,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
-from alembic_toolkit import servers
-from alembic_toolkit.runner import parse
-from alembic_toolkit.scratch import synchronous
-from alembic_toolkit.walk import Project, arguments, elsewhere, read_config, same, shown, told
+from alembic_toolkit.database import errors
+from alembic_toolkit.database.address import parse, same, shown, synchronous
+from alembic_toolkit.walk import Project, arguments, elsewhere, read_config, told
 
 GRACE = 10.0  # seconds for a process that is interrupted to roll back
 PATIENCE = 6  # times as long as a database may take to answer, its process may work then
@@ -268,9 +267,9 @@ def words(error: BaseException) -> str:
         return str(error)
     if isinstance(error, DBAPIError) and error.statement:
         sql = " ".join(error.statement.split())
-        return f"{servers.words(error)}\n  asked  {sql[:200]}"
+        return f"{errors.words(error)}\n  asked  {sql[:200]}"
     if isinstance(error, DBAPIError):
-        return servers.words(error)
+        return errors.words(error)
     return f"{type(error).__name__}: {error}".strip()
 
 
@@ -340,7 +339,7 @@ def _connected(url: Any) -> Iterator[Connection | None]:
     try:
         connection = engine.connect()
     except DBAPIError as error:
-        said = servers.words(error).partition(" Is the server running")[0]
+        said = errors.words(error).partition(" Is the server running")[0]
         raise CommandError(f"cannot be reached: {said}") from error
     with connection:
         yield connection

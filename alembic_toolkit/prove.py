@@ -27,6 +27,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from alembic_toolkit import compared, history, models, offline, proof, rows, snapshot, tables, words
+from alembic_toolkit.database.own import own
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.scratch import Scratch, empty, restore, saved
@@ -223,7 +224,7 @@ class Prover:
     @property
     def _own_tables(self) -> tuple[str, ...]:
         """Return the tables that belong to no revision: versions, and marks of unfinished steps."""
-        return snapshot.own(self._version_table)
+        return own(self._version_table)
 
     @contextmanager
     def _aside(self) -> Iterator[Connection]:
@@ -422,7 +423,7 @@ class Prover:
 
     def _read_rows(self, executed: list[str] | None) -> rows.Rows:
         """Read the rows of the tables that statements can have changed."""
-        moving = None if executed is None else [sql for sql in executed if not _KEEPS.match(sql)]
+        moving = None if executed is None else [sql for sql in executed if not KEEPS.match(sql)]
         touched = self._touched(moving)
         ignore = self._own_tables
         with self._aside() as connection:
@@ -431,7 +432,7 @@ class Prover:
                 self.contents = rows.read(connection, self.known)
                 self.changed = {*self.contents}
             else:
-                if not all(map(_SPARES_OTHERS.match, moving or ())):
+                if not all(map(SPARES_OTHERS.match, moving or ())):
                     touched = tables.related(self.known, touched)
                 self._read_touched(connection, touched)
         self.read_at = self.snap
@@ -944,10 +945,10 @@ class _Differs(Exception):
 
 # Statements that change no rows; and those that change none of other tables than they name. Not
 # where several are sent at once.
-_KEEPS = re.compile(
+KEEPS = re.compile(
     r"\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|COMMENT|PRAGMA)\b(?!.*;\s*\S)", re.I | re.S
 )
-_SPARES_OTHERS = re.compile(
+SPARES_OTHERS = re.compile(
     r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b(?!.*;\s*\S)",
     re.I | re.S,
 )

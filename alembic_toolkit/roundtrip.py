@@ -30,9 +30,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit import history, proof
+from alembic_toolkit.database.address import parse_known
 from alembic_toolkit.proof import Finding, Proof, Report
 from alembic_toolkit.prove import prove
-from alembic_toolkit.scratch import Scratch, close, opened, parse, scratch
+from alembic_toolkit.scratch import Scratch, close, opened, scratch
 from alembic_toolkit.settings import Settings, read
 from alembic_toolkit.walk import Project, hint, read_config
 
@@ -150,7 +151,7 @@ def names(addresses: Sequence[str | None]) -> list[str]:
     """
     found: list[str] = []
     for address in addresses:
-        server = parse(address).get_backend_name() if address else "sqlite"
+        server = parse_known(address).get_backend_name() if address else "sqlite"
         server = {"mysql": "mariadb"}.get(server, server)
         same = sum(name.partition("-")[0] == server for name in found)
         found.append(f"{server}-{same + 1}" if same else server)
@@ -266,7 +267,7 @@ def _run(task: Task, pipe: Pipe) -> None:
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
-    one = opened(parse(task.url))
+    one = opened(parse_known(task.url))
     one.tell = lambda session: pipe.send(("session", session))
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()

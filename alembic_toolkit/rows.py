@@ -37,15 +37,13 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.database.driver import ask, fetch, identifier
 from alembic_toolkit.forms import made
-from alembic_toolkit.snapshot import fetch
 from alembic_toolkit.tables import (
     Column,
     ForeignKey,
     Table,
     Tables,
-    ask,
-    identifier,
     names_in,
     parents,
     string,

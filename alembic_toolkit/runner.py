@@ -29,10 +29,12 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError, messaging, to_tuple
-from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect
+from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import history, journal, marks, offline, script, sqlite
+from alembic_toolkit import history, offline, script, sqlite
+from alembic_toolkit.database import journal, marks
+from alembic_toolkit.database.address import explained, parse
 from alembic_toolkit.deploy import Deployment, silenced
 from alembic_toolkit.options import Options, read
 
@@ -181,7 +183,7 @@ def _run_offline(
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
     if url.get_backend_name() == "sqlite":
         options.setdefault("transactional_ddl", True)
-    with _explained(url):
+    with explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
     with ExitStack() as stack:
@@ -210,7 +212,7 @@ def _run_online(
     walks = _walks(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
         _refuse_transaction(connection)
-        with _explained(url, DBAPIError):
+        with explained(url, DBAPIError):
             environment.configure(connection=connection, **options | {"fn": deployment.steps})
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
@@ -404,26 +406,6 @@ def _target(
     return given if isinstance(given, Engine | Connection) else parse(given)
 
 
-def parse(address: URL | str) -> URL:
-    """Read the URL of a database.
-
-    :raises CommandError: it cannot be read; it is not repeated.
-    """
-    try:
-        url = make_url(address)
-        # An @ in a password cuts it in two, and what follows would be shown as the host.
-        if url.password is None or "@" not in f"{url.host}{url.database}":
-            return url
-    except (ArgumentError, ValueError):
-        pass
-    # It is not repeated, and neither is the cause: there may be a password in it.
-    raise CommandError(
-        "the URL of the database cannot be read; write it like sqlite:///file.db or "
-        "postgresql+psycopg://user:password@host/name, "
-        "with @ : / ? % in the password as %40 %3A %2F %3F %25"
-    ) from None
-
-
 def _url(target: Engine | Connection | URL) -> URL:
     if isinstance(target, Connection):
         return target.engine.url
@@ -440,35 +422,8 @@ def _connection(target: Engine | Connection | URL) -> Iterator[Connection]:
             if target.in_transaction():
                 target.rollback()
         return
-    with _explained(_url(target)):
+    with explained(_url(target)):
         engine = target if isinstance(target, Engine) else create_engine(target, poolclass=NullPool)
         connection = engine.connect()
     with connection:
         yield connection
-
-
-@contextmanager
-def _explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
-    """Turn errors of this kind, but Alembic's own, into one line that names the database."""
-    # The query may hold a password too (?password=...).
-    name = url.set(query={}).render_as_string(hide_password=True)
-    try:
-        yield
-    except CommandError:
-        raise
-    except errors as error:
-        if isinstance(error, NoSuchModuleError):
-            words = (
-                f"there is no {url.drivername!r}; it starts with sqlite://, "
-                "postgresql+psycopg:// or mariadb+pymysql://"
-            )
-        elif isinstance(error, ImportError):
-            words = (
-                f"its driver is not installed ({error}); install it, or name another: "
-                "postgresql+psycopg://, mariadb+pymysql://"
-            )
-        else:
-            # Drivers raise what they like: TypeError, say, for an option that they do not know.
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            words = str(cause.args[-1] if cause.args else cause)  # PyMySQL: (number, words)
-        raise CommandError(f"{name} cannot be used: {' '.join(words.split())}") from error

@@ -16,13 +16,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, NullPool, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, NullPool
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
-# An env.py may want an asynchronous driver; what looks and drops here does not.
-_SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
-_SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
-SERVERS = ("sqlite", "postgresql", "mysql", "mariadb")
+from alembic_toolkit.database.address import parse_known, synchronous
 
 
 @dataclass
@@ -56,36 +53,17 @@ def scratch(address: str | None) -> Iterator[Scratch]:
     :raises CommandError: it cannot be reached, or is not empty.
     """
     with contextlib.ExitStack() as stack:
-        url = parse(address) if address is not None else None
+        url = parse_known(address) if address is not None else None
         if url is None or url.database in (None, "", ":memory:"):
             if url is not None and url.get_backend_name() != "sqlite":
                 raise CommandError(f"{url!r} names no database: say which, an empty one")
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roundtrip-"))
             address = f"sqlite:///{Path(directory, 'scratch.db')}"
-            url = parse(address)
+            url = parse_known(address)
         given = opened(url)
         stack.callback(given.engine.dispose)
         stack.callback(close, given)
         yield given
-
-
-def parse(address: str) -> URL:
-    """Read a URL of a server that is known here.
-
-    :raises CommandError: it cannot be read, or names another server.
-    """
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        raise CommandError(
-            "a --url cannot be read; write it like sqlite:///scratch.db or "
-            "postgresql+psycopg://user:password@host/scratch"
-        ) from None
-    if url.get_backend_name() not in SERVERS:
-        raise CommandError(
-            f"{url.drivername} is not known here: SQLite, PostgreSQL, MariaDB and MySQL are"
-        )
-    return url
 
 
 def opened(url: URL) -> Scratch:
@@ -119,12 +97,6 @@ def opened(url: URL) -> Scratch:
             "The way on:\n    CREATE DATABASE scratch  # and name that one with --url"
         )
     return found
-
-
-def synchronous(url: URL) -> URL:
-    """Return the URL with a driver that needs no event loop."""
-    driver = _SYNCHRONOUS.get(url.get_driver_name(), url.get_driver_name())
-    return url.set(drivername=f"{url.get_backend_name()}+{driver}")
 
 
 def _engine(url: URL) -> Engine:

@@ -25,8 +25,6 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.schema import CreateTable, DDLElement
 
 from alembic_toolkit import history
@@ -122,18 +120,6 @@ def _configured(
         yield writers
     finally:
         del environment.configure
-
-
-def dialect_of(url: str | None) -> str | None:
-    """Return the dialect that a URL names; None without one."""
-    if url is None:
-        return None
-    try:
-        return make_url(url).get_backend_name()
-    except ArgumentError:
-        raise CommandError(
-            "the URL of the database cannot be read; write it like postgresql://host/name"
-        ) from None
 
 
 @contextmanager

@@ -20,15 +20,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from alembic_toolkit import journal, marks
-
-
-def own(version_table: str = "alembic_version") -> tuple[str, ...]:
-    """Return the tables that say how far a database is: versions, journal, marks."""
-    return version_table, journal.name_of(version_table), marks.name_of(version_table)
-
-
-IGNORE = own()
+from alembic_toolkit.database.driver import fetch
+from alembic_toolkit.database.own import IGNORE
 
 
 class Thing(NamedTuple):
@@ -367,21 +360,6 @@ _MARK = "/* alembic_toolkit.snapshot */ "
 
 def _query(connection: sa.Connection, sql: str) -> list[Any]:
     return fetch(connection, _MARK + sql)
-
-
-def fetch(connection: sa.Connection, sql: str) -> list[Any]:
-    """Read rows through the driver itself: SQLAlchemy's way to them takes longer than most looks.
-
-    Without parameters, so that the driver leaves % alone; errors are the driver's own.
-    """
-    if not connection.in_transaction():
-        connection.begin()  # as any statement does; whoever commits ends it
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(sql)
-        return list(cursor.fetchall()) if cursor.description else []
-    finally:
-        cursor.close()
 
 
 # PostgreSQL

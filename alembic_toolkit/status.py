@@ -20,10 +20,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import fleet, journal, models
+from alembic_toolkit import fleet, models
+from alembic_toolkit.database import journal
+from alembic_toolkit.database.address import shown
+from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet import Answer, Database, Task
-from alembic_toolkit.snapshot import own
-from alembic_toolkit.walk import shown
 
 AT_ONCE = 8
 TIMEOUT = 10.0  # seconds for a database to answer

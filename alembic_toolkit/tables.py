@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit import snapshot
+from alembic_toolkit.database.driver import fetch, identifier
+from alembic_toolkit.database.own import IGNORE
 from alembic_toolkit.forms import fits
 
 # What a table is
@@ -79,7 +81,7 @@ Tables = dict[str, Table]
 def look(
     connection: Connection,
     names: Collection[str] | None = None,
-    ignore: Collection[str] = snapshot.IGNORE,
+    ignore: Collection[str] = IGNORE,
 ) -> Tables:
     """Read what the tables are: all of them, or those named ("table", "schema.table")."""
     if names is not None and not names:
@@ -208,24 +210,6 @@ def strings_in(type_: str) -> tuple[str, ...]:
 # Reading the catalogs
 
 
-def ask(connection: Connection, sql: str) -> list[Any]:
-    """Run a statement without parameters, whatever characters it holds."""
-    if connection.dialect.paramstyle in ("format", "pyformat"):
-        sql = sql.replace("%", "%%")
-    result = connection.exec_driver_sql(sql)
-    rows = list(result.cursor.fetchall()) if result.returns_rows else []
-    result.close()
-    return rows
-
-
-def identifier(connection: Connection, *names: str) -> str:
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    # The preparer doubles percent signs for such drivers, and so does ask.
-    percent = connection.dialect.paramstyle in ("format", "pyformat")
-    quoted = ".".join(quote(name) for name in names)
-    return quoted.replace("%%", "%") if percent else quoted
-
-
 def string(text: str, dialect: str) -> str:
     if dialect in ("mysql", "mariadb"):
         text = text.replace("\\", "\\\\")
@@ -240,9 +224,7 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         where += f" AND m.name COLLATE NOCASE IN ({listed})"
     source = {
         name: sql
-        for name, sql in snapshot.fetch(
-            connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}"
-        )
+        for name, sql in fetch(connection, f"SELECT name, sql FROM sqlite_master m WHERE {where}")
         if not re.match(r"\s*CREATE\s+VIRTUAL", sql or "", re.I)
     }
     columns = _grouped(
@@ -261,7 +243,7 @@ def _look_sqlite(connection: Connection, names: Collection[str] | None) -> list[
         " JOIN pragma_index_info(l.name) i LEFT JOIN sqlite_master s ON s.name = l.name AND"
         f" s.type = 'index' WHERE l.\"unique\" AND {where} ORDER BY m.name, l.name, i.seqno",
     )
-    real = {name.lower(): name for (name,) in snapshot.fetch(connection, _SQLITE_NAMES)}
+    real = {name.lower(): name for (name,) in fetch(connection, _SQLITE_NAMES)}
     return [
         _sqlite_table(
             connection,
@@ -281,7 +263,7 @@ _SQLITE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 def _grouped(connection: Connection, sql: str) -> dict[str, list[Any]]:
     """Ask, and put the answer into lists by the first column."""
     found: dict[str, list[Any]] = {}
-    for first, *rest in snapshot.fetch(connection, sql):
+    for first, *rest in fetch(connection, sql):
         found.setdefault(first, []).append(rest)
     return found
 
@@ -421,7 +403,7 @@ def _look_postgresql(connection: Connection, names: Collection[str] | None) -> l
         found.setdefault((schema, name), []).append([kind, place, *json.loads(rest)])
     types = {}
     if any(column[11] for group in columns.values() for column in group):
-        types = {row[0]: row for row in snapshot.fetch(connection, _PG_TYPES)}
+        types = {row[0]: row for row in fetch(connection, _PG_TYPES)}
     return [
         _postgresql_table(connection, key, group, types, keys.get(key, []))
         for key, group in columns.items()
@@ -431,14 +413,14 @@ def _look_postgresql(connection: Connection, names: Collection[str] | None) -> l
 def _postgresql_ask(connection: Connection, names: Collection[str] | None) -> list[Any]:
     if names is None:
         connection.info.pop(_PG_PREPARED, None)  # DISCARD ALL may have removed it
-        return snapshot.fetch(connection, _PG_LOOK.format(where=_PG_ALL))
+        return fetch(connection, _PG_LOOK.format(where=_PG_ALL))
     look = _PG_LOOK.format(where=_PG_NAMED)
     snapshot.prepare(connection, _PG_PREPARED, "text[]", look, "ARRAY[]::text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
     listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-    return snapshot.fetch(connection, f"EXECUTE {_PG_PREPARED} (ARRAY[{listed}])")
+    return fetch(connection, f"EXECUTE {_PG_PREPARED} (ARRAY[{listed}])")
 
 
 def _postgresql_table(
@@ -504,7 +486,7 @@ def _postgresql_column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list
 
 def _look_mysql(connection: Connection, names: Collection[str] | None) -> list[Table]:
     # https://mariadb.com/kb/en/information-schema-tables/
-    database = snapshot.fetch(connection, "SELECT database()")[0][0]
+    database = fetch(connection, "SELECT database()")[0][0]
     wanted = [(database, "")]
     if names is not None:  # a dot may be a part of the name
         wanted = [(database, name) for name in names]
@@ -572,7 +554,7 @@ def _mysql_ask(
             nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
             parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
     found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
-    rows = snapshot.fetch(connection, " UNION ALL ".join(parts))
+    rows = fetch(connection, " UNION ALL ".join(parts))
     # A key or an index by its name, its columns by their order.
     for row in sorted(rows, key=lambda r: ("" if r[0] == "columns" else str(r[4]), int(r[3]))):
         found[row[0]].setdefault((row[1], row[2]), []).append(list(row[4:]))

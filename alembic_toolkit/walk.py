@@ -36,6 +36,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from sqlalchemy.types import TypeEngine
 
 from alembic_toolkit import history
+from alembic_toolkit.database.address import same, shown
 from alembic_toolkit.forms import form_of
 from alembic_toolkit.scratch import Scratch, session_of
 
@@ -333,14 +334,6 @@ def hint(error: BaseException) -> str:
     return ""
 
 
-def same(connection: Connection, ours: URL) -> bool:
-    """Say whether a connection is to the database of a URL."""
-    theirs = connection.engine.url
-    if ours.get_backend_name() == "sqlite":
-        return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
-    return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
-
-
 def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
     """Say that ``env.py`` uses another database, and what it was told."""
     found = "no connection"
@@ -359,11 +352,6 @@ def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
         '    connection = context.config.attributes.get("connection")'
         "  # and the usual engine when it is None"
     )
-
-
-def shown(url: URL) -> str:
-    """Return a URL without what may be a password."""
-    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def history_path(project: Project) -> str:

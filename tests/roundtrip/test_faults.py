@@ -13,10 +13,11 @@ import alembic.op
 import pytest
 
 from alembic_toolkit import proof
+from alembic_toolkit.database.address import parse_known
 from alembic_toolkit.proof import Finding, Proof
 from alembic_toolkit.prove import prove
 from alembic_toolkit.roundtrip import read_files
-from alembic_toolkit.scratch import empty, opened, parse
+from alembic_toolkit.scratch import empty, opened
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.walk import Project
 from tests import databases
@@ -69,7 +70,7 @@ def settings(case: Case, server: str = "") -> Settings:
 def proven(case: Case, ini: Path, server: str) -> tuple[list[Finding], Proof]:
     """Prove a history on a scratch database, in this process."""
     database = _database(server)
-    given = opened(parse(database.url))
+    given = opened(parse_known(database.url))
     found = Proof(server, given.shown)
     wanted = settings(case, server)
     left = getattr(alembic.op, "_proxy", None)

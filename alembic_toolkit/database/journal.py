@@ -38,8 +38,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import marks
-from alembic_toolkit.servers import is_lock_error, words
+from alembic_toolkit.database import marks
+from alembic_toolkit.database.errors import is_lock_error, words
 
 log = logging.getLogger("alembic_toolkit")
 
