@@ -40,6 +40,7 @@ from alembic_toolkit.walk import (
     enforce,
     forget_temporary,
     history_path,
+    load_in_env,
     recorder,
     temporary,
     walk,
@@ -84,7 +85,7 @@ def prove(
     """
     with recorder(scratch) as listening:
         if not project.order:
-            project.load_in_env(scratch)
+            load_in_env(project, scratch)
         prover = Prover(project, scratch, wanted, listening, found, progress)
         prover.run()
         if prover.misled:  # something changed that no statement named: look at everything

@@ -82,18 +82,6 @@ class Project:
         """Load every revision, from the first to the last."""
         self.order = [*self.directory.walk_revisions()][::-1]
 
-    def load_in_env(self, scratch: Scratch) -> None:
-        """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
-
-        :raises CommandError: ``env.py`` uses another database, whatever it is told.
-        """
-
-        def steps(_: MigrationContext) -> Iterator[Step]:
-            self.load_revisions()
-            return iter(())
-
-        walk(self, scratch, steps)
-
     def place(self, error: BaseException) -> str:
         """Return the last line of the project's own files that an error came through."""
         roots = [Path(self.directory.dir), *history.locations(self.directory)]
@@ -221,6 +209,19 @@ def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Conf
             "name it: alembic-toolkit check -c path/to/alembic.ini"
         )
     return config
+
+
+def load_in_env(project: Project, scratch: Scratch) -> None:
+    """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
+
+    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    """
+
+    def steps(_: MigrationContext) -> Iterator[Step]:
+        project.load_revisions()
+        return iter(())
+
+    walk(project, scratch, steps)
 
 
 def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
