@@ -19,12 +19,13 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import fleet, history, progress, proof, roundtrip, script, settings
+from alembic_toolkit import fleet, progress, proof, roundtrip, script, settings
 from alembic_toolkit import report as show
 from alembic_toolkit import status as statuses
 from alembic_toolkit import upgrade as upgrades
 from alembic_toolkit.database.address import dialect_of
-from alembic_toolkit.walk import read_config
+from alembic_toolkit.project import checks, pyproject
+from alembic_toolkit.project.env import read_config
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
@@ -53,13 +54,13 @@ def _joined(error: BaseException) -> str:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong in the history's files, or one line that says it is sound."""
-    revisions, found = history.check(read_config(Path(arguments.config)))
+    revisions, found = checks.check(read_config(Path(arguments.config)))
     for finding in found:
         print(finding)
     if found:
         print(f"{_count(len(found), 'finding')} in {_count(len(revisions), 'revision')}")
         return FINDINGS
-    heads = history.heads(revisions)
+    heads = checks.heads(revisions)
     end = f", one head ({heads[0].id})" if heads else ""
     print(f"{_count(len(revisions), 'revision')}{end}: sound")
     return SOUND
@@ -95,7 +96,7 @@ def status(arguments: argparse.Namespace) -> int:
     """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
     path = Path(arguments.config)
     read_config(path)  # what is wrong with it is not said once for each database
-    known = settings.databases(path)
+    known = pyproject.databases(path)
     found = fleet.named(arguments.url, known) or [fleet.listed(*one) for one in known.items()]
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
         lines = statuses.status(
@@ -120,7 +121,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
     with suppress(ImportError):  # of a revision, until env.py has run
         directory = ScriptDirectory.from_config(read_config(path))
         directory._upgrade_revs(arguments.revision, ())  # type: ignore[arg-type]  # is there one?
-    databases = fleet.named(arguments.url, settings.databases(path))
+    databases = fleet.named(arguments.url, pyproject.databases(path))
     width = max(len(one.name) for one in databases)
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
 

@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from alembic_toolkit.database import errors
 from alembic_toolkit.database.address import parse, same, shown, synchronous
-from alembic_toolkit.walk import Project, arguments, elsewhere, read_config, told
+from alembic_toolkit.project.env import Project, arguments, elsewhere, read_config, told
 
 GRACE = 10.0  # seconds for a process that is interrupted to roll back
 PATIENCE = 6  # times as long as a database may take to answer, its process may work then

@@ -29,10 +29,11 @@ import pytest
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import history, proof, roundtrip, settings
+from alembic_toolkit import proof, roundtrip, settings
+from alembic_toolkit.project import revisions
+from alembic_toolkit.project.env import read_config
 from alembic_toolkit.proof import Finding, Outcome, Proof
 from alembic_toolkit.settings import Settings
-from alembic_toolkit.walk import read_config
 
 WHOLE = "history"  # stands for the revisions in the name of a test that is about all of them
 # What a project may define in its conftest.py; a suffix of the first names one of several.
@@ -203,15 +204,15 @@ class Revision:
 def _revisions(path: Path) -> dict[str, Revision]:
     """Return the revisions by the names of their tests, in the order in which they run."""
     directory = ScriptDirectory.from_config(read_config(path))
-    found, unread = history.read(directory)
+    found, unread = revisions.read(directory)
     for wrong in unread:
         if "computed" not in wrong.problem:
             raise CommandError(str(wrong))
     if unread:  # Alembic knows them: it imports the files
         loaded = [*directory.walk_revisions()][::-1]
-        order = [Revision(script.revision, history.shown(Path(script.path))) for script in loaded]
+        order = [Revision(script.revision, revisions.shown(Path(script.path))) for script in loaded]
     else:
-        order = [Revision(one.id, history.shown(one.path)) for one in _sorted(found)]
+        order = [Revision(one.id, revisions.shown(one.path)) for one in _sorted(found)]
     stems = Counter(Path(one.path).stem for one in order)
     named: dict[str, Revision] = {}
     for one in order:
@@ -220,7 +221,7 @@ def _revisions(path: Path) -> dict[str, Revision]:
     return named
 
 
-def _sorted(found: list[history.Revision]) -> list[history.Revision]:
+def _sorted(found: list[revisions.Revision]) -> list[revisions.Revision]:
     """Return the older ones first; as they are, when that cannot be told."""
     by_id = {one.id: one for one in found}
     before = {one.id: (*one.down_revisions, *one.depends_on) for one in found}

@@ -17,8 +17,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
+from alembic_toolkit.project.env import Project, arguments, read_config, told
 from alembic_toolkit.script import undelimited
-from alembic_toolkit.walk import Project, arguments, read_config, told
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 

@@ -26,20 +26,21 @@ from alembic.util import to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import compared, history, models, offline, proof, rows, snapshot, tables, words
+from alembic_toolkit import compared, offline, proof, rows, snapshot, tables, words
 from alembic_toolkit.database.own import own
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
+from alembic_toolkit.project import models
+from alembic_toolkit.project.env import Project, history_path
+from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
 from alembic_toolkit.snapshot import Snapshot, Thing
 from alembic_toolkit.walk import (
-    Project,
     Recorder,
     Step,
     enforce,
     forget_temporary,
-    history_path,
     load_in_env,
     recorder,
     temporary,
@@ -159,7 +160,7 @@ class Prover:
 
     def _record(self, revision: Script) -> RevisionProof:
         title = " ".join(str(revision.doc or "").split("\n")[0].split())
-        path = history.shown(Path(revision.path))
+        path = shown(Path(revision.path))
         needs = tuple(str(id_) for id_ in to_tuple(revision.dependencies, default=()))
         parents = tuple(id_ for id_ in self.project.parents(revision) if id_ not in needs)
         return RevisionProof(revision.revision, path, title, parents, needs)

@@ -29,13 +29,14 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import history, proof
+from alembic_toolkit import proof
 from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.project import checks, revisions
+from alembic_toolkit.project.env import Project, hint, read_config
 from alembic_toolkit.proof import Finding, Proof, Report
 from alembic_toolkit.prove import prove
 from alembic_toolkit.scratch import Scratch, close, opened, scratch
 from alembic_toolkit.settings import Settings, read
-from alembic_toolkit.walk import Project, hint, read_config
 
 
 @dataclass
@@ -96,8 +97,8 @@ def _note_stale(report: Report, settings: Settings) -> None:
     """Note of each known exception that was met nowhere that it can go."""
     found: dict[tuple[str, str], set[str]] = {}
     for one in report.proofs:
-        for id_, checks in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
-            for check, outcome in checks.items():
+        for id_, outcomes in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
+            for check, outcome in outcomes.items():
                 found.setdefault((id_, check), set()).add(outcome.status)
     for id_, check in settings.exceptions:
         if found.get((id_, check), set()) == {proof.PROVEN}:
@@ -168,30 +169,30 @@ def read_files(path: Path, wanted: Settings) -> Report:
     """
     config = read_config(path)
     script = ScriptDirectory.from_config(config)
-    revisions, unread = history.read(script)
-    report = Report(str(path), len(revisions))
+    readable, unread = revisions.read(script)
+    report = Report(str(path), len(readable))
     for one in unread:
         if "computed" not in one.problem:  # Alembic, which imports the file, knows
             raise CommandError(str(one))
-    found = {} if unread else {proof.GRAPH: history.graph(revisions) or _heads(revisions)}
-    roots = history.import_roots(config)
-    imports = history.application_imports(revisions, roots, Path(script.dir))
+    found = {} if unread else {proof.GRAPH: checks.graph(readable) or _heads(readable)}
+    roots = checks.import_roots(config)
+    imports = checks.application_imports(readable, roots, Path(script.dir))
     found[proof.SELF_CONTAINED] = imports
-    ids = {revision.path: revision.id for revision in revisions}
+    ids = {revision.path: revision.id for revision in readable}
     for check, findings in found.items():
         for one in findings:
             id_ = ids.get(one.path, "")
             if check in wanted.checks and (id_, check) not in wanted.exceptions:
                 problem = f"line {one.line}: {one.problem}" if one.line else one.problem
-                shown = history.shown(one.path)
+                shown = revisions.shown(one.path)
                 report.findings.append(Finding(check, "", id_, shown, problem, (), one.remedy))
     return report
 
 
-def _heads(revisions: Sequence[history.Revision]) -> list[history.Finding]:
+def _heads(readable: Sequence[revisions.Revision]) -> list[revisions.Finding]:
     """Say that there are several heads, unless they are told apart by the labels of branches."""
-    labelled = any(revision.branch_labels for revision in revisions)
-    return [] if labelled else history.several_heads(revisions)
+    labelled = any(revision.branch_labels for revision in readable)
+    return [] if labelled else checks.several_heads(readable)
 
 
 # The processes

@@ -32,11 +32,12 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import history, offline, script, sqlite
+from alembic_toolkit import offline, script, sqlite
 from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import explained, parse
 from alembic_toolkit.deploy import Deployment, silenced
 from alembic_toolkit.options import Options, read
+from alembic_toolkit.project import revisions
 
 
 def run(
@@ -313,13 +314,13 @@ def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:
         direction = "upgrade" if step.is_upgrade else "downgrade"
         # Without its source (Alembic's option `sourceless`) nothing can be said.
         tree = ast.parse(path.read_bytes() if path.suffix == ".py" else b"")
-        problem = history.placeholder(tree, direction)
-        if not (step.revision.is_base or step.revision.is_merge_point) and history.is_empty(tree):
+        problem = revisions.placeholder(tree, direction)
+        if not (step.revision.is_base or step.revision.is_merge_point) and revisions.is_empty(tree):
             problem = "upgrade() and downgrade() are both empty"
         if problem:
             does = "make the change" if step.is_upgrade else "take the change back"
             raise CommandError(
-                f"revision {step.revision.revision} is not written yet: {history.shown(path)}\n"
+                f"revision {step.revision.revision} is not written yet: {revisions.shown(path)}\n"
                 f"  found   {problem}\n"
                 f"  wanted  statements in {direction}() that {does}\n"
                 f"Nothing was run. Write its {direction}(), then run the command again."
@@ -332,7 +333,7 @@ def _refuse_long_ids(
     ids = {id_ for step in steps for id_ in step.to_revisions}
     for id_ in sorted(ids):
         # MariaDB would refuse it when the revision has run and cannot be taken back; SQLite never.
-        if len(id_) > history.MAX_ID_LENGTH and len(id_) > _capacity(migration):
+        if len(id_) > revisions.MAX_ID_LENGTH and len(id_) > _capacity(migration):
             raise CommandError(
                 f"revision id {id_} has {len(id_)} characters, and the version table "
                 f"{migration.version_table} holds {_capacity(migration)}: nothing was run\n"
@@ -352,7 +353,7 @@ def _capacity(migration: MigrationContext) -> float:
                 if column["name"] == "version_num"
             ]
             return length or math.inf
-    return history.MAX_ID_LENGTH
+    return revisions.MAX_ID_LENGTH
 
 
 def _refuse_transaction(connection: Connection) -> None:
@@ -377,14 +378,14 @@ def _number(environment: EnvironmentContext) -> Callable[..., None]:
 
     def number(_: MigrationContext, __: object, directives: list[MigrationScript]) -> None:
         given = environment.context_opts["revision_context"].command_args["rev_id"]
-        if given and len(given) > history.MAX_ID_LENGTH:
+        if given and len(given) > revisions.MAX_ID_LENGTH:
             raise CommandError(
                 f"--rev-id {given} has {len(given)} characters, "
-                f"the version table holds {history.MAX_ID_LENGTH}: nothing was written"
+                f"the version table holds {revisions.MAX_ID_LENGTH}: nothing was written"
             )
         if not given and directives:
             known = environment.script.walk_revisions()
-            directives[0].rev_id = history.next_id(script.revision for script in known)
+            directives[0].rev_id = revisions.next_id(script.revision for script in known)
 
     return number
 

@@ -27,7 +27,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.schema import CreateTable, DDLElement
 
-from alembic_toolkit import history
+from alembic_toolkit.project.revisions import shown
 
 # The name of a dialect, and the server whose SQL it speaks.
 DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
@@ -265,7 +265,7 @@ class _Writer:
 def _part(step: RevisionStep) -> _Part:
     # Of the docstring one line, and nothing that could end a comment.
     title = " ".join(str(step.revision.doc or "").split("\n")[0].split())
-    return _Part(step, history.shown(Path(step.revision.path)), title)
+    return _Part(step, shown(Path(step.revision.path)), title)
 
 
 # What a script knows of the history

@@ -21,7 +21,6 @@ bills = [{id = 1, user_id = 1, title = "Rent", amount = 10, due = 2025-01-31}]
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +29,7 @@ from typing import Any
 from alembic.util import CommandError
 
 from alembic_toolkit import proof
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # which Alembic brings along there
+from alembic_toolkit.project.pyproject import read_document
 
 ASKED = (proof.RERUN, proof.CRASH, proof.OFFLINE)  # the others are always done
 ALWAYS = frozenset(proof.CHECKS) - {*ASKED}
@@ -71,43 +66,8 @@ def read(config: Path) -> Settings:
 
     :raises CommandError: they cannot be read, or one of them is not known.
     """
-    path, document = _document(config)
+    path, document = read_document(config)
     return _settings(path, dict(document.get("roundtrip", {}))) if path else Settings()
-
-
-def databases(config: Path) -> dict[str, str]:
-    """Read the databases of the project, by their names: URLs, with variables in them.
-
-    :raises CommandError: they cannot be read.
-    """
-    path, document = _document(config)
-    found = document.get("databases", {})
-    if not isinstance(found, dict) or not all(isinstance(url, str) for url in found.values()):
-        raise CommandError(
-            f"{path}: [tool.alembic-toolkit.databases] names databases\n"
-            'write it like production = "$PRODUCTION_URL"'
-        )
-    return found
-
-
-def _document(config: Path) -> tuple[Path | None, dict[str, Any]]:
-    path = _file(config)
-    if path is None:
-        return None, {}
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from error
-    return path, document.get("tool", {}).get("alembic-toolkit", {})
-
-
-def _file(config: Path) -> Path | None:
-    """Return the nearest pyproject.toml, from the directory of the ini file upwards."""
-    for directory in (config.absolute().parent, *config.absolute().parent.parents):
-        path = directory / "pyproject.toml"
-        if path.is_file():
-            return path
-    return None
 
 
 def _settings(path: Path, found: dict[str, Any]) -> Settings:

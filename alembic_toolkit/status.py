@@ -20,11 +20,12 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import fleet, models
+from alembic_toolkit import fleet
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet import Answer, Database, Task
+from alembic_toolkit.project import models
 
 AT_ONCE = 8
 TIMEOUT = 10.0  # seconds for a database to answer

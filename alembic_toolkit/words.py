@@ -13,7 +13,8 @@ from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
-from alembic_toolkit import history, proof
+from alembic_toolkit import proof
+from alembic_toolkit.project.revisions import last_name
 from alembic_toolkit.proof import Running
 
 
@@ -40,9 +41,7 @@ def refuses(revision: Script) -> ast.Call | None:
         if isinstance(node, ast.FunctionDef) and node.name == "downgrade":
             calls = [s.value for s in node.body if isinstance(s, ast.Expr)]
             likely = (
-                c
-                for c in calls
-                if isinstance(c, ast.Call) and history.last_name(c.func) == "irreversible"
+                c for c in calls if isinstance(c, ast.Call) and last_name(c.func) == "irreversible"
             )
             return next(likely, None)
     return None

@@ -14,12 +14,12 @@ import pytest
 
 from alembic_toolkit import proof
 from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.project.env import Project
 from alembic_toolkit.proof import Finding, Proof
 from alembic_toolkit.prove import prove
 from alembic_toolkit.roundtrip import read_files
 from alembic_toolkit.scratch import empty, opened
 from alembic_toolkit.settings import Settings
-from alembic_toolkit.walk import Project
 from tests import databases
 from tests.roundtrip import faults, odd
 from tests.roundtrip.faults import SERVERS, Case, revision
