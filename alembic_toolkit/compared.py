@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from alembic_toolkit import rows
-from alembic_toolkit.snapshot import Snapshot
+from alembic_toolkit.schema.snapshot import Snapshot
 
 
 @dataclass

@@ -26,16 +26,18 @@ from alembic.util import to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import compared, offline, proof, rows, snapshot, tables, words
+from alembic_toolkit import compared, offline, proof, rows, tables, words
 from alembic_toolkit.database.own import own
 from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.project import models
 from alembic_toolkit.project.env import Project, history_path
 from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
+from alembic_toolkit.schema.names import names_in
+from alembic_toolkit.schema.snapshot import Snapshot, Thing, difference
+from alembic_toolkit.schema.take import take
 from alembic_toolkit.scratch import Scratch, empty, restore, saved
 from alembic_toolkit.settings import Settings
-from alembic_toolkit.snapshot import Snapshot, Thing
 from alembic_toolkit.walk import (
     Recorder,
     Step,
@@ -321,7 +323,7 @@ class Prover:
     def _judge_down(
         self, position: int, before: Snapshot, back: Snapshot, executed: list[str]
     ) -> None:
-        left = snapshot.difference(before, back)
+        left = difference(before, back)
         if not left:
             return self._say(position, proof.DOWN)
         problem = "downgrade() leaves the schema other than it was before upgrade()"
@@ -335,7 +337,7 @@ class Prover:
     def _judge_same(
         self, position: int, check: str, wanted: Snapshot, got: Snapshot, what: str = "upgrade()"
     ) -> None:
-        differing = snapshot.difference(wanted, got)
+        differing = difference(wanted, got)
         if not differing:
             return
         problem, remedy = {
@@ -405,21 +407,21 @@ class Prover:
         :param expected: what it is, unless that cannot be told from the statements.
         """
         whole = executed is None or self.whole
-        names = None if whole or executed is None else snapshot.names_in(executed)
+        names = None if whole or executed is None else names_in(executed)
         if expected is not None and names is not None:
             self.snap = expected
             return expected
         with self._aside() as connection:
             ignore = self._own_tables
-            self.snap = snapshot.take(connection, self.snap or None, names, ignore)
+            self.snap = take(connection, self.snap or None, names, ignore)
         return self.snap
 
     def _touched(self, executed: Collection[str] | None) -> set[str] | None:
         """Return the tables that statements are about; None: any, it cannot be told which."""
-        names = None if executed is None else snapshot.names_in(executed)
+        names = None if executed is None else names_in(executed)
         if names is None or executed is None or self.whole:
             return None
-        names = snapshot.names_in(map(_about, executed)) or frozenset()
+        names = names_in(map(_about, executed)) or frozenset()
         found = {n for n in names if n in self.known or Thing("table", "", n) in self.snap}
         return found | {name for name in self.known if "." in name and names >= {*name.split(".")}}
 
@@ -752,7 +754,7 @@ class Prover:
         for position in reversed(range(top)):
             yield from self._step(Running(position, False, proof.BASE))
             self._tell(2 * steps - position // 2, position)
-        left = snapshot.difference(self.at_base or Snapshot(), self._look(None))
+        left = difference(self.at_base or Snapshot(), self._look(None))
         outcome = Outcome(proof.PROVEN)
         if top < steps:
             outcome.why = f"below {self.proof.revisions[top].id}, which cannot be taken back"
@@ -927,7 +929,7 @@ class Prover:
         """Run a step again that was stopped, and take it back."""
         if self._applied(position) != up:  # stopped before its mark was written
             yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
-        differing = snapshot.difference(seen.snaps[up], self._look(None))
+        differing = difference(seen.snaps[up], self._look(None))
         differing += seen.differing(up, self._read_rows(None))
         if differing:
             raise _Differs(differing)

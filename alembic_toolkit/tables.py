@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from alembic_toolkit import snapshot
 from alembic_toolkit.database.driver import fetch, identifier
 from alembic_toolkit.database.own import IGNORE
 from alembic_toolkit.forms import fits
+from alembic_toolkit.schema.postgresql import prepare
 
 # What a table is
 
@@ -415,7 +415,7 @@ def _postgresql_ask(connection: Connection, names: Collection[str] | None) -> li
         connection.info.pop(_PG_PREPARED, None)  # DISCARD ALL may have removed it
         return fetch(connection, _PG_LOOK.format(where=_PG_ALL))
     look = _PG_LOOK.format(where=_PG_NAMED)
-    snapshot.prepare(connection, _PG_PREPARED, "text[]", look, "ARRAY[]::text[]")
+    prepare(connection, _PG_PREPARED, "text[]", look, "ARRAY[]::text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}

@@ -13,7 +13,7 @@ from alembic.operations import Operations
 from sqlalchemy import event
 
 import alembic_helpers as helpers
-from alembic_toolkit import snapshot
+from alembic_toolkit.schema.take import take
 from tests.databases import Database
 from tests.helpers.conftest import empty
 from tests.helpers.scripts import run_with_client, written
@@ -79,7 +79,7 @@ def state(database: Database) -> Any:
     with database.engine.connect() as connection:
         bills = rows(connection, "SELECT * FROM bills ORDER BY id")
         tokens = len({row[3] for row in bills}) if len(bills[0]) > 3 else None
-        return snapshot.take(connection).groups, [row[:3] for row in bills], tokens
+        return take(connection).groups, [row[:3] for row in bills], tokens
 
 
 class Killed(Exception):

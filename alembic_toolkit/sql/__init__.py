@@ -1,0 +1,1 @@
+"""Texts of SQL, read and written: no connection, no settings."""
