@@ -26,13 +26,21 @@ from alembic.util import to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import compared, offline, proof, rows, tables, words
+from alembic_toolkit import offline, proof, words
 from alembic_toolkit.database.own import own
-from alembic_toolkit.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.project import models
 from alembic_toolkit.project.env import Project, history_path
 from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
+from alembic_toolkit.rows import differences
+from alembic_toolkit.rows.content import Rows
+from alembic_toolkit.rows.fill import fill
+from alembic_toolkit.rows.filling import Filled
+from alembic_toolkit.rows.lost import changed_by, lost_after_down, lost_after_up, since
+from alembic_toolkit.rows.read import content, read, same
+from alembic_toolkit.rows.tables.look import look
+from alembic_toolkit.rows.tables.table import Table, Tables, labelled, related
+from alembic_toolkit.rows.write import alone
 from alembic_toolkit.schema.names import names_in
 from alembic_toolkit.schema.snapshot import Snapshot, Thing, difference
 from alembic_toolkit.schema.take import take
@@ -116,10 +124,10 @@ class Prover:
     misled: bool = False
     at_base: Snapshot | None = None
     snap: Snapshot = field(default_factory=Snapshot)
-    known: tables.Tables = field(default_factory=dict)
-    contents: rows.Rows = field(default_factory=dict)
+    known: Tables = field(default_factory=dict)
+    contents: Rows = field(default_factory=dict)
     read_at: Snapshot = field(default_factory=Snapshot)  # what it was when they were read
-    looked_at: dict[Any, tables.Table | None] = field(default_factory=dict)
+    looked_at: dict[Any, Table | None] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # whose rows are others since `_fill`
     unfilled: dict[str, str] = field(default_factory=dict)
     scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
@@ -239,7 +247,7 @@ class Prover:
         connection: Connection = self.context.connection
         outer, self.is_aside = self.is_aside, True
         try:
-            with nullcontext() if outer else rows.alone(connection):
+            with nullcontext() if outer else alone(connection):
                 yield connection
         finally:
             self.is_aside = outer
@@ -282,8 +290,8 @@ class Prover:
             lost = lost_after_up(rows_before, rows_between, changed_by(executed))
             self._say(position, proof.UP)
             self._say_lost(position, "upgrade", lost)
-            said = {compared.subject(line) for line in lost}
-            self._fill(executed, within=known, but=compared.emptied(rows_before, rows_between))
+            said = {differences.subject(line) for line in lost}
+            self._fill(executed, within=known, but=differences.emptied(rows_before, rows_between))
         if words.refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
         if not hasattr(self.order[position].module, "downgrade"):
@@ -298,7 +306,7 @@ class Prover:
         lost = lost_after_up(written, rows_after, changed_by(executed))
         fed = any(content.rows and n not in rows_before for n, content in written.items())
         lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
-        lost = [line for line in lost if compared.subject(line) not in said]
+        lost = [line for line in lost if differences.subject(line) not in said]
         self._say_lost(position, "downgrade", lost)
         if proof.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
@@ -360,9 +368,9 @@ class Prover:
     def _judge_doubled(
         self,
         position: int,
-        before: rows.Rows,
-        between: rows.Rows,
-        after: rows.Rows,
+        before: Rows,
+        between: Rows,
+        after: Rows,
         executed: list[str],
     ) -> None:
         """Say which rows the downgrade left, and the upgrade inserted a second time."""
@@ -374,7 +382,7 @@ class Prover:
             there = name in before and name in between and name in after
             if told and there and now is not after[name]:
                 seen = before[name], between[name], after[name], now
-                doubled += [f"+ row of {name}: {row}" for row in compared.doubled(*seen)]
+                doubled += [f"+ row of {name}: {row}" for row in differences.doubled(*seen)]
         if doubled:
             problem = "downgrade() leaves rows that upgrade() inserted, and inserts again"
             remedy = (
@@ -393,7 +401,7 @@ class Prover:
         executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
         what = running_name(up)
         self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
-        differing = compared.changed(before, self._read_rows(executed))
+        differing = differences.changed(before, self._read_rows(executed))
         if differing:
             problem = f"{what} run a second time, after only its mark was lost, changes rows again"
             remedy = "a condition that is false once it is done: WHERE ..., NOT EXISTS (...)"
@@ -425,19 +433,19 @@ class Prover:
         found = {n for n in names if n in self.known or Thing("table", "", n) in self.snap}
         return found | {name for name in self.known if "." in name and names >= {*name.split(".")}}
 
-    def _read_rows(self, executed: list[str] | None) -> rows.Rows:
+    def _read_rows(self, executed: list[str] | None) -> Rows:
         """Read the rows of the tables that statements can have changed."""
         moving = None if executed is None else [sql for sql in executed if not KEEPS.match(sql)]
         touched = self._touched(moving)
         ignore = self._own_tables
         with self._aside() as connection:
             if touched is None:
-                self.known = self._labelled(tables.look(connection, None, ignore))
-                self.contents = rows.read(connection, self.known)
+                self.known = self._labelled(look(connection, None, ignore))
+                self.contents = read(connection, self.known)
                 self.changed = {*self.contents}
             else:
                 if not all(map(SPARES_OTHERS.match, moving or ())):
-                    touched = tables.related(self.known, touched)
+                    touched = related(self.known, touched)
                 self._read_touched(connection, touched)
         self.read_at = self.snap
         return self.contents
@@ -448,12 +456,12 @@ class Prover:
         touched |= {name for name in altered if there.get(name) != self.known.get(name)}
         before, gone = self.contents, (touched | altered) - there.keys()
         self.known = {n: t for n, t in self.known.items() if n not in gone} | there
-        fresh = rows.read(connection, {n: t for n, t in there.items() if n in touched})
+        fresh = read(connection, {n: t for n, t in there.items() if n in touched})
         fresh = {name: content for name, content in fresh.items() if content != before.get(name)}
         self.contents = {n: r for n, r in before.items() if n not in gone} | fresh
         self.changed |= {*fresh}
 
-    def _look_at(self, connection: Connection, names: set[str]) -> tables.Tables:
+    def _look_at(self, connection: Connection, names: set[str]) -> Tables:
         """Look at tables; not again at one that is what it was when it was looked at."""
         types = self.snap.types
         keys = {name: (name, self.snap.table(name), types) for name in names}
@@ -462,19 +470,19 @@ class Prover:
             unknown |= {name for name, key in keys.items() if not key[1]}
         else:
             unknown = {name for name in unknown if keys[name][1]}
-        found = tables.look(connection, unknown, self._own_tables)
+        found = look(connection, unknown, self._own_tables)
         found = self._labelled(found)
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at.get(key) for name, key in keys.items()}
         return {name: table for name, table in seen.items() if table is not None}
 
-    def _labelled(self, found: tables.Tables) -> tables.Tables:
-        return tables.labelled(found, self.recorder.labels, self.recorder.forms)
+    def _labelled(self, found: Tables) -> Tables:
+        return labelled(found, self.recorder.labels, self.recorder.forms)
 
     def _fill(
         self,
         executed: list[str] | None,
-        within: tables.Tables | None = None,
+        within: Tables | None = None,
         but: Collection[str] = (),
     ) -> None:
         """Put rows into what is new, and read them.
@@ -489,7 +497,7 @@ class Prover:
         if not wanted or (self.gentle and self.gentle.texts is None):
             return
         with self._aside() as connection:
-            filled = rows.fill(
+            filled = fill(
                 connection,
                 self.known,
                 wanted,
@@ -503,16 +511,16 @@ class Prover:
                 self.unfilled.pop(name, None)
             self._note_written(connection, filled)
 
-    def _note_written(self, connection: Connection, filled: rows.Filled) -> None:
+    def _note_written(self, connection: Connection, filled: Filled) -> None:
         """Take over what the server said that it wrote; read it where triggers may do more."""
         written = {name: self.known[name] for name in filled.written}
         told = {
-            name: rows.content(table, self.contents[name].rows + filled.returned[name])
+            name: content(table, self.contents[name].rows + filled.returned[name])
             for name, table in written.items()
             if name in filled.returned and not self.snap.is_programmed(name)
         }
         unknown = {name: table for name, table in written.items() if name not in told}
-        self.contents = self.contents | told | rows.read(connection, unknown)
+        self.contents = self.contents | told | read(connection, unknown)
 
     def _compare_with_whole(self) -> None:
         """Look at everything once: what was kept of it must be right."""
@@ -520,7 +528,7 @@ class Prover:
             return
         kept, kept_rows = self.snap, self.contents
         seen = self._look(None), self._read_rows(None)
-        self.misled = seen[0] != kept or not rows.same(seen[1], kept_rows)
+        self.misled = seen[0] != kept or not same(seen[1], kept_rows)
 
     def _models(self) -> None:
         if proof.MODELS not in self.wanted.checks:
@@ -857,7 +865,7 @@ class Prover:
 
     def _crash(self, position: int) -> bool:
         """Stop one revision wherever it can be stopped; say whether it arrived each time."""
-        seen = compared.Seen()
+        seen = differences.Seen()
         self._go_on(partial(self._uninterrupted, position, seen))
         for up in (True, False):
             if not up:
@@ -880,7 +888,7 @@ class Prover:
     def _plainly(self, position: int, up: bool) -> Walking:
         yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
 
-    def _uninterrupted(self, position: int, seen: compared.Seen) -> Walking:
+    def _uninterrupted(self, position: int, seen: differences.Seen) -> Walking:
         """Go up and down twice: what is the same each time is what a crash must not change."""
         seen.snaps[False] = self._look(None)
         self._read_rows(None)
@@ -893,7 +901,7 @@ class Prover:
                 seen.snaps[up] = self._look(with_marks)
                 seen.keep(up, turn, self._read_rows(with_marks))
 
-    def _survives(self, position: int, up: bool, number: int, seen: compared.Seen) -> bool:
+    def _survives(self, position: int, up: bool, number: int, seen: differences.Seen) -> bool:
         running = Running(position, up, proof.CRASH)
         sql = " ".join(seen.statements[up][number - 1].split())
         where = f"stopped after statement {number} of {len(seen.statements[up])}: {sql[:200]}"
@@ -925,7 +933,7 @@ class Prover:
             return False
         return True
 
-    def _resumed(self, position: int, up: bool, seen: compared.Seen) -> Walking:
+    def _resumed(self, position: int, up: bool, seen: differences.Seen) -> Walking:
         """Run a step again that was stopped, and take it back."""
         if self._applied(position) != up:  # stopped before its mark was written
             yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)

@@ -25,8 +25,8 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from sqlalchemy.types import TypeEngine
 
 from alembic_toolkit.database.address import same
-from alembic_toolkit.forms import form_of
 from alembic_toolkit.project.env import Project, arguments, elsewhere, read_config, told
+from alembic_toolkit.rows.forms import form_of
 from alembic_toolkit.scratch import Scratch, session_of
 
 Step = RevisionStep | StampStep

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from alembic_toolkit import rows
+from alembic_toolkit.rows.content import Content, Rows
 from alembic_toolkit.schema.snapshot import Snapshot
 
 
@@ -19,13 +19,13 @@ class Seen:
     snaps: dict[bool, Snapshot] = field(default_factory=dict)
     values: dict[bool, dict[tuple[str, str], Counter[str]]] = field(default_factory=dict)
 
-    def keep(self, up: bool, turn: int, found: rows.Rows) -> None:
+    def keep(self, up: bool, turn: int, found: Rows) -> None:
         """Keep the values of the columns that are the same each time: no new ids, no dates."""
         now = _values(found)
         kept = self.values.get(up, {}) if turn else now
         self.values[up] = {key: counts for key, counts in kept.items() if now.get(key) == counts}
 
-    def differing(self, up: bool, found: rows.Rows) -> list[str]:
+    def differing(self, up: bool, found: Rows) -> list[str]:
         """Say in which columns other values are than without a crash."""
         now = _values(found)
         wrong = [key for key, counts in self.values[up].items() if now.get(key) != counts]
@@ -35,7 +35,7 @@ class Seen:
 _MOMENTS = {"datetime", "datetimetz", "time"}  # at which a row was written, perhaps
 
 
-def _values(found: rows.Rows) -> dict[tuple[str, str], Counter[str]]:
+def _values(found: Rows) -> dict[tuple[str, str], Counter[str]]:
     return {
         (name, column.name): Counter(map(repr, content.values(column.name)))
         for name, content in found.items()
@@ -49,13 +49,13 @@ def subject(line: str) -> str:
     return line.partition(":")[0]
 
 
-def emptied(before: rows.Rows, after: rows.Rows) -> set[str]:
+def emptied(before: Rows, after: Rows) -> set[str]:
     """Return the tables that lost all rows: with new ones, it would not show that they are gone."""
     had = {name for name, content in before.items() if content.rows}
     return {name for name, content in after.items() if name in had and not content.rows}
 
 
-def changed(before: rows.Rows, after: rows.Rows) -> list[str]:
+def changed(before: Rows, after: Rows) -> list[str]:
     """Say which rows a step changed that should have changed nothing; moments do not count."""
     lines = []
     for name, content in before.items():
@@ -66,9 +66,7 @@ def changed(before: rows.Rows, after: rows.Rows) -> list[str]:
     return lines
 
 
-def doubled(
-    before: rows.Content, between: rows.Content, after: rows.Content, now: rows.Content
-) -> list[str]:
+def doubled(before: Content, between: Content, after: Content, now: Content) -> list[str]:
     """Return the rows of one table that came with the upgrade, stayed, and came again."""
     if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
         return []
@@ -78,7 +76,7 @@ def doubled(
     return sorted(stayed & {again[key] for key in again.keys() - left.keys()} - {""})
 
 
-def _by_key(content: rows.Content) -> dict[tuple[Any, ...], str]:
+def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
     """Return the rows by their keys, each `_told_apart`; without one, equal rows by a number.
 
     A row that was there before, or that `_fill` wrote, is not new because a value of it is.
@@ -96,7 +94,7 @@ def _by_key(content: rows.Content) -> dict[tuple[Any, ...], str]:
     return found
 
 
-def _told_apart(content: rows.Content) -> list[str]:
+def _told_apart(content: Content) -> list[str]:
     """Return the rows without what is new each time: numbers given by the server, and moments."""
     at = [
         (n, column.name)

@@ -34,8 +34,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from alembic_toolkit.rows import Content, Rows, same_json
-from alembic_toolkit.tables import Column, related, without_strings
+from alembic_toolkit.rows.content import Content, Rows
+from alembic_toolkit.rows.read import same_json
+from alembic_toolkit.rows.tables.table import Column, related, without_strings
 
 
 def lost_after_up(
