@@ -12,11 +12,11 @@ from alembic.runtime.migration import MigrationInfo, RevisionStep, StampStep
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from alembic_toolkit import deployers, sqlite
-from alembic_toolkit.attempts import RESUMED, Attempts
 from alembic_toolkit.database import errors
 from alembic_toolkit.database.journal import DONE, Journal
-from alembic_toolkit.options import Options
+from alembic_toolkit.run import lock, sqlite
+from alembic_toolkit.run.options import Options
+from alembic_toolkit.run.retries import RESUMED, Attempts
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -40,7 +40,7 @@ class Deployment:
         self.environment, self.options, self.wanted = environment, options, wanted
         self.foreign_keys = sqlite.ForeignKeyCheck()
         self.only: list[Step] | None = None
-        self.lock: deployers.Lock | None = None
+        self.lock: lock.Lock | None = None
         self.journal: Journal | None = None
 
     def steps(self, *arguments: Any) -> Any:
@@ -58,7 +58,7 @@ class Deployment:
     def alone(self) -> Iterator[None]:
         """Hold the deployers' lock."""
         context = self.environment.get_context()
-        with deployers.held(context, self.options.deploy_wait) as self.lock:
+        with lock.held(context, self.options.deploy_wait) as self.lock:
             yield
 
     @contextmanager
@@ -112,7 +112,7 @@ class Deployment:
             self.journal.begin(step)
         self.attempts.start()
         if self.lock is not None:
-            deployers.confirm(self.lock, self.connection)
+            lock.confirm(self.lock, self.connection)
         with ExitStack() as stack:
             if self.attempts.tries:  # that it runs was said
                 stack.enter_context(silenced("alembic.runtime.migration"))
