@@ -19,13 +19,15 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import fleet, progress, proof, roundtrip, script, settings
+from alembic_toolkit import fleet, progress, proof, roundtrip, settings
 from alembic_toolkit import report as show
 from alembic_toolkit import status as statuses
 from alembic_toolkit import upgrade as upgrades
 from alembic_toolkit.database.address import dialect_of
 from alembic_toolkit.project import checks, pyproject
 from alembic_toolkit.project.env import read_config
+from alembic_toolkit.script.parts import DIALECTS
+from alembic_toolkit.script.write import write
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
@@ -88,7 +90,7 @@ def sql(arguments: argparse.Namespace) -> int:
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
     dialect = arguments.dialect or dialect_of(arguments.url)
-    print(script.write(config, dialect, arguments.start, arguments.end), end="")
+    print(write(config, dialect, arguments.start, arguments.end), end="")
     return SOUND
 
 
@@ -159,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     which = command.add_mutually_exclusive_group()
     which.add_argument(
         "--dialect",
-        choices=sorted(script.DIALECTS),
+        choices=sorted(DIALECTS),
         help="the server that runs it (default: as env.py says)",
     )
     which.add_argument("--url", help="a database of that server; it is not connected to")

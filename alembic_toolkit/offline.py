@@ -18,9 +18,8 @@ from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from alembic_toolkit.project.env import Project, arguments, read_config, told
-from alembic_toolkit.script import undelimited
-
-PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
+from alembic_toolkit.script.mysql import undelimited
+from alembic_toolkit.script.writer import PLAIN
 
 
 @dataclass

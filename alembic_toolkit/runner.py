@@ -27,7 +27,6 @@ from alembic.util import CommandError, messaging, to_tuple
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import offline, script
 from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import explained, parse
 from alembic_toolkit.run import sqlite
@@ -42,6 +41,7 @@ from alembic_toolkit.run.refusals import (
     refuse_transaction,
     refuse_unknown,
 )
+from alembic_toolkit.script.writer import PLAIN, guard
 
 
 def run(
@@ -177,8 +177,8 @@ def _run_offline(
         environment.configure(url=url, **options)
     _steps(environment)
     with ExitStack() as stack:
-        if not environment.config.attributes.get(offline.PLAIN):
-            stack.enter_context(script.guard(environment.get_context()))
+        if not environment.config.attributes.get(PLAIN):
+            stack.enter_context(guard(environment.get_context()))
         stack.enter_context(environment.begin_transaction())
         environment.run_migrations()
 
