@@ -19,11 +19,12 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import fleet, progress, proof, roundtrip, settings
+from alembic_toolkit import progress, proof, roundtrip, settings
 from alembic_toolkit import report as show
-from alembic_toolkit import status as statuses
-from alembic_toolkit import upgrade as upgrades
 from alembic_toolkit.database.address import dialect_of
+from alembic_toolkit.fleet import status as statuses
+from alembic_toolkit.fleet import upgrade as upgrades
+from alembic_toolkit.fleet.databases import Database, listed, named
 from alembic_toolkit.project import checks, pyproject
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.script.parts import DIALECTS
@@ -99,11 +100,11 @@ def status(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     read_config(path)  # what is wrong with it is not said once for each database
     known = pyproject.databases(path)
-    found = fleet.named(arguments.url, known) or [fleet.listed(*one) for one in known.items()]
+    found = named(arguments.url, known) or [listed(*one) for one in known.items()]
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
         lines = statuses.status(
             path,
-            found or [fleet.Database("")],
+            found or [Database("")],
             x=arguments.x,
             drift=arguments.drift,
             metadata=settings.read(path).metadata if arguments.drift else None,
@@ -123,7 +124,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
     with suppress(ImportError):  # of a revision, until env.py has run
         directory = ScriptDirectory.from_config(read_config(path))
         directory._upgrade_revs(arguments.revision, ())  # type: ignore[arg-type]  # is there one?
-    databases = fleet.named(arguments.url, pyproject.databases(path))
+    databases = named(arguments.url, pyproject.databases(path))
     width = max(len(one.name) for one in databases)
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
 

@@ -1,8 +1,7 @@
-"""Reach many databases through the project's own ``env.py``, each in a process of its own.
+"""Work on many databases, each in a process of its own.
 
 `alembic.context` is one for a process, and what waits for a host that does not answer cannot be
-called back: a process can be killed. Its ``env.py`` configures what it always does, and is told
-which database to use in all the ways that a round trip knows.
+called back: a process can be killed.
 """
 
 from __future__ import annotations
@@ -10,51 +9,23 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import re
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any, cast
 
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, NullPool, create_engine, make_url
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import errors
-from alembic_toolkit.database.address import parse, same, shown, synchronous
-from alembic_toolkit.project.env import Project, arguments, elsewhere, read_config, told
+from alembic_toolkit.fleet.databases import Database
 
 GRACE = 10.0  # seconds for a process that is interrupted to roll back
 PATIENCE = 6  # times as long as a database may take to answer, its process may work then
-
-
-@dataclass(frozen=True)
-class Database:
-    """One database, by the name that its users have for it."""
-
-    name: str
-    url: str = ""  # empty: the one that env.py names
-    problem: str = ""  # why there is no URL
-
-    def concealed(self, text: str) -> str:
-        """Return a text without the passwords of the URL."""
-        if not self.url:
-            return text
-        url = make_url(self.url)
-        given = [value for key, value in url.query.items() if "pass" in key.lower()]
-        rendered = re.search(r"://[^:@/]*:([^@]*)@", self.url)
-        words = {str(word) for word in (url.password, *given, rendered and rendered[1]) if word}
-        for word in sorted(words, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "***", text)
-        return text
 
 
 @dataclass(frozen=True)
@@ -81,55 +52,6 @@ class Answer:
 
 # A function of a module; it calls its second argument when the database has answered.
 Work = Callable[[Task, Callable[[], None]], Any]
-
-
-# Which databases
-
-
-def named(given: Sequence[str], known: Mapping[str, str]) -> list[Database]:
-    """Return the databases of the command line: ``NAME=URL``, a URL, or a name that is known.
-
-    :param known: those of ``pyproject.toml``.
-    :raises CommandError: one cannot be read, or two have the same name.
-    """
-    found = [_named(one, known) for one in given]
-    names = [database.name for database in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise CommandError(
-            f"two databases are called {twice[0]}; give each a name: --url NAME={twice[0]}"
-        )
-    return found
-
-
-def _named(text: str, known: Mapping[str, str]) -> Database:
-    if text in known:
-        return listed(text, known[text])
-    pair = re.fullmatch(r"([^:/=\s]+)=(.*)", text, re.DOTALL)
-    if not pair and "://" not in text:
-        names = f"; pyproject.toml names {', '.join(known)}" if known else ""
-        raise CommandError(
-            f"--url {text}: neither a URL nor the name of a database{names}\n"
-            "write it like --url production=postgresql+psycopg://user:password@host/name"
-        )
-    address = pair[2] if pair else text
-    url = parse(address)
-    return Database(pair[1] if pair else shown(url), address)
-
-
-def listed(name: str, address: str) -> Database:
-    """Return a database of ``pyproject.toml``, in whose URL variables stand for secrets."""
-    variables = re.findall(r"\$\{?(\w+)\}?", address)
-    if missing := [variable for variable in variables if variable not in os.environ]:
-        return Database(name, "", f"the environment has no {', '.join(missing)}")
-    address = re.sub(r"\$\{?(\w+)\}?", lambda found: os.environ[found[1]], address)
-    try:
-        parse(address)
-    except CommandError as error:
-        return Database(name, "", str(error))
-    return Database(name, address)
-
-
-# Their processes
 
 
 @dataclass
@@ -194,7 +116,9 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["alembic_toolkit.status", "alembic_toolkit.upgrade"])
+    context.set_forkserver_preload(
+        ["alembic_toolkit.fleet.status", "alembic_toolkit.fleet.upgrade"]
+    )
     return context
 
 
@@ -271,75 +195,3 @@ def words(error: BaseException) -> str:
     if isinstance(error, DBAPIError):
         return errors.words(error)
     return f"{type(error).__name__}: {error}".strip()
-
-
-# In such a process
-
-
-class Enough(BaseException):
-    """What ends ``env.py`` when all is known; no ``except Exception`` may stop it."""
-
-
-def run_env(
-    task: Task,
-    answered: Callable[[], None],
-    steps: Callable[[ScriptDirectory, Any, Any], Any],
-    configured: Callable[[EnvironmentContext, Callable[[], None], dict[str, Any]], None],
-) -> None:
-    """Run ``env.py`` on the database of a task, as ``alembic upgrade`` does.
-
-    :param answered: called when there is a connection, or ``env.py`` is to make it.
-    :param steps: returns what to run: Alembic's function, but for its first argument.
-    :param configured: called instead of ``configure``, with it and its keywords.
-    :raises CommandError: ``env.py`` uses another database.
-    """
-    url = make_url(task.database.url) if task.database.url else None
-    path = Path(task.config)
-    config = read_config(path)
-    project = Project(path, config, ScriptDirectory.from_config(config), task.x)
-    config.cmd_opts = arguments(project, task.database.url)
-    calls = list[bool]()
-
-    def fn(heads: Any, context: Any) -> Any:
-        return steps(project.directory, heads, context)
-
-    environment = EnvironmentContext(
-        config, project.directory, fn=fn, as_sql=False, destination_rev=task.revision
-    )
-    configure = environment.configure
-
-    def watched(connection: Any = None, *more: Any, **options: Any) -> None:
-        calls.append(True)
-        if url is not None and not (isinstance(connection, Connection) and same(connection, url)):
-            raise CommandError(elsewhere(connection, project, url))
-        configured(environment, lambda: configure(connection, *more, **options), options)
-
-    # On the instance: the functions of alembic.context call this object, whatever its class.
-    environment.configure = watched  # type: ignore[method-assign]
-    with told(project, task.database.url), environment, ExitStack() as stack:
-        if url is not None:
-            config.set_main_option("sqlalchemy.url", task.database.url.replace("%", "%%"))
-            config.attributes["connection"] = stack.enter_context(_connected(url))
-        answered()
-        project.directory.run_env()
-    if not calls:
-        raise CommandError("env.py ran, and never called context.configure(connection=...)")
-
-
-@contextmanager
-def _connected(url: Any) -> Iterator[Connection | None]:
-    """Open a connection for ``env.py``; none where only an asynchronous driver is installed."""
-    try:
-        engine = create_engine(synchronous(url), poolclass=NullPool)
-    except (NoSuchModuleError, ImportError) as error:
-        if url.get_driver_name() == synchronous(url).get_driver_name():
-            raise CommandError(f"its driver cannot be used: {error}") from error
-        yield None
-        return
-    try:
-        connection = engine.connect()
-    except DBAPIError as error:
-        said = errors.words(error).partition(" Is the server running")[0]
-        raise CommandError(f"cannot be reached: {said}") from error
-    with connection:
-        yield connection

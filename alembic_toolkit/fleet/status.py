@@ -1,6 +1,6 @@
 """Say where many databases are: at which revision, with which files, since when, by whom.
 
-Nothing is written. Each database is looked at in a process of its own, see `fleet`.
+Nothing is written. Each database is looked at in a process of its own, see `processes`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import fleet
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
-from alembic_toolkit.fleet import Answer, Database, Task
+from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import Enough, run_env
+from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.project import models
 
 AT_ONCE = 8
@@ -80,14 +81,14 @@ def status(
             line.last = dataclasses.replace(line.last, error=said)
         progress("databases", len(lines), len(tasks), name)
 
-    fleet.each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)
+    each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)
     return [lines[task.database.name] for task in tasks]
 
 
 # In the process of one database
 
 
-class _Seen(fleet.Enough):
+class _Seen(Enough):
     """What was found out."""
 
 
@@ -101,7 +102,7 @@ def _look(task: Task, answered: Callable[[], None]) -> Line:
         raise _Seen(_line(task, environment.get_context(), environment.script))
 
     try:
-        fleet.run_env(task, answered, lambda *_: [], configured)
+        run_env(task, answered, lambda *_: [], configured)
     except _Seen as seen:
         [line] = seen.args
         return line  # type: ignore[no-any-return]

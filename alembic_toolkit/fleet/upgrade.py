@@ -1,7 +1,7 @@
 """Bring many databases to a revision, some at the same time, whatever becomes of one.
 
-Each is upgraded in a process of its own, see `fleet`, by the project's ``env.py``: one that calls
-`run` waits for other deployers, retries and keeps a journal, as it does for `alembic upgrade`.
+Each is upgraded in a process of its own, see `processes`, by the project's ``env.py``: one that
+calls `run` waits for other deployers, retries and keeps a journal, as for `alembic upgrade`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 
-from alembic_toolkit import fleet
-from alembic_toolkit.fleet import Answer, Database, Task
+from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import run_env
+from alembic_toolkit.fleet.processes import Answer, Task, each, words
 
 AT_ONCE = 4
 
@@ -83,7 +84,7 @@ def upgrade(
         ended(one, len(found), len(tasks))
 
     try:
-        fleet.each(_upgrade, tasks, end, at_once=at_once)
+        each(_upgrade, tasks, end, at_once=at_once)
     except KeyboardInterrupt:
         report.interrupted = True
     for task in tasks:
@@ -120,9 +121,9 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
             _listen(one.log)
 
     try:
-        fleet.run_env(task, answered, steps, configured)
+        run_env(task, answered, steps, configured)
     except (Exception, KeyboardInterrupt) as error:
-        one.outcome, one.error = FAILED, fleet.words(error)
+        one.outcome, one.error = FAILED, words(error)
         return one
     if not planned:
         one.outcome, one.error = FAILED, "env.py ran, and never called context.run_migrations()"
