@@ -20,13 +20,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit import progress, proof, roundtrip, settings
-from alembic_toolkit import report as show
 from alembic_toolkit.database.address import dialect_of
 from alembic_toolkit.fleet import status as statuses
 from alembic_toolkit.fleet import upgrade as upgrades
 from alembic_toolkit.fleet.databases import Database, listed, named
 from alembic_toolkit.project import checks, pyproject
 from alembic_toolkit.project.env import read_config
+from alembic_toolkit.report import machines, page, text
 from alembic_toolkit.script.parts import DIALECTS
 from alembic_toolkit.script.write import write
 
@@ -79,9 +79,9 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted.ask(name for name in settings.ASKED if arguments.all or getattr(arguments, name))
     with progress.Progress() as bar:
         report = roundtrip.roundtrip(path, wanted, bar.update)
-    print(show.to_json(report) if arguments.json else show.text(report))
+    print(machines.to_json(report) if arguments.json else text.text(report))
     if arguments.html:
-        Path(arguments.html).write_text(show.html(report), encoding="utf-8")
+        Path(arguments.html).write_text(page.html(report), encoding="utf-8")
     return report.status
 
 

@@ -44,7 +44,7 @@ def test_wheel_holds_the_helpers_and_the_toolkit_alone(wheel: dict[str, str]) ->
     files = {name for name in wheel if not name.startswith(f"{metadata}/")}
     toolkit = (ROOT / "alembic_toolkit").rglob("*.py")
     sources = {"alembic_helpers.py", *(str(path.relative_to(ROOT)) for path in toolkit)}
-    assert files == {*sources, "alembic_toolkit/page.html", "alembic_toolkit/py.typed"}
+    assert files == {*sources, "alembic_toolkit/report/page.html", "alembic_toolkit/py.typed"}
 
 
 def test_wheel_files_are_those_of_the_repository(wheel: dict[str, str]) -> None:

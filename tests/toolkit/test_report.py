@@ -11,7 +11,9 @@ import pytest
 
 from alembic_toolkit import proof
 from alembic_toolkit.proof import Finding, Outcome, Proof, Report, RevisionProof
-from alembic_toolkit.report import html, text, to_json
+from alembic_toolkit.report.machines import to_json
+from alembic_toolkit.report.page import html
+from alembic_toolkit.report.text import text
 from tests.toolkit import reports
 
 MAKERS = {
