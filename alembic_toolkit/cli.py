@@ -19,13 +19,14 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import progress, proof, roundtrip, settings
+from alembic_toolkit import progress
 from alembic_toolkit.database.address import dialect_of
 from alembic_toolkit.fleet import status as statuses
 from alembic_toolkit.fleet import upgrade as upgrades
 from alembic_toolkit.fleet.databases import Database, listed, named
 from alembic_toolkit.project import checks, pyproject
 from alembic_toolkit.project.env import read_config
+from alembic_toolkit.prove import results, roundtrip, settings
 from alembic_toolkit.report import machines, page, text
 from alembic_toolkit.script.parts import DIALECTS
 from alembic_toolkit.script.write import write
@@ -200,9 +201,9 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     about = "an empty database, once for each (default: a temporary file of SQLite)"
     _add_databases(command, about)
     for name, what in (
-        (proof.RERUN, "run each step twice, its mark taken away"),
-        (proof.CRASH, "stop each step after each statement, and run it again"),
-        (proof.OFFLINE, "run the --sql script of each step instead"),
+        (results.RERUN, "run each step twice, its mark taken away"),
+        (results.CRASH, "stop each step after each statement, and run it again"),
+        (results.OFFLINE, "run the --sql script of each step instead"),
     ):
         command.add_argument(f"--{name}", action="store_true", dest=name, help=what)
     command.add_argument("--all", action="store_true", help="all three of these")

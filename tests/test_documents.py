@@ -26,8 +26,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 import alembic_helpers as helpers
-from alembic_toolkit import settings
 from alembic_toolkit.project import pyproject
+from alembic_toolkit.prove import settings
 from tests.copies import ROOT, Copy, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import RevisionProof
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import RevisionProof
 from alembic_toolkit.report.markup import WORDS, classed, link, safe
 from alembic_toolkit.report.said import WORST, Row, one_line
 
@@ -90,7 +90,7 @@ def html_graph(rows: list[Row]) -> str:
 def _html_flag(row: Row) -> str:
     """Return the worst status, for the colour of a dot is not enough."""
     worst = row.shown()[0]
-    return "" if worst == proof.PROVEN else classed(worst, worst) + " "
+    return "" if worst == results.PROVEN else classed(worst, worst) + " "
 
 
 def _svg_edge(edge: _Edge, point: Callable[[int, int], tuple[int, int]]) -> str:

@@ -6,16 +6,16 @@ import re
 from html import escape
 from urllib.parse import quote
 
-from alembic_toolkit import proof
+from alembic_toolkit.prove import results
 from alembic_toolkit.report.said import plain
 
 WORDS = {
-    proof.PROVEN: ("ok", "\N{CHECK MARK}"),
-    proof.FAULTY: ("bad", "\N{MULTIPLICATION X} finding"),
-    proof.EXCEPTED: ("odd", "known"),
-    proof.DECLARED: ("odd", "declared"),
-    proof.NOT_JUDGED: ("odd", "not judged"),
-    proof.NOT_REACHED: ("off", "not reached"),
+    results.PROVEN: ("ok", "\N{CHECK MARK}"),
+    results.FAULTY: ("bad", "\N{MULTIPLICATION X} finding"),
+    results.EXCEPTED: ("odd", "known"),
+    results.DECLARED: ("odd", "declared"),
+    results.NOT_JUDGED: ("odd", "not judged"),
+    results.NOT_REACHED: ("off", "not reached"),
 }
 
 

@@ -12,8 +12,8 @@ from importlib.resources import files
 from string import Template
 from urllib.parse import quote
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Report, RevisionProof
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Report, RevisionProof
 from alembic_toolkit.report.columns import cut
 from alembic_toolkit.report.graph import html_graph
 from alembic_toolkit.report.markup import WORDS, anchor, classed, link, safe
@@ -37,7 +37,7 @@ from alembic_toolkit.report.said import (
     verdict_of,
 )
 
-_STEP = {proof.UP: "up", proof.DOWN: "down", proof.UP_AGAIN: "up again"}
+_STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
 _LONGEST_SQL = 20_000  # letters of one text on the page
 
 
@@ -86,16 +86,16 @@ def _html_head(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _html_database(one: proof.Proof, revisions: int) -> str:
+def _html_database(one: results.Proof, revisions: int) -> str:
     whole = [
-        all(outcome.status == proof.PROVEN for outcome in revision.checks.values())
+        all(outcome.status == results.PROVEN for outcome in revision.checks.values())
         for revision in one.revisions
     ]
     number = len(one.findings)
     return (
         f"<tr><th scope=row>{safe(one.database)}<br><small>{safe(one.server)}</small>"
         f"<td>{sum(whole)} of {revisions}"
-        f"<td>{classed(str(number), proof.FAULTY) if number else 0}<td>{duration(one.seconds)}"
+        f"<td>{classed(str(number), results.FAULTY) if number else 0}<td>{duration(one.seconds)}"
     )
 
 

@@ -1,29 +1,29 @@
 """What is the same in all reports: what several databases have in common is said once.
 
-Nothing is decided here: what is known stands in `proof`.
+Nothing is decided here: what is known stands in `prove.results`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Finding, Outcome, Report, RevisionProof
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
 
 # The worst first: what a revision is called whose checks had several outcomes.
 WORST = (
-    proof.FAULTY,
-    proof.EXCEPTED,
-    proof.DECLARED,
-    proof.NOT_JUDGED,
-    proof.NOT_REACHED,
-    proof.PROVEN,
+    results.FAULTY,
+    results.EXCEPTED,
+    results.DECLARED,
+    results.NOT_JUDGED,
+    results.NOT_REACHED,
+    results.PROVEN,
 )
 # What has a reason that the reader may want to know, and the heading above these reasons.
 REASONED = {
-    proof.EXCEPTED: "Known exceptions",
-    proof.DECLARED: "Declared irreversible",
-    proof.NOT_JUDGED: "Not judged",
+    results.EXCEPTED: "Known exceptions",
+    results.DECLARED: "Declared irreversible",
+    results.NOT_JUDGED: "Not judged",
 }
 
 
@@ -60,18 +60,18 @@ class Row:
     def outcome(self, database: str, check: str) -> Outcome | None:
         """Return what came of a check; None if it was not asked for."""
         if database not in self.on:
-            return Outcome(proof.NOT_REACHED)
+            return Outcome(results.NOT_REACHED)
         return self.on[database].checks.get(check)
 
     def statuses(self) -> set[str]:
         """Return all that is to be said of the revision in a word."""
         found = {o.status for one in self.on.values() for o in one.checks.values()}
-        return found | ({proof.FAULTY} if self.said else set()) or {proof.NOT_REACHED}
+        return found | ({results.FAULTY} if self.said else set()) or {results.NOT_REACHED}
 
     def shown(self) -> list[str]:
         """Return the statuses, the worst first; what is proven only if all of it is."""
         found = self.statuses()
-        return [s for s in WORST if s in found and (s != proof.PROVEN or found == {s})]
+        return [s for s in WORST if s in found and (s != results.PROVEN or found == {s})]
 
 
 def databases_of(report: Report) -> list[str]:
@@ -94,7 +94,7 @@ def rows_of(report: Report) -> list[Row]:
 def checks_of(report: Report) -> list[str]:
     """Return the checks of revisions that were asked for."""
     asked = {check for one in report.proofs for r in one.revisions for check in r.checks}
-    return [check for check in proof.OF_REVISION if check in asked]
+    return [check for check in results.OF_REVISION if check in asked]
 
 
 def findings_of(report: Report) -> list[Said]:
@@ -106,16 +106,20 @@ def findings_of(report: Report) -> list[Said]:
         one.details.setdefault(finding.details, []).append(finding.database)
     ids = [r.id for one in sorted(report.proofs, key=_length) for r in one.revisions]
     place = {id_: number for number, id_ in enumerate(ids)}
-    order = {check: number for number, check in enumerate(proof.CHECKS)}
+    order = {check: number for number, check in enumerate(results.CHECKS)}
 
     def position(one: Said) -> tuple[bool, int, int]:
         of = one.finding
-        return of.check not in proof.OF_HISTORY, place.get(of.revision, len(place)), order[of.check]
+        return (
+            of.check not in results.OF_HISTORY,
+            place.get(of.revision, len(place)),
+            order[of.check],
+        )
 
     return sorted(found.values(), key=position)
 
 
-def _length(one: proof.Proof) -> int:
+def _length(one: results.Proof) -> int:
     return len(one.revisions)
 
 
@@ -140,7 +144,7 @@ def reasons_for(report: Report, status: str) -> list[Reason]:
 def of_database(report: Report) -> list[str]:
     """Return a line for each check that is made once on each database."""
     lines = []
-    for check in proof.OF_DATABASE:
+    for check in results.OF_DATABASE:
         where: dict[str, list[str]] = {}
         for one in report.proofs:
             if check in one.checks:
@@ -170,7 +174,7 @@ def verdict_of(report: Report) -> str:
         words.append("proven" if report.proofs else "no finding")
     excepted, declared = (
         len({id_ for reason in reasons_for(report, status) for id_ in reason.revisions})
-        for status in (proof.EXCEPTED, proof.DECLARED)
+        for status in (results.EXCEPTED, results.DECLARED)
     )
     words += [count(excepted, "known exception")] if excepted else []
     words += [f"{declared} declared irreversible"] if declared else []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Report
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
 from alembic_toolkit.report.said import (
     WORST,
@@ -20,14 +20,14 @@ from alembic_toolkit.report.said import (
 )
 
 _MARKS = {
-    proof.PROVEN: ".",
-    proof.FAULTY: "F",
-    proof.EXCEPTED: "k",
-    proof.DECLARED: "d",
-    proof.NOT_JUDGED: "?",
-    proof.NOT_REACHED: "-",
+    results.PROVEN: ".",
+    results.FAULTY: "F",
+    results.EXCEPTED: "k",
+    results.DECLARED: "d",
+    results.NOT_JUDGED: "?",
+    results.NOT_REACHED: "-",
 }
-_SHORT = {proof.DOWN: "down", proof.UP_AGAIN: "again", proof.ROWS: "rows"}
+_SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
 COLOURS = {"F": "31;1", "k": "33", "d": "33", "?": "33", "-": "2", ".": "32"}
 _MANY = 3  # so many rows with the same marks are one row
 
@@ -37,8 +37,8 @@ def text_table(report: Report, width: int, paint: Callable[[str, str], str]) -> 
     if not rows:
         return []
     checks = checks_of(report)
-    if any(said.finding.check in proof.OF_HISTORY for row in rows for said in row.said):
-        checks = [proof.SELF_CONTAINED, *checks]
+    if any(said.finding.check in results.OF_HISTORY for row in rows for said in row.said):
+        checks = [results.SELF_CONTAINED, *checks]
     listed, summed = _sorted_out(rows, names, checks)
     lines = _grid(listed, checks, names, width, paint) if listed else []
     for statuses, number in summed.items():
@@ -58,7 +58,7 @@ def _sorted_out(
     order: list[tuple[tuple[str, ...], str]] = []
     summed: Counter[tuple[str, ...]] = Counter()
     for row in rows:
-        if row.statuses() <= {proof.PROVEN, proof.NOT_REACHED}:
+        if row.statuses() <= {results.PROVEN, results.NOT_REACHED}:
             summed[tuple(_worst(row, name) for name in names)] += 1
             continue
         marks = tuple(_marks(row, names, check) for check in checks)
@@ -76,15 +76,15 @@ def _sorted_out(
 
 def _worst(row: Row, database: str) -> str:
     if database not in row.on:
-        return proof.NOT_REACHED
+        return results.NOT_REACHED
     statuses = {outcome.status for outcome in row.on[database].checks.values()}
-    return next((status for status in WORST if status in statuses), proof.NOT_REACHED)
+    return next((status for status in WORST if status in statuses), results.NOT_REACHED)
 
 
 def _marks(row: Row, names: list[str], check: str) -> str:
     """Return a letter for each database."""
-    if check in proof.OF_HISTORY:
-        return "F" if any(said.finding.check in proof.OF_HISTORY for said in row.said) else "."
+    if check in results.OF_HISTORY:
+        return "F" if any(said.finding.check in results.OF_HISTORY for said in row.said) else "."
     outcomes = [row.outcome(name, check) for name in names]
     return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
 
@@ -97,7 +97,7 @@ def _grid(
     paint: Callable[[str, str], str],
 ) -> list[str]:
     """Return the rows in columns, with room between the marks or without."""
-    heads = ["files" if c in proof.OF_HISTORY else _SHORT.get(c, c) for c in checks]
+    heads = ["files" if c in results.OF_HISTORY else _SHORT.get(c, c) for c in checks]
     spaced = [max(len(head), 2 * len(names) - 1) for head in heads]
     tight = [max(len(head), len(names)) for head in heads]
     gap, widths = (" ", spaced) if sum(spaced) + 2 * len(spaced) + 24 <= width else ("", tight)

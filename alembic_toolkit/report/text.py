@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 
-from alembic_toolkit.proof import Report
+from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
 from alembic_toolkit.report.said import (
     REASONED,

@@ -6,11 +6,12 @@ import pytest
 
 from alembic_toolkit.database.address import parse_known
 from alembic_toolkit.project.env import Project
-from alembic_toolkit.proof import DOWN, RERUN, Proof
-from alembic_toolkit.prove import KEEPS, SPARES_OTHERS, Prover
-from alembic_toolkit.scratch import empty, opened
-from alembic_toolkit.settings import ALWAYS, Settings
-from alembic_toolkit.walk import recorder
+from alembic_toolkit.prove.prover import Prover
+from alembic_toolkit.prove.recorder import recorder
+from alembic_toolkit.prove.results import DOWN, RERUN, Proof
+from alembic_toolkit.prove.scratch import empty, opened
+from alembic_toolkit.prove.settings import ALWAYS, Settings
+from alembic_toolkit.prove.statements import KEEPS, SPARES_OTHERS
 from tests.bench import history
 from tests.bench.roundtrip import ENV
 from tests.databases import Database

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import difflib
 import gc
-import json
 import re
 import time
-import traceback
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,14 +22,20 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from alembic_toolkit import offline, proof, words
 from alembic_toolkit.database.own import own
 from alembic_toolkit.project import models
 from alembic_toolkit.project.env import Project, history_path
 from alembic_toolkit.project.revisions import shown
-from alembic_toolkit.proof import Finding, Outcome, Proof, RevisionProof, Running
+from alembic_toolkit.prove import results, wording
+from alembic_toolkit.prove.gentle import GENTLE, Gentle, allowed, attempts, reached
+from alembic_toolkit.prove.recorder import Recorder, enforce, recorder
+from alembic_toolkit.prove.results import Finding, Outcome, Proof, RevisionProof, Running
+from alembic_toolkit.prove.scratch import Scratch, empty, restore, saved
+from alembic_toolkit.prove.scripts import Written, scripts, scripts_elsewhere
+from alembic_toolkit.prove.settings import Settings
+from alembic_toolkit.prove.statements import KEEPS, LOOKS, SPARES_OTHERS, about, run_script
+from alembic_toolkit.prove.walk import Step, forget_temporary, load_in_env, temporary, walk
 from alembic_toolkit.rows import differences
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.fill import fill
@@ -44,38 +48,8 @@ from alembic_toolkit.rows.write import alone
 from alembic_toolkit.schema.names import names_in
 from alembic_toolkit.schema.snapshot import Snapshot, Thing, difference
 from alembic_toolkit.schema.take import take
-from alembic_toolkit.scratch import Scratch, empty, restore, saved
-from alembic_toolkit.settings import Settings
-from alembic_toolkit.walk import (
-    Recorder,
-    Step,
-    enforce,
-    forget_temporary,
-    load_in_env,
-    recorder,
-    temporary,
-    walk,
-)
 
 Walking = Generator[Step, None, None]
-
-
-@dataclass
-class Gentle:
-    """A second attempt at a revision, with rows that it may have a right to expect."""
-
-    position: int
-    texts: str | None = None  # of every free text; None: no rows at all
-    left: list[str | None] = field(default_factory=list)  # what to try next
-    failures: list[tuple[BaseException, Running, list[str]]] = field(default_factory=list)
-
-    @property
-    def why(self) -> str:
-        """Say what stood in the way of the first attempt."""
-        said = " ".join(str(self.failures[0][0]).split())[:200]
-        if self.texts is None:
-            return f"it refuses rows such as ours, and is proven without: {said}"
-        return f"proven with {self.texts!r} in texts, as it wants JSON there: {said}"
 
 
 class _Anew(Exception):
@@ -130,7 +104,7 @@ class Prover:
     looked_at: dict[Any, Table | None] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # whose rows are others since `_fill`
     unfilled: dict[str, str] = field(default_factory=dict)
-    scripts: dict[bool, dict[str, offline.Written]] = field(default_factory=dict)
+    scripts: dict[bool, dict[str, Written]] = field(default_factory=dict)
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
     gentle: Gentle | None = None
     loose: dict[int, str] = field(default_factory=dict)  # the check that foreign keys made fail
@@ -143,7 +117,7 @@ class Prover:
     def run(self) -> None:
         """Prove the revisions one by one, then the models, then the way down to base."""
         self.proof.revisions += [self._record(revision) for revision in self.order]
-        if proof.OFFLINE in self.wanted.checks:
+        if results.OFFLINE in self.wanted.checks:
             self._write_scripts()
         start = 0
         while start < len(self.order):
@@ -152,7 +126,7 @@ class Prover:
                 self.gentle = None
         if not self.misled:
             self._models_after_all()
-            if proof.CRASH in self.wanted.checks:
+            if results.CRASH in self.wanted.checks:
                 self._crashes()
             self._base()
             self._complete()
@@ -160,11 +134,11 @@ class Prover:
 
     def _complete(self) -> None:
         """Say why what was not judged of the whole database was not."""
-        outcome = Outcome(proof.NOT_JUDGED, "head cannot be reached")
+        outcome = Outcome(results.NOT_JUDGED, "head cannot be reached")
         for found in self.proof.findings:
-            if found.check == proof.BASE:  # the finding of a downgrade that fails on the way
-                self.proof.checks.setdefault(proof.BASE, Outcome(proof.FAULTY, found.problem))
-        for check in proof.OF_DATABASE:
+            if found.check == results.BASE:  # the finding of a downgrade that fails on the way
+                self.proof.checks.setdefault(results.BASE, Outcome(results.FAULTY, found.problem))
+        for check in results.OF_DATABASE:
             if check in self.wanted.checks:
                 self.proof.checks.setdefault(check, outcome)
 
@@ -255,7 +229,7 @@ class Prover:
             connection.commit()  # before the first step, Alembic's version table
 
     def _tell(self, steps: int, position: int) -> None:
-        total = len(self.order) * (2 if proof.BASE in self.wanted.checks else 1)
+        total = len(self.order) * (2 if results.BASE in self.wanted.checks else 1)
         self.progress(steps, total, self.order[position].revision)
 
     # One revision
@@ -273,7 +247,7 @@ class Prover:
             self._tell(position + 1, position)
             if self.gentle is not None:
                 failed = self.gentle.failures[0][1].check
-                judged = Outcome(proof.NOT_JUDGED, self.gentle.why)
+                judged = Outcome(results.NOT_JUDGED, self.gentle.why)
                 self.proof.revisions[position].checks[failed] = judged
                 raise _Anew
         self._models()
@@ -283,21 +257,21 @@ class Prover:
         """Prove one revision: up, down, up again."""
         record = self.proof.revisions[position]
         before, rows_before, known = self.snap, self.contents, self.known
-        executed = yield from self._step(Running(position, True, proof.UP))
+        executed = yield from self._step(Running(position, True, results.UP))
         record.upgrade = executed
         with self._aside():
             after, rows_between = self._look(executed), self._read_rows(executed)
             lost = lost_after_up(rows_before, rows_between, changed_by(executed))
-            self._say(position, proof.UP)
+            self._say(position, results.UP)
             self._say_lost(position, "upgrade", lost)
             said = {differences.subject(line) for line in lost}
             self._fill(executed, within=known, but=differences.emptied(rows_before, rows_between))
-        if words.refuses(self.order[position]):
+        if wording.refuses(self.order[position]):
             return self._say_declared(position, str(self._declared(position)))
         if not hasattr(self.order[position].module, "downgrade"):
             return self._say_missing(position)
         written = since(rows_between, self.contents)
-        executed = yield from self._step(Running(position, False, proof.DOWN), fresh=True)
+        executed = yield from self._step(Running(position, False, results.DOWN), fresh=True)
         record.downgrade = executed
         with self._aside():
             back = self._look(executed)
@@ -308,24 +282,24 @@ class Prover:
         lost += lost_after_down(rows_before, rows_between, rows_after, fed=fed)
         lost = [line for line in lost if differences.subject(line) not in said]
         self._say_lost(position, "downgrade", lost)
-        if proof.RERUN in self.wanted.checks:
+        if results.RERUN in self.wanted.checks:
             yield from self._again(position, False, back)
         if self.scripts:
             yield from self._offline(position, before, after)
         start = self.snap
-        executed = yield from self._step(Running(position, True, proof.UP_AGAIN), fresh=True)
+        executed = yield from self._step(Running(position, True, results.UP_AGAIN), fresh=True)
         with self._aside():
             # The same statements make the same of the same: it need not be looked at.
             is_same = start == before and executed == record.upgrade
             found = self._look(executed, expected=after if is_same else None)
-            self._judge_same(position, proof.UP_AGAIN, after, found)
+            self._judge_same(position, results.UP_AGAIN, after, found)
             self._judge_doubled(position, rows_before, rows_between, rows_after, executed)
-            if proof.RERUN not in self.wanted.checks:
+            if results.RERUN not in self.wanted.checks:
                 self._fill(executed)
-        if proof.RERUN in self.wanted.checks:
+        if results.RERUN in self.wanted.checks:
             yield from self._again(position, True, after)
             self._fill(executed)
-        for check in (proof.UP_AGAIN, proof.ROWS, proof.RERUN, proof.OFFLINE):
+        for check in (results.UP_AGAIN, results.ROWS, results.RERUN, results.OFFLINE):
             self._say(position, check)
 
     def _judge_down(
@@ -333,13 +307,13 @@ class Prover:
     ) -> None:
         left = difference(before, back)
         if not left:
-            return self._say(position, proof.DOWN)
+            return self._say(position, results.DOWN)
         problem = "downgrade() leaves the schema other than it was before upgrade()"
-        remedy = f"in downgrade(), what makes it as it was: {words.undo(left)}"
-        if all(map(_LOOKS.match, executed)):
+        remedy = f"in downgrade(), what makes it as it was: {wording.undo(left)}"
+        if all(map(LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
             remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
-        self._find(proof.DOWN, position, problem, left, remedy)
+        self._find(results.DOWN, position, problem, left, remedy)
         raise _Anew
 
     def _judge_same(
@@ -349,15 +323,15 @@ class Prover:
         if not differing:
             return
         problem, remedy = {
-            proof.UP_AGAIN: (
+            results.UP_AGAIN: (
                 "upgrade() after the downgrade makes another schema than the first time",
                 "names and values that are the same each time: written, not made up when it runs",
             ),
-            proof.RERUN: (
+            results.RERUN: (
                 f"{what} run a second time, after only its mark was lost, changes the schema again",
                 "verbs that look first (if_not_exists=True, if_exists=True, or guarded ones)",
             ),
-            proof.OFFLINE: (
+            results.OFFLINE: (
                 f"the --sql script of {what} makes another schema than {what} itself",
                 "the same operations in both: nothing that depends on what the database answers",
             ),
@@ -388,7 +362,7 @@ class Prover:
             remedy = (
                 "in downgrade(), a DELETE of what upgrade() inserted; or insert what is missing"
             )
-            self._find(proof.ROWS, position, problem, doubled, remedy)
+            self._find(results.ROWS, position, problem, doubled, remedy)
 
     def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
         """Take the mark of a step away, and run it again."""
@@ -398,14 +372,14 @@ class Prover:
             # They went in the commit that noted the revision: without that they are there.
             for statement, values in marks if len(marks) > 1 else ():
                 connection.exec_driver_sql(statement, values or None)
-        executed = yield from self._step(Running(position, up, proof.RERUN), fresh=True)
+        executed = yield from self._step(Running(position, up, results.RERUN), fresh=True)
         what = running_name(up)
-        self._judge_same(position, proof.RERUN, wanted, self._look(executed), what)
+        self._judge_same(position, results.RERUN, wanted, self._look(executed), what)
         differing = differences.changed(before, self._read_rows(executed))
         if differing:
             problem = f"{what} run a second time, after only its mark was lost, changes rows again"
             remedy = "a condition that is false once it is done: WHERE ..., NOT EXISTS (...)"
-            self._find(proof.RERUN, position, problem, differing, remedy)
+            self._find(results.RERUN, position, problem, differing, remedy)
 
     # What was looked at
 
@@ -429,7 +403,7 @@ class Prover:
         names = None if executed is None else names_in(executed)
         if names is None or executed is None or self.whole:
             return None
-        names = names_in(map(_about, executed)) or frozenset()
+        names = names_in(map(about, executed)) or frozenset()
         found = {n for n in names if n in self.known or Thing("table", "", n) in self.snap}
         return found | {name for name in self.known if "." in name and names >= {*name.split(".")}}
 
@@ -531,42 +505,42 @@ class Prover:
         self.misled = seen[0] != kept or not same(seen[1], kept_rows)
 
     def _models(self) -> None:
-        if proof.MODELS not in self.wanted.checks:
+        if results.MODELS not in self.wanted.checks:
             return
         metadata, why = models.of(self.context, self.wanted.metadata)
         if why:
-            self.proof.checks[proof.MODELS] = Outcome(proof.NOT_JUDGED, why)
+            self.proof.checks[results.MODELS] = Outcome(results.NOT_JUDGED, why)
             return
         with self._aside():
             differing = models.differences(self.context, metadata)
-        self.proof.checks[proof.MODELS] = Outcome(proof.PROVEN)
+        self.proof.checks[results.MODELS] = Outcome(results.PROVEN)
         if differing:
             problem = "at head, the database is not what the models say"
             remedy = 'a revision that makes it so: alembic revision -m "..."'
-            self._find(proof.MODELS, None, problem, differing, remedy)
+            self._find(results.MODELS, None, problem, differing, remedy)
 
     def _models_after_all(self) -> None:
         """Compare the models where the walk had no end at head: the last revision had a finding."""
-        if proof.MODELS not in self.wanted.checks or proof.MODELS in self.proof.checks:
+        if results.MODELS not in self.wanted.checks or results.MODELS in self.proof.checks:
             return
         if not self._unreachable:
             self._walk(partial(self._from, len(self.order)), anew=False)
         why = "head cannot be reached"
-        self.proof.checks.setdefault(proof.MODELS, Outcome(proof.NOT_JUDGED, why))
+        self.proof.checks.setdefault(results.MODELS, Outcome(results.NOT_JUDGED, why))
 
     @property
     def _unreachable(self) -> bool:
-        ups = (r.checks.get(proof.UP) for r in self.proof.revisions)
-        return any(up is not None and up.status == proof.NOT_REACHED for up in ups)
+        ups = (r.checks.get(results.UP) for r in self.proof.revisions)
+        return any(up is not None and up.status == results.NOT_REACHED for up in ups)
 
     # Findings
 
     def _say(self, position: int, check: str) -> None:
         if check in self.wanted.checks:
-            outcome = Outcome(proof.PROVEN)
+            outcome = Outcome(results.PROVEN)
             if self.loose.get(position) == check:
                 why = "fails where SQLite enforces foreign keys, which nothing in this project does"
-                outcome = Outcome(proof.NOT_JUDGED, why)
+                outcome = Outcome(results.NOT_JUDGED, why)
             self.proof.revisions[position].checks.setdefault(check, outcome)
 
     def _say_of_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
@@ -576,8 +550,8 @@ class Prover:
                 record.checks.setdefault(check, replace(outcome))
 
     def _say_declared(self, position: int, why: str) -> None:
-        outcome = Outcome(proof.DECLARED, why)
-        self._say_of_all(self.proof.revisions[position], proof.OF_REVISION[1:], outcome)
+        outcome = Outcome(results.DECLARED, why)
+        self._say_of_all(self.proof.revisions[position], results.OF_REVISION[1:], outcome)
 
     def _say_missing(self, position: int) -> None:
         remedy = (
@@ -586,7 +560,7 @@ class Prover:
         declared = self._declared(position)
         if declared is not None:
             return self._say_declared(position, declared)
-        self._find(proof.DOWN, position, "there is no downgrade()", (), remedy)
+        self._find(results.DOWN, position, "there is no downgrade()", (), remedy)
 
     def _say_lost(self, position: int, direction: str, lost: list[str]) -> None:
         if not lost:
@@ -598,10 +572,10 @@ class Prover:
         if direction == "upgrade":
             remedy = "keep the rows and values: copy them before what holds them is dropped"
         problem = f"{direction}() loses rows or values that both schemas can hold"
-        self._find(proof.ROWS, position, problem, lost, remedy)
+        self._find(results.ROWS, position, problem, lost, remedy)
 
     def _declared(self, position: int) -> str | None:
-        return words.declared(self.order[position])
+        return wording.declared(self.order[position])
 
     def _find(
         self,
@@ -616,15 +590,15 @@ class Prover:
         id_, path = (record.id, record.path) if record else ("", "")
         checks = record.checks if record else self.proof.checks
         declared = self._declared(position) if position is not None else None
-        if declared is not None and check in (proof.DOWN, proof.ROWS) and self._is_below():
-            checks[check] = Outcome(proof.DECLARED, declared)
+        if declared is not None and check in (results.DOWN, results.ROWS) and self._is_below():
+            checks[check] = Outcome(results.DECLARED, declared)
             return
         reason = self.wanted.exceptions.get((id_, check))
         if reason is not None:
-            checks[check] = Outcome(proof.EXCEPTED, reason)
+            checks[check] = Outcome(results.EXCEPTED, reason)
             return
-        checks[check] = Outcome(proof.FAULTY, problem)
-        lines = tuple(words.shortened(list(details)))
+        checks[check] = Outcome(results.FAULTY, problem)
+        lines = tuple(wording.shortened(list(details)))
         finding = Finding(check, self.proof.database, id_, path, problem, lines, remedy)
         if finding not in self.proof.findings:
             self.proof.findings.append(finding)
@@ -637,16 +611,16 @@ class Prover:
         """Note that a step failed; return the position to begin anew at."""
         position, checks = running.position, self.proof.revisions[running.position].checks
         direction = "upgrade" if running.up else "downgrade"
-        why = words.why_irreversible(error)
+        why = wording.why_irreversible(error)
         if why is not None and not running.up:
             self._say_declared(position, why)
             return position + 1
         known = checks.get(running.check)
         if running.silent:
-            if known is None or known.status == proof.PROVEN:
+            if known is None or known.status == results.PROVEN:
                 problem = f"{direction}() fails on empty tables"
                 self._fail(running, error, problem)
-            elif known.status == proof.FAULTY and running.check == proof.UP:
+            elif known.status == results.FAULTY and running.check == results.UP:
                 self._correct(running, error, f"{direction}() fails, with rows and without")
             self._unreached(position + 1)
             return len(self.order)
@@ -655,11 +629,13 @@ class Prover:
         if self._lacking(error, running):
             return len(self.order)
         if self.gentle is not None:  # nothing helped: what came furthest says most
-            error, running, self.executed = max(self.gentle.failures, key=_reached)
+            error, running, self.executed = max(self.gentle.failures, key=reached)
             direction = "upgrade" if running.up else "downgrade"
-        again = " when it is run again" if running.check in (proof.UP_AGAIN, proof.RERUN) else ""
-        rows_ = " on tables with rows" if running.check == proof.UP else ""
-        rows_ = ", run by itself" if rows_ and words.TYPE_IS_THERE.search(str(error)) else rows_
+        again = (
+            " when it is run again" if running.check in (results.UP_AGAIN, results.RERUN) else ""
+        )
+        rows_ = " on tables with rows" if running.check == results.UP else ""
+        rows_ = ", run by itself" if rows_ and wording.TYPE_IS_THERE.search(str(error)) else rows_
         self._fail(running, error, f"{direction}() fails{again}{rows_}")
         return position + 1
 
@@ -677,12 +653,12 @@ class Prover:
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
         """Say whether a revision needs what the server has not got; then nothing can be told."""
-        match = words.NO_EXTENSION.search(str(error))
-        if match is None or running.check != proof.UP:
+        match = wording.NO_EXTENSION.search(str(error))
+        if match is None or running.check != results.UP:
             return False
         record = self.proof.revisions[running.position]
         why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
-        self._say_of_all(record, proof.OF_REVISION, Outcome(proof.NOT_JUDGED, why))
+        self._say_of_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
         self._unreached(running.position + 1)
         self.proof.error = f"{record.id}: {why}\nThe way on: --url of a PostgreSQL that has it"
         return True
@@ -690,23 +666,23 @@ class Prover:
     def _gentler(self, error: BaseException, running: Running) -> bool:
         """Say whether to try a revision again, with rows that it may have a right to expect."""
         position = running.position
-        if not _allowed(error) and any(content.rows for content in self.contents.values()):
+        if not allowed(error) and any(content.rows for content in self.contents.values()):
             self.gentle = self.gentle or Gentle(
-                position, left=_attempts(error, self.order[position])
+                position, left=attempts(error, self.order[position])
             )
         if self.gentle is None:
             return False
         self.gentle.failures.append((error, running, self.executed))
-        if _allowed(error) or not self.gentle.left or running.check not in _GENTLE:
+        if allowed(error) or not self.gentle.left or running.check not in GENTLE:
             return False
         self.gentle.texts = self.gentle.left.pop(0)
         return True
 
     def _fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.order[running.position]
-        details = words.error_lines(error, Path(script.path), self.executed)
+        details = wording.error_lines(error, Path(script.path), self.executed)
         details += self._caught_before(error)
-        remedy = words.remedy(error, running, Path(script.path))
+        remedy = wording.remedy(error, running, Path(script.path))
         self._find(running.check, running.position, problem, details, remedy)
 
     def _caught_before(self, error: BaseException) -> list[str]:
@@ -717,26 +693,26 @@ class Prover:
     def _correct(self, running: Running, error: BaseException, problem: str) -> None:
         """Say of a step that failed on tables with rows that it fails without them as well."""
         record = self.proof.revisions[running.position]
-        remedy = words.remedy(error, running, Path(self.order[running.position].path))
+        remedy = wording.remedy(error, running, Path(self.order[running.position].path))
         for number, found in enumerate(self.proof.findings):
             if (found.check, found.revision) == (running.check, record.id):
                 self.proof.findings[number] = replace(found, problem=problem, remedy=remedy)
                 record.checks[running.check].why = problem
 
     def _unreached(self, start: int) -> None:
-        outcome = Outcome(proof.NOT_REACHED, "a revision before it cannot be run")
+        outcome = Outcome(results.NOT_REACHED, "a revision before it cannot be run")
         for record in self.proof.revisions[start:]:
-            self._say_of_all(record, proof.OF_REVISION, outcome)
+            self._say_of_all(record, results.OF_REVISION, outcome)
 
     # The whole way, on empty tables
 
     def _base(self) -> None:
         """Go up to head and down to base on empty tables: nothing may be left."""
-        if proof.BASE not in self.wanted.checks:
+        if results.BASE not in self.wanted.checks:
             return
         if self._unreachable:
             why = "head cannot be reached"
-            self.proof.checks[proof.BASE] = Outcome(proof.NOT_JUDGED, why)
+            self.proof.checks[results.BASE] = Outcome(results.NOT_JUDGED, why)
             return
         top = self._reversible()
         done = self._walk(partial(self._up_and_down, top))
@@ -746,8 +722,8 @@ class Prover:
     def _reversible(self) -> int:
         """Return how many revisions from the first on can be taken back."""
         for position, record in enumerate(self.proof.revisions):
-            outcome = record.checks.get(proof.DOWN)
-            if outcome is None or outcome.status != proof.PROVEN:
+            outcome = record.checks.get(results.DOWN)
+            if outcome is None or outcome.status != results.PROVEN:
                 return position
         return len(self.order)
 
@@ -755,35 +731,35 @@ class Prover:
         steps = len(self.order)
         highest = top if below else steps
         for position in range(highest):
-            yield from self._step(Running(position, True, proof.UP, silent=True))
+            yield from self._step(Running(position, True, results.UP, silent=True))
             self._tell(steps + position // 2, position)
         if highest != top:
             return
         for position in reversed(range(top)):
-            yield from self._step(Running(position, False, proof.BASE))
+            yield from self._step(Running(position, False, results.BASE))
             self._tell(2 * steps - position // 2, position)
         left = difference(self.at_base or Snapshot(), self._look(None))
-        outcome = Outcome(proof.PROVEN)
+        outcome = Outcome(results.PROVEN)
         if top < steps:
             outcome.why = f"below {self.proof.revisions[top].id}, which cannot be taken back"
-        self.proof.checks[proof.BASE] = outcome
+        self.proof.checks[results.BASE] = outcome
         if left:
-            remedy = f"in a downgrade(): {words.undo(left)}"
-            self._find(proof.BASE, None, "at base, something is left", left, remedy)
+            remedy = f"in a downgrade(): {wording.undo(left)}"
+            self._find(results.BASE, None, "at base, something is left", left, remedy)
 
     # Scripts
 
     def _write_scripts(self) -> None:
         url = self.scratch.url.render_as_string(hide_password=False)
         try:
-            self.scripts = {up: offline.scripts(self.project, url, up) for up in (True, False)}
-            self.elsewhere = offline.scripts_elsewhere(self.project, url)
+            self.scripts = {up: scripts(self.project, url, up) for up in (True, False)}
+            self.elsewhere = scripts_elsewhere(self.project, url)
         except Exception as error:
             self.scripts = {}
             said = " ".join(f"{type(error).__name__}: {error}".split())
             why = f"{history_path(self.project)} cannot write a script (--sql): {said}"
             for record in self.proof.revisions:
-                record.checks[proof.OFFLINE] = Outcome(proof.NOT_JUDGED, why)
+                record.checks[results.OFFLINE] = Outcome(results.NOT_JUDGED, why)
 
     def _offline(self, position: int, before: Snapshot, after: Snapshot) -> Walking:
         """Run the script of a revision, up and down, instead of the revision."""
@@ -792,44 +768,46 @@ class Prover:
             if written is None and up:
                 return
             if written is None:  # back to where the others begin
-                yield from self._step(Running(position, up, proof.OFFLINE, silent=True), fresh=True)
+                yield from self._step(
+                    Running(position, up, results.OFFLINE, silent=True), fresh=True
+                )
                 self._look(None)
                 self._read_rows(None)
                 return
-            self.running, self.is_inside = Running(position, up, proof.OFFLINE), True
+            self.running, self.is_inside = Running(position, up, results.OFFLINE), True
             self.executed = written.statements
             with self.scratch.engine.connect() as connection:
-                _run_script(connection, written.statements)
+                run_script(connection, written.statements)
             self.is_inside = False
             yield from self._stamp(position, up)
             found = self._look(written.statements)
-            self._judge_same(position, proof.OFFLINE, wanted, found, running_name(up))
+            self._judge_same(position, results.OFFLINE, wanted, found, running_name(up))
             self._read_rows(written.statements)
 
-    def _script(self, position: int, up: bool) -> offline.Written | None:
+    def _script(self, position: int, up: bool) -> Written | None:
         """Return the script of one direction; say why, where there is none."""
         record = self.proof.revisions[position]
         written = self.scripts[up][record.id]
         if written.error:
             problem = f"{running_name(up)} fails when it is written as a script (--sql)"
             remedy = "nothing that needs an answer from the database, or a clear refusal"
-            self._find(proof.OFFLINE, position, problem, [written.error], remedy)
+            self._find(results.OFFLINE, position, problem, [written.error], remedy)
         elif written.refused:
-            why = Outcome(proof.NOT_JUDGED, written.refused.partition("\n")[0])
-            record.checks.setdefault(proof.OFFLINE, why)
+            why = Outcome(results.NOT_JUDGED, written.refused.partition("\n")[0])
+            record.checks.setdefault(results.OFFLINE, why)
         else:
             self._judge_elsewhere(position, up, written)
             return written
         return None
 
-    def _judge_elsewhere(self, position: int, up: bool, written: offline.Written) -> None:
+    def _judge_elsewhere(self, position: int, up: bool, written: Written) -> None:
         record = self.proof.revisions[position]
         there = self.elsewhere.get(f"{'up' if up else 'down'} {record.id}", [])
         if there != written.statements:
             lines = [*difflib.unified_diff(written.statements, there, lineterm="", n=0)][2:]
             problem = "the --sql script differs from one process to the next"
             remedy = "what is in a set, in order: sorted(...); no names or dates made up on the way"
-            self._find(proof.OFFLINE, position, problem, lines, remedy)
+            self._find(results.OFFLINE, position, problem, lines, remedy)
 
     # Crashes
 
@@ -840,25 +818,25 @@ class Prover:
         for position, record in enumerate(self.proof.revisions):
             status = {
                 check: record.checks[check].status
-                for check in (proof.UP, proof.DOWN)
+                for check in (results.UP, results.DOWN)
                 if check in record.checks
             }
-            if status.get(proof.UP) == proof.NOT_REACHED:
+            if status.get(results.UP) == results.NOT_REACHED:
                 return
-            if [*status.values()] != [proof.PROVEN, proof.PROVEN]:
+            if [*status.values()] != [results.PROVEN, results.PROVEN]:
                 why = "only what goes up and down can be stopped and run again"
-                record.checks.setdefault(proof.CRASH, Outcome(proof.NOT_JUDGED, why))
+                record.checks.setdefault(results.CRASH, Outcome(results.NOT_JUDGED, why))
                 at = -1
                 continue
             if at != position:
                 self._walk(partial(self._lead, position), anew=False)
             at = position + 1 if self._crash(position) else -1
-            self._say(position, proof.CRASH)
+            self._say(position, results.CRASH)
 
     def _lead(self, position: int) -> Walking:
         """Go up to a revision on empty tables; on SQLite, from where that was done last."""
         for before in range(self.saved[0] if self.saved else 0, position):
-            yield from self._step(Running(before, True, proof.UP, silent=True))
+            yield from self._step(Running(before, True, results.UP, silent=True))
         if position and not self.context.version_table_schema:
             copy = saved(self.scratch, self.context.connection)
             self.saved = (position, copy) if copy else self.saved
@@ -871,7 +849,7 @@ class Prover:
             if not up:
                 self._go_on(partial(self._plainly, position, True))
             for number, sql in enumerate(seen.statements[up], start=1):
-                if not _LOOKS.match(sql) and not self._survives(position, up, number, seen):
+                if not LOOKS.match(sql) and not self._survives(position, up, number, seen):
                     return False
         return True
 
@@ -886,7 +864,7 @@ class Prover:
         walk(self.project, self.scratch, begun)
 
     def _plainly(self, position: int, up: bool) -> Walking:
-        yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
+        yield from self._step(Running(position, up, results.CRASH, silent=True), fresh=True)
 
     def _uninterrupted(self, position: int, seen: differences.Seen) -> Walking:
         """Go up and down twice: what is the same each time is what a crash must not change."""
@@ -895,14 +873,14 @@ class Prover:
         self._fill(None)  # what the revision before has made is empty as yet
         for turn in range(2):
             for up in (True, False):
-                running = Running(position, up, proof.CRASH, silent=True)
+                running = Running(position, up, results.CRASH, silent=True)
                 with_marks = yield from self._step(running, fresh=True)
                 seen.statements[up] = list(self.executed)
                 seen.snaps[up] = self._look(with_marks)
                 seen.keep(up, turn, self._read_rows(with_marks))
 
     def _survives(self, position: int, up: bool, number: int, seen: differences.Seen) -> bool:
-        running = Running(position, up, proof.CRASH)
+        running = Running(position, up, results.CRASH)
         sql = " ".join(seen.statements[up][number - 1].split())
         where = f"stopped after statement {number} of {len(seen.statements[up])}: {sql[:200]}"
         self.recorder.stop_after = number
@@ -919,29 +897,29 @@ class Prover:
             self._go_on(partial(self._resumed, position, up, seen))
         except _Differs as differs:
             problem = f"{running_name(up)}, run again after a crash, arrives somewhere else"
-            details, remedy = [where, *differs.args[0]], words.remedy(differs, running, Path())
-            self._find(proof.CRASH, position, problem, details, remedy)
+            details, remedy = [where, *differs.args[0]], wording.remedy(differs, running, Path())
+            self._find(results.CRASH, position, problem, details, remedy)
             return False
         except Exception as error:
             if not self.is_inside:
                 raise
             path = Path(self.order[position].path)
-            details = [where, *words.error_lines(error, path, self.executed)]
+            details = [where, *wording.error_lines(error, path, self.executed)]
             problem = f"{running_name(up)}, run again after a crash, fails"
-            remedy = words.remedy(error, running, Path())
-            self._find(proof.CRASH, position, problem, details, remedy)
+            remedy = wording.remedy(error, running, Path())
+            self._find(results.CRASH, position, problem, details, remedy)
             return False
         return True
 
     def _resumed(self, position: int, up: bool, seen: differences.Seen) -> Walking:
         """Run a step again that was stopped, and take it back."""
         if self._applied(position) != up:  # stopped before its mark was written
-            yield from self._step(Running(position, up, proof.CRASH, silent=True), fresh=True)
+            yield from self._step(Running(position, up, results.CRASH, silent=True), fresh=True)
         differing = difference(seen.snaps[up], self._look(None))
         differing += seen.differing(up, self._read_rows(None))
         if differing:
             raise _Differs(differing)
-        yield from self._step(Running(position, not up, proof.CRASH, silent=True), fresh=True)
+        yield from self._step(Running(position, not up, results.CRASH, silent=True), fresh=True)
         self._look(None)
 
     def _applied(self, position: int) -> bool:
@@ -955,69 +933,6 @@ class _Differs(Exception):
     """What came of it is not what should."""
 
 
-# Statements that change no rows; and those that change none of other tables than they name. Not
-# where several are sent at once.
-KEEPS = re.compile(
-    r"\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|COMMENT|PRAGMA)\b(?!.*;\s*\S)", re.I | re.S
-)
-SPARES_OTHERS = re.compile(
-    r"\s*(CREATE|ALTER|SELECT|SHOW|INSERT\s+INTO(?!.*\b(CONFLICT|DUPLICATE)\b))\b(?!.*;\s*\S)",
-    re.I | re.S,
-)
-# And those that change the rows of one table alone, whatever else they name.
-_ONE_TABLE = re.compile(
-    r"""\s*(?:(?:CREATE|ALTER)\s+TABLE(?!.*\b(?:RENAME|PARTITION)\b)
-    |INSERT\s+INTO(?!.*\b(?:CONFLICT|DUPLICATE|UPDATE|DELETE)\b))
-    (?:\s+IF\s+(?:NOT\s+)?EXISTS)?(?:\s+ONLY)?\s+((?:[\w.$]|"[^"]+"|`[^`]+`)+)(?!.*;\s*\S)""",
-    re.I | re.S | re.X,
-)
-_LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)\b", re.I)
-
-
-def _about(sql: str) -> str:
-    """Return of a statement only which table it is about, where no other's rows can change."""
-    match = _ONE_TABLE.match(sql)
-    return f"INSERT INTO {match[1]}" if match else sql
-
-
 def running_name(up: bool) -> str:
     """Return the name of a direction's function."""
     return "upgrade()" if up else "downgrade()"
-
-
-# A revision that reads what it finds may rely on what the application writes. Where a text has to
-# be JSON the server does not know; where it refuses what it finds, and says so, that is no fault.
-_GENTLE = (proof.UP, proof.DOWN, proof.UP_AGAIN)
-
-
-def _reached(failure: tuple[BaseException, Running, list[str]]) -> tuple[int, bool]:
-    """Say how far an attempt came; what the schema forbids counts more than what Python does."""
-    error, running, _ = failure
-    check = _GENTLE.index(running.check) if running.check in _GENTLE else -1
-    return check, _allowed(error)
-
-
-def _allowed(error: BaseException) -> bool:
-    """Say whether a revision fails on what the schema allows: NULL, or the same value twice."""
-    return isinstance(error, IntegrityError) or "NoneType" in str(error)
-
-
-def _attempts(error: BaseException, script: Script) -> list[str | None]:
-    """Return what to put into texts instead, None for no rows at all."""
-    if isinstance(error, DBAPIError) and "json" not in str(error).lower():
-        return []
-    last = [*traceback.extract_tb(error.__traceback__)][-1:]
-    here = any(Path(frame.filename).resolve() == Path(script.path).resolve() for frame in last)
-    refuses = here and any((frame.line or "").startswith("raise ") for frame in last)
-    if refuses and not isinstance(error, NotImplementedError):
-        return [None]
-    # JSON, or labels, of the application's own form may be wanted: that is not known here.
-    own = isinstance(error, json.JSONDecodeError | LookupError)
-    return ["{}", "[]", None] if own else ["{}", "[]"]
-
-
-def _run_script(connection: Connection, statements: Sequence[str]) -> None:
-    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-    for statement in statements:
-        if not statement.startswith("--"):
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

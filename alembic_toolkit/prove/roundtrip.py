@@ -29,14 +29,14 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import proof
 from alembic_toolkit.database.address import parse_known
 from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config
-from alembic_toolkit.proof import Finding, Proof, Report
-from alembic_toolkit.prove import prove
-from alembic_toolkit.scratch import Scratch, close, opened, scratch
-from alembic_toolkit.settings import Settings, read
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.prover import prove
+from alembic_toolkit.prove.results import Finding, Proof, Report
+from alembic_toolkit.prove.scratch import Scratch, close, opened, scratch
+from alembic_toolkit.prove.settings import Settings, read
 
 
 @dataclass
@@ -79,7 +79,7 @@ def roundtrip(
     begin = time.perf_counter()
     settings = _portable(read(path) if settings is None else settings)
     report = read_files(path, settings)
-    if not any(finding.check == proof.GRAPH for finding in report.findings):
+    if not any(finding.check == results.GRAPH for finding in report.findings):
         addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
@@ -101,7 +101,7 @@ def _note_stale(report: Report, settings: Settings) -> None:
             for check, outcome in outcomes.items():
                 found.setdefault((id_, check), set()).add(outcome.status)
     for id_, check in settings.exceptions:
-        if found.get((id_, check), set()) == {proof.PROVEN}:
+        if found.get((id_, check), set()) == {results.PROVEN}:
             about = f"revision {id_}" if id_ else "the whole history"
             note = f"a known exception is none any more, {about}, {check!r}: it is proven now"
             for one in report.proofs:
@@ -174,10 +174,10 @@ def read_files(path: Path, wanted: Settings) -> Report:
     for one in unread:
         if "computed" not in one.problem:  # Alembic, which imports the file, knows
             raise CommandError(str(one))
-    found = {} if unread else {proof.GRAPH: checks.graph(readable) or _heads(readable)}
+    found = {} if unread else {results.GRAPH: checks.graph(readable) or _heads(readable)}
     roots = checks.import_roots(config)
     imports = checks.application_imports(readable, roots, Path(script.dir))
-    found[proof.SELF_CONTAINED] = imports
+    found[results.SELF_CONTAINED] = imports
     ids = {revision.path: revision.id for revision in readable}
     for check, findings in found.items():
         for one in findings:

@@ -123,7 +123,7 @@ def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:
 
     :raises CommandError: it failed.
     """
-    code = "from alembic_toolkit import offline; offline.main()"
+    code = "from alembic_toolkit.prove import scripts; scripts.main()"
     asked = {"path": str(project.path), "x": project.x, "url": url}
     done = subprocess.run(
         [sys.executable, "-c", code],

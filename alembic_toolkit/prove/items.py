@@ -29,11 +29,11 @@ import pytest
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import proof, roundtrip, settings
 from alembic_toolkit.project import revisions
 from alembic_toolkit.project.env import read_config
-from alembic_toolkit.proof import Finding, Outcome, Proof
-from alembic_toolkit.settings import Settings
+from alembic_toolkit.prove import results, roundtrip, settings
+from alembic_toolkit.prove.results import Finding, Outcome, Proof
+from alembic_toolkit.prove.settings import Settings
 
 WHOLE = "history"  # stands for the revisions in the name of a test that is about all of them
 # What a project may define in its conftest.py; a suffix of the first names one of several.
@@ -150,15 +150,15 @@ class History(pytest.File):
         paths = {one.path for one in revisions.values()}
         self.proven = Proven(self.path, self.settings, paths)
         checks = self.settings.checks
-        for check in (check for check in proof.OF_HISTORY if check in checks):
+        for check in (check for check in results.OF_HISTORY if check in checks):
             yield from (self._check(name, one, check) for name, one in revisions.items())
-        if proof.GRAPH in checks:
-            yield self._check(WHOLE, None, proof.GRAPH)
+        if results.GRAPH in checks:
+            yield self._check(WHOLE, None, results.GRAPH)
         for database in self.databases:
             for name, one in revisions.items():
-                for check in (check for check in proof.OF_REVISION if check in checks):
+                for check in (check for check in results.OF_REVISION if check in checks):
                     yield self._check(name, one, check, database)
-            for check in (check for check in proof.OF_DATABASE if check in checks):
+            for check in (check for check in results.OF_DATABASE if check in checks):
                 yield self._check(WHOLE, None, check, database)
 
     def _check(
@@ -293,13 +293,13 @@ class Check(pytest.Function):
             pytest.fail(f"could not run on {one.database}: {one.error}", pytrace=False)
         if outcome is None:
             outcome = _not_reached(outcomes)
-        if outcome.status == proof.FAULTY:
+        if outcome.status == results.FAULTY:
             id_ = self.revision.id if self.revision else ""
             found = [f for f in one.findings if (f.revision, f.check) == (id_, self.check)]
             pytest.fail("\n\n".join(map(_words, found)) or outcome.why, pytrace=False)
-        if outcome.status == proof.EXCEPTED:
+        if outcome.status == results.EXCEPTED:
             pytest.xfail(f"{outcome.status}: {outcome.why}")
-        if outcome.status != proof.PROVEN:
+        if outcome.status != results.PROVEN:
             pytest.skip(f"{outcome.status}: {outcome.why}")
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -309,8 +309,8 @@ class Check(pytest.Function):
 
 def _not_reached(outcomes: dict[str, Outcome]) -> Outcome:
     """Say which check ended it."""
-    ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != proof.PROVEN)
-    return Outcome(proof.NOT_REACHED, next(ends, "a revision before it has a finding"))
+    ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != results.PROVEN)
+    return Outcome(results.NOT_REACHED, next(ends, "a revision before it has a finding"))
 
 
 def _words(finding: Finding) -> str:

@@ -28,11 +28,11 @@ from typing import Any
 
 from alembic.util import CommandError
 
-from alembic_toolkit import proof
 from alembic_toolkit.project.pyproject import read_document
+from alembic_toolkit.prove import results
 
-ASKED = (proof.RERUN, proof.CRASH, proof.OFFLINE)  # the others are always done
-ALWAYS = frozenset(proof.CHECKS) - {*ASKED}
+ASKED = (results.RERUN, results.CRASH, results.OFFLINE)  # the others are always done
+ALWAYS = frozenset(results.CHECKS) - {*ASKED}
 TIMEOUT = 600.0
 
 
@@ -54,9 +54,9 @@ class Settings:
         :raises CommandError: there is no such check.
         """
         checks = list(checks)
-        unknown = [check for check in checks if check not in proof.CHECKS]
+        unknown = [check for check in checks if check not in results.CHECKS]
         if unknown:
-            known = ", ".join(f'"{check}"' for check in proof.CHECKS)
+            known = ", ".join(f'"{check}"' for check in results.CHECKS)
             raise CommandError(f"there is no check {unknown[0]!r}; there are {known}")
         self.checks |= {*checks}
 
@@ -78,7 +78,7 @@ def _settings(path: Path, found: dict[str, Any]) -> Settings:
         missing = {"revision", "check", "reason"} - {*exception}
         if missing:
             raise CommandError(f"{where}: an exception has no {', '.join(sorted(missing))}")
-        settings.ask([exception["check"]] if exception["check"] not in proof.CHECKS else [])
+        settings.ask([exception["check"]] if exception["check"] not in results.CHECKS else [])
         key = str(exception["revision"]), exception["check"]
         settings.exceptions[key] = str(exception["reason"])
     for name in ("urls", "rows", "metadata", "x", "timeout"):

@@ -13,9 +13,9 @@ from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
-from alembic_toolkit import proof
 from alembic_toolkit.project.revisions import last_name
-from alembic_toolkit.proof import Running
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Running
 
 
 def declared(revision: Script) -> str | None:
@@ -81,11 +81,11 @@ def remedy(error: BaseException, running: Running, path: Path) -> str:
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error):
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
-    if running.check in (proof.RERUN, proof.CRASH):
+    if running.check in (results.RERUN, results.CRASH):
         return "steps that look first, so that those that are done are skipped"
     if isinstance(error, ResourceClosedError):
         return "op.get_bind() in the function, not when the file is loaded"
-    if running.check == proof.OFFLINE:
+    if running.check == results.OFFLINE:
         return "verbs that look first (if_not_exists=True): a script catches no error"
     reverse = "the reverse of upgrade(), in reverse order"
     return _remedy_up(error, running) if running.up else reverse
@@ -98,7 +98,7 @@ def _remedy_up(error: BaseException, running: Running) -> str:
     if table and isinstance(error, DBAPIError):
         name = next(filter(None, table.groups())).rpartition(".")[2]
         return f"before it, what creates {name}: in a new database nothing has"
-    if running.check == proof.UP and not running.silent:
+    if running.check == results.UP and not running.silent:
         fits = "what makes the rows that are there fit first: an UPDATE, a server_default, ..."
         copes = "what copes with the rows that are there: NULL, '', a value twice, ..."
         return fits if isinstance(error, DBAPIError) else copes
