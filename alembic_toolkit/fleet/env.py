@@ -20,7 +20,14 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from alembic_toolkit.database import errors
 from alembic_toolkit.database.address import same, synchronous
 from alembic_toolkit.fleet.processes import Task
-from alembic_toolkit.project.env import Project, arguments, elsewhere, read_config, told
+from alembic_toolkit.project.env import (
+    Project,
+    arguments,
+    elsewhere,
+    intercepted,
+    read_config,
+    told,
+)
 
 
 class Enough(BaseException):
@@ -53,17 +60,17 @@ def run_env(
     environment = EnvironmentContext(
         config, project.directory, fn=fn, as_sql=False, destination_rev=task.revision
     )
-    configure = environment.configure
 
-    def watched(connection: Any = None, *more: Any, **options: Any) -> None:
+    def watched(
+        configure: Callable[..., None], connection: Any = None, *more: Any, **options: Any
+    ) -> None:
         calls.append(True)
         if url is not None and not (isinstance(connection, Connection) and same(connection, url)):
             raise CommandError(elsewhere(connection, project, url))
         configured(environment, lambda: configure(connection, *more, **options), options)
 
-    # On the instance: the functions of alembic.context call this object, whatever its class.
-    environment.configure = watched  # type: ignore[method-assign]
     with told(project, task.database.url), environment, ExitStack() as stack:
+        stack.enter_context(intercepted(environment, watched))
         if url is not None:
             config.set_main_option("sqlalchemy.url", task.database.url.replace("%", "%%"))
             config.attributes["connection"] = stack.enter_context(_connected(url))

@@ -6,10 +6,10 @@ import argparse
 import os
 import re
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -17,6 +17,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
@@ -226,6 +227,20 @@ def told(project: Project, url: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def intercepted(environment: EnvironmentContext, configure: Callable[..., None]) -> Iterator[None]:
+    """Have ``env.py`` call another function instead of ``context.configure``.
+
+    :param configure: that function; before what ``env.py`` gives, it gets Alembic's own.
+    """
+    # On the instance: the functions of alembic.context call this object, whatever its class.
+    environment.configure = partial(configure, environment.configure)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del environment.configure
 
 
 def hint(error: BaseException) -> str:

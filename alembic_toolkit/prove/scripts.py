@@ -7,8 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
-from alembic_toolkit.project.env import Project, arguments, read_config, told
+from alembic_toolkit.project.env import Project, arguments, intercepted, read_config, told
 from alembic_toolkit.script.mysql import undelimited
 from alembic_toolkit.script.writer import PLAIN
 
@@ -81,7 +80,8 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
         starting_rev=None if up else "heads",
         destination_rev="heads" if up else "base",
     )
-    with environment, told(project, url), _collecting(environment, collector, url):
+    configured = _collecting(collector, url)
+    with environment, told(project, url), intercepted(environment, configured):
         project.directory.run_env()
     return written
 
@@ -101,21 +101,16 @@ def _collected(function: Any, collector: _Collector, written: Written) -> Any:
     return run
 
 
-@contextmanager
-def _collecting(environment: EnvironmentContext, collector: _Collector, url: str) -> Iterator[None]:
-    configure = environment.configure
+def _collecting(collector: _Collector, url: str) -> Callable[..., None]:
+    """Return what has ``env.py`` configure a script of this server that the collector gets."""
 
-    def configured(*_: Any, **options: Any) -> None:
+    def configured(configure: Callable[..., None], *_: Any, **options: Any) -> None:
         options = {k: v for k, v in options.items() if k not in ("connection", "dialect_name")}
         options |= {"url": make_url(url), "dialect_opts": {"paramstyle": "named"}}
         options |= {"literal_binds": True, "transaction_per_migration": True}
         configure(**options | {"output_buffer": collector})
 
-    environment.configure = configured  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del environment.configure
+    return configured
 
 
 def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:

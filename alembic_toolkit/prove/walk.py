@@ -18,7 +18,14 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection
 
 from alembic_toolkit.database.address import same
-from alembic_toolkit.project.env import Project, arguments, elsewhere, read_config, told
+from alembic_toolkit.project.env import (
+    Project,
+    arguments,
+    elsewhere,
+    intercepted,
+    read_config,
+    told,
+)
 from alembic_toolkit.prove.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -63,21 +70,22 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
 @contextmanager
 def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch) -> Iterator[None]:
     """See to it that ``env.py`` uses the scratch database, one transaction for each revision."""
-    configure, calls = environment.configure, list[bool]()
+    calls = list[bool]()
 
-    def configured(connection: Any = None, *arguments: Any, **options: Any) -> None:
+    def configured(
+        configure: Callable[..., None],
+        connection: Any = None,
+        *arguments: Any,
+        **options: Any,
+    ) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
         _refuse_elsewhere(options.get("version_table_schema"), scratch.url)
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
-    # On the instance: the functions of alembic.context call this object, whatever its class.
-    environment.configure = configured  # type: ignore[method-assign]
-    try:
+    with intercepted(environment, configured):
         yield
-    finally:
-        del environment.configure
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 

@@ -11,8 +11,7 @@ offline.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from alembic.config import Config
@@ -22,6 +21,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from alembic_toolkit.project.env import intercepted
 from alembic_toolkit.script.parts import DIALECTS
 from alembic_toolkit.script.writer import Writer
 
@@ -59,7 +59,9 @@ def write(
     environment = EnvironmentContext(
         config, directory, fn=steps, as_sql=True, starting_rev=starts, destination_rev=end
     )
-    with environment, _configured(environment, dialect, buffer) as writers:
+    writers = list[Writer]()
+    configured = _configured(environment, dialect, buffer, writers)
+    with environment, intercepted(environment, configured):
         directory.run_env()
         for writer in writers:
             writer.finish()
@@ -84,14 +86,15 @@ def _is_below(directory: ScriptDirectory, end: str, start: str | None) -> bool:
     return bool(ends) and ends <= below
 
 
-@contextmanager
 def _configured(
-    environment: EnvironmentContext, dialect: str | None, buffer: io.StringIO
-) -> Iterator[list[Writer]]:
-    """Have whatever ``env.py`` configures write a guarded script for this dialect."""
-    configure, writers = environment.configure, list[Writer]()
+    environment: EnvironmentContext,
+    dialect: str | None,
+    buffer: io.StringIO,
+    writers: list[Writer],
+) -> Callable[..., None]:
+    """Return what has whatever ``env.py`` configures write a guarded script for this dialect."""
 
-    def configured(*arguments: Any, **options: Any) -> None:
+    def configured(configure: Callable[..., None], *arguments: Any, **options: Any) -> None:
         if dialect is not None:
             names = ("connection", "url", "dialect_name", "transactional_ddl")
             options = {key: value for key, value in options.items() if key not in names}
@@ -107,9 +110,4 @@ def _configured(
             )
         writers.append(Writer.into(context))
 
-    # On the instance: the functions of alembic.context call this object, whatever its class.
-    environment.configure = configured  # type: ignore[method-assign]
-    try:
-        yield writers
-    finally:
-        del environment.configure
+    return configured
