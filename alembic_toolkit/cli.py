@@ -19,11 +19,17 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import fleet, history, progress, proof, roundtrip, script, settings
-from alembic_toolkit import report as show
-from alembic_toolkit import status as statuses
-from alembic_toolkit import upgrade as upgrades
-from alembic_toolkit.walk import read_config
+from alembic_toolkit import progress
+from alembic_toolkit.database.address import dialect_of
+from alembic_toolkit.fleet import status as statuses
+from alembic_toolkit.fleet import upgrade as upgrades
+from alembic_toolkit.fleet.databases import Database, listed, named
+from alembic_toolkit.project import checks, pyproject
+from alembic_toolkit.project.env import read_config
+from alembic_toolkit.prove import results, roundtrip, settings
+from alembic_toolkit.report import machines, page, text
+from alembic_toolkit.script.parts import DIALECTS
+from alembic_toolkit.script.write import write
 
 SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
@@ -52,13 +58,13 @@ def _joined(error: BaseException) -> str:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong in the history's files, or one line that says it is sound."""
-    revisions, found = history.check(read_config(Path(arguments.config)))
+    revisions, found = checks.check(read_config(Path(arguments.config)))
     for finding in found:
         print(finding)
     if found:
         print(f"{_count(len(found), 'finding')} in {_count(len(revisions), 'revision')}")
         return FINDINGS
-    heads = history.heads(revisions)
+    heads = checks.heads(revisions)
     end = f", one head ({heads[0].id})" if heads else ""
     print(f"{_count(len(revisions), 'revision')}{end}: sound")
     return SOUND
@@ -74,9 +80,9 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted.ask(name for name in settings.ASKED if arguments.all or getattr(arguments, name))
     with progress.Progress() as bar:
         report = roundtrip.roundtrip(path, wanted, bar.update)
-    print(show.to_json(report) if arguments.json else show.text(report))
+    print(machines.to_json(report) if arguments.json else text.text(report))
     if arguments.html:
-        Path(arguments.html).write_text(show.html(report), encoding="utf-8")
+        Path(arguments.html).write_text(page.html(report), encoding="utf-8")
     return report.status
 
 
@@ -85,8 +91,8 @@ def sql(arguments: argparse.Namespace) -> int:
     config = read_config(Path(arguments.config), arguments)
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
-    dialect = arguments.dialect or script.dialect_of(arguments.url)
-    print(script.write(config, dialect, arguments.start, arguments.end), end="")
+    dialect = arguments.dialect or dialect_of(arguments.url)
+    print(write(config, dialect, arguments.start, arguments.end), end="")
     return SOUND
 
 
@@ -94,12 +100,12 @@ def status(arguments: argparse.Namespace) -> int:
     """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
     path = Path(arguments.config)
     read_config(path)  # what is wrong with it is not said once for each database
-    known = settings.databases(path)
-    found = fleet.named(arguments.url, known) or [fleet.listed(*one) for one in known.items()]
+    known = pyproject.databases(path)
+    found = named(arguments.url, known) or [listed(*one) for one in known.items()]
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
         lines = statuses.status(
             path,
-            found or [fleet.Database("")],
+            found or [Database("")],
             x=arguments.x,
             drift=arguments.drift,
             metadata=settings.read(path).metadata if arguments.drift else None,
@@ -119,7 +125,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
     with suppress(ImportError):  # of a revision, until env.py has run
         directory = ScriptDirectory.from_config(read_config(path))
         directory._upgrade_revs(arguments.revision, ())  # type: ignore[arg-type]  # is there one?
-    databases = fleet.named(arguments.url, settings.databases(path))
+    databases = named(arguments.url, pyproject.databases(path))
     width = max(len(one.name) for one in databases)
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
 
@@ -157,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     which = command.add_mutually_exclusive_group()
     which.add_argument(
         "--dialect",
-        choices=sorted(script.DIALECTS),
+        choices=sorted(DIALECTS),
         help="the server that runs it (default: as env.py says)",
     )
     which.add_argument("--url", help="a database of that server; it is not connected to")
@@ -195,9 +201,9 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     about = "an empty database, once for each (default: a temporary file of SQLite)"
     _add_databases(command, about)
     for name, what in (
-        (proof.RERUN, "run each step twice, its mark taken away"),
-        (proof.CRASH, "stop each step after each statement, and run it again"),
-        (proof.OFFLINE, "run the --sql script of each step instead"),
+        (results.RERUN, "run each step twice, its mark taken away"),
+        (results.CRASH, "stop each step after each statement, and run it again"),
+        (results.OFFLINE, "run the --sql script of each step instead"),
     ):
         command.add_argument(f"--{name}", action="store_true", dest=name, help=what)
     command.add_argument("--all", action="store_true", help="all three of these")

@@ -52,6 +52,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Take part in the session, if it is asked for."""
     if config.option.roundtrip:
-        from alembic_toolkit import items
+        from alembic_toolkit.prove import items
 
         config.pluginmanager.register(items.Plugin(config), "alembic-toolkit-roundtrip")

@@ -12,29 +12,36 @@ before anything is changed, with an error that `alembic` prints without a traceb
 
 from __future__ import annotations
 
-import ast
 import io
 import logging
-import math
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from alembic.operations.ops import MigrationScript
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
-from alembic.script import ScriptDirectory
+from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.util import CommandError, messaging, to_tuple
-from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit import history, journal, marks, offline, script, sqlite
-from alembic_toolkit.deploy import Deployment, silenced
-from alembic_toolkit.options import Options, read
+from alembic_toolkit.database import journal, marks
+from alembic_toolkit.database.address import explained, parse
+from alembic_toolkit.run import sqlite
+from alembic_toolkit.run.deploy import Deployment, silenced
+from alembic_toolkit.run.number import numbering
+from alembic_toolkit.run.options import Options, read
+from alembic_toolkit.run.refusals import (
+    checked,
+    is_walk,
+    refuse_autogenerate,
+    refuse_overlap,
+    refuse_transaction,
+    refuse_unknown,
+)
+from alembic_toolkit.script.writer import PLAIN, guard
 
 
 def run(
@@ -57,8 +64,8 @@ def run(
     :param database: a URL, an engine, or a connection that is in no transaction; by default
      ``sqlalchemy.url`` of ``alembic.ini``. ``config.attributes["connection"]`` goes before it.
     :param target_metadata: the models, for ``alembic check``.
-    :param options: those of `alembic_toolkit.options.Options`, over which ``-x name=value`` goes,
-     and any others of `EnvironmentContext.configure()`.
+    :param options: those of `alembic_toolkit.run.options.Options`, over which ``-x name=value``
+     goes, and any others of `EnvironmentContext.configure()`.
     :raises CommandError: the database cannot be used; the connection is in a transaction; a
      revision to run is not written, or its id does not fit into the version table;
      ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer
@@ -69,11 +76,11 @@ def run(
     command = _command(environment)
     _print_errors_once(environment)
     logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
-    _refuse_autogenerate(environment, command)
+    refuse_autogenerate(environment, command)
     wanted = read(options, environment.get_x_argument(as_dictionary=True))
     options["target_metadata"] = target_metadata
     options["transaction_per_migration"] = True
-    options["fn"] = _checked(environment.context_opts["fn"])
+    options["fn"] = checked(environment.context_opts["fn"])
     options["include_name"] = journal.hidden(
         options.get("version_table", "alembic_version"),
         options.get("version_table_schema"),
@@ -107,11 +114,6 @@ def _moves(environment: EnvironmentContext) -> bool:
     return "destination_rev" in environment.context_opts
 
 
-def _walks(function: Callable[..., Any]) -> bool:
-    """Say whether it is a round trip that asks: the database is its own, and so is the walk."""
-    return getattr(function, "is_walk", False)
-
-
 def _needs_database(environment: EnvironmentContext, command: str) -> bool:
     if command == "history":
         # Run from Python there are no arguments to look at: be safe.
@@ -119,16 +121,6 @@ def _needs_database(environment: EnvironmentContext, command: str) -> bool:
         current = getattr(arguments, "indicate_current", True)
         return current or "current" in (getattr(arguments, "rev_range", None) or "")
     return command not in {"revision", "merge"}
-
-
-def _refuse_autogenerate(environment: EnvironmentContext, command: str) -> None:
-    # `alembic check` compares, with the same function and arguments, but writes nothing.
-    revision = environment.context_opts.get("revision_context")
-    if command == "revision" and revision is not None and revision.command_args["autogenerate"]:
-        raise CommandError(
-            "revisions are written by hand here: --autogenerate is refused, nothing was written\n"
-            'run: alembic revision -m "...", then write upgrade() and downgrade() in the new file'
-        )
 
 
 def _print_errors_once(environment: EnvironmentContext) -> None:
@@ -161,7 +153,7 @@ def _interruptible(environment: EnvironmentContext) -> Iterator[None]:
 
 def _run_without_database(environment: EnvironmentContext, options: dict[str, Any]) -> None:
     """Run a command that writes or lists files; number a new revision."""
-    hooks = [_number(environment), options.pop("process_revision_directives", None)]
+    hooks = [numbering(environment), options.pop("process_revision_directives", None)]
 
     def process(*arguments: Any) -> None:
         for hook in filter(None, hooks):
@@ -181,12 +173,12 @@ def _run_offline(
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
     if url.get_backend_name() == "sqlite":
         options.setdefault("transactional_ddl", True)
-    with _explained(url):
+    with explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
     with ExitStack() as stack:
-        if not environment.config.attributes.get(offline.PLAIN):
-            stack.enter_context(script.guard(environment.get_context()))
+        if not environment.config.attributes.get(PLAIN):
+            stack.enter_context(guard(environment.get_context()))
         stack.enter_context(environment.begin_transaction())
         environment.run_migrations()
 
@@ -207,10 +199,10 @@ def _run_online(
     options["on_version_apply"] = (deployment.applied, *given)
     if _command(environment) in _LOOKING:
         options["dont_mutate"] = True
-    walks = _walks(options["fn"])
+    walks = is_walk(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
-        _refuse_transaction(connection)
-        with _explained(url, DBAPIError):
+        refuse_transaction(connection)
+        with explained(url, DBAPIError):
             environment.configure(connection=connection, **options | {"fn": deployment.steps})
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
@@ -243,148 +235,10 @@ def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:
     heads = () if migration.purge else migration.get_current_heads()
     if not _moves(environment):
         return []
-    _refuse_unknown(environment, heads)
-    _refuse_overlap(environment, heads)
+    refuse_unknown(environment, heads)
+    refuse_overlap(environment, heads)
     steps: list[RevisionStep | StampStep] = environment.context_opts["fn"](heads, migration)
     return steps
-
-
-# Refusals
-
-
-def _checked(function: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
-    """Wrap the function that computes the steps: refuse all of them if one must not run."""
-    if _walks(function):  # it gives one at a time, and looks in between
-        return cast("Callable[..., list[Any]]", function)
-
-    def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
-        found = list(function(heads, migration))
-        _refuse_unwritten(found)
-        _refuse_long_ids(found, migration)
-        return found
-
-    return steps
-
-
-def _refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> None:
-    for head in heads:
-        try:
-            environment.script.get_revision(head)
-        except CommandError:
-            raise CommandError(
-                f"Can't locate revision identified by {head!r}: the database is at it, "
-                "and no file here has it; nothing was run\n"
-                "deploy the code that has it; or, once you have checked what its schema is, run: "
-                "alembic stamp --purge REVISION"
-            ) from None
-
-
-def _refuse_overlap(environment: EnvironmentContext, heads: Sequence[str]) -> None:
-    """Refuse a version table that has a revision beside one that comes after it."""
-    for head in heads if len(heads) > 1 else ():  # one alone need not walk its whole history
-        before = sorted(_before(environment.script, head) & {*heads})
-        if before:
-            comes = "which comes" if len(before) == 1 else "which come"
-            raise CommandError(
-                f"the version table holds {head}, and {', '.join(before)}, {comes} before it: "
-                "nothing was run\n"
-                "once you have checked what its schema is, run: alembic stamp --purge REVISION"
-            )
-
-
-def _before(directory: ScriptDirectory, head: str) -> set[str]:
-    """Return what comes before a revision; not what it depends on, which has rows of its own."""
-    found, waiting = set[str](), [head]
-    while waiting:
-        script = directory.get_revision(waiting.pop())
-        new = {*to_tuple(script.down_revision, default=())} - found
-        found |= new
-        waiting += new
-    return found
-
-
-def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:
-    for step in steps:
-        if not isinstance(step, RevisionStep):
-            continue  # stamped: nothing of it runs
-        path = Path(step.revision.path)
-        direction = "upgrade" if step.is_upgrade else "downgrade"
-        # Without its source (Alembic's option `sourceless`) nothing can be said.
-        tree = ast.parse(path.read_bytes() if path.suffix == ".py" else b"")
-        problem = history.placeholder(tree, direction)
-        if not (step.revision.is_base or step.revision.is_merge_point) and history.is_empty(tree):
-            problem = "upgrade() and downgrade() are both empty"
-        if problem:
-            does = "make the change" if step.is_upgrade else "take the change back"
-            raise CommandError(
-                f"revision {step.revision.revision} is not written yet: {history.shown(path)}\n"
-                f"  found   {problem}\n"
-                f"  wanted  statements in {direction}() that {does}\n"
-                f"Nothing was run. Write its {direction}(), then run the command again."
-            )
-
-
-def _refuse_long_ids(
-    steps: Sequence[RevisionStep | StampStep], migration: MigrationContext
-) -> None:
-    ids = {id_ for step in steps for id_ in step.to_revisions}
-    for id_ in sorted(ids):
-        # MariaDB would refuse it when the revision has run and cannot be taken back; SQLite never.
-        if len(id_) > history.MAX_ID_LENGTH and len(id_) > _capacity(migration):
-            raise CommandError(
-                f"revision id {id_} has {len(id_)} characters, and the version table "
-                f"{migration.version_table} holds {_capacity(migration)}: nothing was run\n"
-                "write a shorter id in the file, and in the down_revision of the one after it"
-            )
-
-
-def _capacity(migration: MigrationContext) -> float:
-    """Return the length of an id that the version table holds: some projects widen its column."""
-    if not migration.as_sql and migration.connection is not None:
-        inspector = inspect(migration.connection)
-        place = (migration.version_table, migration.version_table_schema)
-        if inspector.has_table(*place):
-            [length] = [
-                getattr(column["type"], "length", None)
-                for column in inspector.get_columns(*place)
-                if column["name"] == "version_num"
-            ]
-            return length or math.inf
-    return history.MAX_ID_LENGTH
-
-
-def _refuse_transaction(connection: Connection) -> None:
-    # Alembic leaves the commit to whoever began, which may have been a mere SET: exit status 0,
-    # and nothing is kept. https://alembic.sqlalchemy.org/en/latest/cookbook.html#connection-sharing
-    begun = connection.in_transaction()
-    if not begun and connection.dialect.name == "sqlite":
-        begun = sqlite.driver_in_transaction(connection)
-    if begun:
-        raise CommandError(
-            "the connection is in a transaction already: a statement ran on it, "
-            "or it came from engine.begin()\n"
-            "call connection.commit() before the revisions run, or give run() the engine or its URL"
-        )
-
-
-# The number of a new revision
-
-
-def _number(environment: EnvironmentContext) -> Callable[..., None]:
-    """Return a hook that gives a new revision the next number, unless --rev-id was given."""
-
-    def number(_: MigrationContext, __: object, directives: list[MigrationScript]) -> None:
-        given = environment.context_opts["revision_context"].command_args["rev_id"]
-        if given and len(given) > history.MAX_ID_LENGTH:
-            raise CommandError(
-                f"--rev-id {given} has {len(given)} characters, "
-                f"the version table holds {history.MAX_ID_LENGTH}: nothing was written"
-            )
-        if not given and directives:
-            known = environment.script.walk_revisions()
-            directives[0].rev_id = history.next_id(script.revision for script in known)
-
-    return number
 
 
 # The database
@@ -404,26 +258,6 @@ def _target(
     return given if isinstance(given, Engine | Connection) else parse(given)
 
 
-def parse(address: URL | str) -> URL:
-    """Read the URL of a database.
-
-    :raises CommandError: it cannot be read; it is not repeated.
-    """
-    try:
-        url = make_url(address)
-        # An @ in a password cuts it in two, and what follows would be shown as the host.
-        if url.password is None or "@" not in f"{url.host}{url.database}":
-            return url
-    except (ArgumentError, ValueError):
-        pass
-    # It is not repeated, and neither is the cause: there may be a password in it.
-    raise CommandError(
-        "the URL of the database cannot be read; write it like sqlite:///file.db or "
-        "postgresql+psycopg://user:password@host/name, "
-        "with @ : / ? % in the password as %40 %3A %2F %3F %25"
-    ) from None
-
-
 def _url(target: Engine | Connection | URL) -> URL:
     if isinstance(target, Connection):
         return target.engine.url
@@ -440,35 +274,8 @@ def _connection(target: Engine | Connection | URL) -> Iterator[Connection]:
             if target.in_transaction():
                 target.rollback()
         return
-    with _explained(_url(target)):
+    with explained(_url(target)):
         engine = target if isinstance(target, Engine) else create_engine(target, poolclass=NullPool)
         connection = engine.connect()
     with connection:
         yield connection
-
-
-@contextmanager
-def _explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
-    """Turn errors of this kind, but Alembic's own, into one line that names the database."""
-    # The query may hold a password too (?password=...).
-    name = url.set(query={}).render_as_string(hide_password=True)
-    try:
-        yield
-    except CommandError:
-        raise
-    except errors as error:
-        if isinstance(error, NoSuchModuleError):
-            words = (
-                f"there is no {url.drivername!r}; it starts with sqlite://, "
-                "postgresql+psycopg:// or mariadb+pymysql://"
-            )
-        elif isinstance(error, ImportError):
-            words = (
-                f"its driver is not installed ({error}); install it, or name another: "
-                "postgresql+psycopg://, mariadb+pymysql://"
-            )
-        else:
-            # Drivers raise what they like: TypeError, say, for an option that they do not know.
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            words = str(cause.args[-1] if cause.args else cause)  # PyMySQL: (number, words)
-        raise CommandError(f"{name} cannot be used: {' '.join(words.split())}") from error

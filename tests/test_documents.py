@@ -26,7 +26,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 import alembic_helpers as helpers
-from alembic_toolkit import settings
+from alembic_toolkit.project import pyproject
+from alembic_toolkit.prove import settings
 from tests.copies import ROOT, Copy, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -186,7 +187,7 @@ class Reader:
         project.mkdir()
         (project / "pyproject.toml").write_text(block.text, encoding="utf-8")
         ini = project / "alembic.ini"
-        assert settings.read(ini) != settings.Settings() or settings.databases(ini), block
+        assert settings.read(ini) != settings.Settings() or pyproject.databases(ini), block
 
     def run_in_revision(self, block: Block) -> None:
         database = self.copy.directory.parent / "in-a-revision.db"

@@ -71,12 +71,12 @@ def ours(directory: Path, urls: Sequence[str]) -> dict[str, Any]:
 
     The models are not compared: no step that the others take has anything to do with them.
     """
-    from alembic_toolkit import proof
-    from alembic_toolkit.roundtrip import roundtrip
-    from alembic_toolkit.settings import ALWAYS, Settings
+    from alembic_toolkit.prove import results
+    from alembic_toolkit.prove.roundtrip import roundtrip
+    from alembic_toolkit.prove.settings import ALWAYS, Settings
 
     begun = time.perf_counter()
-    report = roundtrip(directory / "alembic.ini", Settings([urls[0]], ALWAYS - {proof.MODELS}))
+    report = roundtrip(directory / "alembic.ini", Settings([urls[0]], ALWAYS - {results.MODELS}))
     seconds = time.perf_counter() - begun
     wrong = [f"{f.revision} {f.check}: {f.problem} {f.details}" for f in report.all_findings()]
     wrong += [proof.error for proof in report.proofs if proof.error]

@@ -13,7 +13,7 @@ from alembic.operations import Operations
 from sqlalchemy import event
 
 import alembic_helpers as helpers
-from alembic_toolkit import snapshot
+from alembic_toolkit.schema.take import take
 from tests.databases import Database
 from tests.helpers.conftest import Load, empty
 from tests.helpers.scripts import run_with_client, written
@@ -76,7 +76,7 @@ def state(database: Database) -> Any:
     """Return all that the database holds."""
     with database.engine.connect() as connection:
         bills = rows(connection, "SELECT * FROM bills ORDER BY id")
-        return snapshot.take(connection).groups, bills
+        return take(connection).groups, bills
 
 
 class Killed(Exception):

@@ -8,15 +8,15 @@ from functools import cache
 
 import pytest
 
-from alembic_toolkit import proof, settings
-from alembic_toolkit.proof import Finding, Outcome, Proof
-from alembic_toolkit.roundtrip import roundtrip
+from alembic_toolkit.prove import results, settings
+from alembic_toolkit.prove.results import Finding, Outcome, Proof
+from alembic_toolkit.prove.roundtrip import roundtrip
 from tests import databases
 
 from .conftest import REVISIONS, ROOT
 
 # Below it, there is no place for what its column held.
-DECLARED = {("0004", proof.ROWS)}
+DECLARED = {("0004", results.ROWS)}
 # A script cannot ask what is there: these revisions do, and on SQLite every verb has to.
 ASKING = {"0007", "0010"}
 
@@ -56,7 +56,7 @@ def proofs(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Proof]]:
 
 
 @pytest.mark.parametrize("server", databases.NAMES)
-@pytest.mark.parametrize("check", proof.OF_REVISION)
+@pytest.mark.parametrize("check", results.OF_REVISION)
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_revision_is_proven(
     proofs: Callable[[str], Proof], revision: str, check: str, server: str
@@ -66,11 +66,11 @@ def test_revision_is_proven(
     [record] = [record for record in found.revisions if record.id == revision]
     outcome = record.checks[check]
     if (revision, check) in DECLARED:
-        assert outcome.status == proof.DECLARED
-    elif check == proof.OFFLINE and (revision in ASKING or server == "sqlite"):
-        assert outcome.status in (proof.NOT_JUDGED, proof.PROVEN), said(found, revision, check)
+        assert outcome.status == results.DECLARED
+    elif check == results.OFFLINE and (revision in ASKING or server == "sqlite"):
+        assert outcome.status in (results.NOT_JUDGED, results.PROVEN), said(found, revision, check)
     else:
-        assert outcome == Outcome(proof.PROVEN), said(found, revision, check)
+        assert outcome == Outcome(results.PROVEN), said(found, revision, check)
 
 
 def said(found: Proof, revision: str, check: str) -> list[Finding]:
@@ -78,12 +78,12 @@ def said(found: Proof, revision: str, check: str) -> list[Finding]:
 
 
 @pytest.mark.parametrize("server", databases.NAMES)
-@pytest.mark.parametrize("check", proof.OF_DATABASE)
+@pytest.mark.parametrize("check", results.OF_DATABASE)
 def test_head_equals_the_models_and_nothing_is_left_at_base(
     proofs: Callable[[str], Proof], check: str, server: str
 ) -> None:
     found = proofs(server)
-    assert found.checks[check].status == proof.PROVEN, said(found, "", check)
+    assert found.checks[check].status == results.PROVEN, said(found, "", check)
 
 
 @pytest.mark.parametrize("server", databases.NAMES)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from alembic_toolkit import proof
+from alembic_toolkit.prove import results
 
 SQLITE, POSTGRESQL, MARIADB = "sqlite", "postgresql", "mariadb"
 ALL = (SQLITE, POSTGRESQL, MARIADB)
 SERVERS = (POSTGRESQL, MARIADB)
 
-GRAPH, SELF_CONTAINED = proof.GRAPH, proof.SELF_CONTAINED
-UP, DOWN, UP_AGAIN, ROWS = proof.UP, proof.DOWN, proof.UP_AGAIN, proof.ROWS
-RERUN, CRASH, OFFLINE = proof.RERUN, proof.CRASH, proof.OFFLINE
-MODELS, BASE = proof.MODELS, proof.BASE
+GRAPH, SELF_CONTAINED = results.GRAPH, results.SELF_CONTAINED
+UP, DOWN, UP_AGAIN, ROWS = results.UP, results.DOWN, results.UP_AGAIN, results.ROWS
+RERUN, CRASH, OFFLINE = results.RERUN, results.CRASH, results.OFFLINE
+MODELS, BASE = results.MODELS, results.BASE
 
 # Every step looks first, so that it can be run again.
 FIRST_UP = """\

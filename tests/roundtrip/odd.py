@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from alembic_toolkit import proof
+from alembic_toolkit.prove import results
 from tests.roundtrip.faults import (
     ADD_NOTE,
     ALL,
@@ -22,7 +22,7 @@ from tests.roundtrip.faults import (
     things,
 )
 
-EVERYTHING = (proof.RERUN, proof.CRASH, proof.OFFLINE)
+EVERYTHING = (results.RERUN, results.CRASH, results.OFFLINE)
 
 
 def odd(
@@ -276,7 +276,7 @@ DATA = [
         "temporary tables left to the end of the session",
         'op.execute("CREATE TEMPORARY TABLE kept AS SELECT id FROM users")\nop.execute("UPDATE users SET email = \'x\' WHERE email IS NULL AND id IN (SELECT id FROM kept)")',
         'op.execute("CREATE TEMPORARY TABLE kept AS SELECT id FROM users")',
-        asked=(proof.RERUN, proof.CRASH),
+        asked=(results.RERUN, results.CRASH),
     ),
     odd(
         "a partition let go, and taken back",
@@ -313,7 +313,7 @@ DATA = [
         "seed rows only where they are missing",
         "op.execute(\"INSERT INTO users (name) SELECT 'admin' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = 'admin')\")",
         "pass",
-        asked=(proof.RERUN,),
+        asked=(results.RERUN,),
     ),
     odd(
         "values turned round, and a row inserted and taken back",
@@ -451,7 +451,7 @@ GUARDED = [
         "a row with a moment, written once",
         "import datetime\nnow = datetime.datetime(2025, 1, 1)\nop.execute(f\"INSERT INTO log (at) SELECT '{now}' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM log)\")",
         "op.execute(\"DELETE FROM log WHERE at = '2025-01-01 00:00:00'\")",
-        asked=(proof.RERUN,),
+        asked=(results.RERUN,),
         first=(
             'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", sa.DateTime), if_not_exists=True)',
             'op.drop_table("log", if_exists=True)',

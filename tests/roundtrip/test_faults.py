@@ -12,13 +12,14 @@ from pathlib import Path
 import alembic.op
 import pytest
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Finding, Proof
-from alembic_toolkit.prove import prove
-from alembic_toolkit.roundtrip import read_files
-from alembic_toolkit.scratch import empty, opened, parse
-from alembic_toolkit.settings import Settings
-from alembic_toolkit.walk import Project
+from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.project.env import Project
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.prover import prove
+from alembic_toolkit.prove.results import Finding, Proof
+from alembic_toolkit.prove.roundtrip import read_files
+from alembic_toolkit.prove.scratch import empty, opened
+from alembic_toolkit.prove.settings import Settings
 from tests import databases
 from tests.roundtrip import faults, odd
 from tests.roundtrip.faults import SERVERS, Case, revision
@@ -61,15 +62,15 @@ def write(case: Case, directory: Path) -> Path:
 def settings(case: Case, server: str = "") -> Settings:
     made = Settings()
     made.ask(case.asked)
-    if server in SERVERS and case.check not in ("", proof.UP, proof.BASE):
-        made.checks -= {proof.BASE}  # the walk to base and back is seen on SQLite, which is fast
+    if server in SERVERS and case.check not in ("", results.UP, results.BASE):
+        made.checks -= {results.BASE}  # the walk to base and back is seen on SQLite, which is fast
     return made
 
 
 def proven(case: Case, ini: Path, server: str) -> tuple[list[Finding], Proof]:
     """Prove a history on a scratch database, in this process."""
     database = _database(server)
-    given = opened(parse(database.url))
+    given = opened(parse_known(database.url))
     found = Proof(server, given.shown)
     wanted = settings(case, server)
     left = getattr(alembic.op, "_proxy", None)
@@ -135,7 +136,7 @@ def on_each(cases: list[Case], which: str) -> list[object]:
     ]
 
 
-OF_FILES = (proof.GRAPH, proof.SELF_CONTAINED)
+OF_FILES = (results.GRAPH, results.SELF_CONTAINED)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_fault_is_found(case: Case, server: str, tmp_path: Path) -> None:
     ini = write(case, tmp_path)
     assert read_files(ini, settings(case)).findings == []
     findings, found = proven(case, ini, server)
-    assert {*found.checks} == {*proof.OF_DATABASE} & settings(case, server).checks
+    assert {*found.checks} == {*results.OF_DATABASE} & settings(case, server).checks
     assert len(findings) == 1, shown(findings) or "nothing was found"
     [finding] = findings
     assert (finding.check, finding.revision) == (case.check, case.revision), shown(findings)
@@ -171,7 +172,7 @@ def test_fault_is_found(case: Case, server: str, tmp_path: Path) -> None:
 def test_fault_of_another_server_is_not_found(case: Case, server: str, tmp_path: Path) -> None:
     findings, found = proven(case, write(case, tmp_path), server)
     assert not findings, shown(findings)
-    assert found.revisions[-1].checks[case.check].status == proof.PROVEN
+    assert found.revisions[-1].checks[case.check].status == results.PROVEN
 
 
 @pytest.mark.parametrize(("case", "server"), on_each(odd.CASES, "on"))
@@ -186,7 +187,7 @@ def test_what_looks_odd_is_no_fault(case: Case, server: str, tmp_path: Path) -> 
         for checks in [found.checks, *(r.checks for r in found.revisions)]
         for outcome in checks.values()
     }
-    assert proof.NOT_REACHED not in outcomes
+    assert results.NOT_REACHED not in outcomes
 
 
 def test_extension_that_the_server_lacks_is_no_fault(tmp_path: Path) -> None:
@@ -195,8 +196,8 @@ def test_extension_that_the_server_lacks_is_no_fault(tmp_path: Path) -> None:
     findings, found = proven(case, write(case, tmp_path), "postgresql")
     assert not findings, shown(findings)
     assert "nowhere_to_be_had" in found.error
-    first, second, third = (one.checks[proof.UP] for one in found.revisions)
-    assert first.status == proof.PROVEN
-    assert second.status == proof.NOT_JUDGED
+    first, second, third = (one.checks[results.UP] for one in found.revisions)
+    assert first.status == results.PROVEN
+    assert second.status == results.NOT_JUDGED
     assert "nowhere_to_be_had" in second.why
-    assert third.status == proof.NOT_REACHED
+    assert third.status == results.NOT_REACHED

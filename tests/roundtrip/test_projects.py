@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Proof
-from alembic_toolkit.roundtrip import roundtrip
-from alembic_toolkit.settings import Settings
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Proof
+from alembic_toolkit.prove.roundtrip import roundtrip
+from alembic_toolkit.prove.settings import Settings
 from tests.databases import Database
 
 INI = "[alembic]\nscript_location = %(here)s/migrations\n"
@@ -76,7 +76,7 @@ def told(found: Proof) -> list[str]:
     ]
 
 
-def outcome(found: Proof, id_: str, check: str) -> proof.Outcome:
+def outcome(found: Proof, id_: str, check: str) -> results.Outcome:
     [record] = [revision for revision in found.revisions if revision.id == id_]
     return record.checks[check]
 
@@ -91,9 +91,9 @@ def test_history_is_loaded_when_env_py_makes_its_imports_possible(history: Histo
     history.write("migrations/env.py", path + ENV)
     create = "op.create_table(TABLE, sa.Column('id', sa.Integer, primary_key=True))"
     history.revision("0001", create, "op.drop_table(TABLE)", "from shared_names import TABLE")
-    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    found = history.prove(checks=Settings().checks | {results.OFFLINE})
     assert (found.error, told(found)) == ("", [])
-    assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
+    assert outcome(found, "0001", results.OFFLINE).status == results.PROVEN
 
 
 def test_module_that_is_missing_is_named_with_the_line_that_wants_it(history: History) -> None:
@@ -108,10 +108,10 @@ def test_scripts_are_not_judged_when_env_py_writes_none(history: History) -> Non
     online = ENV.replace("if context.is_offline_mode():", "if False:")
     history.write("migrations/env.py", online)
     history.revision("0001", "pass", "pass")
-    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    found = history.prove(checks=Settings().checks | {results.OFFLINE})
     assert (found.error, told(found)) == ("", [])
-    judged = outcome(found, "0001", proof.OFFLINE)
-    assert judged.status == proof.NOT_JUDGED
+    judged = outcome(found, "0001", results.OFFLINE)
+    assert judged.status == results.NOT_JUDGED
     assert "env.py cannot write a script (--sql): KeyError: 'connection'" in judged.why
 
 
@@ -198,8 +198,8 @@ def test_revisions_below_are_not_run_for_each_finding(history: History) -> None:
         history.revision(f"000{number}", column, "pass")
     found = history.prove()
     assert len(told(found)) == 7
-    assert outcome(found, "0008", proof.DOWN).status == proof.FAULTY
-    assert found.checks[proof.BASE].status == proof.PROVEN
+    assert outcome(found, "0008", results.DOWN).status == results.FAULTY
+    assert found.checks[results.BASE].status == results.PROVEN
     # Up and up again, above the first finding, up to head and up to what can be taken back.
     assert len((history.directory / "runs.txt").read_text()) == 5
 
@@ -273,10 +273,10 @@ def test_batch_that_foreign_keys_forbid_is_a_finding_where_the_project_enforces_
         history.write("app/database.py", 'SETUP = "PRAGMA foreign_keys=ON"\n')
     found = history.prove()
     assert bool(told(found)) == enforced
-    status = proof.FAULTY if enforced else proof.NOT_JUDGED
-    assert outcome(found, "0002", proof.UP).status == status
+    status = results.FAULTY if enforced else results.NOT_JUDGED
+    assert outcome(found, "0002", results.UP).status == status
     if not enforced:
-        assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
+        assert outcome(found, "0002", results.DOWN).status == results.PROVEN
 
 
 # Rows that a revision may expect
@@ -299,11 +299,11 @@ def test_text_that_must_be_json_is_not_judged_with_other_text(history: History) 
     users_and_notes(history)
     history.revision("0002", read_users("json.loads(row.settings).get('a')"), "pass", "import json")
     found = history.prove()
-    judged = outcome(found, "0002", proof.UP)
-    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    judged = outcome(found, "0002", results.UP)
+    assert (told(found), judged.status) == ([], results.NOT_JUDGED)
     assert judged.why.startswith("proven with '{}' in texts, as it wants JSON there: ")
-    assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
-    assert outcome(found, "0001", proof.UP).status == proof.PROVEN
+    assert outcome(found, "0002", results.DOWN).status == results.PROVEN
+    assert outcome(found, "0001", results.UP).status == results.PROVEN
 
 
 def test_json_that_must_be_a_list_is_not_judged_with_other_json(history: History) -> None:
@@ -314,8 +314,8 @@ def test_json_that_must_be_a_list_is_not_judged_with_other_json(history: History
     up += "for row in op.get_bind().execute(sa.select(grains)):\n    row.keys + []"
     history.revision("0002", up, "pass")
     found = history.prove()
-    judged = outcome(found, "0002", proof.UP)
-    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    judged = outcome(found, "0002", results.UP)
+    assert (told(found), judged.status) == ([], results.NOT_JUDGED)
     assert judged.why.startswith("proven with '[]' in texts, as it wants JSON there: ")
 
 
@@ -325,8 +325,8 @@ def test_text_that_has_a_form_of_its_own_is_not_judged(history: History) -> None
     up = read_users("json.loads(row.settings)['name']")
     history.revision("0002", up, "pass", "import json")
     found = history.prove()
-    judged = outcome(found, "0002", proof.UP)
-    assert (told(found), judged.status) == ([], proof.NOT_JUDGED)
+    judged = outcome(found, "0002", results.UP)
+    assert (told(found), judged.status) == ([], results.NOT_JUDGED)
     assert judged.why.startswith("it refuses rows such as ours, and is proven without: ")
 
 
@@ -355,11 +355,11 @@ def test_revision_that_refuses_what_it_finds_is_proven_without_rows(history: His
     found = history.prove()
     [line] = told(found)
     assert line.startswith("0004 down leaves no trace: downgrade() fails | RuntimeError: there is")
-    for id_, check in (("0002", proof.UP), ("0003", proof.DOWN)):
+    for id_, check in (("0002", results.UP), ("0003", results.DOWN)):
         judged = outcome(found, id_, check)
-        assert judged.status == proof.NOT_JUDGED
+        assert judged.status == results.NOT_JUDGED
         assert judged.why.endswith("is proven without: there are too many users")
-    assert outcome(found, "0002", proof.DOWN).status == proof.PROVEN
+    assert outcome(found, "0002", results.DOWN).status == results.PROVEN
 
 
 def test_rows_written_above_keep_to_what_the_downgrade_makes_again(history: History) -> None:
@@ -421,7 +421,7 @@ def test_models_are_not_judged_when_there_are_none(history: History) -> None:
     users_and_notes(history)
     found = history.prove()
     why = "the target_metadata that env.py gives has no tables"
-    assert found.checks[proof.MODELS] == proof.Outcome(proof.NOT_JUDGED, why)
+    assert found.checks[results.MODELS] == results.Outcome(results.NOT_JUDGED, why)
     assert told(found) == []
 
 
@@ -457,7 +457,7 @@ def test_downgrade_that_is_not_there_is_named_so_and_the_walk_goes_on(history: H
     history.revision("0003", "pass", "pass")
     found = history.prove()
     assert told(found) == ["0002 down leaves no trace: there is no downgrade() | "]
-    assert outcome(found, "0003", proof.DOWN).status == proof.PROVEN
+    assert outcome(found, "0003", results.DOWN).status == results.PROVEN
 
 
 # What a server makes by itself
@@ -500,9 +500,9 @@ def test_url_of_the_scratch_database_is_told_online_and_for_scripts(
     history.write("settings_of_app.py", "import os\nurl = os.environ['APP_PG_DSN']\n")
     head = f"{path}from settings_of_app import url" if way == "settings" else ""
     history.revision("0001", "pass", "pass", head)
-    found = history.prove(checks=Settings().checks | {proof.OFFLINE})
+    found = history.prove(checks=Settings().checks | {results.OFFLINE})
     assert (found.error, told(found)) == ("", [])
-    assert outcome(found, "0001", proof.OFFLINE).status == proof.PROVEN
+    assert outcome(found, "0001", results.OFFLINE).status == results.PROVEN
 
 
 @pytest.mark.databases("postgresql")

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
-from alembic_toolkit import deployers
+from alembic_toolkit.run import lock
 from tests.copies import ROOT, environment
 from tests.databases import Database
 from tests.toolkit.conftest import Project
@@ -132,7 +132,7 @@ def locked(database: Database) -> Iterator[None]:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection)
         connection.rollback()
-        with deployers.held(context, 0):
+        with lock.held(context, 0):
             yield
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Finding, Outcome, Proof, Report, RevisionProof
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report, RevisionProof
 
 SERVERS = {"sqlite": "SQLite 3.45.1", "postgresql": "PostgreSQL 16.2", "mariadb": "MariaDB 10.11.6"}
-ASKED = (proof.UP, proof.DOWN, proof.UP_AGAIN, proof.ROWS, proof.RERUN, proof.OFFLINE)
+ASKED = (results.UP, results.DOWN, results.UP_AGAIN, results.ROWS, results.RERUN, results.OFFLINE)
 KEYS = {
     "sqlite": "INTEGER NOT NULL",
     "postgresql": "SERIAL NOT NULL",
@@ -34,7 +34,7 @@ def revision(
         f"migrations/versions/{id_}.py",
         title,
         (name(number - 1),) if parents is None and number > 1 else parents or (),
-        checks={check: Outcome(proof.PROVEN) for check in ASKED},
+        checks={check: Outcome(results.PROVEN) for check in ASKED},
         upgrade=[
             f"CREATE TABLE {table} (\n    id {KEYS[database]}, \n    customer VARCHAR(200), \n"
             f"    due DATE, \n    amount NUMERIC(12, 2) NOT NULL, \n    PRIMARY KEY (id)\n)",
@@ -65,7 +65,7 @@ def linear(number: int, *databases: str) -> Report:
             f"{database}://root@localhost/scratch",
             SERVERS[database],
             [revision(n, database) for n in range(1, number + 1)],
-            {proof.MODELS: Outcome(proof.PROVEN), proof.BASE: Outcome(proof.PROVEN)},
+            {results.MODELS: Outcome(results.PROVEN), results.BASE: Outcome(results.PROVEN)},
             seconds=number * 0.0214,
         )
         for database in databases or SERVERS
@@ -90,7 +90,7 @@ def add(
     """Put the same finding on several databases."""
     for one, revision in each(report, number):
         if one.database in on:
-            revision.checks[check] = Outcome(proof.FAULTY, problem)
+            revision.checks[check] = Outcome(results.FAULTY, problem)
             found = (check, one.database, revision.id, revision.path, problem)
             one.findings.append(Finding(*found, details(one.database), remedy))
 
@@ -101,7 +101,7 @@ def realistic(number: int = 190) -> Report:
     add(
         report,
         number - 3,
-        proof.DOWN,
+        results.DOWN,
         "the downgrade leaves an index behind",
         lambda database: ("+ index ix_bill_due on bill: (due)",),
         'op.drop_index("ix_bill_due", table_name="bill", if_exists=True)',
@@ -111,7 +111,7 @@ def realistic(number: int = 190) -> Report:
     add(
         report,
         44,
-        proof.ROWS,
+        results.ROWS,
         "a value that both schemas can hold is changed by up and down",
         lambda database: (
             f"~ column bill.note: {types[database]} NOT NULL",
@@ -124,7 +124,7 @@ def realistic(number: int = 190) -> Report:
     add(
         report,
         103,
-        proof.RERUN,
+        results.RERUN,
         "a second run of the upgrade fails: (psycopg.errors.DuplicateColumn) column "
         '"paid" of relation "bill" already exists',
         remedy='op.add_column("bill", sa.Column("paid", sa.Date()), if_not_exists=True)',
@@ -133,7 +133,7 @@ def realistic(number: int = 190) -> Report:
     imports = each(report, 12)[0][1]
     report.findings.append(
         Finding(
-            proof.SELF_CONTAINED,
+            results.SELF_CONTAINED,
             "",
             imports.id,
             imports.path,
@@ -149,16 +149,16 @@ def realistic(number: int = 190) -> Report:
 def except_some(report: Report) -> None:
     """Give some checks other outcomes than a proof or a finding, and the databases notes."""
     for _, one in each(report, 87):
-        for check in (proof.DOWN, proof.UP_AGAIN):
-            one.checks[check] = Outcome(proof.DECLARED, "the old amounts are thrown away")
+        for check in (results.DOWN, results.UP_AGAIN):
+            one.checks[check] = Outcome(results.DECLARED, "the old amounts are thrown away")
     _, excepted = each(report, 60)[2]
-    excepted.checks[proof.ROWS] = Outcome(
-        proof.EXCEPTED, "MariaDB before 10.4 rounds TIME; ticket 311"
+    excepted.checks[results.ROWS] = Outcome(
+        results.EXCEPTED, "MariaDB before 10.4 rounds TIME; ticket 311"
     )
     for number in range(20, 32):
         _, one = each(report, number)[0]
-        one.checks[proof.OFFLINE] = Outcome(
-            proof.NOT_JUDGED, "batch_alter_table copies the table: no script can do it"
+        one.checks[results.OFFLINE] = Outcome(
+            results.NOT_JUDGED, "batch_alter_table copies the table: no script can do it"
         )
     report.proofs[1].revisions[70].seconds["up"] = 0.41
     for database in report.proofs[1:]:
@@ -199,11 +199,11 @@ def hostile() -> Report:
         one.revisions[3].id = "two words\x1b[31m\r\n\u202egnp"
         one.revisions[3].path = "versions/\udcff not utf-8.py"
         one.notes.append(f"table {long} {HOSTILE}\nsecond\x00line")
-    add(report, 2, proof.UP, f"a title {HOSTILE}", lambda database: (f"+ {HOSTILE}",), HOSTILE)
+    add(report, 2, results.UP, f"a title {HOSTILE}", lambda database: (f"+ {HOSTILE}",), HOSTILE)
     error = "(pymysql.err.OperationalError) (1064, 'You have an error') " + "x" * 900
     error += "\n[SQL: " + "SELECT a, b FROM \u8868 WHERE c = 'd' " * 30 + "]"
-    add(report, 3, proof.UP, error, lambda database: tuple(f"- {n} {long}" for n in range(90)))
-    add(report, 4, proof.ROWS, "tab\tand\x07bell", on=("mariadb",))
+    add(report, 3, results.UP, error, lambda database: tuple(f"- {n} {long}" for n in range(90)))
+    add(report, 4, results.ROWS, "tab\tand\x07bell", on=("mariadb",))
     return report
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from alembic_toolkit.forms import FORMS, fits, form_of, made
+from alembic_toolkit.rows.forms import FORMS, fits, form_of, made
 
 
 class Own(sa.types.TypeDecorator[Any]):

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from alembic_toolkit.proof import DOWN, RERUN, Proof
-from alembic_toolkit.prove import _KEEPS, _SPARES_OTHERS, Prover
-from alembic_toolkit.scratch import empty, opened, parse
-from alembic_toolkit.settings import ALWAYS, Settings
-from alembic_toolkit.walk import Project, recorder
+from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.project.env import Project
+from alembic_toolkit.prove.prover import Prover
+from alembic_toolkit.prove.recorder import recorder
+from alembic_toolkit.prove.results import DOWN, RERUN, Proof
+from alembic_toolkit.prove.scratch import empty, opened
+from alembic_toolkit.prove.settings import ALWAYS, Settings
+from alembic_toolkit.prove.statements import KEEPS, SPARES_OTHERS
 from tests.bench import history
 from tests.bench.roundtrip import ENV
 from tests.databases import Database
@@ -71,7 +74,7 @@ def proven(
     project: Project, database: Database, whole: bool = False, checks: frozenset[str] = ALWAYS
 ) -> tuple[Proof, Prover]:
     found, wanted = Proof(database.name, ""), Settings(checks=checks)
-    scratch = opened(parse(database.url))
+    scratch = opened(parse_known(database.url))
     with recorder(scratch) as listening:
         prover = Prover(project, scratch, wanted, listening, found, lambda *_: None, whole=whole)
         prover.run()
@@ -132,6 +135,6 @@ def test_new_table_has_rows_when_its_revision_was_run_again(
 
 @pytest.mark.databases("sqlite")
 def test_statement_after_an_index_counts(project: Project) -> None:
-    assert _KEEPS.match("CREATE INDEX i ON t (a);")
-    assert not _KEEPS.match("CREATE INDEX i ON t (a);\nDELETE FROM t")
-    assert not _SPARES_OTHERS.match("ALTER TABLE t ADD b INTEGER; DELETE FROM t")
+    assert KEEPS.match("CREATE INDEX i ON t (a);")
+    assert not KEEPS.match("CREATE INDEX i ON t (a);\nDELETE FROM t")
+    assert not SPARES_OTHERS.match("ALTER TABLE t ADD b INTEGER; DELETE FROM t")

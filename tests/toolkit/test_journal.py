@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from alembic_toolkit import journal as journals
+from alembic_toolkit.database import journal as journals
 from tests.databases import Database
 from tests.toolkit.conftest import Project, current, execute, rows, tables
 from tests.toolkit.deployers import journal

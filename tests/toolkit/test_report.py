@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from alembic_toolkit import proof
-from alembic_toolkit.proof import Finding, Outcome, Proof, Report, RevisionProof
-from alembic_toolkit.report import html, text, to_json
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report, RevisionProof
+from alembic_toolkit.report.machines import to_json
+from alembic_toolkit.report.page import html
+from alembic_toolkit.report.text import text
 from tests.toolkit import reports
 
 MAKERS = {
@@ -21,7 +23,7 @@ MAKERS = {
     "stopped": reports.stopped,
     "nothing": lambda: Report("alembic.ini", 0),
     "files alone": lambda: Report(
-        "alembic.ini", 3, [Finding(proof.GRAPH, "", "", "a.py", "two heads", (), "alembic merge")]
+        "alembic.ini", 3, [Finding(results.GRAPH, "", "", "a.py", "two heads", (), "alembic merge")]
     ),
 }
 every_report = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -98,7 +100,7 @@ def test_text_of_a_finding_ends_with_what_to_write() -> None:
 def test_text_does_not_break_code() -> None:
     report = reports.linear(1, "sqlite")
     code = "op.execute(\n    'UPDATE " + "x" * 200 + "'\n)"
-    reports.add(report, 1, proof.DOWN, "wrong", remedy=code)
+    reports.add(report, 1, results.DOWN, "wrong", remedy=code)
     assert "".join(f"     {line}\n" for line in code.splitlines()) in text(report, 60)
 
 

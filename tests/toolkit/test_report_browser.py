@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from alembic_toolkit import report
+from alembic_toolkit.report.page import html
 from tests.toolkit import reports
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -74,17 +74,17 @@ def browse(directory: Path, address: str, *flags: str) -> str:
 
 def questions() -> dict[str, tuple[str, str, tuple[int, int]]]:
     """Return the pages to ask: their text, the end of their address, their size."""
-    realistic, linear = report.html(reports.realistic()), reports.linear(30)
+    realistic, linear = html(reports.realistic()), reports.linear(30)
     for _, one in reports.each(linear, 7):
         one.id = "größe 7"
     asked = {f"filter {typed}": (realistic, f"#filter={quote(typed)}", PHONE) for typed in FILTERS}
     return asked | {
         "realistic": (realistic, "", PHONE),
         "desktop": (realistic, "", DESKTOP),
-        "hostile": (report.html(reports.hostile()), "", PHONE),
-        "stopped": (report.html(reports.stopped()), "", PHONE),
-        "branched": (report.html(reports.branched(30)), "", PHONE),
-        "linked": (report.html(linear), "#rev-gr%C3%B6%C3%9Fe_7", DESKTOP),
+        "hostile": (html(reports.hostile()), "", PHONE),
+        "stopped": (html(reports.stopped()), "", PHONE),
+        "branched": (html(reports.branched(30)), "", PHONE),
+        "linked": (html(linear), "#rev-gr%C3%B6%C3%9Fe_7", DESKTOP),
     }
 
 
@@ -155,7 +155,7 @@ def test_page_opens_the_section_that_is_linked_to(answers: dict[str, Any]) -> No
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_page_as_it_is_draws_something(tmp_path: Path, size: tuple[int, int]) -> None:
     page, picture = tmp_path / "a report.html", tmp_path / "page.png"
-    page.write_text(report.html(reports.realistic()), encoding="utf-8")
+    page.write_text(html(reports.realistic()), encoding="utf-8")
     window = f"--window-size={size[0]},{size[1]}"
     browse(tmp_path, page.as_uri(), window, f"--screenshot={picture}")
     content = picture.read_bytes()

@@ -8,7 +8,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from alembic_toolkit import lost, rows, tables
+from alembic_toolkit.rows import lost
+from alembic_toolkit.rows.content import Rows
+from alembic_toolkit.rows.fill import fill
+from alembic_toolkit.rows.filling import Filled
+from alembic_toolkit.rows.read import read
+from alembic_toolkit.rows.tables.look import look
+from alembic_toolkit.rows.tables.table import parents, related
 from tests.databases import Database
 
 # Fill: tables that make it hard
@@ -92,14 +98,14 @@ def make(database: Database, script: str) -> None:
                 )
 
 
-def filled(connection: Connection, **options: Any) -> tuple[rows.Filled, rows.Rows]:
-    known = tables.look(connection)
-    done = rows.fill(connection, known, **options)
-    return done, rows.read(connection, known)
+def filled(connection: Connection, **options: Any) -> tuple[Filled, Rows]:
+    known = look(connection)
+    done = fill(connection, known, **options)
+    return done, read(connection, known)
 
 
-def content(connection: Connection) -> rows.Rows:
-    return rows.read(connection, tables.look(connection))
+def content(connection: Connection) -> Rows:
+    return read(connection, look(connection))
 
 
 def test_fill_fills_every_table_when_the_schema_is_ugly(database: Database) -> None:
@@ -139,10 +145,10 @@ def test_fill_refers_to_what_is_there_when_a_key_ends_with_a_space(database: Dat
 def test_fill_leaves_no_dangling_key_when_tables_need_each_other(database: Database) -> None:
     make(database, CIRCLE.replace("hen CHAR(9) NOT NULL", "hen CHAR(9) NOT NULL REFERENCES hen"))
     with database.engine.begin() as connection:
-        known = tables.look(connection)
-        there = rows.read(connection, known)
+        known = look(connection)
+        there = read(connection, known)
         there["owner"].rows[:] = [("not there",)]
-        done = rows.fill(connection, known, there=there)
+        done = fill(connection, known, there=there)
         found = content(connection)
     assert done.failed == dict.fromkeys(("egg", "hen"), "FOREIGN KEY constraint failed: owner")
     assert not found["egg"].rows
@@ -242,7 +248,7 @@ def test_fill_takes_a_projects_own_rows_when_they_are_given(database: Database) 
 def test_fill_stays_in_what_an_older_schema_can_hold_when_asked(database: Database) -> None:
     make(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, a VARCHAR(5) NOT NULL);\n")
     with database.engine.begin() as connection:
-        older = tables.look(connection)
+        older = look(connection)
         execute_on(connection, "DROP TABLE t")
         execute_on(connection, "CREATE TABLE t (id INTEGER PRIMARY KEY, a VARCHAR(50))")
         _, found = filled(connection, within=older)
@@ -262,21 +268,21 @@ def test_fill_leaves_numbers_that_a_revision_can_go_on_from(database: Database) 
 def test_look_finds_the_same_when_asked_by_name(database: Database) -> None:
     make(database, UGLY[database.name])
     with database.engine.begin() as connection:
-        whole = tables.look(connection)
+        whole = look(connection)
         assert len(whole) >= 8
         for name, table in whole.items():
-            assert tables.look(connection, [name]) == {name: table}
-        assert tables.look(connection, list(whole)) == whole
-        assert tables.look(connection, ["none"]) == tables.look(connection, []) == {}
+            assert look(connection, [name]) == {name: table}
+        assert look(connection, list(whole)) == whole
+        assert look(connection, ["none"]) == look(connection, []) == {}
 
 
 def test_related_follows_cascades_to_children(database: Database) -> None:
     make(database, TREE)
     with database.engine.begin() as connection:
-        known = tables.look(connection)
-    assert tables.related(known, ["parent"]) == {"parent", "child"}
-    assert tables.related(known, ["child"]) == {"child"}
-    assert tables.parents(known, ["child"]) == {"parent"}
+        known = look(connection)
+    assert related(known, ["parent"]) == {"parent", "child"}
+    assert related(known, ["child"]) == {"child"}
+    assert parents(known, ["child"]) == {"parent"}
 
 
 # What is lost
@@ -287,7 +293,7 @@ def execute_on(connection: Connection, *statements: str) -> None:
         connection.execute(sa.text(statement))
 
 
-def after(database: Database, *steps: tuple[str, ...]) -> list[rows.Rows]:
+def after(database: Database, *steps: tuple[str, ...]) -> list[Rows]:
     """Fill the tables of TREE; return the rows then and after each step."""
     make(database, TREE)
     with database.engine.begin() as connection:

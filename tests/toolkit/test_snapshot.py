@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from alembic_toolkit.snapshot import difference, names_in, take
+from alembic_toolkit.schema.names import names_in
+from alembic_toolkit.schema.snapshot import difference
+from alembic_toolkit.schema.take import take
 from tests.databases import Database
 
 

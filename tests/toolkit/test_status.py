@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from alembic_toolkit import fleet
+from alembic_toolkit.fleet import processes
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 from tests.toolkit.fleets import command, made, plain, row, stranger, tenants
@@ -58,7 +58,7 @@ def test_status_is_a_line_when_the_host_does_not_answer(offline: Project) -> Non
 def test_status_is_a_line_when_env_py_does_not_end(
     project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "PATIENCE", 0.05)
+    monkeypatch.setattr(processes, "PATIENCE", 0.05)
     database.engine.connect().close()
     project.write("migrations/env.py", "import time\ntime.sleep(60)\n")
     outcome = status(project, "--timeout=10", one=database.url)

@@ -1,0 +1,114 @@
+"""Read the URL of a database, show it without its password, tell whether a connection is to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+
+def parse(address: URL | str) -> URL:
+    """Read the URL of a database.
+
+    :raises CommandError: it cannot be read; it is not repeated.
+    """
+    try:
+        url = make_url(address)
+        # An @ in a password cuts it in two, and what follows would be shown as the host.
+        if url.password is None or "@" not in f"{url.host}{url.database}":
+            return url
+    except (ArgumentError, ValueError):
+        pass
+    # It is not repeated, and neither is the cause: there may be a password in it.
+    raise CommandError(
+        "the URL of the database cannot be read; write it like sqlite:///file.db or "
+        "postgresql+psycopg://user:password@host/name, "
+        "with @ : / ? % in the password as %40 %3A %2F %3F %25"
+    ) from None
+
+
+def parse_known(address: str) -> URL:
+    """Read a URL of a server that is known here.
+
+    :raises CommandError: it cannot be read, or names another server.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise CommandError(
+            "a --url cannot be read; write it like sqlite:///scratch.db or "
+            "postgresql+psycopg://user:password@host/scratch"
+        ) from None
+    if url.get_backend_name() not in SERVERS:
+        raise CommandError(
+            f"{url.drivername} is not known here: SQLite, PostgreSQL, MariaDB and MySQL are"
+        )
+    return url
+
+
+# An env.py may want an asynchronous driver; what looks and drops here does not.
+_SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
+_SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
+SERVERS = ("sqlite", "postgresql", "mysql", "mariadb")
+
+
+def dialect_of(url: str | None) -> str | None:
+    """Return the dialect that a URL names; None without one."""
+    if url is None:
+        return None
+    try:
+        return make_url(url).get_backend_name()
+    except ArgumentError:
+        raise CommandError(
+            "the URL of the database cannot be read; write it like postgresql://host/name"
+        ) from None
+
+
+def synchronous(url: URL) -> URL:
+    """Return the URL with a driver that needs no event loop."""
+    driver = _SYNCHRONOUS.get(url.get_driver_name(), url.get_driver_name())
+    return url.set(drivername=f"{url.get_backend_name()}+{driver}")
+
+
+def shown(url: URL) -> str:
+    """Return a URL without what may be a password."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def same(connection: Connection, ours: URL) -> bool:
+    """Say whether a connection is to the database of a URL."""
+    theirs = connection.engine.url
+    if ours.get_backend_name() == "sqlite":
+        return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
+    return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
+
+
+@contextmanager
+def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
+    """Turn errors of this kind, but Alembic's own, into one line that names the database."""
+    # The query may hold a password too (?password=...).
+    name = url.set(query={}).render_as_string(hide_password=True)
+    try:
+        yield
+    except CommandError:
+        raise
+    except errors as error:
+        if isinstance(error, NoSuchModuleError):
+            words = (
+                f"there is no {url.drivername!r}; it starts with sqlite://, "
+                "postgresql+psycopg:// or mariadb+pymysql://"
+            )
+        elif isinstance(error, ImportError):
+            words = (
+                f"its driver is not installed ({error}); install it, or name another: "
+                "postgresql+psycopg://, mariadb+pymysql://"
+            )
+        else:
+            # Drivers raise what they like: TypeError, say, for an option that they do not know.
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+            words = str(cause.args[-1] if cause.args else cause)  # PyMySQL: (number, words)
+        raise CommandError(f"{name} cannot be used: {' '.join(words.split())}") from error

@@ -1,0 +1,197 @@
+"""Work on many databases, each in a process of its own.
+
+`alembic.context` is one for a process, and what waits for a host that does not answer cannot be
+called back: a process can be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from typing import Any, cast
+
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.database import errors
+from alembic_toolkit.fleet.databases import Database
+
+GRACE = 10.0  # seconds for a process that is interrupted to roll back
+PATIENCE = 6  # times as long as a database may take to answer, its process may work then
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process is to do."""
+
+    database: Database
+    config: str
+    x: tuple[str, ...] = ()
+    revision: str = "heads"
+    drift: bool = False
+    metadata: Any = None  # "package.module:name", where env.py gives none
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    directory: str = field(default_factory=os.getcwd)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of it."""
+
+    value: Any = None
+    error: str = ""
+
+
+# A function of a module; it calls its second argument when the database has answered.
+Work = Callable[[Task, Callable[[], None]], Any]
+
+
+@dataclass
+class _Running:
+    task: Task
+    process: Any
+    until: float
+    late: str  # what is said of it then
+
+
+def each(
+    work: Work,
+    tasks: Sequence[Task],
+    ended: Callable[[Task, Answer], None],
+    *,
+    at_once: int,
+    timeout: float | None = None,
+) -> None:
+    """Do the work for every task, some at once; say of each when it ended.
+
+    Interrupted, it begins no more, interrupts those that run, as Ctrl-C would, and says how they
+    ended before it raises ``KeyboardInterrupt`` again. Nothing is left running.
+
+    :param timeout: seconds for each database to answer; then its process is killed, as is one that
+     takes `PATIENCE` times as long after that.
+    """
+    waiting, running = deque(tasks), dict[Pipe, _Running]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                task = waiting.popleft()
+                if task.database.problem:
+                    ended(task, Answer(error=task.database.problem))
+                else:
+                    _start(work, task, running, timeout)
+            _hear(running, ended, timeout)
+    except KeyboardInterrupt:
+        for one in running.values():
+            one.process.terminate()
+            one.until = time.monotonic() + GRACE
+            one.late = f"did not end within {GRACE:g} seconds, and was killed"
+        while running:
+            _hear(running, ended, None)
+        raise
+    finally:
+        for one in running.values():
+            one.process.kill()
+            one.process.join()
+
+
+def _start(work: Work, task: Task, running: dict[Pipe, _Running], timeout: float | None) -> None:
+    ours, theirs = _context().Pipe(duplex=False)
+    process = _context().Process(target=_run, args=(work, task, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    until = time.monotonic() + timeout if timeout else float("inf")
+    running[ours] = _Running(task, process, until, f"no answer within {timeout or 0:g} seconds")
+
+
+def _context() -> Any:
+    """Return how processes are begun: from one that has imported everything, where there is it."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["alembic_toolkit.fleet.status", "alembic_toolkit.fleet.upgrade"]
+    )
+    return context
+
+
+def _hear(
+    running: dict[Pipe, _Running], ended: Callable[[Task, Answer], None], timeout: float | None
+) -> None:
+    """Wait until one has something to say, or its time is over."""
+    if not running:
+        return
+    until = min(one.until for one in running.values())
+    left = None if until == float("inf") else max(0.0, until - time.monotonic())
+    for ready in cast("list[Pipe]", wait([*running], left)):
+        try:
+            answer = ready.recv()
+        except EOFError:
+            answer = Answer(error="the process ended before it was done: killed, or crashed")
+        if answer is not None:
+            _end(ready, running, ended, answer)
+        elif timeout is not None:  # the database has answered
+            one = running[ready]
+            one.until = time.monotonic() + PATIENCE * timeout
+            one.late = f"not looked at within {PATIENCE * timeout:g} seconds"
+    for pipe, one in [*running.items()]:
+        if one.until <= time.monotonic():
+            one.process.kill()
+            _end(pipe, running, ended, Answer(error=one.late))
+
+
+def _end(
+    pipe: Pipe,
+    running: dict[Pipe, _Running],
+    ended: Callable[[Task, Answer], None],
+    answer: Answer,
+) -> None:
+    one = running.pop(pipe)
+    pipe.close()
+    one.process.join(1)
+    one.process.kill()  # a thread that an application began may keep it alive; all is done
+    one.process.join()
+    ended(one.task, Answer(answer.value, one.task.database.concealed(answer.error)))
+
+
+def _run(work: Work, task: Task, pipe: Pipe) -> None:
+    """Do one task; what comes of it goes into the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the first process passes it on
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.chdir(task.directory)
+    os.environ.clear()  # that of the process which this one was forked from may be an old one
+    os.environ.update(task.environ)
+    # What revisions and env.py print would run into what is printed here.
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(quiet, stream)
+    try:
+        answer = Answer(work(task, lambda: pipe.send(None)))
+    except SystemExit as error:
+        answer = Answer(error=f"env.py, or a revision, ended the process: exit({error.code!r})")
+    except BaseException as error:
+        answer = Answer(error=words(error))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is done
+    with contextlib.suppress(OSError):  # nobody listens any more
+        pipe.send(answer)
+
+
+def words(error: BaseException) -> str:
+    """Return what an error says; of a driver's, the statement that was asked, too."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; what it was at is rolled back, or goes on when it is run again"
+    if isinstance(error, CommandError):
+        return str(error)
+    if isinstance(error, DBAPIError) and error.statement:
+        sql = " ".join(error.statement.split())
+        return f"{errors.words(error)}\n  asked  {sql[:200]}"
+    if isinstance(error, DBAPIError):
+        return errors.words(error)
+    return f"{type(error).__name__}: {error}".strip()

@@ -1,0 +1,204 @@
+"""Bring many databases to a revision, some at the same time, whatever becomes of one.
+
+Each is upgraded in a process of its own, see `processes`, by the project's ``env.py``: one that
+calls `run` waits for other deployers, retries and keeps a journal, as for `alembic upgrade`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from alembic.util import to_tuple
+
+from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import run_env
+from alembic_toolkit.fleet.processes import Answer, Task, each, words
+
+AT_ONCE = 4
+
+
+@dataclass
+class Upgrade:
+    """What became of one database."""
+
+    name: str
+    outcome: str = ""  # one of those below
+    before: list[str] = field(default_factory=list)  # the revisions it was at
+    after: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+    log: list[dict[str, str]] = field(default_factory=list)  # of each line, level and message
+    error: str = ""
+
+
+DONE, NOTHING, FAILED, NOT_BEGUN = "done", "nothing to do", "failed", "not begun"
+
+
+@dataclass
+class Report:
+    """What became of all of them; nothing is said twice of one."""
+
+    upgrades: list[Upgrade]
+    interrupted: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Say whether every database is where it was to be brought."""
+        return all(one.outcome in (DONE, NOTHING) for one in self.upgrades)
+
+
+def upgrade(
+    config: Path,
+    databases: Sequence[Database],
+    revision: str = "head",
+    *,
+    x: Iterable[str] = (),
+    at_once: int = AT_ONCE,
+    ended: Callable[[Upgrade, int, int], None] = lambda *_: None,
+) -> Report:
+    """Upgrade every database; one that fails stops no other.
+
+    Interrupted (Ctrl-C, SIGTERM), it begins no other, has those that run roll back what they are
+    at, and returns what it knows.
+
+    :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+    :param x: for ``env.py``, as ``alembic -x``.
+    :param ended: called with each that has ended, how many have, and how many there are.
+    """
+    tasks = [Task(one, str(config), tuple(x), revision=revision) for one in databases]
+    found: dict[str, Upgrade] = {}
+    report = Report([])
+
+    def end(task: Task, answer: Answer) -> None:
+        one = answer.value or Upgrade(task.database.name, FAILED)
+        one.error = task.database.concealed(answer.error or one.error)
+        for said in one.log:
+            said["message"] = task.database.concealed(said["message"])
+        found[task.database.name] = one
+        ended(one, len(found), len(tasks))
+
+    try:
+        each(_upgrade, tasks, end, at_once=at_once)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    for task in tasks:
+        name = task.database.name
+        report.upgrades.append(found.get(name) or Upgrade(name, NOT_BEGUN))
+    return report
+
+
+# In the process of one database
+
+
+def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
+    one = Upgrade(task.database.name)
+    planned = list[bool]()
+
+    def steps(directory: ScriptDirectory, heads: Any, _: Any) -> Any:
+        if not planned:  # `run` asks again when it has waited for another deployer
+            one.before = one.after = sorted(heads)
+        planned.append(True)
+        return directory._upgrade_revs(task.revision, heads)
+
+    def applied(*, step: Any, heads: Iterable[str], **_: Any) -> None:
+        one.after = sorted(heads)
+        # A try whose commit met a lock is made again.
+        one.ran = [id_ for id_ in one.ran if id_ != step.up_revision_id] + [step.up_revision_id]
+
+    def configured(
+        _: EnvironmentContext, configure: Callable[[], None], options: dict[str, Any]
+    ) -> None:
+        given = to_tuple(options.get("on_version_apply"), default=())
+        options["on_version_apply"] = (*given, applied)
+        configure()
+        if not planned:
+            _listen(one.log)
+
+    try:
+        run_env(task, answered, steps, configured)
+    except (Exception, KeyboardInterrupt) as error:
+        one.outcome, one.error = FAILED, words(error)
+        return one
+    if not planned:
+        one.outcome, one.error = FAILED, "env.py ran, and never called context.run_migrations()"
+    else:
+        one.outcome = DONE if one.ran else NOTHING
+    return one
+
+
+class _Log(logging.Handler):
+    """Keep what revisions say, and what runs them."""
+
+    def __init__(self, log: list[dict[str, str]]) -> None:
+        super().__init__()
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.log.append({"level": record.levelname, "message": record.getMessage()})
+
+
+def _listen(log: list[dict[str, str]]) -> None:
+    # Whatever the project does with its log: nobody sees it here.
+    for name in ("alembic", "alembic_toolkit"):
+        logger = logging.getLogger(name)
+        logger.addHandler(_Log(log))
+        logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    for name, known in logging.root.manager.loggerDict.items():
+        if name.startswith("alembic") and isinstance(known, logging.Logger):
+            known.disabled = False  # by fileConfig(), in most an env.py
+
+
+# What is shown
+
+
+def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
+    """Return what became of one database, in a line, and below it what was logged.
+
+    :param width: of the longest name.
+    :param verbose: all of that, and not only warnings and errors.
+    """
+    before, after = (", ".join(ids) or "(none)" for ids in (one.before, one.after))
+    if one.outcome == DONE:
+        said = f"{before} -> {after}"
+    elif one.outcome == NOTHING:
+        said = f"{after}, {NOTHING}"
+    elif one.outcome == FAILED:
+        said = f"{FAILED}, {before} -> {after}" if one.ran else FAILED
+    else:
+        said = one.outcome
+    logged = (
+        f"{entry['level']} {entry['message']}"
+        for entry in one.log
+        if verbose or entry["level"] not in ("DEBUG", "INFO")
+    )
+    return "\n".join([f"{one.name.ljust(width)}  {said}", *(indent(text, "  ") for text in logged)])
+
+
+def summary(report: Report) -> str:
+    """Return how many got there, and of each that did not, the error."""
+    lines = []
+    for one in report.upgrades:
+        if one.outcome == FAILED:
+            said = one.error.strip().splitlines() or ["no message"]
+            lines += [f"{one.name}:", *(f"  {text}" for text in said[-LAST_LINES:])]
+    counts = [
+        f"{number} {word}"
+        for word in (DONE, NOTHING, FAILED, NOT_BEGUN)
+        if (number := sum(one.outcome == word for one in report.upgrades))
+    ]
+    return "\n".join([*lines, *([""] if lines else []), ", ".join(counts)])
+
+
+LAST_LINES = 12  # of an error
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return the same for machines."""
+    found = [vars(one) | {"error": one.error or None} for one in report.upgrades]
+    return {"interrupted": report.interrupted, "databases": found}

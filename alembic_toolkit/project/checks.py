@@ -1,0 +1,284 @@
+"""What is wrong in a history, told from its files: nothing is imported, no database is touched.
+
+`check` says all of it; the small functions below say one thing each, as a list of `Finding`.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from alembic_toolkit.project.revisions import (
+    MAX_ID_LENGTH,
+    Finding,
+    Revision,
+    defines,
+    is_empty,
+    last_name,
+    next_id,
+    placeholder,
+    read,
+    shown,
+)
+
+# What means something else on the command line: head+1, branch@head, base:head
+_RESERVED = set("@-+:")
+_SYMBOLS = {"base", "head", "heads", "current"}
+_IMPORTERS = {"import_module", "__import__"}
+_SHARED = {"alembic", "alembic_helpers", "sqlalchemy", "sqlparse"} | sys.stdlib_module_names
+
+
+def check(config: Config) -> tuple[list[Revision], list[Finding]]:
+    """Read the history of an Alembic configuration and return it with all that is wrong in it.
+
+    :raises CommandError: there is no ``script_location``, or it names no directory.
+    """
+    script = ScriptDirectory.from_config(config)
+    revisions, found = read(script)
+    found += graph(revisions) + several_heads(revisions)
+    found += unwritten_revisions(revisions)
+    found += application_imports(revisions, import_roots(config), Path(script.dir))
+    return revisions, found
+
+
+# Ids and their order
+
+
+def graph(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say all that keeps the revisions from being run one after the other."""
+    return [
+        *duplicate_ids(revisions),
+        *unusable_ids(revisions),
+        *duplicate_labels(revisions),
+        *missing_ids(revisions),
+        *cycles(revisions),
+    ]
+
+
+def duplicate_ids(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which revisions have an id that is taken: Alembic runs only one of them."""
+    first: dict[str, Revision] = {}
+    found = []
+    for revision in revisions:
+        other = first.setdefault(revision.id, revision)
+        if other is not revision:
+            problem = f"its id {revision.id} is taken by {other.path.name}"
+            remedy = (
+                f'revision = "{next_id(known.id for known in revisions)}" and the down_revision '
+                "that it comes after; then rename the file"
+            )
+            found.append(Finding(revision.path, problem, remedy))
+    return found
+
+
+def unusable_ids(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which ids are too long for the version table, or have characters with a meaning."""
+    found = []
+    for revision in revisions:
+        if len(revision.id) > MAX_ID_LENGTH:
+            problem = (
+                f"its id {revision.id} has {len(revision.id)} characters, "
+                f"the version table holds {MAX_ID_LENGTH}"
+            )
+            found.append(Finding(revision.path, problem, "a shorter id, here and where it is used"))
+        if _RESERVED & set(revision.id) or revision.id in _SYMBOLS:
+            problem = f"its id {revision.id!r} means something else to alembic"
+            found.append(Finding(revision.path, problem, "letters, digits and underscores"))
+    return found
+
+
+def duplicate_labels(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which labels of branches are taken, by another branch or as an id."""
+    taken = {revision.id: revision for revision in revisions}
+    found = []
+    for revision in revisions:
+        for label in revision.branch_labels:
+            other = taken.setdefault(label, revision)
+            if other is not revision or label == revision.id:
+                problem = f"its branch label {label} is taken by {other.path.name}"
+                found.append(Finding(revision.path, problem, 'branch_labels = "...", another one'))
+    return found
+
+
+def missing_ids(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which revisions come after, or depend on, one that is not there."""
+    ids = {revision.id for revision in revisions}
+    labels = {label for revision in revisions for label in revision.branch_labels}
+    found = []
+    for revision in revisions:
+        wrong = [("down_revision", id_) for id_ in revision.down_revisions if id_ not in ids]
+        for id_ in revision.depends_on:
+            # Alembic takes a label, or the beginning of an id, here and only here.
+            if id_ not in labels and not any(known.startswith(id_) for known in ids):
+                wrong.append(("depends_on", id_))
+        for name, id_ in wrong:
+            near = difflib.get_close_matches(id_, ids - {revision.id}, n=1, cutoff=0.5)
+            remedy = ", perhaps ".join(["the id of a file that is there", *near])
+            found.append(Finding(revision.path, f"its {name} {id_} is in no file", remedy))
+    return found
+
+
+def cycles(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which revisions come after themselves."""
+    after = {
+        revision.id: (*revision.down_revisions, *revision.depends_on) for revision in revisions
+    }
+    files = {revision.id: revision.path for revision in revisions}
+    reported: set[str] = set()
+    found = []
+    for id_ in after:
+        circle = _circle(id_, after)
+        if circle and reported.isdisjoint(circle):
+            reported.update(circle)
+            problem = f"comes after itself: {' -> '.join([*circle, id_])}"
+            remedy = "in one of these files, the down_revision that was there before"
+            found.append(Finding(files[id_], problem, remedy))
+    return found
+
+
+def _circle(start: str, after: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return a way from a revision back to itself, or nothing."""
+    came_from: dict[str, str] = {}
+    todo = [start]
+    while todo:
+        here = todo.pop()
+        for there in after.get(here, ()):
+            if there == start:
+                way = [here]
+                while way[-1] != start:
+                    way.append(came_from[way[-1]])
+                return way[::-1]
+            if there not in came_from:
+                came_from[there] = here
+                todo.append(there)
+    return []
+
+
+def heads(revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the revisions that no other one comes after."""
+    passed = {id_ for revision in revisions for id_ in revision.down_revisions}
+    return [revision for revision in revisions if revision.id not in passed]
+
+
+def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say that the history ends in more than one place."""
+    ends = heads(revisions)
+    if len({revision.id for revision in ends}) < 2:
+        return []
+    *others, last = ends
+    names = ", ".join(f"{revision.id} ({revision.path.name})" for revision in ends)
+    remedy = (
+        f'down_revision = "{others[-1].id}", so that it comes after the other; or run: '
+        f'alembic merge -m "..." {" ".join(revision.id for revision in ends)}'
+    )
+    return [Finding(last.path, f"{len(ends)} heads: {names}", remedy)]
+
+
+def unwritten_revisions(revisions: Sequence[Revision]) -> list[Finding]:
+    """Say which revisions were made from a template and never filled in.
+
+    A module-level ``irreversible = "why"`` stands for the downgrade that cannot be.
+    """
+    found = []
+    for revision in revisions:
+        directions = ["upgrade", "downgrade"]
+        if defines(revision.tree, "irreversible"):
+            directions.remove("downgrade")
+        missing = [name for name in directions if not defines(revision.tree, name)]
+        left = [name for name in directions if placeholder(revision.tree, name)]
+        problems = []
+        if missing:
+            problems.append(f"has no {'() and no '.join(missing)}()")
+        if left:
+            verb = "raise" if left == directions else "raises"
+            problems.append(f"its {'() and '.join(left)}() only {verb} NotImplementedError")
+        if is_empty(revision.tree) and not revision.may_be_empty:
+            problems.append("its upgrade() and downgrade() are both empty")
+        remedy = "the statements that make the change, and those that take it back"
+        found += [Finding(revision.path, problem, remedy) for problem in problems]
+    return found
+
+
+# What they import
+
+
+def import_roots(config: Config) -> list[Path]:
+    """Return the directories that hold the project's own packages."""
+    given = config.config_file_name or config.toml_file_name or "alembic.ini"
+    home = Path(given).absolute().parent
+    roots = [home, home / "src"]
+    # An alembic.ini inside the package: the package is above.
+    while (home / "__init__.py").exists():
+        home = home.parent
+        roots.append(home)
+    roots += [Path(path).absolute() for path in config.get_prepend_sys_paths_list() or ()]
+    return list(dict.fromkeys(path.resolve() for path in roots))
+
+
+def application_imports(
+    revisions: Sequence[Revision], roots: Sequence[Path], environment: Path
+) -> list[Finding]:
+    """Say which revisions import the project, whose meaning changes when the project does.
+
+    What lies in the ``environment``, the directory of ``env.py``, is there for the revisions.
+    """
+    found = []
+    for revision in revisions:
+        for name, line in _imports(revision.tree):
+            where = _module_path(name, roots)
+            if where is None or where.is_relative_to(environment.resolve()):
+                continue
+            problem = f"imports {name} ({shown(where)}), which changes while the revision must not"
+            remedy = (
+                "a copy of what it needs: the literal value, or "
+                'sa.table("...", sa.column("...")) for a model'
+            )
+            found.append(Finding(revision.path, problem, remedy, line))
+    return found
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    seen: set[str] = set()
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        elif isinstance(node, ast.Call) and last_name(node.func) in _IMPORTERS:
+            constants = [a for a in node.args[:1] if isinstance(a, ast.Constant)]
+            names = [c.value for c in constants if isinstance(c.value, str)]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] not in _SHARED and name not in seen:
+                seen.add(name)
+                yield name, node.lineno
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk over all but what only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING":
+            node = ast.Module(node.orelse, [])
+        yield node
+        yield from _run(node)
+
+
+def _module_path(name: str, roots: Sequence[Path]) -> Path | None:
+    """Return where a module lies below one of the roots; None when it is installed elsewhere."""
+    first, *rest = name.split(".")
+    for root in roots:
+        top = root / first
+        if top.with_suffix(".py").is_file():
+            return top.with_suffix(".py")
+        # Without an __init__.py it may be a namespace package, or just a directory of data.
+        if top.is_dir() and next(top.glob("**/*.py"), None):
+            below = top.joinpath(*rest)
+            return below if below.exists() else below.with_suffix(".py")
+    return None

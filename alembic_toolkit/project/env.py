@@ -1,0 +1,285 @@
+"""A project, and how its ``env.py`` is told which database to use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import RevisionStep, StampStep
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from alembic.util.pyfiles import load_python_file
+from sqlalchemy import URL, Connection, Engine
+
+from alembic_toolkit.database.address import shown
+from alembic_toolkit.project import checks, revisions
+
+# What env.py may take its database from, beside config.attributes["connection"] and the ini file.
+_ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
+_VARIABLES = (
+    "DATABASE_URL",
+    "DATABASE_URI",
+    "DB_URL",
+    "SQLALCHEMY_DATABASE_URI",
+    "SQLALCHEMY_URL",
+    "SQLALCHEMY_DATABASE_URL",
+)
+_READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
+
+
+@dataclass
+class Project:
+    """A history, and how its ``env.py`` is told which database to use."""
+
+    path: Path
+    config: Config
+    directory: ScriptDirectory
+    x: tuple[str, ...] = ()
+    order: list[Script] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
+        """Load every revision, once; none, where one needs what ``env.py`` does first.
+
+        :param url: of the scratch database, for what the revisions import of the application.
+        """
+        config = read_config(path)
+        project = cls(path, config, ScriptDirectory.from_config(config), x)
+        with told(project, url), suppress(Exception):  # load_in_env says what it is
+            project.load_revisions()
+        return project
+
+    def load_revisions(self) -> None:
+        """Load every revision, from the first to the last."""
+        self.order = [*self.directory.walk_revisions()][::-1]
+
+    def place(self, error: BaseException) -> str:
+        """Return the last line of the project's own files that an error came through."""
+        roots = [Path(self.directory.dir), *revisions.locations(self.directory)]
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = Path(frame.filename).resolve()
+            if any(path.is_relative_to(root.resolve()) for root in roots):
+                return f"\n  {path}, line {frame.lineno}: {frame.line}"
+        return ""
+
+    @cached_property
+    def enforces(self) -> bool:
+        """Say whether anything of the project has SQLite enforce foreign keys.
+
+        By itself SQLite does not, and then what they forbid or cascade does not happen either.
+        https://sqlite.org/foreignkeys.html#fk_enable
+        """
+        return any(_ENFORCES.search(_text(path)) for path in self.sources)
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Return what settings elsewhere in the project may take a database's URL from."""
+        named = [name for path in self.sources for name in _READS.findall(_text(path))]
+        return [name for name in named if _NAMES_DATABASE.search(name)]
+
+    @cached_property
+    def sources(self) -> list[Path]:
+        """Return the Python files of the project, but its revisions."""
+        roots = [Path(self.directory.dir), *checks.import_roots(self.config)]
+        own = {place.resolve() for place in revisions.locations(self.directory)}
+        return [*_sources(roots, own)]
+
+    def parents(self, revision: Script) -> tuple[str, ...]:
+        """Return what a revision comes after, and depends on."""
+        step = RevisionStep(self.directory.revision_map, revision, True)
+        return tuple(step.from_revisions)
+
+    def step(self, revision: Script, up: bool, fresh: bool = False) -> RevisionStep:
+        """Return the step that runs a revision.
+
+        :param fresh: load its file anew, as another process would: what it made up when it was
+         imported (a random name, today's date) is made up again.
+        """
+        step = _Step(self.directory.revision_map, revision, up)
+        if fresh:
+            module = _load(Path(revision.path))
+            step.migration_fn = module.upgrade if up else module.downgrade
+        return step
+
+    def stamp(self, revision: Script, up: bool) -> StampStep:
+        """Return the step that marks a revision as run, or as not run, and runs nothing."""
+        parents = self.parents(revision)
+        ends = (parents, (revision.revision,)) if up else ((revision.revision,), parents)
+        branch = len(parents) != 1
+        map_ = self.directory.revision_map
+        from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
+        return StampStep(from_ or None, to_ or None, up, branch, map_)
+
+
+def _load(path: Path) -> ModuleType:
+    """Load a revision's file as Alembic does, but compile it only once."""
+    if path.suffix != ".py":
+        return load_python_file(str(path.parent), path.name)
+    spec = spec_from_file_location(re.sub(r"\W", "_", path.name), path)
+    assert spec is not None
+    module = module_from_spec(spec)
+    exec(_compiled(path, path.read_bytes()), module.__dict__)
+    return module
+
+
+@lru_cache(maxsize=8)  # it is loaded twice within a few steps
+def _compiled(path: Path, text: bytes) -> CodeType:
+    return compile(text, path, "exec", dont_inherit=True)
+
+
+class _Step(RevisionStep):
+    """A step of Alembic's, that does not go through all revisions below where it need not."""
+
+    def should_delete_branch(self, heads: set[str]) -> bool:
+        """Say no where nothing but this revision is there, and it comes after one other."""
+        if heads == {self.revision.revision} and len(self.to_revisions) == 1:
+            return False
+        return super().should_delete_branch(heads)
+
+
+_ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
+_NAMES_DATABASE = re.compile(r"(DATABASE|DB|SQL|POSTGRES|PG|MARIA).*(UR[LI]|DSN)", re.I)
+_MOST_FILES = 3000
+_NOT_OURS = ("site-packages", "node_modules", "__pycache__")
+
+
+def _sources(roots: Iterable[Path], without: Collection[Path]) -> Iterator[Path]:
+    """Yield the Python files of a project, its revisions left out; not more than enough."""
+    found: dict[Path, None] = {}
+    for root in roots:
+        for directory, below, names in os.walk(root):
+            here = Path(directory).resolve()
+            if here in without or "pyvenv.cfg" in names:
+                below.clear()
+                continue
+            below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
+            found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
+            if len(found) > _MOST_FILES:
+                break
+    yield from [*found][:_MOST_FILES]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
+    """Read ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+
+    :raises CommandError: neither is there, or has such a section.
+    """
+    # As for `alembic`, one file may complete the other.
+    ini = path.with_name("alembic.ini") if path.name == "pyproject.toml" else path
+    config = Config(ini, path.with_name("pyproject.toml"), cmd_opts=arguments)
+    if not config.file_config.has_section("alembic") and not config.toml_alembic_config:
+        raise CommandError(
+            f"there is no {path} with an [alembic] section; "
+            "name it: alembic-toolkit check -c path/to/alembic.ini"
+        )
+    return config
+
+
+def arguments(project: Project, url: str) -> argparse.Namespace:
+    """Return what the command line would have told ``env.py``."""
+    given = {argument.partition("=")[0] for argument in project.x}
+    told = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
+    options = {"revision": "heads", "sql": False, "tag": None}
+    cmd = (command.upgrade, ["revision"], ["sql", "tag"])  # as CommandLine has it
+    return argparse.Namespace(
+        x=[*project.x, *told], config=[str(project.path)], cmd=cmd, raiseerr=True, **options
+    )
+
+
+def variables(project: Project) -> tuple[str, ...]:
+    """Return the environment variables that ``env.py`` may take the URL from."""
+    named = _READS.findall(_text(Path(project.directory.dir, "env.py")))
+    likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
+    return tuple(dict.fromkeys([*_VARIABLES, *likely, *project.variables]))
+
+
+@contextmanager
+def told(project: Project, url: str) -> Iterator[None]:
+    """Name the scratch database in the environment."""
+    names = variables(project) if url else ()
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, url))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def intercepted(environment: EnvironmentContext, configure: Callable[..., None]) -> Iterator[None]:
+    """Have ``env.py`` call another function instead of ``context.configure``.
+
+    :param configure: that function; before what ``env.py`` gives, it gets Alembic's own.
+    """
+    # On the instance: the functions of alembic.context call this object, whatever its class.
+    environment.configure = partial(configure, environment.configure)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del environment.configure
+
+
+def hint(error: BaseException) -> str:
+    """Return what to do about an error that many an ``env.py`` ends with, or nothing."""
+    said = str(error)
+    if "outside of application context" in said:
+        return (
+            "\nThe way on, in env.py, where current_app is first used:\n"
+            "    from myapp import create_app  # your own\n"
+            "    create_app().app_context().push()"
+        )
+    if "asyncio extension requires an async driver" in said:
+        return (
+            "\nThe way on: name the driver that env.py needs, such as "
+            "--url sqlite+aiosqlite:///... or postgresql+asyncpg://..."
+        )
+    return ""
+
+
+def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
+    """Say that ``env.py`` uses another database, and what it was told."""
+    found = "no connection"
+    if isinstance(connection, Connection):
+        found = shown(connection.engine.url)
+    elif isinstance(connection, Engine):
+        found = "an engine, where a connection must be"
+    names = ", ".join(variables(project))
+    return (
+        f"{history_path(project)} does not use the database that it is told to.\n"
+        f"  found   {found}\n"
+        f"  wanted  {shown(wanted)}\n"
+        'Tried: config.attributes["connection"], sqlalchemy.url of the ini file, '
+        f"-x {'=, -x '.join(_ARGUMENTS[:3])}=, and in the environment {names}.\n"
+        "The way on, in env.py:\n"
+        '    connection = context.config.attributes.get("connection")'
+        "  # and the usual engine when it is None"
+    )
+
+
+def history_path(project: Project) -> str:
+    """Return the path of the project's ``env.py``."""
+    return str(Path(project.directory.dir, "env.py"))

@@ -1,0 +1,50 @@
+"""Read the part of ``pyproject.toml`` that is for the toolkit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from alembic.util import CommandError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which Alembic brings along there
+
+
+def databases(config: Path) -> dict[str, str]:
+    """Read the databases of the project, by their names: URLs, with variables in them.
+
+    :raises CommandError: they cannot be read.
+    """
+    path, document = read_document(config)
+    found = document.get("databases", {})
+    if not isinstance(found, dict) or not all(isinstance(url, str) for url in found.values()):
+        raise CommandError(
+            f"{path}: [tool.alembic-toolkit.databases] names databases\n"
+            'write it like production = "$PRODUCTION_URL"'
+        )
+    return found
+
+
+def read_document(config: Path) -> tuple[Path | None, dict[str, Any]]:
+    """Return the file that belongs to an ``alembic.ini``, if there is one, and what it says."""
+    path = _file(config)
+    if path is None:
+        return None, {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+    return path, document.get("tool", {}).get("alembic-toolkit", {})
+
+
+def _file(config: Path) -> Path | None:
+    """Return the nearest pyproject.toml, from the directory of the ini file upwards."""
+    for directory in (config.absolute().parent, *config.absolute().parent.parents):
+        path = directory / "pyproject.toml"
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,225 @@
+"""The revisions of a history, read from their files: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util.pyfiles import coerce_resource_to_filename
+
+# The column version_num is VARCHAR(32):
+# https://alembic.sqlalchemy.org/en/latest/api/ddl.html#alembic.ddl.impl.DefaultImpl.version_table_impl
+MAX_ID_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong in one file, and what to write instead."""
+
+    path: Path
+    problem: str
+    remedy: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Return two lines, with the path as seen from the current directory."""
+        place = shown(self.path) + (f":{self.line}" if self.line else "")
+        return f"{place}: {self.problem}\n    instead: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One file of the history, as it is written."""
+
+    path: Path
+    tree: ast.Module = field(repr=False)
+    id: str
+    down_revisions: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    branch_labels: tuple[str, ...]
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Say whether the revision has a meaning without any statement: a base or a merge."""
+        return len(self.down_revisions) != 1
+
+
+# Reading
+
+
+def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
+    """Read every revision file, in the order of their names; say which cannot be read."""
+    revisions: list[Revision] = []
+    found: list[Finding] = []
+    for path in revision_files(script):
+        outcome = read_file(path)
+        if isinstance(outcome, Revision):
+            revisions.append(outcome)
+        else:
+            found.append(outcome)
+    return revisions, found
+
+
+def locations(script: ScriptDirectory) -> list[Path]:
+    """Return the directories of the revisions."""
+    named = script.version_locations or [os.path.join(script.dir, "versions")]
+    return [Path(str(coerce_resource_to_filename(str(name)))) for name in named]
+
+
+def revision_files(script: ScriptDirectory) -> list[Path]:
+    """Return the files that Alembic would load."""
+    pattern = "**/*.py" if script.recursive_version_locations else "*.py"
+    paths = {
+        path.resolve()
+        for location in locations(script)
+        for path in location.glob(pattern)
+        if not path.name.startswith(("__init__", ".#"))
+    }
+    return sorted(paths)
+
+
+def read_file(path: Path) -> Revision | Finding:
+    """Read one file; return what is wrong when it is not a revision that Alembic can load."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        return Finding(path, f"does not parse: {error.msg}", "valid Python", error.lineno)
+    except (OSError, ValueError) as error:
+        return Finding(path, f"cannot be read: {error}", "a text file of Python")
+    names: dict[str, tuple[str, ...]] = {}
+    for name in ("revision", "down_revision", "depends_on", "branch_labels"):
+        try:
+            names[name] = _literal(tree, name)
+        except TypeError as error:
+            value, line = error.args
+            remedy = f'{name} = "{value}", a text in quotes: alembic takes nothing else'
+            return Finding(path, f"its {name} is {value}, not a text", remedy, line)
+        except ValueError as error:
+            remedy = f'{name} = "...", or None: tools read it without running the file'
+            return Finding(path, f"its {name} is computed, not written", remedy, error.args[0])
+    if len(names["revision"]) != 1:
+        return Finding(path, "has no revision id", 'revision = "...", in a line of its own')
+    if not defines(tree, "down_revision"):
+        remedy = 'down_revision = "...", the id of the revision before it (None for the first)'
+        return Finding(path, "has no down_revision", remedy)
+    return Revision(
+        path,
+        tree,
+        names["revision"][0],
+        names["down_revision"],
+        names["depends_on"],
+        names["branch_labels"],
+    )
+
+
+def shown(path: Path) -> str:
+    """Return a path as the reader would type it: relative when below the current directory."""
+    try:
+        return str(path.relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
+    """Return the strings that a module-level name holds.
+
+    :raises ValueError: it is computed; with the line.
+    :raises TypeError: it is a number; with the line, too.
+    """
+    value: ast.expr | None = None
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):
+            value = node.value
+    if value is None:
+        return ()
+    try:
+        found = ast.literal_eval(value)
+    except ValueError:
+        raise ValueError(value.lineno) from None
+    if found is None:
+        return ()
+    ids = tuple(found) if isinstance(found, list | tuple | set) else (found,)
+    numbers = [id_ for id_ in ids if isinstance(id_, int | float)]
+    if numbers:
+        raise TypeError(numbers[0], value.lineno)
+    if not all(isinstance(id_, str) for id_ in ids):
+        raise ValueError(value.lineno)
+    return ids
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def defines(tree: ast.Module, name: str) -> bool:
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            if name in _targets(node):
+                return True
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if node.name == name:
+                return True
+        elif isinstance(node, ast.Import | ast.ImportFrom) and any(
+            (alias.asname or alias.name) in {name, "*"} for alias in node.names
+        ):
+            return True
+    return False
+
+
+def next_id(ids: Iterable[str]) -> str:
+    """Return the number after the highest one, as wide as that; ``0001`` when there is none."""
+    # Alembic's own random ids have twelve digits, and some of them no letter.
+    numbers = [id_ for id_ in ids if re.fullmatch("[0-9]{1,11}", id_)]
+    last = max(numbers, key=int, default="0000")
+    return f"{int(last) + 1:0{len(last)}}"
+
+
+# What is written in them
+
+
+def placeholder(tree: ast.Module, direction: str) -> str | None:
+    """Return the statement that stands for a direction nobody wrote, as in our template, or None.
+
+    That is a single ``raise NotImplementedError``.
+    """
+    body = _body(tree, direction)
+    if body is not None and len(body) == 1 and _is_not_implemented(body[0]):
+        return ast.unparse(body[0])
+    return None
+
+
+def is_empty(tree: ast.Module) -> bool:
+    """Say whether both directions have no statement, as in the template of Alembic."""
+    return _body(tree, "upgrade") == _body(tree, "downgrade") == []
+
+
+def _body(tree: ast.Module, name: str) -> list[ast.stmt] | None:
+    """Return the statements of a function that do something; None when it is defined elsewhere."""
+    for node in reversed(tree.body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            return [statement for statement in node.body if not _does_nothing(statement)]
+    return None
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)  # a docstring, or ...
+    return isinstance(statement, ast.Pass)
+
+
+def _is_not_implemented(statement: ast.stmt) -> bool:
+    if not isinstance(statement, ast.Raise) or statement.exc is None:
+        return False
+    raised = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+
+
+def last_name(node: ast.expr) -> str:
+    """Return what a name, or an attribute of something, is called in the end."""
+    return ast.unparse(node).rpartition(".")[2]

@@ -1,0 +1,476 @@
+"""What `pytest --roundtrip` runs: a test for each revision and check, made of a report's outcomes.
+
+    alembic.ini::0007_create_payments[postgresql-down leaves no trace]
+
+The proof itself is one, of all databases at the same time, and is made when the first test asks
+for its outcome.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import dataclasses
+import graphlib
+import inspect
+import os
+import pickle
+import sqlite3
+import sys
+import types
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from alembic_toolkit.project import revisions
+from alembic_toolkit.project.env import read_config
+from alembic_toolkit.prove import results, roundtrip, settings
+from alembic_toolkit.prove.results import Finding, Outcome, Proof
+from alembic_toolkit.prove.settings import Settings
+
+WHOLE = "history"  # stands for the revisions in the name of a test that is about all of them
+# What a project may define in its conftest.py; a suffix of the first names one of several.
+ENGINE, METADATA, ROWS = "roundtrip_engine", "roundtrip_metadata", "roundtrip_rows"
+_UNUSABLE = (CommandError, configparser.Error, OSError, ValueError)
+# Whoever waits for another process to prove the same waits as long as that takes.
+_PATIENCE = 24 * 3600.0
+
+
+class Plugin:
+    """The part of the plugin that is registered when it is asked for."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.path = _path(config)
+        config.addinivalue_line("markers", "roundtrip: a test of `pytest --roundtrip`")
+        if not any(_names(argument, self.path, config) for argument in config.args):
+            config.args.append(str(self.path))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Make the project's fixtures known to tests that stand outside of its directory."""
+        manager = self.config.pluginmanager
+        found = _given({id(plugin): plugin for plugin in manager.get_plugins()}.values())
+        manager.register(found, "alembic-toolkit-given")
+
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        """Collect the configuration file as if it were one with tests."""
+        if file_path != self.path:
+            return None
+        collector: pytest.Collector = History.from_parent(parent, path=file_path)
+        return collector
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
+        """Let a skipped test say which file it is about, not where it was skipped."""
+        report = yield
+        if isinstance(item, Check) and isinstance(report.longrepr, tuple):
+            report.longrepr = (str(item.subject), 1, report.longrepr[2])
+        return report
+
+
+def _path(config: pytest.Config) -> Path:
+    """Return the configuration file that is named, or the project's.
+
+    :raises pytest.UsageError: there is none.
+    """
+    named = config.option.roundtrip_config or os.environ.get("ALEMBIC_CONFIG")
+    if named:
+        path = Path(config.invocation_params.dir, named).resolve()
+        if not path.is_file():
+            raise pytest.UsageError(f"--roundtrip: there is no file {path}")
+        return path
+    for directory in (config.invocation_params.dir, config.rootpath):
+        for name in ("alembic.ini", "pyproject.toml"):
+            with contextlib.suppress(*_UNUSABLE):
+                path = Path(directory, name)
+                if path.is_file():
+                    read_config(path)
+                    return path.resolve()
+    raise pytest.UsageError(
+        f"--roundtrip: there is no alembic.ini in {config.rootpath}; "
+        "name it: --roundtrip-config path/to/alembic.ini"
+    )
+
+
+def _names(argument: str, path: Path, config: pytest.Config) -> bool:
+    """Say whether an argument chooses single tests, or this file."""
+    file, _, test = argument.partition("::")
+    return bool(test) or Path(config.invocation_params.dir, file).resolve() == path
+
+
+def _given(plugins: Iterable[object]) -> types.ModuleType:
+    """Return what the project's conftest.py defines for a proof, and the fixtures that it needs."""
+    found = types.ModuleType("given")
+    for plugin in plugins:
+        names = [name for name in dir(plugin) if name.startswith((ENGINE, METADATA, ROWS))]
+        while names and inspect.ismodule(plugin):
+            name = names.pop()
+            if hasattr(plugin, name) and not hasattr(found, name):
+                fixture = getattr(plugin, name)
+                setattr(found, name, fixture)
+                if callable(fixture):
+                    names += inspect.signature(fixture).parameters
+    return found
+
+
+# Collecting
+
+
+@dataclass
+class Database:
+    """What is to be proven on one database, or on all those that one fixture gives."""
+
+    name: str
+    address: str | None = None
+    fixture: str = ""
+
+
+class History(pytest.File):
+    """A history, as a file with tests in it."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the tests of the files, then of each database."""
+        try:
+            with _quietly():
+                revisions = _revisions(self.path)
+                self.settings = self._settings()
+        except _UNUSABLE as error:
+            raise self.CollectError(str(error).strip()) from None
+        self.databases = self._databases()
+        paths = {one.path for one in revisions.values()}
+        self.proven = Proven(self.path, self.settings, paths)
+        checks = self.settings.checks
+        for check in (check for check in results.OF_HISTORY if check in checks):
+            yield from (self._check(name, one, check) for name, one in revisions.items())
+        if results.GRAPH in checks:
+            yield self._check(WHOLE, None, results.GRAPH)
+        for database in self.databases:
+            for name, one in revisions.items():
+                for check in (check for check in results.OF_REVISION if check in checks):
+                    yield self._check(name, one, check, database)
+            for check in (check for check in results.OF_DATABASE if check in checks):
+                yield self._check(WHOLE, None, check, database)
+
+    def _check(
+        self, name: str, one: Revision | None, check: str, on: Database | None = None
+    ) -> Check:
+        shown = f"{name}[{on.name}-{check}]" if on else f"{name}[{check}]"
+        made: Check = Check.from_parent(self, name=shown, callobj=_nothing)
+        made.revision, made.check, made.database = one, check, on
+        made.fixturenames = ["request"]  # and none of those that are for every other test
+        made.add_marker("roundtrip")
+        made.extra_keyword_matches |= {check, *([one.id] if one else [])}
+        return made
+
+    def _settings(self) -> Settings:
+        option = self.config.option
+        found = settings.read(self.path)
+        found.ask(settings.ASKED if option.roundtrip_all else option.roundtrip_check or ())
+        return found
+
+    def _databases(self) -> list[Database]:
+        """Return those of the command line, else of fixtures, else of pyproject.toml, else one."""
+        given = self.config.pluginmanager.get_plugin("alembic-toolkit-given")
+        fixtures = [name for name in dir(given) if name.startswith(ENGINE)]
+        if fixtures and not self.config.option.roundtrip_url:
+            named = {name: name.removeprefix(ENGINE).strip("_") or "engine" for name in fixtures}
+            return [Database(named[name], fixture=name) for name in fixtures]
+        urls = self.config.option.roundtrip_url or self.settings.urls or [None]
+        try:
+            names = roundtrip.names(urls)
+        except CommandError as error:
+            raise self.CollectError(str(error)) from None
+        return [Database(name, url) for name, url in zip(names, urls, strict=True)]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision, by what is needed to name it."""
+
+    id: str
+    path: str
+
+
+def _revisions(path: Path) -> dict[str, Revision]:
+    """Return the revisions by the names of their tests, in the order in which they run."""
+    directory = ScriptDirectory.from_config(read_config(path))
+    found, unread = revisions.read(directory)
+    for wrong in unread:
+        if "computed" not in wrong.problem:
+            raise CommandError(str(wrong))
+    if unread:  # Alembic knows them: it imports the files
+        loaded = [*directory.walk_revisions()][::-1]
+        order = [Revision(script.revision, revisions.shown(Path(script.path))) for script in loaded]
+    else:
+        order = [Revision(one.id, revisions.shown(one.path)) for one in _sorted(found)]
+    stems = Counter(Path(one.path).stem for one in order)
+    named: dict[str, Revision] = {}
+    for one in order:
+        stem = Path(one.path).stem
+        named[stem if stems[stem] == 1 else f"{one.id}_{stem}"] = one
+    return named
+
+
+def _sorted(found: list[revisions.Revision]) -> list[revisions.Revision]:
+    """Return the older ones first; as they are, when that cannot be told."""
+    by_id = {one.id: one for one in found}
+    before = {one.id: (*one.down_revisions, *one.depends_on) for one in found}
+    try:
+        order = [by_id[id_] for id_ in graphlib.TopologicalSorter(before).static_order()]
+    except (graphlib.CycleError, KeyError):
+        return found
+    return order if len(order) == len(found) else found
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave the session's path and filters as they are: an ini file may change one of them."""
+    path = [*sys.path]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.path[:] = path
+
+
+def _nothing(request: Any) -> None:
+    """Stand for the function of a test."""
+
+
+# Running
+
+
+class Check(pytest.Function):
+    """One check of one revision, or of the whole history."""
+
+    parent: History
+    revision: Revision | None
+    check: str
+    database: Database | None
+
+    @property
+    def subject(self) -> str | Path:
+        return self.revision.path if self.revision else self.parent.path
+
+    def setup(self) -> None:
+        """Have the proof made, if it is not yet."""
+        super().setup()
+        if self.database is not None:
+            self.parent.proven.need(self.database, self)
+
+    def runtest(self) -> None:
+        """Say what came of it."""
+        if self.database is None:
+            found = self.parent.proven.of_files(self.check, self.revision)
+            if not found:
+                return
+            known = self.parent.settings.exceptions
+            reason = known.get((self.revision.id if self.revision else "", self.check))
+            if reason is not None:
+                pytest.xfail(f"known exception: {reason}")
+            pytest.fail("\n\n".join(map(_words, found)), pytrace=False)
+        for one in self.parent.proven.on(self.database):
+            self._judge(one)
+
+    def _judge(self, one: Proof) -> None:
+        """Pass, fail or skip, as the proof of one database has it."""
+        outcomes = one.checks
+        if self.revision is not None:
+            outcomes = next((r.checks for r in one.revisions if r.id == self.revision.id), {})
+        outcome = outcomes.get(self.check)
+        if outcome is None and one.error:
+            pytest.fail(f"could not run on {one.database}: {one.error}", pytrace=False)
+        if outcome is None:
+            outcome = _not_reached(outcomes)
+        if outcome.status == results.FAULTY:
+            id_ = self.revision.id if self.revision else ""
+            found = [f for f in one.findings if (f.revision, f.check) == (id_, self.check)]
+            pytest.fail("\n\n".join(map(_words, found)) or outcome.why, pytrace=False)
+        if outcome.status == results.EXCEPTED:
+            pytest.xfail(f"{outcome.status}: {outcome.why}")
+        if outcome.status != results.PROVEN:
+            pytest.skip(f"{outcome.status}: {outcome.why}")
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Return where it stands."""
+        return self.parent.path, None, self.name
+
+
+def _not_reached(outcomes: dict[str, Outcome]) -> Outcome:
+    """Say which check ended it."""
+    ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != results.PROVEN)
+    return Outcome(results.NOT_REACHED, next(ends, "a revision before it has a finding"))
+
+
+def _words(finding: Finding) -> str:
+    """Return what a finding says: what is wrong, where, how, and what to write instead."""
+    lines = [finding.problem, *(f"    {line}" for line in finding.details)]
+    if finding.path:
+        lines.insert(1, f"in {finding.path}{f' on {finding.database}' if finding.database else ''}")
+    if finding.remedy:
+        lines += ["Write instead:", *(f"    {line}" for line in finding.remedy.splitlines())]
+    return "\n".join(lines)
+
+
+# The proof
+
+
+@dataclass
+class Results:
+    """What came of the databases, by their names here; it can be handed to another process."""
+
+    proofs: dict[str, list[Proof]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    are_complete: bool = False
+
+
+class Proven:
+    """A proof that is made when something of it is asked for."""
+
+    def __init__(self, path: Path, wanted: Settings, paths: set[str]) -> None:
+        self.path, self.settings, self.paths = path, wanted, paths
+        self.results: Results | None = None
+        self.files: list[Finding] | None = None
+
+    # The files
+
+    def of_files(self, check: str, revision: Revision | None) -> list[Finding]:
+        """Return what the files show of a revision; with None, what belongs to no single one."""
+        if self.files is None:
+            every = dataclasses.replace(self.settings, exceptions={})
+            with _quietly():
+                self.files = roundtrip.read_files(self.path, every).findings
+        if revision is not None:
+            return [f for f in self.files if (f.check, f.path) == (check, revision.path)]
+        return [f for f in self.files if f.path not in self.paths]
+
+    # The databases
+
+    def on(self, database: Database) -> list[Proof]:
+        """Return what came of a database."""
+        assert self.results is not None
+        return self.results.proofs[database.name]
+
+    def need(self, database: Database, item: Check) -> None:
+        """See to it that there is an outcome, or stop the test with the reason why there is none.
+
+        :param item: the test that asks; those that are chosen say which databases are needed.
+        """
+        if self.results is None:
+            chosen = [one for one in item.session.items if isinstance(one, Check)]
+            needed = {one.database.name for one in chosen if one.database is not None}
+            databases = [one for one in item.parent.databases if one.name in needed]
+            request: Any = item.funcargs["request"]
+            with _shared(request) as results:
+                if not results.are_complete:
+                    self._prove(databases, request, results)
+                    results.are_complete = True
+            self.results = results
+        if database.name in self.results.skipped:
+            pytest.skip(self.results.skipped[database.name])
+        if database.name in self.results.errors:
+            pytest.fail(self.results.errors[database.name], pytrace=False)
+
+    def _prove(
+        self, databases: list[Database], request: pytest.FixtureRequest, results: Results
+    ) -> None:
+        """Prove all databases at the same time."""
+        addresses = {}
+        for one in databases:
+            try:
+                addresses[one.name] = _addresses(one, request)
+            except pytest.skip.Exception as skipped:
+                results.skipped[one.name] = str(skipped)
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}".partition("\n")[0]
+                results.errors[one.name] = f"{one.fixture} cannot be had: {what}"
+        try:
+            wanted = self._wanted(request)
+        except _UNUSABLE as error:
+            results.errors |= dict.fromkeys(addresses, str(error))
+            return
+        if addresses:
+            self._run(addresses, wanted, results)
+
+    def _wanted(self, request: pytest.FixtureRequest) -> Settings:
+        """Return the settings, with what the project's fixtures give."""
+        wanted = dataclasses.replace(self.settings)
+        given = request.config.pluginmanager.get_plugin("alembic-toolkit-given")
+        if hasattr(given, METADATA):
+            wanted.metadata = request.getfixturevalue(METADATA)
+        if hasattr(given, ROWS):
+            wanted.rows = wanted.rows | request.getfixturevalue(ROWS)
+        return wanted
+
+    def _run(
+        self, addresses: dict[str, list[str | None]], wanted: Settings, results: Results
+    ) -> None:
+        """Prove them together; one by one, if one of them keeps the others from being proven."""
+        urls = [url for of_one in addresses.values() for url in of_one]
+        wanted = dataclasses.replace(wanted, urls=[url or "sqlite://" for url in urls])
+        try:
+            with _quietly():
+                report = roundtrip.roundtrip(self.path, wanted)
+        except _UNUSABLE as error:
+            if len(addresses) == 1:
+                results.errors |= dict.fromkeys(addresses, str(error).strip())
+                return
+            for name, of_one in addresses.items():
+                self._run({name: of_one}, wanted, results)
+            return
+        proofs = iter(report.proofs)
+        for name, of_one in addresses.items():
+            results.proofs[name] = [one for _, one in zip(of_one, proofs, strict=False)]
+            if not results.proofs[name]:
+                why = "nothing was run on a database: the graph of the history has findings"
+                results.errors[name] = why
+
+
+def _addresses(database: Database, request: pytest.FixtureRequest) -> list[str | None]:
+    """Return the URLs of a database, which a fixture may have to give."""
+    if not database.fixture:
+        return [database.address]
+    given = request.getfixturevalue(database.fixture)
+    return [_url(one) for one in (given if isinstance(given, list | tuple) else [given])]
+
+
+def _url(given: Any) -> str:
+    """Return the URL of an engine with its password; a URL may be given as well."""
+    url = getattr(given, "url", given)
+    return url if isinstance(url, str) else str(url.render_as_string(hide_password=False))
+
+
+@contextlib.contextmanager
+def _shared(request: pytest.FixtureRequest) -> Iterator[Results]:
+    """Give what another worker of pytest-xdist has found out; else keep what this one does.
+
+    A file of SQLite is a lock that no crash leaves behind, and holds what was found out.
+    """
+    if not hasattr(request.config, "workerinput"):
+        yield Results()
+        return
+    directory: Path = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
+    path = directory / "roundtrip.db"
+    with contextlib.closing(
+        sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    ) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("CREATE TABLE IF NOT EXISTS results (pickled BLOB)")
+        row = connection.execute("SELECT pickled FROM results").fetchone()
+        results = pickle.loads(row[0]) if row else Results()
+        yield results
+        if not row:
+            connection.execute("INSERT INTO results VALUES (?)", (pickle.dumps(results),))
+        connection.execute("COMMIT")

@@ -1,0 +1,154 @@
+"""Every statement that this process sends to a server, and what it says of types."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from alembic.ddl.base import AddColumn, ColumnName, RenameTable
+from alembic.ddl.mysql import MySQLChangeColumn
+from sqlalchemy import Engine, Enum, event
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.types import TypeEngine
+
+from alembic_toolkit.prove.scratch import Scratch, session_of
+from alembic_toolkit.rows.forms import form_of
+
+# How alembic_helpers notes, in the commit of its rows, that a step is done.
+_MARK = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
+
+
+@dataclass
+class Recorder:
+    """Every statement that this process sends to a server, while it is listening."""
+
+    statements: list[str] | None = None
+    stop_after: int | None = None  # how many statements until it stops as if it were killed
+    killed: bool = False
+    failed: str = ""  # what the server said when it refused something first
+    labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
+    forms: dict[_Key, str] = field(default_factory=dict)
+    marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
+
+    @contextmanager
+    def on(self) -> Iterator[list[str]]:
+        """Listen."""
+        self.statements, self.failed = [], ""
+        # The table may have been there before, made by a script.
+        self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
+        try:
+            yield self.statements
+        finally:
+            self.statements = None
+
+    def note(self, *arguments: Any) -> None:
+        """Take one statement that was executed."""
+        if self.statements is None:
+            return
+        self.statements.append(arguments[2])
+        if _MARK.match(arguments[2]) and arguments[2:4] not in self.marks:
+            self.marks.append(arguments[2:4])
+        compiled = getattr(arguments[4], "compiled", None)
+        if isinstance(compiled, DDLCompiler):
+            self._note_types(compiled)
+        if self.stop_after is not None and len(self.statements) >= self.stop_after:
+            self.stop_after, self.killed = None, True
+            raise Killed
+
+    def note_failed(self, context: Any) -> None:
+        """Take a statement that the server refused: a revision may catch it."""
+        # The error itself would keep the connection, and its locks, as long as it is kept.
+        self.failed = self.failed or " ".join(str(context.original_exception).split())
+
+    def _note_types(self, compiled: DDLCompiler) -> None:
+        """Take what a statement says of types that the server does not know."""
+        types = _types(compiled.statement)
+        self.labels |= _labels(types)
+        forms = {key: form_of(type_, compiled.dialect) for key, type_ in types.items()}
+        self.forms |= {key: form for key, form in forms.items() if form}
+        renamed = _renamed(compiled.statement)
+        if renamed is not None:
+            self.labels |= {renamed(key): labels for key, labels in self.labels.items()}
+            self.forms |= {renamed(key): form for key, form in self.forms.items()}
+
+
+_Key = tuple[str, str]  # a table and a column
+
+
+def _renamed(statement: Any) -> Callable[[_Key], _Key] | None:
+    """Return what tells a column's table and name after a statement that renames."""
+    if isinstance(statement, RenameTable):
+        old, new = str(statement.table_name), str(statement.new_table_name)
+        return lambda key: (new, key[1]) if key[0] == old else key
+    if isinstance(statement, ColumnName | MySQLChangeColumn) and statement.newname:
+        was = str(statement.table_name), str(statement.column_name)
+        now = was[0], str(statement.newname)
+        return lambda key: now if key == was else key
+    return None
+
+
+def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
+    """Return the types of the columns that a statement makes, by table and column."""
+    columns = []
+    if isinstance(statement, CreateTable):
+        name = statement.element.name.removeprefix("_alembic_tmp_")
+        columns = [*statement.element.columns]
+    elif isinstance(statement, AddColumn):
+        name, columns = str(statement.table_name), [statement.column]
+    return {(name, column.name): column.type for column in columns}
+
+
+def _labels(types: Mapping[_Key, TypeEngine[Any]]) -> dict[_Key, tuple[str, ...]]:
+    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
+    plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
+    return {key: tuple(t.enums) for key, t in plain.items() if isinstance(t, Enum) and t.enums}
+
+
+class Killed(BaseException):
+    """What stands for the end of the process; no ``except Exception`` may stop it."""
+
+
+def is_sqlite(connection: Any) -> bool:
+    """Say whether a driver's connection is one of Python's own driver of SQLite."""
+    return type(connection).__module__.partition(".")[0] == "sqlite3"
+
+
+def enforce(connection: Any, on: bool) -> None:
+    """Have SQLite enforce foreign keys, or not."""
+    if is_sqlite(connection):
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}").close()
+
+
+@contextmanager
+def recorder(scratch: Scratch) -> Iterator[Recorder]:
+    """Give a recorder of what any engine of this process executes."""
+    made = Recorder()
+
+    def prepare(connection: Any, _: Any) -> None:
+        if scratch.last not in (None, threading.get_ident()):
+            raise ConnectionAbortedError("the process that watches over this one is gone")
+        session = session_of(connection)
+        if session is not None and session not in scratch.sessions:
+            scratch.sessions.add(session)
+            scratch.tell(session)
+        if hasattr(connection, "prepare_threshold"):
+            # psycopg would prepare statements, and with its own drop those of snapshots.
+            connection.prepare_threshold = None
+        enforce(connection, True)
+        if is_sqlite(connection):  # a scratch database need not outlive a power cut
+            connection.execute("PRAGMA synchronous = OFF").close()
+
+    event.listen(Engine, "after_cursor_execute", made.note)
+    event.listen(Engine, "handle_error", made.note_failed)
+    event.listen(Engine, "connect", prepare)
+    try:
+        yield made
+    finally:
+        event.remove(Engine, "after_cursor_execute", made.note)
+        event.remove(Engine, "handle_error", made.note_failed)
+        event.remove(Engine, "connect", prepare)

@@ -1,0 +1,89 @@
+"""What a project says in ``pyproject.toml``: of its databases, and of its round trip::
+
+[tool.alembic-toolkit.databases]         # for status and upgrade; variables are replaced
+production = "$PRODUCTION_URL"
+
+[tool.alembic-toolkit.roundtrip]
+urls = ["sqlite:///scratch.db"]          # empty databases
+checks = ["re-run", "crash", "offline"]  # beside those that are always done
+metadata = "bills.models:Base.metadata"  # where env.py gives none
+x = ["tenant=test"]                      # for env.py
+timeout = 600                            # seconds for one step
+
+[[tool.alembic-toolkit.roundtrip.exceptions]]
+revision = "0004"
+check = "rows survive"
+reason = "nobody ever wrote a remark"
+
+[tool.alembic-toolkit.roundtrip.rows]
+bills = [{id = 1, user_id = 1, title = "Rent", amount = 10, due = 2025-01-31}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic.util import CommandError
+
+from alembic_toolkit.project.pyproject import read_document
+from alembic_toolkit.prove import results
+
+ASKED = (results.RERUN, results.CRASH, results.OFFLINE)  # the others are always done
+ALWAYS = frozenset(results.CHECKS) - {*ASKED}
+TIMEOUT = 600.0
+
+
+@dataclass
+class Settings:
+    """One project's wishes."""
+
+    urls: list[str] = field(default_factory=list)
+    checks: frozenset[str] = ALWAYS
+    exceptions: dict[tuple[str, str], str] = field(default_factory=dict)  # revision, check: reason
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    metadata: Any = None  # MetaData, or "package.module:name"
+    x: list[str] = field(default_factory=list)
+    timeout: float = TIMEOUT
+
+    def ask(self, checks: Iterable[str]) -> None:
+        """Want further checks.
+
+        :raises CommandError: there is no such check.
+        """
+        checks = list(checks)
+        unknown = [check for check in checks if check not in results.CHECKS]
+        if unknown:
+            known = ", ".join(f'"{check}"' for check in results.CHECKS)
+            raise CommandError(f"there is no check {unknown[0]!r}; there are {known}")
+        self.checks |= {*checks}
+
+
+def read(config: Path) -> Settings:
+    """Read the settings of the project that an ``alembic.ini`` belongs to.
+
+    :raises CommandError: they cannot be read, or one of them is not known.
+    """
+    path, document = read_document(config)
+    return _settings(path, dict(document.get("roundtrip", {}))) if path else Settings()
+
+
+def _settings(path: Path, found: dict[str, Any]) -> Settings:
+    settings = Settings()
+    where = f"{path}: [tool.alembic-toolkit.roundtrip]"
+    settings.ask(found.pop("checks", []))
+    for exception in found.pop("exceptions", []):
+        missing = {"revision", "check", "reason"} - {*exception}
+        if missing:
+            raise CommandError(f"{where}: an exception has no {', '.join(sorted(missing))}")
+        settings.ask([exception["check"]] if exception["check"] not in results.CHECKS else [])
+        key = str(exception["revision"]), exception["check"]
+        settings.exceptions[key] = str(exception["reason"])
+    for name in ("urls", "rows", "metadata", "x", "timeout"):
+        if name in found:
+            setattr(settings, name, found.pop(name))
+    if found:
+        raise CommandError(f"{where} has {', '.join(found)}, which means nothing here")
+    return settings

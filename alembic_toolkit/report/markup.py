@@ -1,0 +1,36 @@
+"""What a page is made of."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from urllib.parse import quote
+
+from alembic_toolkit.prove import results
+from alembic_toolkit.report.said import plain
+
+WORDS = {
+    results.PROVEN: ("ok", "\N{CHECK MARK}"),
+    results.FAULTY: ("bad", "\N{MULTIPLICATION X} finding"),
+    results.EXCEPTED: ("odd", "known"),
+    results.DECLARED: ("odd", "declared"),
+    results.NOT_JUDGED: ("odd", "not judged"),
+    results.NOT_REACHED: ("off", "not reached"),
+}
+
+
+def safe(shown: str) -> str:
+    return escape(plain(shown))
+
+
+def anchor(id_: str) -> str:
+    """Return the name of a revision's section; a name has no spaces."""
+    return "rev-" + re.sub(r"\s", "_", plain(id_))
+
+
+def link(id_: str) -> str:
+    return escape("#" + quote(anchor(id_)))
+
+
+def classed(shown: str, status: str) -> str:
+    return f"<b class={WORDS[status][0]}>{safe(shown)}</b>"

@@ -1,0 +1,290 @@
+"""A report as one page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from html import escape
+from importlib.resources import files
+from string import Template
+from urllib.parse import quote
+
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Report, RevisionProof
+from alembic_toolkit.report.columns import cut
+from alembic_toolkit.report.graph import html_graph
+from alembic_toolkit.report.markup import WORDS, anchor, classed, link, safe
+from alembic_toolkit.report.said import (
+    REASONED,
+    WORST,
+    Reason,
+    Row,
+    Said,
+    checks_of,
+    count,
+    databases_of,
+    duration,
+    findings_of,
+    notes_of,
+    of_database,
+    one_line,
+    reasons_for,
+    rows_of,
+    summary_of,
+    verdict_of,
+)
+
+_STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
+_LONGEST_SQL = 20_000  # letters of one text on the page
+
+
+def html(report: Report) -> str:
+    """Return the report as one page that needs nothing else: no network, no script to be read."""
+    rows = rows_of(report)
+    page = (files(__package__) / "page.html").read_text(encoding="utf-8")
+    values = {
+        "policy": _policy(page),
+        "title": safe(f"{summary_of(report)} - {report.config}"),
+        "status": ("ok", "bad", "bad")[report.status],
+        "head": _html_head(report),
+        "findings": _html_findings(report, {row.any.id for row in rows}),
+        "reasons": _html_reasons(report) + _html_notes(report),
+        "graph": html_graph(rows),
+        "revisions": "\n".join(_html_revisions(report, rows)),
+        "filters": _html_filters(rows),
+        "empty": "" if rows else "hidden",
+    }
+    return Template(page).substitute(values)
+
+
+def _policy(page: str) -> str:
+    """Allow the page's own script and nothing else, whatever a revision's SQL may look like."""
+    [script] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def _html_head(report: Report) -> str:
+    """Return the verdict, and a row for each database."""
+    lines = [f"<h1>{safe(verdict_of(report))}</h1>"]
+    lines.append(
+        f"<p>{count(report.revisions, 'revision')} of <code>{safe(report.config)}</code>, "
+        f"{duration(report.seconds)}</p>"
+    )
+    for one in report.proofs:
+        if one.error:
+            lines.append(f"<h2>Could not run on {safe(one.database)}</h2>")
+            lines.append(f"<pre>{safe(one.error)}</pre>")
+    if report.proofs:
+        lines.append("<table class=databases><tr><th>database<th>proven<th>findings<th>time")
+        lines += [_html_database(one, report.revisions) for one in report.proofs]
+        lines.append("</table>")
+    lines += [f"<p><small>{safe(line)}</small></p>" for line in of_database(report)]
+    return "\n".join(lines)
+
+
+def _html_database(one: results.Proof, revisions: int) -> str:
+    whole = [
+        all(outcome.status == results.PROVEN for outcome in revision.checks.values())
+        for revision in one.revisions
+    ]
+    number = len(one.findings)
+    return (
+        f"<tr><th scope=row>{safe(one.database)}<br><small>{safe(one.server)}</small>"
+        f"<td>{sum(whole)} of {revisions}"
+        f"<td>{classed(str(number), results.FAULTY) if number else 0}<td>{duration(one.seconds)}"
+    )
+
+
+def _html_findings(report: Report, sections: Collection[str]) -> str:
+    """Return the list of findings: those of a revision in short, for its section says it all."""
+    items = []
+    for said in findings_of(report):
+        of = said.finding
+        if of.revision not in sections:
+            items.append(f"<li>{_html_finding(said)}")
+            continue
+        on = f" on {safe(', '.join(said.databases))}" if said.databases else ""
+        items.append(
+            f'<li><a href="{link(of.revision)}">{safe(of.revision)}</a> '
+            f"<small>{safe(of.check)}{on}</small><br>{safe(cut(one_line(of.problem), 300))}"
+        )
+    if not items:
+        return ""
+    return (
+        "<section class=findings><h2>Findings</h2><ol>\n" + "\n".join(items) + "\n</ol></section>"
+    )
+
+
+def _html_finding(said: Said, path: str = "") -> str:
+    """Return all that is known of a finding, but not the path that stands above it."""
+    of = said.finding
+    on = f" on {safe(', '.join(said.databases))}" if said.databases else ""
+    lines = [f"<article><h4>{safe(of.check)}{on}</h4><p>{safe(of.problem)}</p>"]
+    if of.path != path:
+        lines.append(f"<p><code>{safe(of.path)}</code></p>")
+    for details, names in said.details.items():
+        if details:
+            lines += [f"<p>{safe(', '.join(names))}:</p>"] if len(said.details) > 1 else []
+            lines.append(f"<pre>{chr(10).join(map(_html_change, details))}</pre>")
+    if of.remedy:
+        lines.append(f"<p>Write instead:</p><pre class=remedy>{safe(of.remedy)}</pre>")
+    return "".join(lines) + "</article>"
+
+
+def _html_change(line: str) -> str:
+    kind = {"+": "ins", "-": "del", "~": "b"}.get(line.lstrip()[:1])
+    return f"<{kind}>{safe(line)}</{kind}>" if kind else safe(line)
+
+
+def _html_reasons(report: Report) -> str:
+    """Return why something is excepted, declared or not judged."""
+    lines = []
+    for status, heading in REASONED.items():
+        reasons = reasons_for(report, status)
+        if reasons:
+            lines.append(f"<section><h2>{heading}</h2><dl>")
+            lines += [_html_reason(reason) for reason in reasons]
+            lines.append("</dl></section>")
+    return "\n".join(lines)
+
+
+def _html_reason(reason: Reason) -> str:
+    shown = [id_ for id_ in reason.revisions if id_]
+    links = [f'<a href="{link(id_)}">{safe(id_)}</a>' for id_ in shown[:20]]
+    links += [f"{len(shown) - 20} more"] if len(shown) > 20 else []
+    where = f"{', '.join(reason.checks)} on {', '.join(reason.databases)}"
+    return (
+        f"<dt>{', '.join(links) or 'The whole history'} <small>{safe(where)}</small>"
+        f"<dd>{safe(reason.why or 'no reason given')}"
+    )
+
+
+def _html_notes(report: Report) -> str:
+    notes = [
+        f"<li>{safe(note)} <small>{safe(', '.join(names))}</small>"
+        for note, names in notes_of(report).items()
+    ]
+    if not notes:
+        return ""
+    return "<section><h2>Notes</h2><ul>" + "\n".join(notes) + "</ul></section>"
+
+
+def _html_filters(rows: list[Row]) -> str:
+    """Return a link for each status that some revision has: it filters by this word."""
+    statuses = Counter(status for row in rows for status in row.shown())
+    return " ".join(
+        f'<a href="#filter={quote(status)}">{status} <small>{statuses[status]}</small></a>'
+        for status in WORST
+        if statuses[status]
+    )
+
+
+# Each revision of the page
+
+
+def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
+    """Yield a section for each revision, the newest first, as `alembic history` does."""
+    names, checks = databases_of(report), checks_of(report)
+    slow = _slow(rows)
+    for row in reversed(rows):
+        of = row.any
+        yield "".join(
+            (
+                f"<details class=rev{' open' if row.said else ''}><summary>",
+                f"<code>{safe(of.id)}</code> <span>{safe(one_line(of.title))}</span> ",
+                f"<small>{_html_statuses(row)}</small></summary>",
+                f'<div id="{escape(anchor(of.id))}" tabindex=-1>',
+                f"<p class=file><code>{safe(of.path)}</code>{_html_parents(of)}</p>",
+                *(_html_finding(said, of.path) for said in row.said),
+                _html_checks(row, names, checks, slow),
+                *_html_whys(row),
+                *_html_sql(row, "upgrade"),
+                *_html_sql(row, "downgrade"),
+                "</div></details>",
+            )
+        )
+
+
+def _slow(rows: list[Row]) -> float:
+    """Return the time whose bar is full: one slow step shall not make dots of all the others."""
+    times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
+    return sorted(times)[len(times) * 19 // 20] if times else 0.0
+
+
+def _html_statuses(row: Row) -> str:
+    return ", ".join(classed(status, status) for status in row.shown())
+
+
+def _html_parents(of: RevisionProof) -> str:
+    shown = []
+    for word, ids in (("after", of.parents), ("depends on", of.depends)):
+        links = ", ".join(f'<a href="{link(id_)}">{safe(id_)}</a>' for id_ in ids)
+        shown += [f"{word} {links}"] if ids else []
+    return f"<br><small>{', '.join(shown)}</small>" if shown else ""
+
+
+def _html_checks(row: Row, names: list[str], checks: list[str], slow: float) -> str:
+    """Return a table of checks and databases, with the time that each step took."""
+    lines = [f"<div class=wide><table><tr><th>check{''.join(f'<th>{safe(n)}' for n in names)}"]
+    for check in checks:
+        cells = (_html_cell(row, name, check, slow) for name in names)
+        lines.append(f"<tr><th scope=row>{check}{''.join(cells)}")
+    rest = {step for one in row.on.values() for step in one.seconds} - set(_STEP.values())
+    for step in sorted(rest):
+        cells = (f"<td>{_html_time(row, name, step, slow)}" for name in names)
+        lines.append(f"<tr class=rest><th scope=row>{safe(step)}{''.join(cells)}")
+    return "".join(lines) + "</table></div>"
+
+
+def _html_cell(row: Row, name: str, check: str, slow: float) -> str:
+    outcome = row.outcome(name, check)
+    if outcome is None:
+        return "<td>"
+    kind, word = WORDS[outcome.status]
+    of = "" if kind == "ok" else f" class={kind}"
+    time = _html_time(row, name, _STEP.get(check, ""), slow)
+    return f"<td{of}>{word}{time}"
+
+
+def _html_time(row: Row, name: str, step: str, slow: float) -> str:
+    """Return a time and its bar."""
+    if name not in row.on or step not in row.on[name].seconds:
+        return ""
+    seconds = row.on[name].seconds[step]
+    share = min(100, round(100 * seconds / slow)) if slow else 0
+    bar = f"<i style=width:{share}%></i>" if share else ""
+    return f" {duration(seconds)}{bar}"
+
+
+def _html_whys(row: Row) -> Iterator[str]:
+    """Yield the reasons of this revision."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, one in row.on.items():
+        for check, outcome in one.checks.items():
+            if outcome.status in REASONED and outcome.why:
+                found.setdefault((outcome.why, check), []).append(name)
+    for (why, check), names in found.items():
+        yield f"<p><small>{safe(check)} on {safe(', '.join(names))}:</small> {safe(why)}</p>"
+
+
+def _html_sql(row: Row, direction: str) -> Iterator[str]:
+    """Yield the SQL of each server, equal texts once."""
+    texts: dict[tuple[str, ...], list[str]] = {}
+    for name, one in row.on.items():
+        statements: list[str] = getattr(one, direction)
+        texts.setdefault(tuple(statements), []).append(name)
+    for given, names in texts.items():
+        if not given:
+            continue
+        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in given)
+        rest = len(sql) - _LONGEST_SQL
+        cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
+        yield (
+            f"<details><summary>{direction} <small>{safe(', '.join(names))}, "
+            f"{count(len(given), 'statement')}</small></summary>"
+            f"<pre>{safe(sql[:_LONGEST_SQL] + cut)}</pre></details>"
+        )

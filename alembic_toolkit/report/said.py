@@ -1,0 +1,217 @@
+"""What is the same in all reports: what several databases have in common is said once.
+
+Nothing is decided here: what is known stands in `prove.results`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
+
+# The worst first: what a revision is called whose checks had several outcomes.
+WORST = (
+    results.FAULTY,
+    results.EXCEPTED,
+    results.DECLARED,
+    results.NOT_JUDGED,
+    results.NOT_REACHED,
+    results.PROVEN,
+)
+# What has a reason that the reader may want to know, and the heading above these reasons.
+REASONED = {
+    results.EXCEPTED: "Known exceptions",
+    results.DECLARED: "Declared irreversible",
+    results.NOT_JUDGED: "Not judged",
+}
+
+
+@dataclasses.dataclass
+class Said:
+    """One problem, and the databases that have it."""
+
+    finding: Finding
+    details: dict[tuple[str, ...], list[str]]  # -> the databases that have these
+
+    @property
+    def databases(self) -> list[str]:
+        return [name for names in self.details.values() for name in names if name]
+
+
+@dataclasses.dataclass
+class Reason:
+    """Why a status was given, said once for all checks, databases and revisions that share it."""
+
+    why: str
+    checks: tuple[str, ...]
+    databases: tuple[str, ...]
+    revisions: list[str]
+
+
+@dataclasses.dataclass
+class Row:
+    """One revision on all databases."""
+
+    any: RevisionProof
+    on: dict[str, RevisionProof]
+    said: list[Said]
+
+    def outcome(self, database: str, check: str) -> Outcome | None:
+        """Return what came of a check; None if it was not asked for."""
+        if database not in self.on:
+            return Outcome(results.NOT_REACHED)
+        return self.on[database].checks.get(check)
+
+    def statuses(self) -> set[str]:
+        """Return all that is to be said of the revision in a word."""
+        found = {o.status for one in self.on.values() for o in one.checks.values()}
+        return found | ({results.FAULTY} if self.said else set()) or {results.NOT_REACHED}
+
+    def shown(self) -> list[str]:
+        """Return the statuses, the worst first; what is proven only if all of it is."""
+        found = self.statuses()
+        return [s for s in WORST if s in found and (s != results.PROVEN or found == {s})]
+
+
+def databases_of(report: Report) -> list[str]:
+    return [one.database for one in report.proofs]
+
+
+def rows_of(report: Report) -> list[Row]:
+    """Return the revisions in the order in which they were run."""
+    on: dict[str, dict[str, RevisionProof]] = {}
+    # The longest first: a database that could not run to its end has only the beginning.
+    for one in sorted(report.proofs, key=lambda one: -len(one.revisions)):
+        for revision in one.revisions:
+            on.setdefault(revision.id, {})[one.database] = revision
+    said: dict[str, list[Said]] = {}
+    for problem in findings_of(report):
+        said.setdefault(problem.finding.revision, []).append(problem)
+    return [Row(next(iter(by.values())), by, said.get(id_, [])) for id_, by in on.items()]
+
+
+def checks_of(report: Report) -> list[str]:
+    """Return the checks of revisions that were asked for."""
+    asked = {check for one in report.proofs for r in one.revisions for check in r.checks}
+    return [check for check in results.OF_REVISION if check in asked]
+
+
+def findings_of(report: Report) -> list[Said]:
+    """Return the findings, the same problem on several databases once, in the history's order."""
+    found: dict[Finding, Said] = {}
+    for finding in report.all_findings():
+        key = dataclasses.replace(finding, database="", details=())
+        one = found.setdefault(key, Said(finding, {}))
+        one.details.setdefault(finding.details, []).append(finding.database)
+    ids = [r.id for one in sorted(report.proofs, key=_length) for r in one.revisions]
+    place = {id_: number for number, id_ in enumerate(ids)}
+    order = {check: number for number, check in enumerate(results.CHECKS)}
+
+    def position(one: Said) -> tuple[bool, int, int]:
+        of = one.finding
+        return (
+            of.check not in results.OF_HISTORY,
+            place.get(of.revision, len(place)),
+            order[of.check],
+        )
+
+    return sorted(found.values(), key=position)
+
+
+def _length(one: results.Proof) -> int:
+    return len(one.revisions)
+
+
+def reasons_for(report: Report, status: str) -> list[Reason]:
+    """Return why checks have this status, each reason once."""
+    where: dict[tuple[str, str, str], list[str]] = {}  # revision, why, check -> databases
+    for one in report.proofs:
+        outcomes = [(r.id, c, o) for r in one.revisions for c, o in r.checks.items()]
+        outcomes += [("", check, outcome) for check, outcome in one.checks.items()]
+        for id_, check, outcome in outcomes:
+            if outcome.status == status:
+                where.setdefault((id_, outcome.why, check), []).append(one.database)
+    checks: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (id_, why, check), databases in where.items():
+        checks.setdefault((id_, why, tuple(databases)), []).append(check)
+    found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (id_, why, names), of in checks.items():
+        found.setdefault((why, tuple(of), names), []).append(id_)
+    return [Reason(why, of, names, ids) for (why, of, names), ids in found.items()]
+
+
+def of_database(report: Report) -> list[str]:
+    """Return a line for each check that is made once on each database."""
+    lines = []
+    for check in results.OF_DATABASE:
+        where: dict[str, list[str]] = {}
+        for one in report.proofs:
+            if check in one.checks:
+                where.setdefault(one.checks[check].status, []).append(one.database)
+        said = "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
+        lines += [f"{check}: {said}"] if said else []
+    return lines
+
+
+def notes_of(report: Report) -> dict[str, list[str]]:
+    """Return each note with the databases it was made on."""
+    found: dict[str, list[str]] = {}
+    for one in report.proofs:
+        for note in one.notes:
+            found.setdefault(note, []).append(one.database)
+    return found
+
+
+def verdict_of(report: Report) -> str:
+    """Return what it comes down to, without the numbers of each database."""
+    stopped = [one.database for one in report.proofs if one.error]
+    words = [f"could not run on {', '.join(stopped)}"] if stopped else []
+    said = findings_of(report)
+    if said:
+        words.append(count(len(said), "finding"))
+    elif not stopped:
+        words.append("proven" if report.proofs else "no finding")
+    excepted, declared = (
+        len({id_ for reason in reasons_for(report, status) for id_ in reason.revisions})
+        for status in (results.EXCEPTED, results.DECLARED)
+    )
+    words += [count(excepted, "known exception")] if excepted else []
+    words += [f"{declared} declared irreversible"] if declared else []
+    verdict = ", ".join(words)
+    return verdict[0].upper() + verdict[1:]
+
+
+def summary_of(report: Report) -> str:
+    """Return the verdict in one line, and on what."""
+    databases = count(len(report.proofs), "database")
+    extent = f"{count(report.revisions, 'revision')}, {databases}, {duration(report.seconds)}"
+    return f"{verdict_of(report)}: {extent}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def plain(text: str) -> str:
+    """Return the text with nothing in it that moves the cursor, hides or turns what follows."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else _visible(letter)
+        for letter in text.replace("\r\n", "\n").replace("\t", "    ")
+    )
+
+
+def _visible(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    return " ".join(plain(text).split())

@@ -1,0 +1,135 @@
+"""The table of revisions and checks for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from alembic_toolkit.prove import results
+from alembic_toolkit.prove.results import Report
+from alembic_toolkit.report.columns import cut, pad, width_of, wrap
+from alembic_toolkit.report.said import (
+    WORST,
+    Row,
+    checks_of,
+    count,
+    databases_of,
+    of_database,
+    one_line,
+    rows_of,
+)
+
+_MARKS = {
+    results.PROVEN: ".",
+    results.FAULTY: "F",
+    results.EXCEPTED: "k",
+    results.DECLARED: "d",
+    results.NOT_JUDGED: "?",
+    results.NOT_REACHED: "-",
+}
+_SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
+COLOURS = {"F": "31;1", "k": "33", "d": "33", "?": "33", "-": "2", ".": "32"}
+_MANY = 3  # so many rows with the same marks are one row
+
+
+def text_table(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
+    rows, names = rows_of(report), databases_of(report)
+    if not rows:
+        return []
+    checks = checks_of(report)
+    if any(said.finding.check in results.OF_HISTORY for row in rows for said in row.said):
+        checks = [results.SELF_CONTAINED, *checks]
+    listed, summed = _sorted_out(rows, names, checks)
+    lines = _grid(listed, checks, names, width, paint) if listed else []
+    for statuses, number in summed.items():
+        where: dict[str, list[str]] = {}
+        for name, status in zip(names, statuses, strict=True):
+            where.setdefault(status, []).append(name)
+        said = "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
+        lines += wrap(one_line(f"{number} of {count(report.revisions, 'revision')}: {said}"), width)
+    return lines + [line for one in of_database(report) for line in wrap(one_line(one), width)]
+
+
+def _sorted_out(
+    rows: list[Row], names: list[str], checks: list[str]
+) -> tuple[list[tuple[str, list[str]]], Counter[tuple[str, ...]]]:
+    """Return labelled rows of marks, and how often what needs no row of its own happened."""
+    listed: dict[tuple[str, ...], list[str]] = {}
+    order: list[tuple[tuple[str, ...], str]] = []
+    summed: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        if row.statuses() <= {results.PROVEN, results.NOT_REACHED}:
+            summed[tuple(_worst(row, name) for name in names)] += 1
+            continue
+        marks = tuple(_marks(row, names, check) for check in checks)
+        listed.setdefault(marks, []).append(row.any.id)
+        order.append((marks, row.any.id))
+    grouped = {m for m, ids in listed.items() if len(ids) > _MANY and "F" not in "".join(m)}
+    found = [(id_, list(marks)) for marks, id_ in order if marks not in grouped]
+    found += [
+        (f"{listed[marks][0]} and {len(listed[marks]) - 1} more", list(marks))
+        for marks in listed
+        if marks in grouped
+    ]
+    return found, summed
+
+
+def _worst(row: Row, database: str) -> str:
+    if database not in row.on:
+        return results.NOT_REACHED
+    statuses = {outcome.status for outcome in row.on[database].checks.values()}
+    return next((status for status in WORST if status in statuses), results.NOT_REACHED)
+
+
+def _marks(row: Row, names: list[str], check: str) -> str:
+    """Return a letter for each database."""
+    if check in results.OF_HISTORY:
+        return "F" if any(said.finding.check in results.OF_HISTORY for said in row.said) else "."
+    outcomes = [row.outcome(name, check) for name in names]
+    return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
+
+
+def _grid(
+    listed: list[tuple[str, list[str]]],
+    checks: list[str],
+    names: list[str],
+    width: int,
+    paint: Callable[[str, str], str],
+) -> list[str]:
+    """Return the rows in columns, with room between the marks or without."""
+    heads = ["files" if c in results.OF_HISTORY else _SHORT.get(c, c) for c in checks]
+    spaced = [max(len(head), 2 * len(names) - 1) for head in heads]
+    tight = [max(len(head), len(names)) for head in heads]
+    gap, widths = (" ", spaced) if sum(spaced) + 2 * len(spaced) + 24 <= width else ("", tight)
+    room = width - sum(widths) - 2 * len(widths)
+    if room < 12:
+        return _list(listed, heads, width) + _legend(listed, names, width)
+    labels = min(max(width_of(one_line(label)) for label, _ in listed), room)
+    lines = [" " * labels + "  " + "  ".join(map(str.ljust, heads, widths)).rstrip()]
+    for label, marks in listed:
+        cells = (_cell(mark, gap, size, paint) for mark, size in zip(marks, widths, strict=True))
+        lines.append(f"{pad(cut(one_line(label), labels), labels)}  {'  '.join(cells)}".rstrip())
+    return lines + _legend(listed, names, width)
+
+
+def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> list[str]:
+    """Return the rows for a terminal that has no room for columns."""
+    lines = []
+    for label, marks in listed:
+        cells = [
+            f"{head} {mark}" for head, mark in zip(heads, marks, strict=True) if mark.strip(".")
+        ]
+        lines += [cut(one_line(label), width), *wrap(", ".join(cells), width, "  ")]
+    return lines
+
+
+def _cell(marks: str, gap: str, size: int, paint: Callable[[str, str], str]) -> str:
+    painted = gap.join(paint(mark, COLOURS.get(mark, "")) for mark in marks)
+    return painted + " " * (size - len(gap.join(marks)))
+
+
+def _legend(listed: list[tuple[str, list[str]]], names: list[str], width: int) -> list[str]:
+    used = {mark for _, marks in listed for mark in "".join(marks)}
+    meanings = ", ".join(f"{mark} {status}" for status, mark in _MARKS.items() if mark in used)
+    order = "" if len(names) == 1 else f"; from left to right: {', '.join(map(one_line, names))}"
+    return ["", *wrap(meanings + order, width)]

@@ -1,0 +1,166 @@
+"""A report for a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+
+from alembic_toolkit.prove.results import Report
+from alembic_toolkit.report.columns import cut, pad, width_of, wrap
+from alembic_toolkit.report.said import (
+    REASONED,
+    Said,
+    count,
+    duration,
+    findings_of,
+    notes_of,
+    one_line,
+    plain,
+    reasons_for,
+    summary_of,
+)
+from alembic_toolkit.report.table import COLOURS, text_table
+
+_LINES = 24  # of a diff, an error, a list: the rest is in the other reports
+
+
+def text(report: Report, width: int | None = None, colour: bool | None = None) -> str:
+    """Return the report for a terminal: a table, the findings, the reasons, the verdict.
+
+    :param width: columns to fill; by default those of the terminal, at most 120.
+    :param colour: by default on a terminal only, and never with ``NO_COLOR`` (no-color.org).
+    """
+    width = max(40, width or min(120, shutil.get_terminal_size((100, 24)).columns))
+    paint = _paint if _has_colours(colour) else _leave
+    blocks = [
+        _text_databases(report, width),
+        text_table(report, width, paint),
+        _text_findings(report, width, paint),
+        *(_text_reasons(report, status, width) for status in REASONED),
+        _text_errors(report, width, paint),
+        _text_notes(report, width),
+        wrap(one_line(summary_of(report)), width),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _has_colours(asked: bool | None) -> bool:
+    if asked is not None:
+        return asked
+    allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return allowed and sys.stdout.isatty()
+
+
+def _paint(shown: str, code: str) -> str:
+    return f"\x1b[{code}m{shown}\x1b[0m" if code else shown
+
+
+def _leave(shown: str, _: str) -> str:
+    return shown
+
+
+def _text_databases(report: Report, width: int) -> list[str]:
+    """Return a line for each database, without its server's version where there is no room."""
+    columns = [
+        (
+            one_line(one.database),
+            one_line(one.server),
+            ", ".join(
+                (
+                    count(len(one.revisions), "revision"),
+                    *([count(len(one.findings), "finding")] if one.findings else []),
+                    duration(one.seconds),
+                )
+            ),
+        )
+        for one in report.proofs
+    ]
+    if not columns:
+        return []
+    names, servers, rest = (max(map(width_of, one)) for one in zip(*columns, strict=True))
+    fits = names + servers + rest + 4 <= width
+    lines = (
+        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{said}"
+        for name, server, said in columns
+    )
+    return [part for line in lines for part in wrap(line, width, hang="  ")]
+
+
+def _text_findings(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
+    lines: list[str] = []
+    for number, said in enumerate(findings_of(report), 1):
+        lines += [] if not lines else [""]
+        lines += _text_finding(said, number, width, paint)
+    return lines
+
+
+def _text_finding(
+    said: Said, number: int, width: int, paint: Callable[[str, str], str]
+) -> list[str]:
+    """Return one finding: where, what, the difference, and what to write."""
+    of = said.finding
+    on = f" ({', '.join(said.databases)})" if said.databases else ""
+    head = f"{number}. {of.check}{on}: {of.revision or 'the whole history'}"
+    lines = [paint(line, COLOURS["F"]) for line in wrap(one_line(head), width, hang="   ")]
+    lines += wrap(one_line(of.path), width, "   ") if of.path else []
+    lines += _short(wrap(plain(of.problem), width, "   "), _LINES // 2)
+    for details, names in said.details.items():
+        if len(said.details) > 1 and details:
+            lines += wrap(one_line(", ".join(names)) + ":", width, "   ")
+        lines += _short(
+            [line for one in details for line in wrap(plain(one), width, "     ", "  ")]
+        )
+    if of.remedy:
+        # Never wrapped: it is there to be copied.
+        lines += ["   Write:", *(f"     {line}".rstrip() for line in plain(of.remedy).split("\n"))]
+    return lines
+
+
+def _text_reasons(report: Report, status: str, width: int) -> list[str]:
+    lines = []
+    for reason in reasons_for(report, status):
+        names = ", ".join(_some(reason.revisions)) or "the whole history"
+        where = f"{', '.join(reason.checks)}; {', '.join(reason.databases)}"
+        lines += wrap(one_line(f"{names} ({where})"), width, "  ")
+        lines += _short(wrap(plain(reason.why or "no reason given"), width, "    "))
+    return [f"{REASONED[status]}:", *lines] if lines else []
+
+
+def _text_errors(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
+    lines = []
+    for one in report.proofs:
+        if one.error:
+            lines.append(paint(cut(one_line(f"Could not run on {one.database}:"), width), "31;1"))
+            lines += _short(_wrap_error(one.error, width))
+    return lines
+
+
+def _wrap_error(text: str, width: int) -> list[str]:
+    """Wrap the lines of an error, but not those that are code to be pasted."""
+    lines = []
+    for line in plain(text).splitlines():
+        lines += [f"  {line}"] if line.startswith("    ") else wrap(line, width, "  ")
+    return lines
+
+
+def _text_notes(report: Report, width: int) -> list[str]:
+    lines = [
+        wrap(one_line(f"{note} ({', '.join(names)})"), width, "  ")
+        for note, names in notes_of(report).items()
+    ]
+    return ["Notes:", *_short([line for note in lines for line in note])] if lines else []
+
+
+def _some(ids: Sequence[str], number: int = 6) -> list[str]:
+    rest = len(ids) - number
+    return [id_ for id_ in ids if id_] if rest <= 1 else [*ids[:number], f"{rest} more"]
+
+
+def _short(lines: list[str], number: int = _LINES) -> list[str]:
+    """Return the first lines, and how many there are more."""
+    if len(lines) <= number:
+        return lines
+    indent = " " * (len(lines[0]) - len(lines[0].lstrip()))
+    return [*lines[: number - 1], f"{indent}[{len(lines) - number + 1} more lines: see --html]"]

@@ -1,0 +1,1 @@
+"""Rows: put into tables, read by value, and compared."""

@@ -1,0 +1,178 @@
+"""Give columns values that the checks of their table take.
+
+Checks are not parsed. Numbers and strings in their text are candidates beside our own values, and
+the server says which combinations it takes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.database.driver import ask, identifier
+from alembic_toolkit.rows.filling import Filling, Row
+from alembic_toolkit.rows.tables.table import Column, Table, names_in, strings_in, without_strings
+from alembic_toolkit.rows.values import UNSET, candidates
+from alembic_toolkit.rows.write import Savepoint, literal_of
+
+
+def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Random) -> None:
+    """Give columns with checks values that the server says it takes."""
+    if not rows or not table.checks:
+        return
+    names = [column.name for column in table.columns if not column.generated]
+    groups = _check_groups(table, names)
+    asked = []
+    for group, checks in groups:
+        choices = [_choices(filling, table, name, checks, rows) for name in group]
+        combinations = _combinations(choices, random_)
+        if combinations:
+            asked.append((group, checks, combinations))
+    taken = _taken(filling.connection, table, asked)
+    for at, (group, _, combinations) in enumerate(asked):
+        good = [combinations[number] for number in taken[at]]
+        free = [at for at, name in enumerate(group) if is_free(table, name)]
+        for number, row in enumerate(rows):
+            fixed = [
+                c
+                for c in good
+                if all(_equal(c[i], row[group[i]]) for i in range(len(group)) if i not in free)
+            ]
+            choice = fixed or good
+            if choice:
+                last = number == len(rows) - 1 and number > 1
+                row.update(zip(group, choice[0 if last else number % len(choice)], strict=True))
+
+
+def is_free(table: Table, name: str) -> bool:
+    column = table.column(name)
+    keys = {c for key in table.foreign for c in key.columns}
+    return column is not None and not column.serial and name not in keys
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return one is other or (one is not None and str(one) == str(other))
+
+
+def _check_groups(table: Table, names: list[str]) -> list[tuple[list[str], list[str]]]:
+    """Put checks that share a column together."""
+    groups: list[tuple[list[str], list[str]]] = []
+    for check in table.checks:
+        found, checks = names_in(check, names), [check]
+        for group in [g for g in groups if set(g[0]) & set(found)]:
+            groups.remove(group)
+            found, checks = list(dict.fromkeys(group[0] + found)), group[1] + checks
+        if found:
+            groups.append((found, checks))
+    return groups
+
+
+_SHAPES = ("A", "a", "AB", "ABC", "0", "123", "user@example.com", "https://example.com/", "a-b")
+
+
+def _choices(
+    filling: Filling, table: Table, name: str, checks: list[str], rows: list[Row]
+) -> list[Any]:
+    """Return what a column may be given: what the plan has, our values, those in the checks."""
+    column = table.column(name)
+    assert column is not None
+    found: list[Any] = [row[name] for row in rows if row[name] is not UNSET]
+    if is_free(table, name):
+        found += [*candidates(column), *_mined(column, " ".join(checks))]
+        found += [None] if column.nullable else []
+    return list(dict.fromkeys(found))
+
+
+def _mined(column: Column, text: str) -> list[Any]:
+    """Return values made of the numbers and strings in an expression."""
+    strings = list(strings_in(text))
+    numbers = {Decimal(n) for n in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", without_strings(text))}
+    if column.kind in ("integer", "numeric", "float", "boolean"):
+        numbers |= {Decimal(s) for s in strings if re.fullmatch(r"-?\d+(\.\d+)?", s)}
+        step = Decimal(1).scaleb(-(column.scale or 0))
+        near = [number + more for number in sorted(numbers) for more in (0, step, -step)]
+        return [int(n) for n in near] if column.kind == "integer" else near
+    if column.kind not in ("text", "char"):
+        return strings
+    lengths = sorted({int(n) + more for n in numbers if 0 < n <= 500 for more in (-1, 0, 1)})
+    plain = [s.replace("%", "").replace("_", "x").strip("^$") for s in strings]
+    texts = [*strings, *plain, *(s.replace("%", "x") for s in strings), *_SHAPES]
+    texts += [
+        start.ljust(n, letter)[:n] for n in lengths for start in ["", *plain] for letter in "aA1"
+    ]
+    return [text for text in texts if not column.length or len(text) <= column.length]
+
+
+def _combinations(choices: list[list[Any]], random_: random.Random, most: int = 96) -> list[Any]:
+    """Combine candidates: all ways, or some."""
+    total = 1
+    for choice in choices:
+        total *= len(choice)
+    if total <= most:
+        return list(itertools.product(*choices))
+    some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(most // 3)]
+    some += [tuple(random_.choice(choice) for choice in choices) for _ in range(2 * most // 3)]
+    return list(dict.fromkeys(some))
+
+
+def _taken(connection: Connection, table: Table, asked: list[Any]) -> list[list[int]]:
+    """Ask the server which combinations the checks take, in one statement if it can."""
+    try:
+        found = _evaluate(connection, table, asked)
+    except DBAPIError:
+        if len(asked) == 1:
+            group, checks, combinations = asked[0]
+            return [list(_one_by_one(connection, table, group, checks, combinations))]
+        return [_taken(connection, table, [one])[0] for one in asked]
+    return [[n for at, n in found if at == number] for number in range(len(asked))]
+
+
+def _one_by_one(
+    connection: Connection, table: Table, group: Any, checks: Any, combinations: list[Any]
+) -> Iterator[int]:
+    """Find the first combinations that the server does not choke on: a bounded search."""
+    found = 0
+    for number, combination in enumerate(combinations[:48]):
+        try:
+            if _evaluate(connection, table, [(group, checks, [combination])]):
+                found += 1
+                yield number
+        except DBAPIError:
+            continue
+        if found == 6:
+            return
+
+
+def _evaluate(connection: Connection, table: Table, asked: list[Any]) -> list[Any]:
+    parts = []
+    for at, (group, checks, combinations) in enumerate(asked):
+        names = ", ".join(identifier(connection, name) for name in group)
+        rows = " UNION ALL ".join(
+            f"SELECT {number}, "
+            + ", ".join(_cast(connection, table, n, v) for n, v in zip(group, values, strict=True))
+            for number, values in enumerate(combinations)
+        )
+        where = " AND ".join(f"({check}) IS NOT FALSE" for check in checks)
+        number = identifier(connection, "row number")
+        parts.append(
+            f"SELECT {at}, t.{number} FROM"
+            f" (WITH c({number}, {names}) AS ({rows}) SELECT * FROM c) t WHERE {where}"
+        )
+    sql = " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""
+    with Savepoint(connection):
+        return ask(connection, sql) if sql else []
+
+
+def _cast(connection: Connection, table: Table, name: str, value: Any) -> str:
+    literal = literal_of(value, table.column(name), connection.dialect.name)
+    column = table.column(name)
+    if connection.dialect.name == "postgresql" and column is not None:
+        return f"CAST({literal} AS {column.type})"
+    return literal

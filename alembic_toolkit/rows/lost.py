@@ -1,0 +1,591 @@
+"""Say what a revision lost of the rows that were there.
+
+A step (an upgrade, or a downgrade for rows written above it) may not lose what both
+schemas can hold: a row, or a value of a column that both have (a column gone and a new one with
+its values is a rename; so is a table).
+
+1. NULL may become a value: that is a backfill (0014 of our bills).
+2. A value must be equal up to its type: 0.50 is 0.5 (0006), true is 1, '12' is 12. What the new
+   type cannot hold may be cut: the text to its length, the number to its last digit, no more.
+   Where the sort of type changed (text to integer), another value is a conversion; NULL is a loss.
+3. In a table that the step's own UPDATE or DELETE names, or a child of it, changes on the way up
+   are the author's word (0009 moves e-mails to the audit trail): whether the downgrade knows them
+   back is rule 4. Where it cannot be told what a step executed, a value may change, but not become
+   NULL or shorter, and no row may go, unless their values turn up elsewhere.
+4. After up and down, every row and value from before is back, dropped tables and columns too,
+   whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
+   Rule 1 holds; of rule 2 only what nobody means to keep: the last digits of a float, fractions of
+   a second, and of an integer that was made a boolean what is neither 0 nor 1. A text cut short,
+   cents and times of day are as lost as a dropped column's values.
+5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
+   added up), is back when two different values at least are back exactly, and the others are
+   neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
+   Where the upgrade made a table and rows were written into it, the column may tell of those: then
+   it is enough that not all of its values are the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from alembic_toolkit.rows.content import Content, Rows
+from alembic_toolkit.rows.read import same_json
+from alembic_toolkit.rows.tables.table import Column, related, without_strings
+
+
+def lost_after_up(
+    before: Rows,
+    after: Rows,
+    deliberate: Collection[str] | None = (),
+    renamed: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Say what one step lost of the rows read before it, as short lines (rules 1 to 3).
+
+    ``deliberate`` are the tables that the step's own statements change (see `changed_by`), None
+    when that cannot be told. ``renamed`` maps "table" or "table.column" to what it is called now,
+    where the values do not say it.
+    """
+    moved = _moves(before, after) if deliberate is None else None
+    excused = set[str]()
+    if deliberate:
+        excused = related({n: c.table for n, c in before.items()}, deliberate)
+        folded = {name.lower() for name in excused}
+        excused |= {name for name in before if name.lower() in folded}
+    lines = []
+    touched = (n for n, content in before.items() if content.rows and after.get(n) is not content)
+    for name in sorted(touched):
+        content = before[name]
+        now = _renamed_table(name, content, before, after, renamed or {})
+        if now is None or name in excused or now in excused:
+            continue
+        lines += _compare(content, after[now], renamed or {}, moved)
+    return lines
+
+
+def lost_after_down(
+    before: Rows,
+    between: Rows,
+    after: Rows,
+    renamed: Mapping[str, str] | None = None,
+    fed: bool = False,
+) -> list[str]:
+    """Say what did not come back (rule 4): rows before the upgrade, after it, and after both.
+
+    ``fed``: rows were written above into tables that were not there below (rule 5).
+    """
+    lines = []
+    for name in sorted(name for name, content in before.items() if after.get(name) is not content):
+        content = before[name]
+        if name not in after:
+            if content.rows:
+                lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
+            continue
+        now = _renamed_table(name, content, before, between, renamed or {})
+        newer = between[now] if now is not None else None
+        lines += _compare_back(content, newer, after[name], renamed or {}, fed)
+    return lines
+
+
+def since(earlier: Rows, now: Rows) -> Rows:
+    """Return the rows that are there now and were not earlier: those written in between."""
+    new = {}
+    for name, content in now.items():
+        if earlier.get(name) is content:
+            new[name] = Content(content.table, [])
+            continue
+        left = Counter(earlier[name].rows) if name in earlier else Counter[tuple[Any, ...]]()
+        rows = []
+        for row in content.rows:
+            if left[row]:
+                left[row] -= 1
+            else:
+                rows.append(row)
+        new[name] = Content(content.table, rows)
+    return new
+
+
+_NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]]+\]|[^\W\d][\w$]*)'
+_CHANGE = re.compile(
+    r"(?<!\w)(?:(?<!on )(?<!for )(?<!key )UPDATE(?:\s+(?:IGNORE|LOW_PRIORITY|OR\s+\w+))?"
+    r"|DELETE\s+FROM|DELETE\s+\w+\s+FROM|TRUNCATE(?:\s+TABLE)?|MERGE\s+INTO|REPLACE\s+INTO"
+    rf"|INSERT\s+OR\s+REPLACE\s+INTO)\s+(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)",
+    re.I,
+)
+_PARTITION = re.compile(
+    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)"
+    r"\s+(?:AT|DE)TACH\s+PARTITION\b",
+    re.I,
+)
+_UNCERTAIN = re.compile(r"^\s*(DO|CALL|EXECUTE|BEGIN\s+NOT|PREPARE)\b", re.I)
+_UPSERT = re.compile(
+    rf"INSERT\s+INTO\s+({_NAME}(?:\s*\.\s*{_NAME})?).*?(?:ON\s+CONFLICT|ON\s+DUPLICATE)",
+    re.I | re.S,
+)
+
+
+def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
+    """Return the tables whose rows these statements change on purpose; None: it cannot be told."""
+    found = set()
+    for statement in statements:
+        plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
+        if _UNCERTAIN.match(plain):
+            return None
+        if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
+            if partitioned := _PARTITION.match(plain):
+                found.add(_bare(partitioned[1]))
+            continue
+        if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
+            return None  # a function is called for what it does
+        found |= {_bare(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]}
+    return frozenset(found)
+
+
+def _bare(name: str) -> str:
+    parts = [part.strip() for part in re.findall(_NAME, name)]
+    return ".".join(
+        part[1:-1].replace(part[0] * 2, part[0]) if part[0] in '"`[' else part for part in parts
+    )
+
+
+# Renames
+
+
+def _renamed_table(
+    name: str, content: Content, before: Rows, after: Rows, renamed: Mapping[str, str]
+) -> str | None:
+    """Return what a table is called now; None when it is gone."""
+    name_ = renamed.get(name, name)
+    if name_ in after:
+        return name_
+    columns = {column.name for column in content.table.columns}
+    for other, now in after.items():
+        if other not in before and {column.name for column in now.table.columns} >= columns:
+            positions = [now.index(column.name) for column in content.table.columns]
+            rows = Counter(tuple(row[at] for at in positions) for row in now.rows)
+            if content.rows and not Counter(content.rows) - rows:
+                return other
+    return None
+
+
+def _renamed_columns(before: Content, after: Content, renamed: Mapping[str, str]) -> dict[str, str]:
+    """Map the columns that are still there to what they are called now."""
+    old = [column.name for column in before.table.columns]
+    new = [column.name for column in after.table.columns]
+    folded = {name.lower(): name for name in new}
+    same = {
+        name: name if name in new else folded[name.lower()]
+        for name in old
+        if name in new or name.lower() in folded
+    }
+    for name in old:
+        to = renamed.get(f"{before.table.name}.{name}")
+        if to in new:
+            same[name] = to
+    left = [name for name in new if name not in same.values()]
+    for name in old:
+        if name in same or not any(value is not None for value in before.values(name)):
+            continue
+        values = Counter(before.values(name))
+        for other in left:
+            if not values - Counter(after.values(other)):
+                same[name] = other
+                left.remove(other)
+                break
+    return same
+
+
+# Rows and values
+
+
+_Pairs = list[tuple[tuple[Any, ...], tuple[Any, ...] | None]]
+
+
+def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
+    """Put each row beside what became of it: by primary key, or by most equal values."""
+    key = [name for name in before.table.primary if name in same]
+    if key and len(key) == len(before.table.primary):
+        now = [same[name] for name in key]
+        digits = [
+            _digits(before.table.column(a), after.table.column(b))
+            for a, b in zip(key, now, strict=True)
+        ]
+        found = dict(_by_key(after, now, digits))
+        pairs: _Pairs = [(row, found.get(values)) for values, row in _by_key(before, key, digits)]
+        if not pairs or any(row is not None for _, row in pairs):
+            return pairs
+        if len(after.rows) < len(before.rows):
+            return pairs
+    return _by_values(before, after, same)
+
+
+def _by_key(
+    content: Content, names: Sequence[str], digits: Sequence[int | None]
+) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Return each row behind the values of these columns, with so many digits of each."""
+    places = [(content.index(name), count) for name, count in zip(names, digits, strict=True)]
+    return [(tuple(_rounded(row[at], count) for at, count in places), row) for row in content.rows]
+
+
+def _rounded(value: Any, digits: int | None) -> str:
+    return f"{value:.{digits - 1}e}" if digits and isinstance(value, Decimal) else _key(value)
+
+
+def _digits(old: Column | None, new: Column | None) -> int | None:
+    """Return how many digits of a float two types have in common; None: all of them."""
+    floats = [c.precision or 15 for c in (old, new) if c and c.kind == "float"]
+    return min(floats) if floats and old and new and old.type != new.type else None
+
+
+def _key(value: Any) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
+
+
+def _by_values(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
+    old = [before.index(name) for name in same]
+    new = [after.index(name) for name in same.values()]
+    left = [(tuple(_key(row[at]) for at in new), row) for row in after.rows]
+    exact: dict[Any, list[tuple[Any, ...]]] = {}
+    for values, row in left:
+        exact.setdefault(values, []).append(row)
+    pairs: _Pairs = []
+    rest = []
+    for row in before.rows:
+        match = exact.get(tuple(_key(row[at]) for at in old))
+        if match:
+            pairs.append((row, match.pop()))
+        else:
+            rest.append(row)
+    free = [row for rows in exact.values() for row in rows]
+    for row in rest:
+        best = max(free, key=lambda r, row=row: _alike(row, old, r, new), default=None)  # type: ignore[misc]
+        if best is not None:
+            free.remove(best)
+        pairs.append((row, best))
+    return pairs
+
+
+def _alike(row: Any, old: Sequence[int], other: Any, new: Sequence[int]) -> int:
+    return sum(_key(row[a]) == _key(other[b]) for a, b in zip(old, new, strict=True))
+
+
+def _moves(before: Rows, after: Rows) -> frozenset[str]:
+    """Return the values that are there as often as before, wherever they are now."""
+
+    def cells(rows: Rows) -> Counter[str]:
+        return Counter(
+            _key(value)
+            for content in rows.values()
+            for row in content.rows
+            for value in row
+            if value is not None
+        )
+
+    had, has = cells(before), cells(after)
+    return frozenset(value for value, count in had.items() if has[value] >= count)
+
+
+def _compare(
+    before: Content, after: Content, renamed: Mapping[str, str], moved: frozenset[str] | None
+) -> list[str]:
+    """Compare one table before and after a step."""
+    name = before.table.name
+    same = _renamed_columns(before, after, renamed)
+    pairs = _pairs(before, after, same)
+    gone = [row for row, now in pairs if now is None and not _went(before, row, moved)]
+    lines = [_count_line(before, after, len(gone))] if gone else []
+    for column, now in same.items():
+        old, new = before.table.column(column), after.table.column(now)
+        assert old is not None
+        assert new is not None
+        if old.generated or new.generated or old.volatile:
+            continue
+        at, to = before.index(column), after.index(now)
+        changes = [(row[at], other[to]) for row, other in pairs if other is not None]
+        wrong = [
+            (was, is_)
+            for was, is_ in changes
+            if not _held(was, is_, old, new) and not (moved is not None and _mild(was, is_, moved))
+        ]
+        lines += _value_lines(f"{name}.{column}", wrong)
+    return lines
+
+
+def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) -> bool:
+    """Say whether the values of a row, but its key, turned up elsewhere."""
+    if moved is None:
+        return False
+    names = [column.name for column in content.table.columns]
+    keys = {c for key in content.table.foreign for c in key.columns} | {*content.table.primary}
+    values = [
+        v for n, v in zip(names, row, strict=True) if n not in keys and isinstance(v, str) and v
+    ]
+    return bool(values) and all(_key(value) in moved for value in values)
+
+
+def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
+    """Say whether a change may be meant, where it cannot be told what a step executed."""
+    if _key(was) in moved:
+        return True
+    if now is None:
+        return False
+    return not (isinstance(was, str) and isinstance(now, str) and _cut(was, now))
+
+
+def _cut(was: str, now: str) -> bool:
+    return len(now) < len(was) and was.startswith(now)
+
+
+def _compare_back(
+    before: Content,
+    between: Content | None,
+    after: Content,
+    renamed: Mapping[str, str],
+    fed: bool,
+) -> list[str]:
+    """Compare one table before the upgrade and after the downgrade."""
+    same = {
+        column.name: column.name
+        for column in before.table.columns
+        if after.table.column(column.name)
+    }
+    pairs = _pairs(before, after, same)
+    gone = sum(now is None for _, now in pairs)
+    lines = [_count_line(before, after, gone)] if gone else []
+    kept = _renamed_columns(before, between, renamed) if between else {}
+    for column in before.table.columns:
+        if column.name not in same:
+            values = [row[before.index(column.name)] for row in before.rows]
+            lost = [(v, None) for v in values if v is not None and not column.generated]
+            lines += _value_lines(f"{before.table.name}.{column.name}", lost)
+            continue
+        if column.generated or column.volatile:
+            continue
+        at, to = before.index(column.name), after.index(column.name)
+        changes = [(row[at], now[to]) for row, now in pairs if now is not None]
+        newer = between.table.column(kept[column.name]) if between and column.name in kept else None
+        wrong = [
+            (was, now)
+            for was, now in changes
+            if not _held(was, now, column, column)
+            and not (newer is not None and _returned(was, now, column, newer))
+        ]
+        if newer is None and between is not None and _computed(changes, wrong, fed):
+            continue
+        lines += _value_lines(f"{before.table.name}.{column.name}", wrong)
+    return lines
+
+
+def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed: bool) -> bool:
+    """Say whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
+    right = {_key(was) for was, now in changes if was is not None and (was, now) not in wrong}
+    varies = len({_key(now) for _, now in changes}) > 1
+    known = len(right) > 1 or (fed and varies)
+    return known and not any(now is None or _damaged(was, now) for was, now in wrong)
+
+
+def _damaged(was: Any, now: Any) -> bool:
+    """Say whether a value looks like a bad copy of another."""
+    if isinstance(was, Decimal) and isinstance(now, Decimal):
+        return abs(was - now) < 1
+    one, two = (re.sub(r"\W", "", _key(value)).casefold() for value in (was, now))
+    return not two or (bool(one) and (one.startswith(two) or two.startswith(one)))
+
+
+def _count_line(before: Content, after: Content, gone: int) -> str:
+    counts = f"{len(before.rows)} before, {len(after.rows)} after"
+    if len(after.rows) != len(before.rows) - gone:  # others came
+        counts += f", {gone} of the former gone"
+    return f"rows of {before.table.name}: {counts}"
+
+
+def _value_lines(name: str, wrong: list[tuple[Any, Any]]) -> list[str]:
+    if not wrong:
+        return []
+    was, now = wrong[0]
+    rows = "1 row" if len(wrong) == 1 else f"{len(wrong)} rows"
+    return [f"{name}: {_shown(was)} -> {_shown(now)} in {rows}"]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= 48 else f"{text[:30]}... ({len(value)} long)"
+
+
+# Equal values
+
+_FAMILY = {
+    "integer": "number",
+    "numeric": "number",
+    "float": "number",
+    "boolean": "number",
+    "year": "number",
+    "bit": "number",
+    "date": "moment",
+    "datetime": "moment",
+    "datetimetz": "moment",
+    "text": "text",
+    "char": "text",
+    "enum": "text",
+    "set": "text",
+    "json": "text",
+    "uuid": "text",
+}
+
+
+def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
+    """Say whether a value is what became of another in a type that may hold less."""
+    if was is None or was == now:
+        return True
+    if now is None:
+        return False
+    if isinstance(was, Decimal) and isinstance(now, Decimal):
+        return _close(was, now, old, new)
+    families = _families(old, new)
+    if families == {"moment"} and _same_moment(str(was), str(now), old, new):
+        return True
+    if families in ({"text"}, {"binary"}):
+        return _cut_off(_read(was), new) or _same_text(was, now, old, new)
+    if families == {"interval"}:
+        return _span(str(was)) == _span(str(now))
+    return len(families) > 1  # a conversion: another value is its purpose
+
+
+def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
+    """Say whether a value is back, up to what nobody means to keep, from another type."""
+    if was is None or now is None:
+        return was is None
+    families = _families(old, between)
+    if families <= {"text", "binary"}:
+        return _same_text(was, now, old, between)
+    if len(families) > 1:
+        return bool(_loosely(was) == _loosely(now))
+    if families == {"number"}:
+        if between.kind == "boolean" and old.kind == "integer" and was not in (0, 1):
+            return True
+        whole = between.kind not in ("numeric", "float")
+        return old.kind == "float" and not whole and _close(was, now, old, between)
+    whole = between.kind == "date" and old.kind != "date"
+    is_moment = families == {"moment"} and not whole
+    return is_moment and _same_moment(str(was), str(now), between, between)
+
+
+def _families(*columns: Column) -> set[str]:
+    return {_FAMILY.get(column.kind, column.kind) for column in columns}
+
+
+def _loosely(value: Any) -> Any:
+    text = _key(value).strip().casefold()
+    text = {"true": "1", "t": "1", "false": "0", "f": "0"}.get(text, text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
+def _close(was: Decimal, now: Decimal, old: Column, new: Column) -> bool:
+    if new.kind == "boolean":
+        return was not in (0, 1) or bool(was) == bool(now)
+    digits = (
+        min(c.precision or 15 for c in (old, new) if c.kind == "float")
+        if "float" in (old.kind, new.kind)
+        else None
+    )
+    if digits and abs(was - now) <= abs(was).scaleb(1 - digits):
+        return True
+    if new.kind == "numeric" and new.precision is None and new.scale is None:
+        return False
+    if new.kind not in ("integer", "numeric"):
+        return False
+    unit = Decimal(1).scaleb(-(new.scale or 0))
+    fits = was % unit == 0
+    if new.kind == "integer" and abs(was) >= 2 ** (new.bits if new.unsigned else new.bits - 1):
+        return True
+    if (
+        new.kind == "numeric"
+        and new.precision
+        and abs(was) >= Decimal(10) ** (new.precision - (new.scale or 0))
+    ):
+        return True
+    return not fits and abs(was - now) < unit
+
+
+def _read(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _cut_off(was: str, new: Column) -> bool:
+    """Say whether a type cannot hold a text."""
+    if new.length is not None and len(was) > new.length:
+        return True
+    return new.kind == "enum" and was not in new.labels
+
+
+def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
+    one, two = _read(was), _read(now)
+    if (old.kind == "json") != (new.kind == "json"):
+        one, two = _unquoted(one, old), _unquoted(two, new)
+    if "char" in (old.kind, new.kind):
+        one, two = one.rstrip(" "), two.rstrip(" ")
+    if "uuid" in (old.kind, new.kind):
+        one, two = (text.replace("-", "").casefold() for text in (one, two))
+    if old.kind == "binary" or new.kind == "binary":
+        one, two = one.rstrip("\0"), two.rstrip("\0")
+    return one == two or (one[:1] in "{[" and two[:1] in "{[" and same_json(one) == same_json(two))
+
+
+def _unquoted(text: str, column: Column) -> str:
+    """Return the text that a JSON string holds; anything else as it is."""
+    try:
+        held = json.loads(text) if column.kind == "json" else None
+    except ValueError:
+        return text
+    return held if isinstance(held, str) else text
+
+
+_UNITS = {"year": 31104000, "mon": 2592000, "day": 86400}  # as PostgreSQL compares intervals
+
+
+def _span(text: str) -> Decimal | str:
+    """Return the seconds of an interval as PostgreSQL writes it; anything else as it is."""
+    match = re.fullmatch(r"((?:-?\d+ (?:year|mon|day)s? ?)*)([+-]?)([\d:.]*)", text.strip())
+    if match is None:
+        return text
+    words = match[1].split()
+    days = sum(
+        int(n) * _UNITS[unit.rstrip("s")] for n, unit in zip(words[::2], words[1::2], strict=True)
+    )
+    time = Decimal(0)
+    for part in match[3].split(":"):
+        time = time * 60 + Decimal(part or 0)
+    return days - time if match[2] == "-" else days + time
+
+
+def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:
+    try:
+        one, two = dt.datetime.fromisoformat(_padded(was)), dt.datetime.fromisoformat(_padded(now))
+    except ValueError:
+        return False
+    if new.kind == "date":
+        return one.date() == two.date()
+    if (one.tzinfo is None) != (two.tzinfo is None):
+        one, two = one.replace(tzinfo=None), two.replace(tzinfo=None)
+    if "datetimetz" in (old.kind, new.kind) and old.kind != new.kind:
+        # The session's time zone: whole quarters of an hour, not a day.
+        return abs(one - two) < dt.timedelta(hours=15) and not (one - two) % dt.timedelta(
+            minutes=15
+        )
+    exact = one.microsecond == 0 or (old.precision or 6) <= (new.precision or 6)
+    return abs(one - two) < dt.timedelta(seconds=0 if exact else 1) or one == two
+
+
+def _padded(text: str) -> str:
+    """Write a fraction of a second with six digits: Python 3.10 reads no others."""
+    return re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m.group(1).ljust(6, "0"), text)

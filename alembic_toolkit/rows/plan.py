@@ -1,0 +1,186 @@
+"""Plan the rows of a table: how many, which values, which parents, and no key twice."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from typing import Any
+
+from alembic_toolkit.rows.checks import is_free, satisfy
+from alembic_toolkit.rows.filling import Filling, Row
+from alembic_toolkit.rows.read import plain
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in
+from alembic_toolkit.rows.values import UNSET, candidates, series
+
+MOST = 100  # rows of one table: above that nothing is added
+
+
+def is_nullable(table: Table, name: str) -> bool:
+    column = table.column(name)
+    return column is not None and column.nullable
+
+
+def reference(filling: Filling, key: ForeignKey, parent: Row) -> Row:
+    targets = key.target_columns or filling.tables[key.target].primary
+    return {column: parent.get(to) for column, to in zip(key.columns, targets, strict=False)}
+
+
+def plan(filling: Filling, table: Table, waiting: set[str]) -> list[Row]:
+    """Make the new rows of a table; a reference to a table that waits for its plan is left open."""
+    there = filling.rows.get(table.name, [])
+    given = [] if there else filling.given.get(table.name, [])
+    count = len(given) or _count(filling, table, there)
+    random_ = random.Random(f"{filling.seed}:{table.name}")
+    columns = [column for column in table.columns if not column.generated]
+    rows = [
+        {c.name: _pick(c, n, count, at, bool(there)) for at, c in enumerate(columns)}
+        for n in range(count)
+    ]
+    if count >= 3 and not given:
+        rows[-1] = dict(rows[0])
+    for column in columns:
+        if column.serial:
+            _number(column, there, rows)
+    problem = _refer(filling, table, waiting, rows)
+    if problem:
+        filling.filled.failed[table.name] = problem
+        return []
+    satisfy(filling, table, rows, random_)
+    for row, own in zip(rows, given, strict=False):
+        row.update({name: value for name, value in own.items() if name in row})
+    return _distinct(table, there, rows, bool(given))
+
+
+def _count(filling: Filling, table: Table, there: list[Row]) -> int:
+    if len(there) >= MOST:
+        return 0
+    if there:
+        return 2 if any(_never_varies(table, column, there) for column in table.columns) else 0
+    labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
+    children = 0
+    for key in table.foreign:
+        children = max(children, len(filling.rows.get(key.target, [])) + 2)
+    count = min(max(filling.per_table, labels + 1, children), max(8, filling.per_table))
+    return count
+
+
+def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
+    """Say whether rows of ours could make a column vary that does not."""
+    if column.generated or len(candidates(column)) < 2:
+        return False
+    values = {str(row[column.name]) for row in there if row[column.name] is not None}
+    if any(column.name in key.columns for key in table.foreign):
+        return not values
+    if names_in(" ".join(table.checks), [column.name]):  # it may allow one value alone
+        return not values
+    return len(values) < 2 and len(there) > 1
+
+
+def _pick(column: Column, number: int, count: int, position: int, again: bool) -> Any:
+    """Choose a value: NULL in the second or third row, another candidate in each row."""
+    null = 1 + position % 2 if column.nullable and not again else count
+    if number == null or (count == 1 and column.nullable and not again):
+        return None
+    choice = candidates(column)
+    return choice[(number - (number > null)) % len(choice)] if choice else UNSET
+
+
+def _number(column: Column, there: list[Row], rows: list[Row]) -> None:
+    """Give rows the numbers after the highest there is."""
+    used = [int(row[column.name]) for row in there if row.get(column.name) is not None]
+    for number, row in enumerate(rows, max([0, *used]) + 1):
+        row[column.name] = number
+
+
+def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -> str | None:
+    """Set the foreign keys; return why that cannot be."""
+    for key in table.foreign:
+        wait = key.target in waiting
+        parent_rows = [] if wait else filling.rows.get(key.target, [])
+        nullable = any(is_nullable(table, column) for column in key.columns)
+        if not parent_rows and not wait and not nullable and rows:
+            why = filling.filled.failed.get(key.target, "it has no rows")
+            return f"{key.target}, which it refers to, cannot be used: {why}"
+        position = 0
+        for number, row in enumerate(rows):
+            if not parent_rows or (nullable and number == 1 and len(rows) > 1):
+                row.update({c: None for c in key.columns if not _fixed(table, key, c)})
+                continue
+            choice = _agreeing(filling, table, key, row, parent_rows)
+            row.update(choice[position % len(choice)])
+            position += 1
+    return None
+
+
+def _fixed(table: Table, key: ForeignKey, column: str) -> bool:
+    """Say whether a column must keep its value though the reference is NULL."""
+    others = {c for other in table.foreign if other is not key for c in other.columns}
+    return not is_nullable(table, column) or column in others
+
+
+def _agreeing(
+    filling: Filling, table: Table, key: ForeignKey, row: Row, parent_rows: list[Row]
+) -> list[Row]:
+    """Return the references that agree with an earlier foreign key over the same columns."""
+    earlier: set[str] = set()
+    for other in table.foreign:
+        if other is key:
+            break
+        earlier |= set(other.columns)
+    choice = [reference(filling, key, parent) for parent in parent_rows]
+    agreeing = [r for r in choice if all(r[c] == row[c] for c in earlier & set(r))]
+    return agreeing or choice
+
+
+def _distinct(table: Table, there: list[Row], rows: list[Row], given: bool) -> list[Row]:
+    """Change values until no key has them twice; leave out rows for which there are none left."""
+    if given:
+        return rows
+    sets = list(dict.fromkeys(key for key in [table.primary, *table.uniques] if key))
+    used = {key: {_folded(row, key) for row in there} for key in sets}
+    kept = []
+    for row in rows:
+        if all(_free_key(table, key, row, used[key], sets) for key in sets):
+            # Again: what made one key unique may have been part of another.
+            if any(_folded(row, key) in used[key] for key in sets):
+                continue
+            for key in sets:
+                if None not in (values := _folded(row, key)):
+                    used[key].add(values)
+            kept.append(row)
+    return kept
+
+
+def _folded(row: Row, key: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return the values of a key as the least exact collation compares them."""
+    return tuple(_fold(row.get(name)) for name in key)
+
+
+def _fold(value: Any) -> Any:
+    if not isinstance(value, str):
+        return None if value is None or value is UNSET else str(plain(value))
+    text = unicodedata.normalize("NFKD", value).casefold().rstrip()
+    return "".join(c for c in text if not unicodedata.combining(c) and ord(c) < 0x10000)
+
+
+def _free_key(
+    table: Table, key: tuple[str, ...], row: Row, used: set[Any], sets: list[tuple[str, ...]]
+) -> bool:
+    if _folded(row, key) not in used:
+        return True
+    names = [name for name in key if is_free(table, name)]
+    checked = set(names_in(" ".join(table.checks), names))
+    for name in sorted(names, key=lambda n: n in checked):
+        column = table.column(name)
+        assert column is not None
+        old = row[name]
+        for value in [*series(column, len(used)), *([None] if column.nullable else [])]:
+            row[name] = value
+            if value is None or _folded(row, key) not in used:
+                return True
+        row[name] = old
+    for name in key:  # a child of each parent, once
+        if is_nullable(table, name):
+            row[name] = None
+            return True
+    return False

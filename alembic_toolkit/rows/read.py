@@ -1,0 +1,155 @@
+"""Read rows by value: what is equal to the server is equal here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from alembic_toolkit.database.driver import fetch, identifier
+from alembic_toolkit.rows.content import Content, Rows
+from alembic_toolkit.rows.tables.table import Column, Table
+
+
+def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
+    """Read every row of these tables, by value: what is equal to the server is equal here."""
+    found = {}
+    for name, table in tables.items():
+        only = "ONLY " if table.only else ""
+        answer = _fetch(
+            connection, f"SELECT {every_column(connection, table)} FROM {only}{table.sql}"
+        )
+        found[name] = content(table, by_value(table, answer))
+    return found
+
+
+def _fetch(connection: Connection, sql: str) -> list[Any]:
+    """Fetch rows; SQLite keeps any bytes as a text, and what is none is read as far as it goes."""
+    try:
+        return fetch(connection, sql)
+    except Exception as error:  # the driver's own
+        if "Could not decode to UTF-8" not in str(error):
+            raise
+    driver: Any = connection.connection.driver_connection
+    before, driver.text_factory = (
+        driver.text_factory,
+        lambda found: found.decode("utf-8", "replace"),
+    )
+    try:
+        return fetch(connection, sql)
+    finally:
+        driver.text_factory = before
+
+
+def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
+    """Put the rows of a table in order."""
+    positions = [
+        at for at, column in enumerate(table.columns) if column.name in table.primary
+    ] or range(len(table.columns))
+    return Content(table, sorted(rows, key=lambda row: [_order(row[n]) for n in positions]))
+
+
+def every_column(connection: Connection, table: Table) -> str:
+    return ", ".join(_selected(connection, column) for column in table.columns) or "NULL"
+
+
+def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
+    if not table.columns:
+        return [() for _ in answer]
+    makers = [_maker(column) for column in table.columns]
+    columns = (
+        [None if value is None else make(value) for value in values]
+        for make, values in zip(makers, zip(*answer, strict=True), strict=False)
+    )
+    return [*zip(*columns, strict=True)]
+
+
+def same(one: Rows, other: Rows) -> bool:
+    """Say whether tables and rows are the same, in whatever order their columns are."""
+    if one.keys() != other.keys():
+        return False
+    return all(
+        content == other[name] or _unordered(content) == _unordered(other[name])
+        for name, content in one.items()
+    )
+
+
+def _unordered(content: Content) -> Any:
+    table = content.table
+    places = sorted(range(len(table.columns)), key=lambda at: table.columns[at].name)
+    rows = Counter(tuple(row[at] for at in places) for row in content.rows)
+    keys = {(key.columns, key.target, key.target_columns) for key in table.foreign}
+    sets = ({*part} for part in (table.columns, table.primary, table.uniques, table.checks))
+    return [table.name, *sets, keys, rows]
+
+
+def _order(value: Any) -> Any:
+    if isinstance(value, Decimal) and not value.is_nan():
+        return (1, value, "")
+    return (0, 0, "") if value is None else (2, 0, str(value))
+
+
+def _selected(connection: Connection, column: Column) -> str:
+    """Select a value in a form that every driver can fetch."""
+    name, dialect = identifier(connection, column.name), connection.dialect.name
+    if dialect == "postgresql":
+        if column.kind in ("integer", "numeric", "float", "boolean", "text", "char", "binary"):
+            return f"{name}::numeric" if column.type == "money" else name
+        if column.kind == "datetimetz":
+            return f"({name} AT TIME ZONE 'UTC')::text"
+        return f"{name}::jsonb::text" if column.kind == "json" else f"{name}::text"
+    if dialect != "sqlite":
+        if column.kind in ("date", "datetime", "time"):
+            return f"CAST({name} AS CHAR)"
+        return f"{name} + 0" if column.kind == "bit" else name
+    return name
+
+
+def _maker(column: Column) -> Callable[[Any], Any]:
+    """Return what turns a fetched value of this column into one that can be compared."""
+    if column.kind in ("integer", "numeric", "float", "boolean", "year"):
+        return plain
+    if column.kind == "char":
+        return lambda value: value.rstrip(" ") if isinstance(value, str) else plain(value)
+    if column.kind in ("datetime", "datetimetz", "time"):
+        return _moment
+    if column.kind == "json":
+        return same_json
+    return plain
+
+
+def plain(value: Any) -> Any:
+    if type(value) is str:  # most are, or numbers
+        return value
+    if type(value) is int:
+        return Decimal(value)
+    if isinstance(value, bool | int | float | Decimal):
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        return number if number.is_finite() else str(number)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    return value if isinstance(value, str) else str(value)
+
+
+def _moment(value: Any) -> Any:
+    """Write a date or time without what says nothing: a fraction of zeros, the T."""
+    text = plain(value)
+    if not isinstance(text, str):
+        return text
+    if "T" in text:
+        text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    if "." not in text:
+        return text
+    return re.sub(r"\.(\d*?)0+$", lambda m: f".{m.group(1)}" if m.group(1) else "", text)
+
+
+def same_json(value: Any) -> Any:
+    try:
+        return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return plain(value)

@@ -1,0 +1,1 @@
+"""What tables are: what must be known to fill and to read them."""

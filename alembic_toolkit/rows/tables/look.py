@@ -1,0 +1,24 @@
+"""Read what the tables of a database are: in few statements for all, or for those named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
+from alembic_toolkit.database.own import IGNORE
+from alembic_toolkit.rows.tables import mysql, postgresql, sqlite
+from alembic_toolkit.rows.tables.table import Tables
+
+
+def look(
+    connection: Connection,
+    names: Collection[str] | None = None,
+    ignore: Collection[str] = IGNORE,
+) -> Tables:
+    """Read what the tables are: all of them, or those named ("table", "schema.table")."""
+    if names is not None and not names:
+        return {}
+    reader = {"sqlite": sqlite.look, "postgresql": postgresql.look}
+    found = reader.get(connection.dialect.name, mysql.look)(connection, names)
+    return {table.name: table for table in found if table.name not in ignore}

@@ -1,0 +1,137 @@
+"""What MariaDB and MySQL tell of their tables."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from alembic_toolkit.database.driver import fetch, identifier
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, string, typed
+
+
+def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
+    # https://mariadb.com/kb/en/information-schema-tables/
+    database = fetch(connection, "SELECT database()")[0][0]
+    wanted = [(database, "")]
+    if names is not None:  # a dot may be a part of the name
+        wanted = [(database, name) for name in names]
+        wanted += [(*name.split(".", 1),) for name in names if "." in name]  # type: ignore[misc]
+    mariadb = getattr(connection.dialect, "is_mariadb", False)
+    queries = _MYSQL_QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _MYSQL_CHECKS}
+    found = _mysql_ask(connection, queries, wanted)
+    columns, keys, uniques, checks = (
+        found[kind] for kind in ("columns", "keys", "uniques", "checks")
+    )
+    return [
+        _mysql_table(
+            connection,
+            key,
+            key[0] == database,
+            rows,
+            keys.get(key, []),
+            uniques.get(key, []),
+            [row[0] for row in checks.get(key, [])],
+        )
+        for key, rows in columns.items()
+        if key in found["tables"]
+    ]
+
+
+# Each: schema, table, what it is ordered by, and the rest. A join of the first two is slow.
+_MYSQL_QUERIES = {
+    "tables": """SELECT c.table_schema, c.table_name, 0 FROM information_schema.tables c
+WHERE c.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {c}""",
+    "columns": """SELECT c.table_schema, c.table_name, c.ordinal_position, c.column_name,
+c.column_type, c.is_nullable, c.column_default, c.extra, c.character_set_name,
+c.generation_expression FROM information_schema.columns c WHERE {c}""",
+    "keys": """SELECT c.table_schema, c.table_name, c.ordinal_position, c.constraint_name,
+c.column_name, c.referenced_table_schema, c.referenced_table_name, c.referenced_column_name
+FROM information_schema.key_column_usage c WHERE c.referenced_table_name IS NOT NULL AND {c}""",
+    "uniques": """SELECT c.table_schema, c.table_name, c.seq_in_index, c.index_name, c.column_name
+FROM information_schema.statistics c WHERE c.non_unique = 0 AND {c}""",
+}
+_MARIADB_CHECKS = """SELECT c.constraint_schema, c.table_name, 0, c.check_clause
+FROM information_schema.check_constraints c WHERE {k}"""
+_MYSQL_CHECKS = """SELECT c.table_schema, c.table_name, 0, k.check_clause
+FROM information_schema.table_constraints c JOIN information_schema.check_constraints k
+ON k.constraint_schema = c.constraint_schema AND k.constraint_name = c.constraint_name
+WHERE c.constraint_type = 'CHECK' AND {c}"""
+_MYSQL_WIDTH = 10  # columns of the widest
+
+
+def _mysql_ask(
+    connection: Connection, queries: Mapping[str, str], wanted: list[tuple[str, str]]
+) -> dict[str, dict[Any, list[Any]]]:
+    """Ask for all tables of a database, or for each one by its name: only then no file is read.
+
+    All in one statement, for each costs a message to the server and back.
+    """
+    # https://mariadb.com/kb/en/optimizing-for-latest-and-order-by-and-information-schema-queries/
+    parts = []
+    for schema, table in wanted:
+        name = f" AND c.table_name = {string(table, 'mysql')}" if table else ""
+        where, constraint = (
+            f"c.{column} = {string(schema, 'mysql')}{name}"
+            for column in ("table_schema", "constraint_schema")
+        )
+        for kind, sql in queries.items():
+            head, _, rest = sql.format(c=where, k=constraint).partition("FROM ")
+            nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
+            parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
+    found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
+    rows = fetch(connection, " UNION ALL ".join(parts))
+    # A key or an index by its name, its columns by their order.
+    for row in sorted(rows, key=lambda r: ("" if r[0] == "columns" else str(r[4]), int(r[3]))):
+        found[row[0]].setdefault((row[1], row[2]), []).append(list(row[4:]))
+    return found
+
+
+def _mysql_table(
+    connection: Connection,
+    key: tuple[str, str],
+    default: bool,
+    columns: list[Any],
+    keys: list[Any],
+    uniques: list[Any],
+    checks: list[str],
+) -> Table:
+    sets = {
+        name: tuple(row[1] for row in group if row[1] is not None)
+        for name, group in itertools.groupby(uniques, key=lambda row: row[0])
+    }
+    foreign = []
+    for name, group in itertools.groupby(keys, key=lambda row: row[0]):
+        rows = list(group)
+        target = rows[0][3] if rows[0][2] == key[0] and default else f"{rows[0][2]}.{rows[0][3]}"
+        foreign.append(
+            ForeignKey(name, tuple(r[1] for r in rows), target, tuple(r[4] for r in rows))
+        )
+    json_ = {c for check in checks for c in re.findall(r"^json_valid\(`(.+)`\)$", check)}
+    return Table(
+        key[1] if default else f"{key[0]}.{key[1]}",
+        identifier(connection, *key),
+        tuple(_mysql_column(row, row[0] in json_) for row in columns),
+        sets.get("PRIMARY", ()),
+        tuple(sets.values()),
+        tuple(foreign),
+        tuple(check for check in checks if not check.startswith("json_valid(`")),
+    )
+
+
+def _mysql_column(row: Any, is_json: bool) -> Column:
+    name, type_, nullable, default, extra, charset, generation = row
+    column = typed(Column(name, type_, nullable=nullable == "YES", default=default))
+    sequence = "nextval(" in (default or "").lower()
+    return replace(
+        column,
+        kind="json" if is_json else column.kind,
+        serial="auto_increment" in extra.lower() or sequence,
+        generated=bool(generation) or "GENERATED" in extra.replace("DEFAULT_GENERATED", ""),
+        volatile="on update" in extra.lower(),
+        ascii=charset not in (None, "utf8mb4"),
+    )

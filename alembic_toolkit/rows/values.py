@@ -1,0 +1,190 @@
+"""Values for a column: nasty, but fair, for an honest revision must be able to live with them.
+
+- Texts: the longest allowed, the empty one, one with quotes, ``%``, backslash and other alphabets.
+- Integers stop at 2^21 for 32 bits and at 2^53 for 64: cents made of them still fit, and a float
+  holds them. A column called ``..._id`` that is no foreign key gets small ones: it may become one.
+- Amounts have odd cents and no more digits than a float holds (15), and two fewer before the point
+  than allowed: they may be added and multiplied. Floats are cents too: a float column may become
+  exact, and a tenth of a cent, once rounded, may break the very check that held for it.
+- Dates: a leap day, the epoch, an hour that clocks show twice. Both truth values, each enum label.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from alembic_toolkit.rows.forms import made
+from alembic_toolkit.rows.tables.table import Column
+
+UNSET = object()  # leave it to the default
+
+
+def candidates(column: Column) -> list[Any]:
+    """Return values for a column, the nastiest first; none where its type is not known."""
+    make = _CANDIDATES.get(column.kind)
+    return make(column) if make else _of_type(column)
+
+
+_TEXT = 'O\'Brien "%s" 100% \\ :x; -- '
+_WIDE = "Zoë 日本 😀 "
+
+
+def _texts(column: Column) -> list[Any]:
+    if column.labels:  # the application keeps to them, though the server does not
+        return list(column.labels)
+    if column.form:
+        return [made(column.form, number, column.length) for number in range(3)]
+    longest = min(column.length or 300, 4000)
+    text = _TEXT if column.ascii else _TEXT + _WIDE
+    long = (text * (longest // len(text) + 1))[: longest - 1] + "."
+    return list(dict.fromkeys([long, "", text.strip()[:longest].strip()]))
+
+
+def _integers(column: Column) -> list[Any]:
+    if re.search(r"(^|_)id$", column.name, re.I):
+        return [1, 2, 3]
+    most = {8: 100, 16: 127}.get(column.bits, 2 ** max(column.bits - 11, 7) - 1)
+    return [most, 0, 1] if column.unsigned else [most, 0, -1, 1]
+
+
+def _numerics(column: Column) -> list[Any]:
+    if column.precision is None:
+        return [Decimal("12345678.91"), Decimal("0.01"), Decimal("-19.99"), Decimal(0)]
+    scale = column.scale or 0
+    before = max(column.precision - scale - 2, min(column.precision - scale, 1))
+    before = max(min(before, 15 - scale), 0)
+    unit = Decimal(1).scaleb(-scale)
+    digits = "123456789123456"[:before] or "0"
+    most = Decimal(digits) + (1 - 9 * unit if scale else 0)
+    less = min(Decimal("19.99"), most).quantize(unit)
+    return [most, unit, Decimal(0)] if column.unsigned else [most, unit, -less, Decimal(0)]
+
+
+def _binaries(column: Column) -> list[Any]:
+    longest = min(column.length or 300, 4000)
+    return [(b"\x00\xff'\\%" * longest)[: longest - 1] + b"\x01", b"", b"a"]
+
+
+def _arrays(column: Column) -> list[Any]:
+    assert column.element is not None
+    values = [text_of(value) for value in candidates(column.element)[:2]]
+    quoted = ['"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values]
+    return ["{" + ",".join([*quoted, "NULL"]) + "}", "{}", "{" + ",".join(quoted[:1]) + "}"]
+
+
+def _bits(column: Column) -> list[Any]:
+    length = column.length or 8
+    return ["1" * length, "0" * length]
+
+
+def _datetimes(column: Column) -> list[Any]:
+    return ["2024-02-29 23:59:59", "2024-10-27 02:30:00", "1970-01-02 00:00:01"]
+
+
+def _uuids(column: Column, start: int = 0) -> list[Any]:
+    return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{column.name} {start + n}")) for n in range(3)]
+
+
+_CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
+    "text": _texts,
+    "char": _texts,
+    "integer": _integers,
+    "numeric": _numerics,
+    "float": lambda _: [Decimal("12345.67"), Decimal("0.1"), Decimal("-19.99"), Decimal(0)],
+    "boolean": lambda _: [True, False],
+    "date": lambda _: ["2024-02-29", "1970-01-01", "1999-12-31"],
+    "datetime": _datetimes,
+    "datetimetz": lambda _: [v + "+05:45" for v in _datetimes(_)],
+    "time": lambda _: ["23:59:59", "00:00:00", "02:30:00"],
+    "interval": lambda _: ["1 mon 2 days 03:04:05", "-1 day", "0"],
+    "year": lambda _: [2024, 1970, 1999],
+    "json": lambda column: [*column.labels] or ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
+    "uuid": _uuids,
+    "binary": _binaries,
+    "enum": lambda column: list(column.labels),
+    "set": lambda column: [",".join(column.labels), "", column.labels[0]],
+    "bit": _bits,
+    "array": _arrays,
+}
+
+# https://www.postgresql.org/docs/current/datatype.html
+_OTHERS = {
+    "inet": ["10.0.0.1/8", "::1"],
+    "cidr": ["10.0.0.0/8", "192.168.0.0/16"],
+    "inet4": ["10.0.0.1", "127.0.0.1"],
+    "inet6": ["::1", "fe80::1"],
+    "macaddr": ["08:00:2b:01:02:03", "08:00:2b:01:02:04"],
+    "macaddr8": ["08:00:2b:01:02:03:04:05", "08:00:2b:01:02:03:04:06"],
+    "tsvector": ["a b", ""],
+    "tsquery": ["a & b", "a"],
+    "xml": ["<a/>", "<b/>"],
+    "point": ["(1,2)", "(0,0)"],
+    "box": ["((1,2),(0,0))"],
+    "circle": ["<(0,0),1>"],
+    "int4range": ["[1,5)", "empty"],
+    "int8range": ["[1,5)", "empty"],
+    "numrange": ["[1,5)", "empty"],
+    "daterange": ["[2024-02-29,2024-03-01)", "empty"],
+    "tsrange": ["[2024-02-29,2024-03-01)", "empty"],
+    "tstzrange": ["[2024-02-29,2024-03-01)", "empty"],
+    "hstore": ["a=>1", ""],
+    "ltree": ["a.b", ""],
+    "oid": ["1", "2"],
+    "name": ["a", "b"],
+}
+
+
+def _of_type(column: Column) -> list[Any]:
+    """Return values for a type that only its name tells of; for an unknown one, some guesses."""
+    known = _OTHERS.get(re.split(r"[ (]", column.type.lower())[0].strip('"'))
+    if known:
+        return list(known)
+    return [] if column.nullable or column.default is not None else ["", "0", "{}"]
+
+
+def series(column: Column, start: int) -> Iterator[Any]:
+    """Return values for a column that must be unique: enough to get past those used."""
+    numbers = range(1, start + 12)
+    if column.kind in ("integer", "numeric", "float"):
+        yield from numbers
+    elif column.kind in ("text", "char") and column.form:
+        yield from (made(column.form, n, column.length) for n in numbers)
+    elif column.kind in ("text", "char"):
+        # The number first: MariaDB's keys may hold only the beginning of a text.
+        long = str(_texts(replace(column, labels=()))[0])
+        yield from (f"{n}{long}"[: len(long)] for n in numbers)
+    elif column.kind == "uuid":
+        yield from (str(uuid.uuid5(uuid.NAMESPACE_OID, f"{column.name}/{n}")) for n in numbers)
+    elif column.kind == "date":
+        yield from (str(dt.date(2024, 2, 29) + dt.timedelta(n)) for n in numbers)
+    elif column.kind in ("datetime", "datetimetz"):
+        yield from (f"{dt.datetime(2024, 2, 29) + dt.timedelta(n)}" for n in numbers)
+    elif column.kind == "time":
+        yield from (f"01:{n // 60 % 60:02}:{n % 60:02}" for n in numbers)
+    elif column.kind == "binary":
+        yield from (f"{n}".encode().ljust(column.length or 1, b"\x01") for n in numbers)
+    elif column.kind == "year":
+        yield from (1970 + n for n in numbers)
+    elif column.kind == "interval":
+        yield from (f"{n} days" for n in numbers)
+    elif column.kind == "json":
+        yield from (f'{{"a": {n}}}' for n in numbers)
+    else:
+        yield from candidates(column)
+
+
+def text_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(getattr(value, "value", value))

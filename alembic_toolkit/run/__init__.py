@@ -1,0 +1,1 @@
+"""What stands behind `runner`: one deployer at a time, each revision until it gets its locks."""

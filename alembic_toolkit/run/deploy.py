@@ -1,0 +1,178 @@
+"""Run the steps of one command: alone, each until it gets its locks, each with an entry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationInfo, RevisionStep, StampStep
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from alembic_toolkit.database import errors
+from alembic_toolkit.database.journal import DONE, Journal
+from alembic_toolkit.run import lock, sqlite
+from alembic_toolkit.run.options import Options
+from alembic_toolkit.run.retries import RESUMED, Attempts
+
+log = logging.getLogger("alembic_toolkit")
+
+Step = RevisionStep | StampStep
+
+
+class Deployment:
+    """Give Alembic one step at a time, so that each can be repeated by itself.
+
+    Alembic asks a function which steps to run, and reads the heads before; asked for one step at a
+    time, it repeats one, version table and callbacks included, by being asked again.
+    """
+
+    def __init__(
+        self, environment: EnvironmentContext, options: Options, wanted: Callable[..., Any]
+    ) -> None:
+        """Know what the command wants.
+
+        :param wanted: returns all its steps.
+        """
+        self.environment, self.options, self.wanted = environment, options, wanted
+        self.foreign_keys = sqlite.ForeignKeyCheck()
+        self.only: list[Step] | None = None
+        self.lock: lock.Lock | None = None
+        self.journal: Journal | None = None
+
+    def steps(self, *arguments: Any) -> Any:
+        """Return the steps that Alembic is to run now."""
+        return self.wanted(*arguments) if self.only is None else self.only
+
+    def applied(self, *, ctx: Any, step: MigrationInfo, **more: Any) -> None:
+        """Look at what a step did, and write that it ended, in its own transaction."""
+        if ctx.dialect.name == "sqlite" and ctx.connection is not None:
+            self.foreign_keys(ctx=ctx, step=step, **more)
+        if self.journal is not None:
+            self.journal.end(DONE, self.attempts.tries)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the deployers' lock."""
+        context = self.environment.get_context()
+        with lock.held(context, self.options.deploy_wait) as self.lock:
+            yield
+
+    @contextmanager
+    def prepared(self, connection: Connection) -> Iterator[None]:
+        """Watch the connection; make the version table and the journal."""
+        self.connection = connection
+        self.attempts = Attempts(connection, self.options.lock_timeout, self.options.retry_for)
+        with self.attempts.on():
+            self.attempts.repeat("the version table", self._prepare)
+            yield
+
+    def _prepare(self) -> None:
+        context = self.environment.get_context()
+        if self.connection.dialect.name == "sqlite":
+            sqlite.begin_to_write(self.connection)
+            self.foreign_keys.start(self.connection)
+        ran_before = bool(context.get_current_heads())
+        if not context.purge:  # which must not be kept without the stamps that follow
+            self._migrate([])
+        self.connection.commit()
+        self.attempts.start()  # all of this can be done again
+        if self.options.journal:
+            self.journal = Journal(context)
+            self.journal.open(self.connection, alone=self.lock is not None, expected=ran_before)
+
+    def run(self, step: Step) -> None:
+        """Run one step until it gets its locks.
+
+        :raises CommandError: it got none in time; its circumstances, and not its author, stop it.
+        """
+        try:
+            self.attempts.repeat(_name(step), lambda: self._try(step))
+        except BaseException as error:
+            self.attempts.roll_back()
+            kept = self.attempts.kept
+            if isinstance(error, KeyboardInterrupt):
+                log.error("%s", _interrupted(step, kept))
+            if self.journal is not None:
+                self.journal.fail(error, self.attempts.tries)
+            if errors.is_gone(error):
+                raise _lost(step, error, kept) from error
+            if errors.is_operators(error):
+                raise _stopped(step, error, kept) from error
+            raise
+        if self.journal is not None:
+            self.journal.row = None
+        self.environment.get_context().purge = False
+
+    def _try(self, step: Step) -> None:
+        if self.journal is not None:
+            self.journal.begin(step)
+        self.attempts.start()
+        if self.lock is not None:
+            lock.confirm(self.lock, self.connection)
+        with ExitStack() as stack:
+            if self.attempts.tries:  # that it runs was said
+                stack.enter_context(silenced("alembic.runtime.migration"))
+            self._migrate([step])
+
+    def _migrate(self, steps: list[Step]) -> None:
+        self.only = steps
+        try:
+            with self.environment.begin_transaction():
+                self.environment.run_migrations()
+        finally:
+            self.only = None
+
+
+def _interrupted(step: Step, kept: bool) -> str:
+    return f"{_name(step)} was interrupted; {_kept(kept)}. {_again('The way on:', kept)}"
+
+
+def _kept(kept: bool) -> str:
+    return "what ran before is kept" if kept else "nothing of it is kept"
+
+
+def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
+    return CommandError(
+        f"{_name(step)} was stopped by its database; {_kept(kept)}\n"
+        f"{_found(error)}"
+        f"{_again('Mend that, then', kept)}"
+    )
+
+
+def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
+    # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
+    return CommandError(
+        f"{_name(step)} lost its database; what was not committed is rolled back\n"
+        f"{_found(error)}"
+        f"{_again('When the database answers again,', kept)}"
+    )
+
+
+def _again(first: str, kept: bool) -> str:
+    return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
+
+
+def _found(error: BaseException) -> str:
+    asked = " ".join(errors.statement(error).split())[:200]
+    return f"  asked  {asked}\n  found  {errors.words(error)}\n"
+
+
+def _name(step: Step) -> str:
+    if isinstance(step, RevisionStep):
+        return f"{'upgrade' if step.is_upgrade else 'downgrade'} of {step.revision.revision}"
+    return "stamp"
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Let a logger say nothing."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

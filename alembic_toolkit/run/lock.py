@@ -1,0 +1,372 @@
+"""One deployer at a time: a lock that a killed process cannot leave behind.
+
+It belongs to the session that runs the revisions: a lock on another one would be free while a
+statement of a killed deployer still runs. It is tried for, again and again, in transactions of its
+own: a session that waits *in* ``pg_advisory_lock`` deadlocks with ``CREATE INDEX CONCURRENTLY`` of
+the one that holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.database import journal
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("alembic_toolkit")
+
+_SAY_EVERY = 30.0
+PROBE = 2.0  # seconds for a second connection to answer; a pool may have none to give
+
+
+class Lock(Protocol):
+    """What each server has in its own way."""
+
+    def take(self) -> bool:
+        """Take it, without waiting; say whether it was to be had."""
+
+    def free(self) -> None:
+        """Give it back; the end of the session, or of the process, does so too."""
+
+    def is_held(self) -> bool:
+        """Say whether this very session holds it."""
+
+    def is_shared(self) -> bool:
+        """Say whether others would hold it too, because a pooler lends them this session."""
+
+    def holder(self) -> str:
+        """Return who holds it, as far as the server tells."""
+
+
+@contextmanager
+def held(migration: MigrationContext, wait: float) -> Iterator[Lock | None]:
+    """Hold the lock of a database and its version table; wait for another deployer to end.
+
+    The connection must be in no transaction, and is left in none.
+
+    :param wait: the longest time to wait, in seconds.
+    :raises CommandError: another one holds it for longer; or the session does not keep it.
+    """
+    lock = _lock(migration)
+    if lock is None:
+        yield None
+        return
+    if lock.is_shared():
+        raise _pooled("would be that of others, too")
+    _rolled_back(migration.connection)
+    _wait_for(lock, migration, wait)
+    try:
+        confirm(lock, migration.connection)
+        _rolled_back(migration.connection)
+        yield lock
+    finally:
+        with suppress(DBAPIError):  # a connection that is gone holds nothing
+            _rolled_back(migration.connection)
+            lock.free()
+            _rolled_back(migration.connection)
+
+
+def confirm(lock: Lock, connection: Connection | None) -> None:
+    """Refuse to go on when the lock is not that of this session.
+
+    Inside of a revision's transaction it is certain that the two are one.
+
+    :raises CommandError: it is not; behind a pooler each transaction may have another session.
+    """
+    if not lock.is_held():
+        raise _pooled("was taken, and this session does not hold it")
+
+
+def _pooled(what: str) -> CommandError:
+    return CommandError(
+        f"the deployers' lock {what}: nothing is run\n"
+        "  found   each transaction may run in another session: "
+        "PgBouncer, with pool_mode = transaction?\n"
+        "  wanted  one session from the first revision to the last\n"
+        "The way on: a URL that leads to the server itself, or to a pool with\n"
+        "pool_mode = session; or -x deploy_lock=no, when nobody else can be deploying."
+    )
+
+
+def _wait_for(lock: Lock, migration: MigrationContext, wait: float) -> None:
+    begun, said = time.monotonic(), -_SAY_EVERY
+    pause = 0.05
+    while not _taken(lock, migration.connection):
+        waited = time.monotonic() - begun
+        if waited >= wait or waited - said >= _SAY_EVERY:
+            holder, said = _holder(lock, migration), waited
+            if waited >= wait:
+                raise CommandError(
+                    f"another deployer holds the lock, after {wait:g} s: nothing was run\n"
+                    f"  held by  {holder}\n"
+                    "The way on: run the command again when it has ended; or wait for longer,\n"
+                    f"with -x deploy_wait={2 * wait or 600:g}."
+                )
+            log.warning("waiting for another deployer: %s", holder)
+        time.sleep(min(pause, max(0.0, wait - waited)) * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, 1.0)
+
+
+def _taken(lock: Lock, connection: Connection | None) -> bool:
+    try:
+        return lock.take()
+    finally:
+        if connection is not None and connection.in_transaction():
+            connection.commit()
+
+
+def _holder(lock: Lock, migration: MigrationContext) -> str:
+    """Return who holds the lock, since when, and at what."""
+    found = lock.holder()
+    _rolled_back(migration.connection)
+    entry = None
+    if migration.connection is not None:
+        with suppress(DBAPIError):  # no right to read it
+            entry = journal.last(
+                migration.connection, migration.version_table, migration.version_table_schema
+            )
+        _rolled_back(migration.connection)
+    if entry is not None and entry.outcome == journal.RUNNING:
+        runs = f"{entry.direction} {entry.revision} since {entry.started:%Y-%m-%d %H:%M:%S} UTC"
+        found += f"; {entry.who} runs {runs}" if entry.who not in found else f"; it runs {runs}"
+    return found
+
+
+def _rolled_back(connection: Connection | None) -> None:
+    if connection is not None and connection.in_transaction():
+        connection.rollback()
+
+
+def _lock(migration: MigrationContext) -> Lock | None:
+    connection = migration.connection
+    assert connection is not None
+    place = f"{migration.version_table_schema or ''}.{migration.version_table}"
+    if connection.dialect.name == "postgresql":
+        return _PostgreSQL(connection, place)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return _MariaDB(connection, place)
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql("PRAGMA database_list").all()
+        path = next((row[2] for row in rows if row[1] == "main"), "")
+        _rolled_back(connection)
+        if path and fcntl is not None:
+            return _SQLite(Path(path), connection)
+        if path:  # not in memory, where it would be nobody else's
+            log.warning(
+                "nothing keeps a second deployer out: this system has no flock for SQLite; "
+                "see that nobody else is deploying (-x deploy_lock=no: without this line)"
+            )
+    return None
+
+
+@dataclass
+class _PostgreSQL:
+    # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    connection: Connection
+    place: str
+    key: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        schema = self.connection.scalar(text("SELECT current_schema()"))
+        self.connection.rollback()
+        # Advisory locks are of one database; tenants in schemas of one have a lock each.
+        named = f"{schema}{self.place}" if self.place.startswith(".") else self.place
+        digest = hashlib.sha256(f"alembic:{named}".encode()).digest()
+        self.key = int.from_bytes(digest[:8], "big", signed=True)
+
+    def _ask(self, query: str) -> Any:
+        return self.connection.execute(text(query), {"key": self.key})
+
+    def take(self) -> bool:
+        return bool(self._ask("SELECT pg_try_advisory_lock(:key)").scalar())
+
+    def free(self) -> None:
+        self._ask("SELECT pg_advisory_unlock(:key)")
+        self.connection.commit()
+
+    _OURS = (
+        "locktype = 'advisory' AND objsubid = 1 AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND (classid::bigint << 32) | objid::bigint = CAST(:key AS bigint)"
+    )
+
+    def is_held(self) -> bool:
+        query = f"SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND {self._OURS}"
+        return bool(self._ask(query).scalar())
+
+    def is_shared(self) -> bool:
+        ours = {self._pid()}
+        if _pid_at_connect(self.connection) in (None, *ours):
+            return False  # this is the server itself, or nobody knows
+        # Transactions of two clients, one after the other: a pool lends both the same sessions.
+        theirs = _pids_of_another(self.connection)
+        ours |= {self._pid() for _ in range(_TRANSACTIONS)}
+        return bool(theirs) and (len(ours) > 1 or len(theirs) > 1 or ours == theirs)
+
+    def _pid(self) -> int:
+        pid: int = self.connection.execute(text(_PID)).scalar_one()
+        self.connection.rollback()
+        return pid
+
+    def holder(self) -> str:
+        row = self._ask(
+            "SELECT pid, usename, host(client_addr), backend_start AT TIME ZONE 'UTC', state"
+            f" FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE {self._OURS}"
+        ).first()
+        if row is None:
+            return "nobody, just now"
+        since = f", connected since {row[3]:%Y-%m-%d %H:%M:%S} UTC" if row[3] else ""
+        return f"session {row[0]}, {row[1]} from {row[2] or 'this host'}{since}"
+
+
+_PID, _TRANSACTIONS = "SELECT pg_backend_pid()", 5
+
+
+def _pid_at_connect(connection: Connection) -> int | None:
+    """Return the session that the driver was told of; what a pooler says there is made up."""
+    driver: Any = connection.connection.driver_connection
+    with suppress(AttributeError):
+        return int(driver.info.backend_pid)  # psycopg
+    with suppress(AttributeError):
+        return int(driver.get_server_pid())  # asyncpg
+    return None
+
+
+def _pids_of_another(connection: Connection) -> set[int]:
+    """Return the sessions in which a second client's transactions run; none if it gets none."""
+    pool, found = connection.engine.pool.recreate(), list[int]()
+
+    def ask() -> None:
+        with suppress(Exception), closing(pool.connect()) as other:
+            cursor = other.cursor()
+            for _ in range(_TRANSACTIONS):
+                cursor.execute(_PID)
+                found.extend(cursor.fetchone() or ())
+                other.rollback()
+
+    # In a thread, because it waits when all sessions of a pool are in use.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE)
+    pool.dispose()
+    return set(found)
+
+
+@dataclass
+class _MariaDB:
+    # https://mariadb.com/kb/en/get_lock/
+    connection: Connection
+    place: str
+    name: str = field(default="")
+
+    def __post_init__(self) -> None:
+        database = self.connection.scalar(text("SELECT database()"))
+        self.connection.rollback()
+        # These locks are of the whole server, and a name has at most 64 characters.
+        digest = hashlib.sha256(f"{database}:{self.place}".encode()).hexdigest()
+        self.name = f"alembic:{digest[:40]}"
+
+    def _ask(self, query: str) -> Any:
+        return self.connection.execute(text(query), {"name": self.name})
+
+    def take(self) -> bool:
+        return bool(self._ask("SELECT GET_LOCK(:name, 0)").scalar())
+
+    def free(self) -> None:
+        self._ask("SELECT RELEASE_LOCK(:name)")
+
+    def is_held(self) -> bool:
+        return bool(self._ask("SELECT IS_USED_LOCK(:name) = CONNECTION_ID()").scalar())
+
+    def is_shared(self) -> bool:
+        return False
+
+    def holder(self) -> str:
+        session = self._ask("SELECT IS_USED_LOCK(:name)").scalar()
+        if session is None:
+            return "nobody, just now"
+        row = self.connection.execute(
+            text("SELECT user, host FROM information_schema.processlist WHERE id = :id"),
+            {"id": session},
+        ).first()
+        return f"session {session}" + (f", {row[0]} from {row[1]}" if row else "")
+
+
+@dataclass
+class _SQLite:
+    """A file beside the database, which the operating system unlocks when a process dies.
+
+    The write lock of the database itself is free between two revisions.
+    """
+
+    database: Path
+    connection: Connection
+    file: IO[bytes] | None = None
+
+    @property
+    def path(self) -> Path:
+        real = self.database.resolve()
+        return real.with_name(f"{real.name}-deploy")
+
+    def take(self) -> bool:
+        try:
+            file = self.path.open("ab", buffering=0)  # or closing it would fail on a full disk
+        except OSError as error:
+            raise CommandError(
+                f"no lock against other deployers can be made beside the database: {error}\n"
+                "SQLite needs to write there too; let it, or run with -x deploy_lock=no "
+                "when nobody else can be deploying"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one before deletes it: then this was locked, and is a file of no name.
+            ours = os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+        except OSError:
+            ours = False
+        if not ours:
+            file.close()
+            return False
+        self.file = file
+        with suppress(OSError):  # a full disk: then nobody can read who it is
+            since = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+            file.truncate(0)
+            file.write(f"{journal.who()} since {since}".encode())
+        return True
+
+    def free(self) -> None:
+        if self.file is not None:
+            self.path.unlink(missing_ok=True)
+            self.file.close()
+            self.file = None
+
+    def is_held(self) -> bool:
+        return self.file is not None
+
+    def is_shared(self) -> bool:
+        return False
+
+    def holder(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8") or "somebody"
+        except OSError:
+            return "nobody, just now"

@@ -1,0 +1,362 @@
+"""Bounded locks: a revision waits for no lock long enough to stall the application behind it.
+
+A statement that waits for a strong lock stops everybody who comes after it, readers too. So it does
+not wait at first, then each time a little longer, and in between nothing is locked:
+
+- a revision is rolled back and run again from its start, as long as nothing of it is kept;
+- a statement that commits at once (MariaDB's DDL, anything in an autocommit block) or is the first
+  of its transaction, holds nothing, and is tried again by itself.
+
+What else meets a lock when a part of the revision is kept already cannot be repeated safely: it
+stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.database import errors
+
+log = logging.getLogger("alembic_toolkit")
+
+AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
+FIRST, PAUSE = 0.05, 0.1
+# While strong locks are held already: whoever waits for one of them, and has what is waited for
+# here, is told after a second that this is a deadlock, and fails instead of the revision.
+# https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
+HOLDING = 0.5
+_SAY_EVERY = 10.0
+
+# What running a revision again does, when a part of it is kept.
+RESUMED = (
+    "verbs of alembic_helpers\n"
+    "confirm what is there; what else ran of the revision must be undone by hand before"
+)
+
+# These wait for other people's transactions with locks that stop no reader and no writer.
+# https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
+_VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
+_READS = re.compile(
+    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|END|ROLLBACK)\b"
+)
+_ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL|SAVEPOINT|RELEASE)\b")
+_TEMPORARY = re.compile(r"(CREATE|DROP)\s+TEMPORARY\b")
+_COMMITS = re.compile(r"(COMMIT|END)\b")
+_ROLLS_BACK = re.compile(r"ROLLBACK(\s+(WORK|TRANSACTION))?\s*;?\s*$")
+_COMMENTS = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.S)
+_OWN_TIMEOUT = re.compile(r"SET\s+(SESSION\s+|LOCAL\s+)?(lock_timeout|lock_wait_timeout)\b", re.I)
+
+
+class Attempts:
+    """Run revisions on one connection, and each again until it gets its locks."""
+
+    def __init__(self, connection: Connection, lock_timeout: float, retry_for: float) -> None:
+        """Know how long to wait; see `on`.
+
+        :param lock_timeout: the longest that a statement waits for a lock.
+        :param retry_for: how long a revision is tried again.
+        """
+        self.connection = connection
+        self.server = {"mariadb": "mysql"}.get(connection.dialect.name, connection.dialect.name)
+        self.lock_timeout, self.retry_for = lock_timeout, retry_for
+        self.tries = 0
+        self.deadline = self.said = 0.0
+        self.timeout: float | None = None  # what the session has, as far as is known
+        self.authors = False  # the revision set a timeout of its own
+        # In this transaction; for good, whatever happens now; by a commit that is under way.
+        self.wrote = self.kept = self.commits = False
+
+    # The session
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Watch the statements of the connection; leave its settings as they were."""
+        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+            (self.connection, "before_cursor_execute", self._before),
+            (self.connection, "after_cursor_execute", self._after),
+            (self.connection, "begin", self._begun),
+            (self.connection, "commit", self._committing),
+            (self.connection, "rollback", self._rolled_back),
+            (self.connection, "rollback_savepoint", self._rolled_back),
+            (self.connection.engine, "do_execute", self._execute),
+            (self.connection.engine, "do_execute_no_params", self._execute_no_params),
+        ]
+        before = self._settings()
+        for target, name, function in listeners:
+            event.listen(target, name, function)
+        try:
+            yield
+        finally:
+            for target, name, function in listeners:
+                event.remove(target, name, function)
+            with suppress(Exception):  # the connection may be gone
+                self._restore(before)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings of the session that are about to change."""
+        found = {}
+        for name in _SETTINGS[self.server]:
+            with suppress(Exception):  # older servers do not have all of them
+                found[name] = self._say(_SHOW[self.server].format(name=name))
+                if name == "client_connection_check_interval":
+                    # A killed client must not leave its place in the queue to its backend.
+                    self._say(f"SET {name} = '1s'")
+                    self.connection.connection.commit()
+            self.connection.connection.rollback()
+        return found
+
+    def _restore(self, before: dict[str, Any]) -> None:
+        self.roll_back()
+        for name, value in before.items():
+            self._say(_CHANGE[self.server].format(name=name, value=value))
+            self.connection.connection.commit()
+
+    def _say(self, statement: str) -> Any:
+        """Run a statement that nobody is to notice, SQLAlchemy included; return what it gives."""
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(statement)
+            row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
+        finally:
+            cursor.close()
+
+    # A revision
+
+    def repeat(self, what: str, act: Callable[[], None]) -> int:
+        """Run a revision until it gets its locks, and return how often it was run again.
+
+        :param what: how messages name it.
+        :raises CommandError: it got no lock in time, or cannot be repeated.
+        """
+        self.tries, self.deadline, self.said = 0, time.monotonic() + self.retry_for, 0.0
+        while True:
+            self.start()
+            try:
+                act()
+                return self.tries
+            except Exception as error:
+                self.roll_back()
+                if not errors.is_lock_error(error):
+                    raise
+                if self.kept or time.monotonic() >= self.deadline:
+                    raise self._refusal(what, error) from error
+                self._pause(error)
+
+    def start(self) -> None:
+        """Count what is kept from here on: what came before is no part of the revision."""
+        self.wrote = self.kept = self.commits = self.authors = False
+        self.timeout = None
+
+    def roll_back(self) -> None:
+        """End whatever transaction there is."""
+        if self.connection.closed:
+            return
+        with suppress(DBAPIError):  # the connection may be gone
+            # After a commit that failed, SQLAlchemy's is not active, but there; SQLite's goes on.
+            if self.connection.get_transaction() is not None:
+                self.connection.rollback()
+            if self.server == "sqlite":
+                self.connection.connection.rollback()
+
+    def _refusal(self, what: str, error: BaseException) -> CommandError:
+        statement = errors.statement(error)
+        held = errors.blockers(self.connection, statement) or [
+            "SQLite does not say" if self.server == "sqlite" else "nobody, by now, or it is hidden"
+        ]
+        between = "\n           "
+        kept = "nothing of it is kept"
+        way_on = "wait for them or end them, then run the command again"
+        if self.kept:
+            kept = "what ran before this statement is kept, so it cannot be run again as a whole"
+            way_on += f": {RESUMED}"
+        return CommandError(
+            f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
+            f"  asked    {' '.join(statement.split())[:200]}\n"
+            f"  found    {errors.words(error)}\n"
+            f"  held by  {between.join(held)}\n"
+            f"The way on: {way_on}."
+        )
+
+    def _pause(self, error: BaseException, statement: str | None = None) -> None:
+        """Wait outside of any lock; say so now and then."""
+        waited = self._ramp()
+        self.tries += 1
+        now, deadlock = time.monotonic(), errors.is_deadlock(error)
+        if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
+            self.said = now
+            held = []
+            if statement is None and not self.connection.in_transaction():
+                held = errors.blockers(self.connection, errors.statement(error))
+            log.warning(
+                "%s, try %s: %s%s",
+                "a deadlock with another session" if deadlock else "a lock is held",
+                self.tries,
+                " ".join((statement or errors.statement(error)).split())[:100],
+                "".join(f"\n  by {line}" for line in held),
+            )
+        time.sleep(max(PAUSE, waited) * random.uniform(0.5, 1.5))
+
+    def _ramp(self) -> float:
+        """Return how long a statement of this try may wait: not at all, then 50, 100, 200 ms..."""
+        if self.tries < AT_ONCE:
+            return 0.0
+        return min(FIRST * 2.0 ** min(self.tries - AT_ONCE, 30), self.lock_timeout)
+
+    # Its statements
+
+    @property
+    def _autocommit(self) -> bool:
+        options = self.connection.get_execution_options()
+        return options.get("isolation_level") == "AUTOCOMMIT"
+
+    def _commits(self, statement: str) -> bool:
+        """Say whether the server commits before and after it, whatever anybody wants."""
+        word = _bare(statement)
+        reads = _READS.match(word) or _ROWS.match(word) or _TEMPORARY.match(word)
+        return self.server == "mysql" and not reads
+
+    def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if _OWN_TIMEOUT.match(_bare(statement)):
+            self.authors = True
+        # What fails half-way leaves something behind too: an invalid index.
+        if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
+            self.kept = self.kept or self._commits(statement) or self._autocommit
+        self._bound(statement)
+
+    def _bound(self, statement: str) -> None:
+        """Set how long this statement may wait."""
+        word, wanted = _bare(statement), self._ramp()
+        rows = _READS.match(word) or _ROWS.match(word) or _VALIDATES.search(statement)
+        if rows and not word.startswith("BEGIN"):
+            wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
+        elif self._autocommit and _CONCURRENTLY.search(statement):
+            wanted = math.inf
+        elif self.wrote and self.server == "postgresql":
+            wanted = min(wanted, HOLDING)
+        if wanted != self.timeout and not self.authors:
+            self.timeout = wanted
+            with suppress(Exception):  # the transaction is aborted: the statement will say so
+                for setting in _bounds(self.server, self.connection, wanted):
+                    self._say(setting)
+
+    def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
+        word = _bare(statement)
+        if _COMMITS.match(word) or _ROLLS_BACK.match(word):  # the author's own
+            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(word)))
+            self.wrote, self.timeout = False, None
+        if _READS.match(word):
+            return
+        if self._commits(statement):
+            self.wrote, self.kept = False, True
+        elif self._autocommit:
+            self.kept = True
+        else:
+            self.wrote = True
+
+    def _begun(self, *_: Any) -> None:
+        self.kept = self.kept or self.commits
+        self.wrote, self.commits, self.timeout = False, False, None
+
+    def _committing(self, *_: Any) -> None:
+        # If it succeeds, which the next transaction will show.
+        self.commits = self.wrote or self._has_written()
+
+    def _has_written(self) -> bool:
+        """Say whether a query wrote: ``SELECT a_function()``."""
+        # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+        if self.server != "postgresql" or self._autocommit:
+            return False
+        with suppress(Exception):  # the transaction is aborted: the commit will say so
+            return self._say("SELECT txid_current_if_assigned()") is not None
+        return False
+
+    def _rolled_back(self, *_: Any) -> None:
+        self.commits, self.timeout = False, None
+
+    def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        return self._insist(statement, context, lambda: cursor.execute(statement, parameters))
+
+    def _execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool | None:
+        return self._insist(statement, context, lambda: cursor.execute(statement))
+
+    def _insist(self, statement: str, context: Any, run: Callable[[], Any]) -> bool | None:
+        """Repeat a statement that holds nothing while it waits; leave the others to `repeat`."""
+        alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
+        if context.root_connection is not self.connection or not alone:
+            return None
+        # An error ends PostgreSQL's transaction, if there is one.
+        savepoint = self.server == "postgresql" and not self._autocommit
+        refused = self.connection.dialect.loaded_dbapi.Error
+        while True:
+            try:
+                if savepoint:
+                    self._say("SAVEPOINT alembic_toolkit")
+                run()
+                if savepoint:
+                    self._say("RELEASE SAVEPOINT alembic_toolkit")
+                return True
+            except refused as error:
+                if savepoint:
+                    self._say("ROLLBACK TO SAVEPOINT alembic_toolkit")
+                    self.timeout = None
+                late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
+                if late or not errors.is_lock_error(error):
+                    raise
+                self._pause(error, statement)
+                self._bound(statement)
+
+
+def _bare(statement: str) -> str:
+    """Return a statement from its first word on, in capitals as far as is looked at."""
+    match = _COMMENTS.match(statement)
+    return statement[match.end() if match else 0 :][:80].upper()
+
+
+_SETTINGS = {
+    "postgresql": ("client_connection_check_interval", "lock_timeout"),
+    "mysql": ("lock_wait_timeout", "innodb_lock_wait_timeout"),
+    "sqlite": ("busy_timeout",),
+}
+_SHOW = {
+    "postgresql": "SELECT current_setting('{name}')",
+    "mysql": "SELECT @@SESSION.{name}",
+    "sqlite": "PRAGMA {name}",
+}
+_CHANGE = {
+    "postgresql": "SET {name} = '{value}'",
+    "mysql": "SET SESSION {name} = {value}",
+    "sqlite": "PRAGMA {name} = {value}",
+}
+
+
+def _bounds(server: str, connection: Connection, seconds: float) -> list[str]:
+    """Return the statements that set how long is waited for a lock."""
+    if server == "postgresql":
+        # 0 means no timeout. What ends with its transaction reaches nobody else through a pooler.
+        milliseconds = 0 if seconds == math.inf else max(1, round(1000 * seconds))
+        driver = connection.connection.dbapi_connection
+        local = "" if getattr(driver, "autocommit", False) else "LOCAL "
+        return [f"SET {local}lock_timeout = {milliseconds}"]
+    seconds = min(seconds, 3600.0)
+    if server == "sqlite":
+        return [f"PRAGMA busy_timeout = {round(1000 * seconds)}"]
+    # Whole seconds there; 0 does not wait, which MySQL does not know. innodb_lock_wait_timeout
+    # is about rows, and does not bound an ALTER: that one waits for metadata.
+    least = 0 if getattr(connection.dialect, "is_mariadb", False) else 1
+    return [
+        f"SET SESSION lock_wait_timeout = {max(least, int(seconds))}",
+        f"SET SESSION innodb_lock_wait_timeout = {max(1, int(seconds))}",
+    ]

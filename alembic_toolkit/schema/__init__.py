@@ -1,0 +1,1 @@
+"""A schema as a value: how it is read from each server, and how two of them differ."""

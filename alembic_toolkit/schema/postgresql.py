@@ -1,0 +1,532 @@
+"""The schema of a PostgreSQL database, read from its catalogs in one statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from alembic_toolkit.schema.ask import ask
+from alembic_toolkit.schema.names import ABOUT_TYPES, DEFINING
+from alembic_toolkit.schema.snapshot import Snapshot, Thing, replaced
+from alembic_toolkit.sql import normal
+
+# The catalog's functions write names and constants as these settings say: fix them for one
+# statement, and put them back at its end. The branches of a UNION ALL run in their order.
+_SETTINGS = {
+    "search_path": "",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "quote_all_identifiers": "off",
+}
+_SET = ", ".join(
+    f"set_config('alembic_toolkit.{name}', current_setting('{name}'), true),"
+    f" set_config('{name}', '{value}', true)"
+    for name, value in _SETTINGS.items()
+)
+_RESET = ", ".join(
+    f"set_config('{name}', current_setting('alembic_toolkit.{name}'), true)" for name in _SETTINGS
+)
+
+_OWN_SCHEMA = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
+
+
+def _no_member(catalog: str, oid: str, kinds: str = "'e'") -> str:
+    """Write the condition that no extension brought it; with 'i', no range type either."""
+    return (
+        "NOT EXISTS (SELECT FROM pg_depend"
+        f" WHERE classid = '{catalog}'::regclass AND objid = {oid} AND deptype IN ({kinds}))"
+    )
+
+
+def _with(condition: str, text: str) -> str:
+    return f"CASE WHEN {condition} THEN {text} ELSE '' END"
+
+
+def _comment(alias: str) -> str:
+    return f"coalesce(' COMMENT ' || quote_literal({alias}.description), '')"
+
+
+def _describe(alias: str, catalog: str, oid: str, column: str = "0") -> str:
+    return (
+        f"LEFT JOIN pg_description {alias} ON {alias}.classoid = '{catalog}'::regclass"
+        f" AND {alias}.objoid = {oid} AND {alias}.objsubid = {column}"
+    )
+
+
+def _each(catalog: str, alias: str, condition: str) -> str:
+    """Write a join that looks each up by its index, whatever the planner thinks of the catalog.
+
+    It plans once, when the catalog is small, for one that grows: ``OFFSET 0`` keeps the rows of
+    one relation apart from those of all.
+    """
+    return f"CROSS JOIN LATERAL (SELECT * FROM {catalog} WHERE {condition} OFFSET 0) {alias}"
+
+
+# What is read: everything, or what was touched.
+_WHOLE = {"relations": "pg_class c", "types": "pg_type t", "routines": "pg_proc p"}
+_TOUCHED = {
+    "relations": "touched_relations x JOIN pg_class c ON c.oid = x.oid",
+    "types": "touched_types x JOIN pg_type t ON t.oid = x.oid",
+    "routines": "touched_routines x JOIN pg_proc p ON p.oid = x.oid",
+}
+
+# An index by its table, an owned sequence by its owner. Partitions and children follow their
+# parents. What depends on a thing follows when it is renamed ($2): foreign keys, views, defaults,
+# checks, the columns of a type; the server records it in pg_depend.
+_TREE = """
+RECURSIVE named AS MATERIALIZED (
+  SELECT oid, relkind, reltype FROM pg_class WHERE relname = ANY ($1)
+), tree AS (
+  SELECT coalesce(i.indrelid, o.refobjid, n.oid) AS oid
+  FROM named n
+  LEFT JOIN pg_index i ON i.indexrelid = n.oid
+  LEFT JOIN pg_depend o ON n.relkind = 'S' AND o.classid = 'pg_class'::regclass AND o.objid = n.oid
+    AND o.objsubid = 0 AND o.deptype IN ('a', 'i') AND o.refclassid = 'pg_class'::regclass
+  UNION
+  SELECT inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
+)"""
+_TOUCH = f"""{_TREE}, named_types AS MATERIALIZED (
+  SELECT oid, typarray FROM pg_type WHERE typname = ANY ($1)
+), renamed AS MATERIALIZED (
+  SELECT 'pg_class'::regclass AS class, oid FROM tree WHERE $2
+  UNION ALL SELECT 'pg_class'::regclass, oid FROM named WHERE $2
+  UNION ALL SELECT 'pg_type'::regclass, oid FROM named_types WHERE $2
+  UNION ALL SELECT 'pg_type'::regclass, typarray FROM named_types WHERE $2
+  UNION ALL SELECT 'pg_type'::regclass, unnest(ARRAY[t.oid, t.typarray])
+    FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_type t ON t.oid = c.reltype WHERE $2
+), dependent AS MATERIALIZED (
+  SELECT DISTINCT d.classid, d.objid FROM renamed
+  JOIN pg_depend d ON d.refclassid = renamed.class AND d.refobjid = renamed.oid
+), touched_relations AS MATERIALIZED (
+  SELECT oid FROM tree
+  UNION SELECT oid FROM named
+  UNION SELECT coalesce(i.indrelid, d.objid) FROM dependent d
+    LEFT JOIN pg_index i ON i.indexrelid = d.objid WHERE d.classid = 'pg_class'::regclass
+  UNION SELECT conrelid FROM dependent d JOIN pg_constraint c ON c.oid = d.objid
+    WHERE d.classid = 'pg_constraint'::regclass AND conrelid <> 0
+  UNION SELECT ev_class FROM dependent d JOIN pg_rewrite r ON r.oid = d.objid
+    WHERE d.classid = 'pg_rewrite'::regclass
+  UNION SELECT adrelid FROM dependent d JOIN pg_attrdef a ON a.oid = d.objid
+    WHERE d.classid = 'pg_attrdef'::regclass
+  UNION SELECT tgrelid FROM dependent d JOIN pg_trigger t ON t.oid = d.objid
+    WHERE d.classid = 'pg_trigger'::regclass
+  UNION SELECT polrelid FROM dependent d JOIN pg_policy p ON p.oid = d.objid
+    WHERE d.classid = 'pg_policy'::regclass
+), touched_types AS MATERIALIZED (
+  SELECT oid FROM named_types
+  UNION SELECT objid FROM dependent WHERE classid = 'pg_type'::regclass
+  UNION SELECT contypid FROM dependent d JOIN pg_constraint c ON c.oid = d.objid
+    WHERE d.classid = 'pg_constraint'::regclass AND contypid <> 0
+), touched_routines AS MATERIALIZED (
+  SELECT oid FROM pg_proc WHERE proname = ANY ($1)
+  UNION SELECT objid FROM dependent WHERE classid = 'pg_proc'::regclass
+),"""
+# Where nothing is renamed, and nothing but relations can have changed.
+_TOUCH_RELATIONS = f"""{_TREE}, touched_relations AS MATERIALIZED (
+  SELECT oid FROM tree
+  UNION SELECT oid FROM named
+),"""
+
+_SEQUENCE = (
+    _with("seqtypid <> 'bigint'::regtype", "' AS ' || format_type(seqtypid, NULL)")
+    + " || "
+    + _with("seqincrement <> 1", "' INCREMENT ' || seqincrement")
+    + " || "
+    + _with("seqstart <> 1", "' START ' || seqstart")
+    + " || "
+    + _with("seqmin <> 1", "' MINVALUE ' || seqmin")
+    + " || "
+    + _with(
+        "seqmax <> CASE seqtypid WHEN 'smallint'::regtype THEN 32767"
+        " WHEN 'integer'::regtype THEN 2147483647 ELSE 9223372036854775807 END",
+        "' MAXVALUE ' || seqmax",
+    )
+    + " || "
+    + _with("seqcache <> 1", "' CACHE ' || seqcache")
+    + " || "
+    + _with("seqcycle", "' CYCLE'")
+)
+
+_OWNED = (
+    "refclassid = 'pg_class'::regclass AND refobjid = r.oid AND refobjsubid > 0"
+    " AND classid = 'pg_class'::regclass AND objsubid = 0 AND deptype IN ('a', 'i')"
+)
+_THINGS = f"""
+relations AS MATERIALIZED (
+  SELECT c.oid, nspname AS space, relname AS name, relkind AS kind, relam, relpersistence,
+    relreplident, relrowsecurity, relforcerowsecurity, relispopulated, relispartition,
+    relpartbound, reloptions, reltablespace, reloftype
+  FROM {{relations}} JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND {_OWN_SCHEMA}
+  AND {_no_member("pg_class", "c.oid")}
+), owned AS MATERIALIZED (
+  SELECT r.oid, d.refobjsubid AS number, d.deptype, d.objid::regclass AS sequence,
+    {_SEQUENCE} AS options
+  FROM relations r {_each("pg_depend", "d", _OWNED)} JOIN pg_sequence q ON q.seqrelid = d.objid
+), types AS MATERIALIZED (
+  SELECT t.oid, nspname AS space, typname AS name, typtype, typelem, typrelid, typbasetype,
+    typtypmod, typnotnull, typdefault, typcollation
+  FROM {{types}} JOIN pg_namespace n ON n.oid = typnamespace
+  WHERE {_OWN_SCHEMA} AND {_no_member("pg_type", "t.oid")}
+), routines AS MATERIALIZED (
+  SELECT p.oid, nspname AS space, proname, prokind FROM {{routines}}
+  JOIN pg_namespace n ON n.oid = pronamespace
+  WHERE {_OWN_SCHEMA} AND {_no_member("pg_proc", "p.oid", "'e', 'i'")}
+)"""
+
+_RELATION_KINDS = (
+    "CASE kind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'"
+    " WHEN 'c' THEN 'composite type' WHEN 'f' THEN 'foreign table' ELSE 'table' END"
+)
+_OPTIONS = "coalesce(' WITH (' || array_to_string({}, ', ') || ')', '')"
+_PARENTS = (
+    "(SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)"
+    " FROM pg_inherits WHERE inhrelid = r.oid)"
+)
+_TABLESPACE = (
+    "coalesce((SELECT ' TABLESPACE ' || quote_ident(spcname) FROM pg_tablespace"
+    " WHERE pg_tablespace.oid = {}), '')"
+)
+
+_STORAGE = (
+    "' STORAGE ' || CASE attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'"
+    " WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END"
+)
+
+# Each: kind, schema, group (the table or type), name (NULL: the group's own), definition.
+_BRANCHES = [
+    f"""
+  SELECT {_RELATION_KINDS}, space, name, NULL::text,
+    CASE WHEN kind IN ('v', 'm') THEN
+      {_OPTIONS.format("reloptions")} || ' AS ' || pg_get_viewdef(r.oid)
+      || {_with("kind = 'm' AND NOT relispopulated", "' WITH NO DATA'")}
+    WHEN kind = 'S' THEN (SELECT {_SEQUENCE} FROM pg_sequence WHERE seqrelid = r.oid)
+    WHEN kind = 'c' THEN (
+      SELECT '(' || string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod)
+        || coalesce(' COLLATE ' || quote_ident(o.collname), ''), ', ' ORDER BY attnum) || ')'
+      FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
+      LEFT JOIN pg_collation o ON o.oid = attcollation AND attcollation <> typcollation
+      WHERE attrelid = r.oid AND attnum > 0 AND NOT attisdropped)
+    ELSE
+      {_with("relpersistence = 'u'", "' UNLOGGED'")}
+      || {_with("reloftype <> 0", "' OF ' || format_type(reloftype, NULL)")}
+      || CASE WHEN relispartition
+         THEN ' PARTITION OF ' || {_PARENTS} || ' ' || pg_get_expr(relpartbound, r.oid)
+         ELSE coalesce(' INHERITS (' || {_PARENTS} || ')', '') END
+      || {_with("kind = 'p'", "' PARTITION BY ' || pg_get_partkeydef(r.oid)")}
+      || coalesce((SELECT ' USING ' || amname FROM pg_am WHERE pg_am.oid = relam
+         AND amname <> 'heap'), '')
+      || coalesce((SELECT ' SERVER ' || quote_ident(srvname)
+         || coalesce(' OPTIONS (' || array_to_string(ftoptions, ', ') || ')', '')
+         FROM pg_foreign_table JOIN pg_foreign_server s ON s.oid = ftserver
+         WHERE ftrelid = r.oid), '')
+      || {_OPTIONS.format("reloptions")}
+      || {_with("relreplident NOT IN ('d', 'n')", "' REPLICA IDENTITY ' || relreplident::text")}
+      || {_with("relrowsecurity", "' ROW LEVEL SECURITY'")}
+      || {_with("relforcerowsecurity", "' FORCE ROW LEVEL SECURITY'")}
+    END || {_TABLESPACE.format("reltablespace")} || {_comment("d")}
+  FROM relations r {_describe("d", "pg_class", "r.oid")}
+  WHERE kind <> 'S' OR NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
+    AND objid = r.oid AND objsubid = 0 AND deptype IN ('a', 'i')
+    AND refclassid = 'pg_class'::regclass OFFSET 0)""",
+    f"""
+  SELECT 'column', space, r.name, attname::text,
+    format_type(atttypid, atttypmod) || coalesce(' COLLATE ' || quote_ident(collname), '')
+    || {_with("attnotnull", "' NOT NULL'")}
+    || CASE WHEN attgenerated <> '' THEN ' GENERATED ALWAYS AS ('
+         || pg_get_expr(adbin, adrelid) || ')' || {_with("attgenerated = 's'", "' STORED'")}
+       ELSE coalesce(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') END
+    || CASE attidentity WHEN 'a' THEN ' GENERATED ALWAYS AS IDENTITY'
+       WHEN 'd' THEN ' GENERATED BY DEFAULT AS IDENTITY' ELSE '' END
+    || CASE o.deptype WHEN 'i' THEN {_with("options <> ''", "' (' || ltrim(options) || ')'")}
+       WHEN 'a' THEN ' OWNS ' || o.sequence || options ELSE '' END
+    || {_with("attstorage <> t.typstorage", _STORAGE)}
+    || {_with("attstattarget >= 0", "' STATISTICS ' || attstattarget")}
+    || {_OPTIONS.format("attoptions")}
+    || coalesce(' OPTIONS (' || array_to_string(attfdwoptions, ', ') || ')', '')
+    || {_comment("d")}
+  FROM relations r
+  JOIN pg_attribute a ON attrelid = r.oid AND attnum > 0 AND NOT attisdropped
+  JOIN pg_type t ON t.oid = atttypid
+  LEFT JOIN pg_collation c ON c.oid = attcollation AND attcollation <> t.typcollation
+  LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+  LEFT JOIN owned o ON o.oid = attrelid AND o.number = attnum
+  {_describe("d", "pg_class", "attrelid", "attnum")}
+  WHERE kind IN ('r', 'p', 'f') OR kind IN ('v', 'm') AND (adbin IS NOT NULL
+    OR d.description IS NOT NULL)""",
+    f"""
+  SELECT CASE contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' WHEN 'c' THEN 'check'
+    WHEN 'f' THEN 'foreign key' ELSE 'exclusion' END, space, r.name, conname::text,
+    regexp_replace(pg_get_constraintdef(c.oid), '^(PRIMARY KEY|UNIQUE|CHECK|FOREIGN KEY|EXCLUDE) ',
+      '')
+    || {_with("indisclustered", "' CLUSTER'")}
+    || {_with("indisreplident", "' REPLICA IDENTITY'")} || {_comment("d")}
+  FROM relations r JOIN pg_constraint c ON conrelid = r.oid
+  LEFT JOIN pg_index ON indexrelid = conindid AND contype IN ('p', 'u', 'x')
+  {_describe("d", "pg_constraint", "c.oid")}
+  WHERE contype IN ('p', 'u', 'c', 'f', 'x') AND NOT (contype = 'f' AND conparentid <> 0)""",
+    f"""
+  SELECT 'index', space, r.name, i.relname::text,
+    {_with("indisunique", "'UNIQUE '")}
+    || regexp_replace(
+      regexp_replace(pg_get_indexdef(i.oid), '^.*? USING ', ''), '^btree ', '')
+    || {_with("NOT indisvalid", "' INVALID'")} || {_with("NOT indisready", "' NOT READY'")}
+    || {_with("indisclustered", "' CLUSTER'")}
+    || {_with("indisreplident", "' REPLICA IDENTITY'")}
+    || {_TABLESPACE.format("i.reltablespace")} || {_comment("d")}
+  FROM relations r JOIN pg_index x ON indrelid = r.oid JOIN pg_class i ON i.oid = indexrelid
+  {_describe("d", "pg_class", "i.oid")}
+  WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = r.oid AND conindid = i.oid
+    AND contype IN ('p', 'u', 'x'))""",
+    f"""
+  SELECT 'trigger', space, r.name, tgname::text,
+    regexp_replace(pg_get_triggerdef(t.oid), '^CREATE (CONSTRAINT )?TRIGGER \\S+ ', '\\1')
+    || CASE tgenabled WHEN 'D' THEN ' DISABLED' WHEN 'R' THEN ' REPLICA' WHEN 'A' THEN ' ALWAYS'
+       ELSE '' END || {_comment("d")}
+  FROM relations r {_each("pg_trigger", "t", "tgrelid = r.oid AND NOT tgisinternal")}
+  {_describe("d", "pg_trigger", "t.oid")}""",
+    f"""
+  SELECT 'rule', space, r.name, rulename::text, pg_get_ruledef(u.oid)
+    || {_with("ev_enabled <> 'O'", "' ' || ev_enabled::text")} || {_comment("d")}
+  FROM relations r {_each("pg_rewrite", "u", "ev_class = r.oid AND rulename <> '_RETURN'")}
+  {_describe("d", "pg_rewrite", "u.oid")}""",
+    f"""
+  SELECT 'policy', space, r.name, polname::text,
+    {_with("NOT polpermissive", "'RESTRICTIVE '")}
+    || 'FOR ' || CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
+       WHEN 'd' THEN 'DELETE' ELSE 'ALL' END
+    || ' TO ' || (SELECT string_agg(coalesce(rolname, 'public'), ', ' ORDER BY rolname)
+       FROM unnest(polroles) AS role LEFT JOIN pg_roles ON pg_roles.oid = role)
+    || coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', '')
+    || coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', '')
+    || {_comment("d")}
+  FROM relations r {_each("pg_policy", "p", "polrelid = r.oid")}
+  {_describe("d", "pg_policy", "p.oid")}""",
+    f"""
+  SELECT CASE typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range'
+    ELSE 'type' END, space, name, NULL,
+    CASE typtype
+    WHEN 'e' THEN (SELECT '(' || string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
+      || ')' FROM pg_enum WHERE enumtypid = t.oid)
+    WHEN 'd' THEN format_type(typbasetype, typtypmod)
+      || coalesce(' COLLATE ' || quote_ident(collname), '')
+      || {_with("typnotnull", "' NOT NULL'")} || coalesce(' DEFAULT ' || typdefault, '')
+    WHEN 'r' THEN (SELECT format_type(rngsubtype, NULL) || ' ' || rngsubopc::text
+      FROM pg_range WHERE rngtypid = t.oid)
+    ELSE '' END || {_comment("d")}
+  FROM types t
+  LEFT JOIN pg_collation c ON typtype = 'd' AND c.oid = t.typcollation AND collname <> 'default'
+  {_describe("d", "pg_type", "t.oid")}
+  WHERE typtype IN ('e', 'd', 'r') OR typtype = 'b' AND typelem = 0""",
+    f"""
+  SELECT 'check', space, name, conname::text,
+    regexp_replace(pg_get_constraintdef(c.oid), '^CHECK ', '') || {_comment("d")}
+  FROM types t {_each("pg_constraint", "c", "contypid = t.oid AND contype = 'c'")}
+  {_describe("d", "pg_constraint", "c.oid")}""",
+    f"""
+  SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+    space, proname || '()', proname || '(' || pg_get_function_identity_arguments(f.oid) || ')',
+    CASE WHEN prokind <> 'a' THEN pg_get_functiondef(f.oid) ELSE (
+      SELECT format_type(p.prorettype, NULL) || ' SFUNC ' || aggtransfn || ' STYPE '
+        || format_type(aggtranstype, NULL) || ' FINALFUNC ' || aggfinalfn
+        || coalesce(' INITCOND ' || quote_literal(agginitval), '')
+      FROM pg_aggregate JOIN pg_proc p ON p.oid = aggfnoid WHERE aggfnoid = f.oid)
+    END || {_comment("d")}
+  FROM routines f {_describe("d", "pg_proc", "f.oid")}""",
+]
+
+_OF_RELATIONS = _BRANCHES[:7]
+
+# What statements are rare for: read with the whole only, and these statements make it so.
+_OTHERS = [
+    "SELECT 'schema', '', 'schema ' || nspname, nspname::text,"
+    " coalesce('COMMENT ' || quote_literal(obj_description(n.oid, 'pg_namespace')), '')"
+    " FROM pg_namespace n"
+    f" WHERE {_OWN_SCHEMA} AND {_no_member('pg_namespace', 'n.oid')}",
+    "SELECT 'extension', '', 'extension ' || extname, extname::text,"
+    " extversion || ' SCHEMA ' || quote_ident(nspname)"
+    " FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname <> 'plpgsql'",
+    "SELECT 'event trigger', '', 'event trigger ' || evtname, evtname::text,"
+    " evtevent || ' ' || evtfoid::regproc || coalesce(' ' || array_to_string(evttags, ', '), '')"
+    f" || ' ' || evtenabled::text FROM pg_event_trigger e"
+    f" WHERE {_no_member('pg_event_trigger', 'e.oid')}",
+    "SELECT 'statistics', '', 'statistics ' || stxname, stxname::text,"
+    f" pg_get_statisticsobjdef(oid) FROM pg_statistic_ext e"
+    f" WHERE {_no_member('pg_statistic_ext', 'e.oid')}",
+] + [
+    # OIDs below are the server's own: FirstNormalObjectId in its access/transam.h.
+    f"SELECT i.type, '', i.type || ' ' || i.identity, i.identity, '' FROM {catalog} o,"
+    f" pg_identify_object('{catalog}'::regclass, o.oid, 0) i"
+    f" WHERE o.oid >= 16384 AND {_no_member(catalog, 'o.oid')}"
+    for catalog in (
+        "pg_collation",
+        "pg_conversion",
+        "pg_operator",
+        "pg_opclass",
+        "pg_opfamily",
+        "pg_cast",
+        "pg_ts_config",
+        "pg_ts_dict",
+        "pg_foreign_data_wrapper",
+        "pg_foreign_server",
+        "pg_publication",
+    )
+]
+
+
+def _postgresql_sql(sources: dict[str, str], touch: str, branches: list[str]) -> str:
+    ends = [f"\n  SELECT '', '', '', concat({settings}), ''" for settings in (_SET, _RESET)]
+    branches = [ends[0], *branches, ends[1]]
+    return f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
+
+
+_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", [*_BRANCHES, *_OTHERS])
+_RELATIONS = _WHOLE | {"relations": _TOUCHED["relations"]}
+_POSTGRESQL_LOOKS = {
+    "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
+    "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
+}
+_BEYOND_RELATIONS = normal.words("rename domain function procedure aggregate") | {ABOUT_TYPES}
+_ROUTINES = ("function", "procedure", "aggregate")
+_BELONGING = normal.words(
+    "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
+)
+
+
+def take(
+    connection: sa.Connection,
+    known: Snapshot | None,
+    names: frozenset[str],
+    ignore: frozenset[str],
+) -> Snapshot:
+    default = connection.dialect.default_schema_name or "public"
+    if known is not None:
+        found = _touched_postgresql(connection, known, names, default, ignore)
+        if found is not None:
+            return found
+    for look in _POSTGRESQL_LOOKS:
+        connection.info.pop(look, None)  # DISCARD ALL may have removed it
+    snapshot = Snapshot()
+    for item in _postgresql_items(ask(connection, _POSTGRESQL_WHOLE), default, ignore):
+        snapshot.add(*item)
+    schemas = {thing.name for thing in snapshot if thing.kind == "schema"} - {default}
+    snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
+    snapshot.watched = any(thing.kind == "event trigger" for thing in snapshot)
+    return snapshot
+
+
+def _postgresql_items(
+    rows: Iterable[Any], default: str, ignore: frozenset[str]
+) -> Iterator[tuple[str, Thing, str]]:
+    plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", default)
+    prefix = default + "." if plain else '"' + default.replace('"', '""') + '".'
+    qualified = re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
+    for kind, space, group, name, definition in rows:
+        if not kind or group in ignore:
+            continue
+        before = "" if space in ("", default) else f"{space}."
+        if kind in _BELONGING:
+            thing = Thing(kind, before + group, name)
+        else:
+            thing = Thing(kind, "", before + (group if name is None else name))
+        text = definition or ""
+        if prefix in text and kind not in _ROUTINES:
+            text = qualified.sub("", text)
+        yield f"{before}\0{group}", thing, text.strip()
+
+
+def _touched_postgresql(
+    connection: sa.Connection,
+    known: Snapshot,
+    names: frozenset[str],
+    default: str,
+    ignore: frozenset[str],
+) -> Snapshot | None:
+    """Return what became of ``known``; None when it cannot be told without reading everything."""
+    if not _postgresql_knows(known, names):
+        return None
+    if not names & DEFINING:
+        return known.copy()
+    asked = {name for name in names if name not in normal.RESERVED or f'"{name}"' in names}
+    if "index" in names and names & {"drop", "alter"}:
+        keys = ((space, name) for space in known.spaces for name in names)
+        groups = (known.indexes[key] for key in keys if key in known.indexes)
+        asked |= {group.partition("\0")[2] for group in groups}
+    few = not names & _BEYOND_RELATIONS
+    look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
+    arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
+    prepare(connection, look, arguments, _POSTGRESQL_LOOKS[look], nothing)
+    array = ", ".join(_postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
+    renamed = "true" if "rename" in names else "false"
+    rows = ask(connection, f"EXECUTE {look} (ARRAY[{array}]::name[], {renamed})")
+    items = list(_postgresql_items(rows, default, ignore))
+    # Names are cut to 63 bytes, as the server does.
+    cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
+    gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
+    if few:
+        gone = {group for group in gone & known.groups.keys() if _is_relation(known.groups[group])}
+    return replaced(known, gone, items)
+
+
+def _is_relation(things: Iterable[Thing]) -> bool:
+    kind = next(iter(things)).kind
+    return kind not in ("enum", "domain", "range", "type", *_ROUTINES)
+
+
+def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
+    """Say whether nothing happened behind the names' back."""
+    for name in names:
+        for group in (space + "\0" + name for space in known.spaces):
+            # A function that is called, replaced or dropped may do anything.
+            if f"{group}()" in known.groups:
+                return False
+            # Partitions go with their table, and are named nowhere.
+            things = known.groups.get(group)
+            if things and "drop" in names and any(map(_PARTITIONED, things.values())):
+                return False
+    return not known.watched
+
+
+_PARTITIONED = re.compile(r"\bPARTITION BY ").search
+
+
+# Catalogs are small when a look-up is planned, and grow: the plan must not scan them. Nor be
+# compiled, as it is when such a scan, which counts as most expensive, cannot be avoided.
+_PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
+
+
+def prepare(connection: sa.Connection, name: str, types: str, sql: str, example: str) -> None:
+    """Prepare a look-up in PostgreSQL's catalogs, once for each connection.
+
+    Planning it anew for each list of names would cost more than looking; its plan is good for any.
+
+    :param example: arguments that find nothing.
+    """
+    if connection.info.get(name):
+        return
+    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{name}'"
+    if not ask(connection, there):
+        ask(connection, f"PREPARE {name} ({types}) AS {sql}")
+    ask(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
+    values = ", ".join(f"current_setting('{setting}')" for setting in _PLANNED_WITH)
+    [before] = ask(connection, f"SELECT {values}")
+    _set_planner(connection, ["off"] * len(_PLANNED_WITH))
+    ask(connection, f"EXECUTE {name} ({example})")
+    _set_planner(connection, before)
+    connection.info[name] = True
+
+
+def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:
+    pairs = zip(_PLANNED_WITH, values, strict=True)
+    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in pairs)
+    ask(connection, f"SELECT {settings}")
+
+
+def _postgresql_literal(text: str) -> str:
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,0 +1,244 @@
+"""The parts of a script, one for each revision, and what each must know of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from sqlalchemy.schema import CreateTable
+
+from alembic_toolkit.project.revisions import shown
+from alembic_toolkit.script.readable import readable
+
+# The name of a dialect, and the server whose SQL it speaks.
+DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+
+
+# What Alembic writes, taken apart by revision
+
+
+@dataclass
+class Part:
+    """One revision of the script: its statements, in groups of one transaction or of none."""
+
+    step: RevisionStep
+    path: str
+    title: str
+    groups: list[tuple[bool, list[str]]] = field(default_factory=lambda: [(True, [])])
+
+    @property
+    def id(self) -> str:
+        return str(self.step.revision.revision)
+
+    @property
+    def up(self) -> bool:
+        return bool(self.step.is_upgrade)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        ids = self.step.from_revisions if self.up else self.step.to_revisions
+        return tuple(str(id_) for id_ in ids)
+
+    @property
+    def comment(self) -> str:
+        way = f"{', '.join(self.parents) or '(base)'} -> {self.id}"
+        if not self.up:
+            way = f"{self.id} -> {', '.join(self.parents) or '(base)'}"
+        title = f": {self.title}" if self.title else ""
+        return f"-- Running {'upgrade' if self.up else 'downgrade'} {way}\n-- {self.path}{title}"
+
+    def begin(self, in_transaction: bool) -> None:
+        if self.groups[-1] == (in_transaction, []):
+            return
+        self.groups.append((in_transaction, []))
+
+    def add(self, statement: str) -> None:
+        self.groups[-1][1].append(statement)
+
+
+def part(step: RevisionStep) -> Part:
+    # Of the docstring one line, and nothing that could end a comment.
+    title = " ".join(str(step.revision.doc or "").split("\n")[0].split())
+    return Part(step, shown(Path(step.revision.path)), title)
+
+
+# What a script knows of the history
+
+
+@dataclass
+class Script:
+    """The parts of a script, and which revision comes after which in the whole history."""
+
+    context: MigrationContext
+    parts: list[Part]
+    edges: dict[str, tuple[str, ...]]
+
+    @property
+    def server(self) -> str:
+        return DIALECTS[self.context.dialect.name]
+
+    @property
+    def dual(self) -> str:
+        return " FROM DUAL" if self.server == "mysql" else ""
+
+    @property
+    def version_table(self) -> str:
+        return str(self.context.dialect.identifier_preparer.format_table(self.context._version))
+
+    @property
+    def create_version_table(self) -> str:
+        create = CreateTable(self.context._version, if_not_exists=True)
+        text = str(create.compile(dialect=self.context.dialect)).replace("\t", "    ")
+        return readable(text)
+
+    def children(self) -> dict[str, list[str]]:
+        """Return, for each revision, those that come right after it."""
+        after: dict[str, list[str]] = {id_: [] for id_ in self.edges}
+        for id_, parents in self.edges.items():
+            for parent in parents:
+                after[parent].append(id_)
+        return after
+
+    def known(self) -> dict[str, tuple[str, ...]]:
+        """Return the part of the history that a database of this script may stand in.
+
+        That is what the script begins above, and all that comes after it: few revisions for a
+        script of the last one, all of them for one from base.
+        """
+        begins = {parent for part in self.parts for parent in part.parents}
+        begins -= {part.id for part in self.parts if part.up}
+        if self.from_base:
+            return self.edges
+        found, todo, children = set[str](), sorted(begins), self.children()
+        while todo:
+            id_ = todo.pop()
+            if id_ not in found:
+                found.add(id_)
+                todo += children[id_]
+        return {
+            id_: tuple(parent for parent in parents if parent in found)
+            for id_, parents in self.edges.items()
+            if id_ in found
+        }
+
+    @property
+    def from_base(self) -> bool:
+        return any(not part.parents for part in self.parts)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return what is known as pairs of a revision and one before it, '' before the first."""
+        known = self.known().items()
+        return [(id_, parent) for id_, parents in known for parent in parents or ("",)]
+
+    def beyond(self) -> list[str]:
+        """Return the revisions that come right after the last ones of an upgrade."""
+        ours = {part.id for part in self.parts}
+        children = self.children()
+        return sorted({child for id_ in ours for child in children[id_]} - ours)
+
+
+def edges(context: MigrationContext) -> dict[str, tuple[str, ...]]:
+    """Return which revisions each one comes after, those that it depends on included."""
+    directory = context.script
+    assert directory is not None
+    revisions = [*directory.walk_revisions()][::-1]
+    steps = [RevisionStep(directory.revision_map, revision, True) for revision in revisions]
+    return {step.revision.revision: tuple(step.from_revisions) for step in steps}
+
+
+def listed(ids: Iterable[str]) -> str:
+    return f"({', '.join(map(literal, ids))})"
+
+
+def literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+def rows(pairs: list[tuple[str, str]]) -> str:
+    """Return the VALUES of an INSERT, some to a line."""
+    values = [listed(pair) for pair in pairs]
+    lines = [", ".join(values[start : start + 4]) for start in range(0, len(values), 4)]
+    return ",\n  ".join(lines)
+
+
+def reason(part: Part) -> str:
+    """Say why a revision cannot be run on a database that lacks what is before it."""
+    if part.up:
+        return f"revision {part.id} comes after {', '.join(part.parents)}, which is not there"
+    return f"revision {part.id} cannot be taken back: one that comes after it is there"
+
+
+STRAY = "this database is at a revision that this history does not have"
+
+
+def stray_condition(script: Script, known: str) -> str:
+    """Return a condition: the version table names a revision that is not known."""
+    unknown = f"version_num NOT IN (SELECT revision FROM {known})"
+    return f"EXISTS (SELECT 1 FROM {script.version_table} WHERE {unknown})"
+
+
+# How each server finds out what it has: all that comes before what its version table says.
+APPLIED = """\
+WITH RECURSIVE applied (revision) AS (
+  SELECT {first} FROM {versions}
+  UNION
+  SELECT known.parent FROM alembic_known AS known
+  JOIN applied ON applied.revision = known.revision
+)
+SELECT revision FROM applied WHERE revision <> ''"""
+
+
+def blocked_condition(script: Script, part: Part, applied: str) -> str | None:
+    """Return a condition: this revision must not run here yet; None when there is none."""
+    if part.up:
+        if not part.parents:
+            return None
+        there = f"SELECT COUNT(*) FROM {applied} WHERE revision IN {listed(part.parents)}"
+        return f"({there}) < {len(set(part.parents))}"
+    children = script.children()[part.id]
+    if not children:
+        return None
+    return f"EXISTS (SELECT 1 FROM {applied} WHERE revision IN {listed(sorted(children))})"
+
+
+def mark_statements(script: Script, part: Part, applied: str, todo: str) -> list[str]:
+    """Return the statements that note that a revision was run, each with its condition.
+
+    :param todo: a condition, or an empty text where it is known to hold.
+    """
+    versions, also = script.version_table, f" AND {todo}" if todo else ""
+    ours = literal(part.id)
+    one = f"SELECT {ours}{script.dual} WHERE {todo}" if todo else f"VALUES ({ours})"
+    if part.up:
+        gone = f"DELETE FROM {versions} WHERE version_num IN {listed(part.parents)}{also}"
+        return [
+            *([gone] if part.parents else []),
+            f"INSERT INTO {versions} (version_num) {one}",
+            f"INSERT INTO {applied} (revision) {one}",
+        ]
+    marks = [f"DELETE FROM {versions} WHERE version_num = {ours}{also}"]
+    for parent in part.parents:
+        others = sorted(set(script.children()[parent]) - {part.id})
+        heads = [todo] if todo else []
+        if others:
+            there = f"SELECT 1 FROM {applied} WHERE revision IN {listed(others)}"
+            heads.append(f"NOT EXISTS ({there})")
+        where = f" WHERE {' AND '.join(heads)}" if heads else ""
+        select = f"SELECT {literal(parent)}{script.dual}{where}"
+        marks.append(f"INSERT INTO {versions} (version_num) {select}")
+    return [*marks, f"DELETE FROM {applied} WHERE revision = {ours}{also}"]
+
+
+def heading(script: Script, command: str) -> str:
+    first, last = script.parts[0], script.parts[-1]
+    way = "upgrade" if first.up else "downgrade"
+    begin = ", ".join(first.parents) or "base" if first.up else first.id
+    end = last.id if last.up else ", ".join(last.parents) or "base"
+    return (
+        f"-- The {way} from {begin} to {end}, for a database that stands anywhere between them.\n"
+        "-- What a database has already is skipped, so the script can be run twice.\n"
+        f"-- To run it: {command}"
+    )
