@@ -890,17 +890,7 @@ def irreversible(why: str) -> NoReturn:
 
     :raises Irreversible: always; the message names the revision and the ways to go on.
     """
-    revision = _revision()
-    below = revision.get("down_revision") or "base"
-    target = below if isinstance(below, str) else " ".join(below)
-    raise Irreversible(
-        f"irreversible({why!r}): there is no way back{_in_revision()}.\n"
-        f"Stopped, because {why}.  Nothing was changed.\n"
-        "The way on:\n"
-        "    # restore the backup that was made before this revision; or, where its changes may\n"
-        "    # stay, or were taken back by hand:\n"
-        f"    alembic stamp {target}"
-    )
+    _refuse_irreversible(why)
 
 
 # --------------------------------------------------------------------- what Alembic says as well
@@ -1165,6 +1155,20 @@ def _in_revision() -> str:
     return f", in revision {names['revision']} ({names.get('__file__', '?')})" if names else ""
 
 
+def _refuse_irreversible(why: str) -> NoReturn:
+    revision = _revision()
+    below = revision.get("down_revision") or "base"
+    target = below if isinstance(below, str) else " ".join(below)
+    raise Irreversible(
+        f"irreversible({why!r}): there is no way back{_in_revision()}.\n"
+        f"Stopped, because {why}.  Nothing was changed.\n"
+        "The way on:\n"
+        "    # restore the backup that was made before this revision; or, where its changes may\n"
+        "    # stay, or were taken back by hand:\n"
+        f"    alembic stamp {target}"
+    )
+
+
 def _revision() -> dict[str, Any]:
     """Return the globals of the running revision: Alembic keeps it nowhere, its module does."""
     return next((frame.f_globals for frame in _revision_frames()), {})
@@ -1219,7 +1223,8 @@ class _Paging:
     as_text: re.Pattern[str] = re.compile(r"(?!)")  # types that the driver cannot always read
     reads_as_text: bool = False  # whether there are any
     compares_rows: bool = True  # reads a range of the key where rows are compared
-    prepare: Callable[[_Pages], None] | None = None
+    keys_may_be_null: bool = False
+    prepare: Callable[[_Database], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -2237,7 +2242,11 @@ def _renames(step: _Step, old: Any, new: Any, old_name: str, new_name: str) -> b
             return old is not None
     elif old == new:  # one thing, by a server that does not look at the case
         return bool(new != new_name)
-    is_view = bool(old) and step.kind == "table" and view_exists(new_name, step.schema)
+    is_view = (
+        bool(old)
+        and step.kind == "table"
+        and _ask(step.database, "view", new_name, new_name, step.schema) is not None
+    )
     what = "view" if is_view else step.kind
     way = f"helpers.drop_{what}"
     on = "" if step.kind == "table" else f"{step.table!r}, "
@@ -2354,7 +2363,7 @@ def _replace_check(step: _Step) -> None:
         drop = ops.DropConstraintOp(str(step.name), step.table, "check", schema=step.schema)
         step.operations.invoke(drop)
     if found is None or wanted is not None:
-        _ensure(step)
+        step.operations.invoke(step.operation)
 
 
 def _rename_column(step: _Step, old: Any, new: Any) -> _Step:
@@ -3164,8 +3173,11 @@ def _refuse_pages(step: _Step, why: str, found: str, *way: str) -> NoReturn:
 def _turn_pages(pages: _Pages, batch_size: int, pause: float) -> None:
     """Update page after page, and make the next one as large as its time allows."""
     progress, size = pages.progress, max(1, min(batch_size, _FIRST_PAGE))
-    if pages.step.server.paging.prepare is not None:
-        pages.step.server.paging.prepare(pages)
+    paging = pages.step.server.paging
+    if paging.prepare is not None:
+        paging.prepare(pages.step.database)
+    if paging.keys_may_be_null:
+        progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
     _refuse_repeating(pages)
     last: Sequence[Any] | None = None
     while (first := _first_key(pages, last)) is not None:
@@ -3558,7 +3570,7 @@ def _of_type(step: _Step, found: str | None) -> Definition | None:
 def _find_constrained(step: _Step) -> Definition | None:
     """Find a constraint by its name, or by what it says when the revision gives it no name."""
     if step.name is None:
-        wanted = _WANT[step.kind](step) or {}
+        wanted = _WANT_CONSTRAINT[step.kind](step) or {}
         texts = [text for _, kind, text in _constraints(step) if kind == step.kind]
         same = (text for text in texts if _same(step.server, text, wanted.get("definition", "")))
         return next(({"definition": text} for text in same), None)
@@ -3684,6 +3696,13 @@ def _want_enum(step: _Step) -> Definition | None:
     return {"values": ", ".join(map(literal, step.wanted))}
 
 
+_WANT_CONSTRAINT: dict[str, Callable[[_Step], Definition | None]] = {
+    "unique": _want_columns,
+    "check": _want_check,
+    "foreignkey": _want_foreignkey,
+    "primary": _want_columns,
+    "exclude": _want_exclude,
+}
 _FIND: dict[str, Callable[[_Step], Definition | None]] = {
     "table": _find_table,
     "column": _find_column,
@@ -3703,11 +3722,7 @@ _WANT: dict[str, Callable[[_Step], Definition | None]] = {
     "index": _want_index,
     "view": _want_view,
     "enum": _want_enum,
-    "unique": _want_columns,
-    "check": _want_check,
-    "foreignkey": _want_foreignkey,
-    "primary": _want_columns,
-    "exclude": _want_exclude,
+    **_WANT_CONSTRAINT,
 }
 
 
@@ -4712,20 +4727,18 @@ def _postgresql_add_unique(step: _Step) -> None:
     """Add it; concurrently of an index, which is built, or found, by its own verb."""
     if not step.concurrently:
         return _any_add_constraint(step)
-    index = _unique_index(step)
     with _outside_transaction(step):
-        _ensure(index)
+        step.operations.invoke(_unique_index(step))
         step.database.run(_using_index_sql(step))
 
 
-def _unique_index(step: _Step) -> _Step:
-    """Return the step that makes the index of which a unique constraint is to be made."""
+def _unique_index(step: _Step) -> ops.CreateIndexOp:
+    """Return what makes the index of which a unique constraint is to be made."""
     names = [column.name for column in step.wanted.columns]
     kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
     kw |= {"postgresql_concurrently": True}
     name = sa.schema.conv(str(step.name))
-    make = ops.CreateIndexOp(name, step.table, names, schema=step.schema, unique=True, **kw)
-    return _step(step.operations, make)
+    return ops.CreateIndexOp(name, step.table, names, schema=step.schema, unique=True, **kw)
 
 
 def _using_index_sql(step: _Step) -> str:
@@ -4748,9 +4761,9 @@ def _postgresql_alter_column(step: _Step) -> Any:
         _invoke(rest)
     with _outside_transaction(step):
         try:
-            _ensure(_not_null_check(step))
+            step.operations.invoke(_not_null_check(step))
         except UnsafeOperation:
-            _ensure(_not_null_check(step, drop=True))
+            step.operations.invoke(_drop_not_null_check(step))
             _stop(
                 UnsafeOperation,
                 f"{step.call}: cannot be NOT NULL.",
@@ -4760,7 +4773,7 @@ def _postgresql_alter_column(step: _Step) -> Any:
                 f" where='{step.name} IS NULL')  # before this line",
             )
         _invoke(alone)
-        _ensure(_not_null_check(step, drop=True))
+        step.operations.invoke(_drop_not_null_check(step))
 
 
 def _nullable_apart(step: _Step) -> tuple[_Step, _Step]:
@@ -4775,22 +4788,28 @@ def _nullable_apart(step: _Step) -> tuple[_Step, _Step]:
     return rest, alone
 
 
-def _not_null_check(step: _Step, drop: bool = False) -> _Step:
-    name = sa.schema.conv(f"_alembic_not_null_{step.name}")
-    if drop:
-        gone = ops.DropConstraintOp(name, step.table, "check", schema=step.schema)
-        return _step(step.operations, gone)
+def _not_null_name(step: _Step) -> str:
+    return f"_alembic_not_null_{step.name}"
+
+
+def _not_null_check(step: _Step) -> ops.CreateCheckConstraintOp:
+    """Return what makes the check that reads the rows before NOT NULL does."""
     condition: Any = sa.column(str(step.name)).is_not(None)
     kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
-    make = ops.CreateCheckConstraintOp(name, step.table, condition, **kw)
-    return _step(step.operations, make)
+    name = sa.schema.conv(_not_null_name(step))
+    return ops.CreateCheckConstraintOp(name, step.table, condition, **kw)
+
+
+def _drop_not_null_check(step: _Step) -> ops.DropConstraintOp:
+    name = sa.schema.conv(_not_null_name(step))
+    return ops.DropConstraintOp(name, step.table, "check", schema=step.schema)
 
 
 def _postgresql_left_over(step: _Step) -> None:
     """Drop the check that a run left which was killed after SET NOT NULL."""
-    drop = _not_null_check(step, drop=True)
-    if step.operation.modify_nullable is False and _FIND[drop.kind](drop) is not None:
-        _ensure(drop)
+    type_ = _constraint_type(step.database, step.table, _not_null_name(step), step.schema, "check")
+    if step.operation.modify_nullable is False and type_ is not None:
+        step.operations.invoke(_drop_not_null_check(step))
 
 
 def _postgresql_add_column(step: _Step) -> None:
@@ -4868,7 +4887,7 @@ def _postgresql_script_constraint(step: _Step) -> None:
 def _postgresql_script_unique(step: _Step) -> None:
     if not step.concurrently:
         return _script_guarded(step)
-    _script(_unique_index(step))
+    step.operations.invoke(_unique_index(step))
     with step.operations.migration_context.autocommit_block():
         step.write_if(f"NOT {_there(step)}", _using_index_sql(step))
 
@@ -4917,7 +4936,7 @@ def _script_not_null(step: _Step, todo: str, plain: str) -> None:
         step.database.quoted(step.table, step.schema),
         step.database.quoted(str(step.name)),
     )
-    alter, check = f"ALTER TABLE {table}", step.database.quoted(str(_not_null_check(step).name))
+    alter, check = f"ALTER TABLE {table}", step.database.quoted(_not_null_name(step))
     drop = f"DROP CONSTRAINT IF EXISTS {check}"
     add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
     with step.operations.migration_context.autocommit_block():
@@ -6280,16 +6299,13 @@ def _sqlite_foreign_keys_off(step: _Step, items: list[str]) -> Iterator[None]:
         run("PRAGMA foreign_keys = ON")
 
 
-def _sqlite_pages(pages: _Pages) -> None:
-    """Leave a transaction that is open all the same, and see to the rows whose key is NULL.
+def _sqlite_leave_transaction(database: _Database) -> None:
+    """Leave a transaction that is open all the same.
 
-    An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too; and a primary key
-    that is no INTEGER may be NULL (https://www.sqlite.org/lang_createtable.html#the_primary_key).
+    An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too.
     """
-    database = pages.step.database
     if database.in_transaction:
         database.run("COMMIT")
-    pages.progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
 
 
 # lock_not_available, deadlock_detected; lock wait timeout, deadlock; and SQLite's, by its words
@@ -6471,15 +6487,19 @@ _OWN_WAY: dict[str, Callable[[_Step], None]] = {
 }
 
 
-def _mysql_literal(text: str, dialect: sa.Dialect) -> str:
+def _mysql_literal(text: str, has_escapes: bool = True) -> str:
     """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
-    escapes = getattr(dialect, "_backslash_escapes", True)
-    return literal(text.replace("\\", "\\\\") if escapes else text)
+    return literal(text.replace("\\", "\\\\") if has_escapes else text)
+
+
+def _mysql_has_escapes(dialect: sa.Dialect) -> bool:
+    """Tell whether a backslash is an escape, by the sql_mode as the engine found it."""
+    return bool(getattr(dialect, "_backslash_escapes", True))
 
 
 def _mysql_syntax(dialect: sa.Dialect) -> Syntax:
     """Return how this server reads a file, its sql_mode NO_BACKSLASH_ESCAPES included."""
-    return replace(MYSQL, has_escapes=getattr(dialect, "_backslash_escapes", True))
+    return replace(MYSQL, has_escapes=_mysql_has_escapes(dialect))
 
 
 _ACTS: dict[str, Callable[[_Step], Any]] = {
@@ -6589,7 +6609,7 @@ _MYSQL_SERVER = _Server(
     name="mysql",
     mark="`",
     primary_key_name="PRIMARY",
-    literal=_mysql_literal,
+    literal=lambda text, dialect: _mysql_literal(text, _mysql_has_escapes(dialect)),
     syntax=_mysql_syntax,
     canonical_types={
         r"(VARCHAR\(\d{1,4}\)|TEXT|DATE|DATETIME)": r"\1",
@@ -6662,7 +6682,8 @@ _SQLITE_SERVER = _Server(
         **{verb: _sqlite_add_constraint for verb, _ in _CONSTRAINT_KINDS.values()},
         "create_exclude_constraint": _no_exclusions,
     },
-    paging=_Paging(prepare=_sqlite_pages),
+    # https://www.sqlite.org/lang_createtable.html#the_primary_key
+    paging=_Paging(keys_may_be_null=True, prepare=_sqlite_leave_transaction),
     batch=_Rebuilding(
         reshape=_sqlite_reshape,
         drop_uncopied=_drop_uncopied,
