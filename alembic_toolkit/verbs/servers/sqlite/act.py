@@ -1,8 +1,7 @@
-"""What SQLite does in its own way: natively where its ``ALTER TABLE`` suffices."""
+"""What SQLite does in its own way: with its ``ALTER TABLE`` where that suffices, else a rebuild."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from alembic_toolkit.sql.create_table import (
     without_items,
 )
 from alembic_toolkit.sql.quoting import in_parentheses
-from alembic_toolkit.sql.tokens import contains_word, unquoted
+from alembic_toolkit.sql.tokens import contains_word
 from alembic_toolkit.verbs.act import run_alembic
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import compiled_definition
@@ -34,6 +33,7 @@ from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, find_vie
 from alembic_toolkit.verbs.servers.sqlite.catalog import (
     belongings_of,
     children_of,
+    clauses_of,
     master_table,
     name_by_convention,
     referring_columns,
@@ -43,37 +43,26 @@ from alembic_toolkit.verbs.servers.sqlite.rebuild import atomic, make_again, reb
 from alembic_toolkit.verbs.values import Database, Step
 
 
-def replace_view(step: Step) -> None:
-    with atomic(step.database):
-        if find_view(step) is not None:
-            step.database.run(drop_sql(step))
-        step.database.run(create_view_sql(step))
-
-
 def add_column(step: Step) -> None:
     """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
     column = step.wanted
     text = str(CreateColumn(column).compile(dialect=step.database.dialect))
     default = next((c for c in split_clauses(text) if c.upper().startswith("DEFAULT")), "")
-    constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
-    stored = column.computed is not None and column.computed.persisted
-    place = place_of(step)
-    if constant and not stored and (column.nullable or default) and place is None:
+    is_constant = not re.match(r"DEFAULT\s*(\(|CURRENT_)", default, re.I)
+    is_stored = column.computed is not None and column.computed.persisted
+    before, after = (step.operation.kw.get(f"insert_{where}") for where in ("before", "after"))
+    is_last = before is None and after is None
+    if is_constant and not is_stored and (column.nullable or default) and is_last:
         step.operations.impl.add_column(step.table, column, schema=step.schema)
         return
     items = table_text(step).items
-    columns = [item for item in items if is_column(item)]
-    position = len(columns) if place is None else place
+    if is_last:
+        position = sum(map(is_column, items))  # the columns come before the constraints
+    elif before is not None:
+        position = column_position(items, str(before))
+    else:
+        position = column_position(items, str(after)) + 1
     rebuild(step, [*items[:position], f" {text}", *items[position:]])
-
-
-def place_of(step: Step) -> int | None:
-    """Return where a batch's ``insert_before`` or ``insert_after`` puts a column."""
-    before, after = (step.operation.kw.get(f"insert_{where}") for where in ("before", "after"))
-    if before is None and after is None:
-        return None
-    position = column_position(table_text(step).items, str(before or after))
-    return position if before is not None else position + 1
 
 
 def drop_column(step: Step) -> None:
@@ -81,9 +70,8 @@ def drop_column(step: Step) -> None:
     name = str(step.name)
     items = table_text(step).items
     column = items[column_position(items, name)]
-    own = {kind_of(clause) for clause in split_clauses(column)[1:]}
-    others = [item for item in items if item is not column]
-    rest = without_items(items, lambda item: item is column or constraint_uses(item, name))
+    others = without_items(items, lambda item: item is column)
+    rest = without_items(others, lambda item: constraint_uses(item, name))
     rest = [without_checks_on(item, name) for item in rest]
     if any(is_update_of(sql, name) for _, _, sql in belongings_of(step)):
         stop(
@@ -93,10 +81,8 @@ def drop_column(step: Step) -> None:
             "Stopped, because the trigger would stay and never fire again.",
             "helpers.execute('DROP TRIGGER ...')  # before this line",
         )
-    used = any(
-        constraint_uses(item, name) or without_checks_on(item, name) != item for item in others
-    )
-    if used or own & {"primary", "unique", "foreignkey"} or is_in_triggers(step, name):
+    own = {kind_of(clause) for clause in split_clauses(column)[1:]}
+    if rest != others or own & {"primary", "unique", "foreignkey"} or is_in_triggers(step, name):
         rebuild(step, rest)
         return
     try:
@@ -108,38 +94,40 @@ def drop_column(step: Step) -> None:
         rebuild(step, rest)
 
 
-def is_in_triggers(step: Step, column: str) -> bool:
-    """Tell whether a trigger may use a column; SQLite's own DROP COLUMN does not look well.
-
-    It leaves a trigger that writes to the column, and SQLite 3.40 crashes when that one fires.
-    """
-    master = master_table(step)
-    rows = step.database.run(f"SELECT sql FROM {master} WHERE type = 'trigger'")
-    return any(contains_word(row[0], column) for row in rows)
-
-
 def is_update_of(sql: str, column: str) -> bool:
     found = re.search(r"(?is)^CREATE\s+TRIGGER.*?\bUPDATE\s+OF\b(.*?)\bON\b", sql)
     return found is not None and contains_word(found[1], column)
 
 
-def indexes_on(step: Step, column: str) -> list[str]:
-    return [
-        name
+def is_in_triggers(step: Step, column: str) -> bool:
+    """Tell whether a trigger may use a column, which SQLite's own DROP COLUMN overlooks.
+
+    A trigger that writes to the column would stay, and SQLite 3.40 crashes when it fires.
+    """
+    rows = step.database.run(f"SELECT sql FROM {master_table(step)} WHERE type = 'trigger'")
+    return any(contains_word(row[0], column) for row in rows)
+
+
+def indexes_on(step: Step, column: str) -> dict[str, str]:
+    """Return the indexes that use a column: name -> SQL."""
+    return {
+        name: sql
         for kind, name, sql in belongings_of(step)
         if kind == "index" and references_column(index_definition(sql), column)
-    ]
+    }
 
 
 def index_keeper(step: Step) -> Callable[[], None]:
-    """Note the indexes on a column, to make them anew: a batch's one rebuild would keep them."""
-    on = set(indexes_on(step, str(step.name)))
-    noted = [(name, sql) for _, name, sql in belongings_of(step) if name in on]
+    """Note the indexes on a column that a batch drops and adds; return what makes them again.
+
+    In Alembic's batch, which rebuilds the table once, they would stay.
+    """
+    noted = indexes_on(step, str(step.name))
 
     def restore() -> None:
-        there = {name for _, name, _ in belongings_of(step)}
-        for name, sql in noted:
-            if name not in there:
+        existing = {name for _, name, _ in belongings_of(step)}
+        for name, sql in noted.items():
+            if name not in existing:
                 make_again(step, sql)
 
     return restore
@@ -176,59 +164,58 @@ def alter_column(step: Step) -> None:
 
 
 def replace_clauses(clauses: list[str], changed: list[str], starts: tuple[str, ...]) -> list[str]:
-    """Return the clauses with those that begin so taken from the changed definition."""
+    """Return the clauses, those that begin with one of the words from the changed definition."""
 
     def begins(clause: str) -> bool:
-        tokens = split_name(clause)[1]
+        _, tokens = split_name(clause)
         return bool(tokens) and tokens[0].upper() in starts
 
     kept = [clause for clause in clauses if not begins(clause)]
     return [*(clause for clause in changed[1:] if begins(clause)), *kept]
 
 
-def constraint_clause(step: Step, constraint: Any) -> str:
-    part = copy.copy(step)
-    part.kind, part.wanted = "constraint", constraint
-    return f" {compiled_definition(part)['definition']}"
-
-
 def add_constraint(step: Step) -> None:
     items = table_text(step).items
     if step.kind == "primary":  # in a batch it takes the place of the one that is there
-        items = without_constraints(items, lambda clause, _: kind_of(clause) == "primary")
-    rebuild(step, [*items, constraint_clause(step, step.wanted)])
+        items = without_constraints(items, is_key)
+    rebuild(step, [*items, f" {compiled_definition(step)['definition']}"])
 
 
 def drop_constraint(step: Step) -> None:
     name = str(step.name).lower()
 
-    def is_it(clause: str, column: list[str]) -> bool:
-        named = split_name(clause)[0] or name_by_convention(step, clause, column)
-        return (named or "").lower() == name and kind_of(clause) is not None
+    def matches(clause: str, column: list[str]) -> bool:
+        found = split_name(clause)[0] or name_by_convention(step, clause, column) or ""
+        return found.lower() == name and kind_of(clause) is not None
 
     items = table_text(step).items
-    rest = without_constraints(items, is_it)
+    rest = without_constraints(items, matches)
     if step.batch.makes_key and has_key(items) and not has_key(rest):
-        step.batch.frees_key = True  # the batch's new one replaces it: keys refer to it
+        step.batch.frees_key = True  # the batch's new key replaces it, for foreign keys refer to it
         return
     rebuild(step, rest)
 
 
+def is_key(clause: str, column: list[str]) -> bool:
+    return kind_of(clause) == "primary"
+
+
 def has_key(items: list[str]) -> bool:
-    return without_constraints(items, lambda clause, _: kind_of(clause) == "primary") != items
+    return any(itertools.starmap(is_key, clauses_of(items)))
 
 
-def without_constraints(items: list[str], is_it: Callable[[str, list[str]], bool]) -> list[str]:
-    """Return the items without the constraints that are meant, those in columns too."""
+def without_constraints(items: list[str], matches: Callable[[str, list[str]], bool]) -> list[str]:
+    """Return the items without the constraints that match, be they a table's or a column's."""
 
     def without(item: str) -> str:
-        column = [unquoted(split_name(item)[1][0])]
-        clauses = split_clauses(item)
-        kept = clauses[:1] + [clause for clause in clauses[1:] if not is_it(clause, column)]
-        return item if kept == clauses else join_clauses(kept)
+        if not is_column(item):
+            return item
+        clauses = [clause for clause, column in clauses_of([item]) if not matches(clause, column)]
+        head, *existing = split_clauses(item)
+        return item if clauses == existing else join_clauses([head, *clauses])
 
-    rest = without_items(items, lambda item: not is_column(item) and is_it(item, []))
-    return [without(item) if is_column(item) else item for item in rest]
+    rest = without_items(items, lambda item: not is_column(item) and matches(item, []))
+    return [without(item) for item in rest]
 
 
 def rename_table(step: Step) -> None:
@@ -245,32 +232,32 @@ def rename_table(step: Step) -> None:
 
 def drop_table(step: Step) -> None:
     """Drop it, unless SQLite would delete the rows that reference it as well."""
-    if step.database.run("PRAGMA foreign_keys").scalar():
-        for child in children_of(step):
-            columns = referring_columns(step, child)
-            if child.lower() != step.table.lower() and has_referring_rows(step, child, columns):
-                stop(
-                    UnsafeOperation,
-                    f"{step.call}: rows of {child!r} reference this table.",
-                    (
-                        f"{child}{in_parentheses(columns)} with values, foreign_keys=ON",
-                        "no such rows",
-                    ),
-                    "Stopped, because SQLite would delete those rows too, or set them to NULL.",
-                    f"helpers.drop_table({child!r})  # or drop its foreign key, before this line",
-                )
+    database = step.database
+    children = children_of(step) if database.run("PRAGMA foreign_keys").scalar() else []
+    for child in children:
+        columns = referring_columns(step, child)
+        has_value = " OR ".join(f"{database.quoted(column)} IS NOT NULL" for column in columns)
+        rows = f"SELECT 1 FROM {database.quoted(child, step.schema)} WHERE {has_value} LIMIT 1"
+        if child.lower() != step.table.lower() and database.run(rows).first() is not None:
+            stop(
+                UnsafeOperation,
+                f"{step.call}: rows of {child!r} reference this table.",
+                (f"{child}{in_parentheses(columns)} with values, foreign_keys=ON", "no such rows"),
+                "Stopped, because SQLite would delete those rows too, or set them to NULL.",
+                f"helpers.drop_table({child!r})  # or drop its foreign key, before this line",
+            )
     run_alembic(step)
 
 
-def has_referring_rows(step: Step, child: str, columns: list[str]) -> bool:
-    database = step.database
-    where = " OR ".join(f"{database.quoted(column)} IS NOT NULL" for column in columns)
-    sql = f"SELECT 1 FROM {database.quoted(child, step.schema)} WHERE {where} LIMIT 1"
-    return database.run(sql).first() is not None
+def replace_view(step: Step) -> None:
+    with atomic(step.database):
+        if find_view(step) is not None:
+            step.database.run(drop_sql(step))
+        step.database.run(create_view_sql(step))
 
 
 def leave_transaction(database: Database) -> None:
-    """Leave a transaction that is open all the same.
+    """Commit a transaction that is open though Alembic has left its own.
 
     An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too.
     """

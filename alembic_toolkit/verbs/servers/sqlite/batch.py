@@ -28,12 +28,12 @@ from alembic_toolkit.verbs.values import Step, log_decision
 
 
 def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any]) -> None:
-    """Give the table another order of columns, or options, unless it has them."""
+    """Give the table another order of columns or an AUTOINCREMENT, unless it has them."""
     require_table(step, step.table, step.schema)
     text = table_text(step)
     items = in_order(text.items, order)
     if options.get("sqlite_autoincrement"):
-        items = [with_counter(items, item) for item in items if not is_sole_key(items, item)]
+        items = [with_counter(items, item) for item in items if not is_sole_key(item)]
     if [item.split() for item in items] == [item.split() for item in text.items]:
         return log_decision("skip", step, "already as wanted")
     log_decision("apply", step, "rebuilt")
@@ -43,10 +43,10 @@ def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any])
 def drop_uncopied(step: Step, copy: sa.Table) -> None:
     """Drop a table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
 
-    Without a name that is how they are dropped; whoever leaves out another has not asked for it.
+    To leave one out is the way to drop it, for it has no name.  What has a name has a verb.
     """
     if not has_table(step.database, step.table, step.schema):
-        return  # whose verbs say so
+        return  # the batch's verbs say so
     items = table_text(step).items
     rest = without_constraints(items, partial(is_uncopied, copy))
     if rest != items:
@@ -55,47 +55,49 @@ def drop_uncopied(step: Step, copy: sa.Table) -> None:
 
 
 def is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
-    """Tell whether a clause is an unnamed key over columns that this table has without one."""
+    """Tell whether a clause is an unnamed key over columns of the copy that has no such key."""
     name, tokens = split_name(clause)
     kind = kind_of(clause)
-    if name or kind not in ("unique", "foreignkey"):
+    if name is not None or kind not in KEYS:
         return False
-    keys: list[Any] = [c for c in copy.constraints if TYPES_OF_KEYS[kind] is type(c)]
+    keys: list[Any] = [c for c in copy.constraints if type(c) is KEYS[kind]]
     keys += [index for index in copy.indexes if kind == "unique" and index.unique]
     columns = {name.lower() for name in column or names_in(tokens)}
-    kept = [{str(c.name).lower() for c in key.columns} for key in keys]
-    return columns not in kept and columns <= {str(c.name).lower() for c in copy.columns}
+    kept = [{c.name.lower() for c in key.columns} for key in keys]
+    return columns not in kept and columns <= {c.name.lower() for c in copy.columns}
 
 
-TYPES_OF_KEYS = {"unique": sa.UniqueConstraint, "foreignkey": sa.ForeignKeyConstraint}
+KEYS: dict[str | None, type] = {
+    "unique": sa.UniqueConstraint,
+    "foreignkey": sa.ForeignKeyConstraint,
+}
 
 
 def in_order(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
     """Return the items with the columns in an order that keeps each of the sequences wanted."""
-    columns = [item for item in items if is_column(item)]
-    names = [column_name(item) for item in columns]
-    wanted = [[name.lower() for name in names_] for names_ in order]
-    pairs = [pair for sequence in wanted for pair in itertools.pairwise(sequence)]
-    ahead: list[str] = []
-    while len(ahead) < len(names):  # the first, in today's order, that waits for no other
-        left = [name for name in names if name not in ahead]
-        ready = [n for n in left if not any(b == n and a in left for a, b in pairs)]
+    columns = {column_name(item): item for item in items if is_column(item)}
+    pairs = [pair for names in order for pair in itertools.pairwise(map(str.lower, names))]
+    ordered: list[str] = []
+    while len(ordered) < len(columns):  # the first, in today's order, that waits for no other
+        left = [name for name in columns if name not in ordered]
+        waiting = {later for earlier, later in pairs if earlier in left}
+        ready = [name for name in left if name not in waiting]
         if not ready:
             raise CommandError(f"partial_reordering contradicts itself: {list(order)}")
-        ahead.append(ready[0])
-    return [columns[names.index(name)] for name in ahead] + items[len(columns) :]
+        ordered.append(ready[0])
+    return [columns[name] for name in ordered] + items[len(columns) :]
 
 
-def is_sole_key(items: list[str], item: str) -> bool:
+def is_sole_key(item: str) -> bool:
     """Tell whether an item is a primary key of the table over one column."""
     return kind_of(item) == "primary" and len(names_in(split_name(item)[1])) == 1
 
 
 def with_counter(items: list[str], item: str) -> str:
-    """Return the item with AUTOINCREMENT, if it is the column of the primary key."""
+    """Return the item with AUTOINCREMENT if it is the column of the primary key."""
     if not is_column(item) or "AUTOINCREMENT" in item.upper():
         return item
-    keys = [names_in(split_name(i)[1])[0].lower() for i in items if is_sole_key(items, i)]
+    keys = [names_in(split_name(key)[1])[0].lower() for key in items if is_sole_key(key)]
     clauses = [clause for clause in split_clauses(item) if kind_of(clause) != "primary"]
     if column_name(item) not in keys and clauses == split_clauses(item):
         return item

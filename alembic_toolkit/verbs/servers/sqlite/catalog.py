@@ -1,10 +1,10 @@
-"""How SQLite's catalog is asked, and the text of its tables."""
+"""What SQLite's catalog and the texts of its tables tell."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic_toolkit.sql.create_table import (
     TableText,
     column_name,
+    first_word,
     index_definition,
     is_column,
     kind_of,
@@ -24,7 +25,6 @@ from alembic_toolkit.sql.tokens import closing_parenthesis, names_in, tokenize, 
 from alembic_toolkit.verbs.ask import (
     ask,
     fill_placeholders,
-    has_table,
     inspected_columns,
     question_sql,
     select_answers,
@@ -33,23 +33,19 @@ from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import describe_clause, parse_reference
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
+NAMED = "SELECT {} FROM :database.sqlite_master WHERE type {} AND name = :table COLLATE NOCASE"
 QUESTIONS = {
-    "table": "SELECT name FROM :database.sqlite_master WHERE type = 'table'"
-    " AND name = :table COLLATE NOCASE",
-    "sql": "SELECT sql FROM :database.sqlite_master WHERE type = 'table'"
-    " AND name = :table COLLATE NOCASE",
-    "relation": "SELECT name FROM :database.sqlite_master WHERE type IN ('table', 'view')"
-    " AND name = :table COLLATE NOCASE",
-    "sort": "SELECT type FROM :database.sqlite_master WHERE type IN ('table', 'view')"
-    " AND name = :table COLLATE NOCASE",
-    "view": "SELECT sql FROM :database.sqlite_master WHERE type = 'view'"
-    " AND name = :table COLLATE NOCASE",
+    "table": NAMED.format("name", "= 'table'"),
+    "sql": NAMED.format("sql", "= 'table'"),
+    "relation": NAMED.format("name", "IN ('table', 'view')"),
+    "sort": NAMED.format("type", "IN ('table', 'view')"),
+    "view": NAMED.format("sql", "= 'view'"),
     "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
     " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
     "named index": "SELECT name FROM :database.sqlite_master WHERE type = 'index'"
     " AND name = :name COLLATE NOCASE AND sql IS NOT NULL",
 }
-# sqlite_master has no index, and these need none: what they do not know is not there at all.
+# sqlite_master has no index: it is only read for a name that one of these functions knows.
 KNOWN_BY = {"named index": "pragma_index_xinfo(:name, :schema)"}
 KNOWN_BY |= dict.fromkeys(
     ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(:table, :schema)"
@@ -60,31 +56,30 @@ INDEX = (
     " CROSS JOIN :database.sqlite_master"
     " WHERE type = 'index' AND name = :name COLLATE NOCASE AND sql IS NOT NULL"
 )
-HIDDEN = "alembic_helpers: tables of this session"  # known since they were last asked for
+HIDDEN = "alembic_helpers: tables of this session"  # the key of Connection.info for their names
 
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
-    places = {schema: has_schema(database, schema) for *_, schema in questions}
-    possible = [question for question in questions if places[question[3]]]
-    if not possible:
-        return [None for _ in questions]
+    existing = {schema: has_schema(database, schema) for *_, schema in questions}
+    possible = [question for question in questions if existing[question[3]]]
     try:
         answers = iter(answer_all(database, possible, KNOWN_BY))
-    except sa.exc.OperationalError:  # a view whose table is gone has no columns to be known by
+    except sa.exc.OperationalError:  # a view on a table that is gone has no columns to list
         answers = iter(answer_all(database, possible, {}))
-    return [next(answers) if places[schema] else None for *_, schema in questions]
+    return [next(answers) if existing[schema] else None for *_, schema in questions]
 
 
 def answer_all(
-    database: Database, questions: Sequence[Question], known: dict[str, str]
-) -> Sequence[Any]:
+    database: Database, questions: Sequence[Question], known_by: dict[str, str]
+) -> list[Any]:
+    """Answer several questions, and note which of their tables a temporary one hides."""
     tables = {table for _, table, _, schema in questions if not schema}
     listed = ", ".join(f"lower({literal(table)})" for table in sorted(tables))
     temporary = (
         "SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
         f" WHERE lower(name) IN ({listed})"
     )
-    selects = [guarded_question(database, question, known) for question in questions]
+    selects = [guarded_question(database, question, known_by) for question in questions]
     *answers, found = select_answers(database, [*selects, temporary])
     hidden: set[str] = database.connection.info.setdefault(HIDDEN, set())
     hidden.difference_update(table.lower() for table in tables)
@@ -92,13 +87,13 @@ def answer_all(
     return answers
 
 
-def guarded_question(database: Database, question: Question, known: dict[str, str]) -> str:
-    """Return one question as a SELECT, which is asked only where there is something to find."""
+def guarded_question(database: Database, question: Question, known_by: dict[str, str]) -> str:
+    """Return a question as a SELECT that reads sqlite_master only for a name that is known."""
     sql = question_sql(database, question)
-    if question[0] not in known:
+    if question[0] not in known_by:
         return sql
-    exists = fill_placeholders(database, known[question[0]], question)
-    return f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {exists}) THEN ({sql} LIMIT 1) END"
+    names = fill_placeholders(database, known_by[question[0]], question)
+    return f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {names}) THEN ({sql} LIMIT 1) END"
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
@@ -116,25 +111,24 @@ def has_schema(database: Database, schema: str | None) -> bool:
 
 
 def is_hidden(step: Step) -> bool:
-    return step.schema is None and step.table.lower() in step.database.connection.info.get(
-        HIDDEN, ()
-    )
+    hidden: set[str] = step.database.connection.info.get(HIDDEN, set())
+    return step.schema is None and step.table.lower() in hidden
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
-    columns = inspected_columns(database, table, schema)
-    said = column_clauses(database, table, schema)
-    found = {column["name"]: define_column(database, column) for column in columns}
-    return {name: column | said.get(name.lower(), {}) for name, column in found.items()}
-
-
-def define_column(database: Database, column: Any) -> Definition:
-    default, type_ = column["default"], column["type"]
-    default = "" if default is None else canonical_default(default)
+    items = filter(is_column, table_items(database, table, schema))
+    clauses = {column_name(item): clauses_without_pragma(item) for item in items}
     return {
-        "type": ""
-        if isinstance(type_, sa.types.NullType)
-        else type_.compile(dialect=database.dialect),
+        column["name"]: describe_column(database, column) | clauses.get(column["name"].lower(), {})
+        for column in inspected_columns(database, table, schema)
+    }
+
+
+def describe_column(database: Database, column: dict[str, Any]) -> Definition:
+    type_, default = column["type"], canonical_default(column["default"] or "")
+    is_typed = not isinstance(type_, sa.types.NullType)
+    return {
+        "type": type_.compile(dialect=database.dialect) if is_typed else "",
         "null": "NULL" if column["nullable"] else "NOT NULL",
         "default": f"DEFAULT {default}" if default else "",
         "computed": "",
@@ -151,85 +145,93 @@ def canonical_default(text: str) -> str:
     return {"true": "1", "false": "0", "null": ""}.get(text.lower(), text)
 
 
-def column_clauses(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
-    """Return what no pragma tells of a column: its COLLATE, and what it is computed from."""
-    sql: str | None = ask(database, "sql", table, "", schema)
-    if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
-        return {}
-    items = filter(is_column, parse_create_table(sql).items)
-    return {column_name(item): parse_clauses(split_clauses(item)[1:]) for item in items}
-
-
-def parse_clauses(clauses: list[str]) -> Definition:
+def clauses_without_pragma(item: str) -> Definition:
+    """Describe what no pragma tells of a column: its collation, and how it is computed."""
     found: Definition = {}
-    for tokens in (split_name(clause)[1] for clause in clauses):
+    for clause in split_clauses(item)[1:]:
+        _, tokens = split_name(clause)
         word, end = tokens[0].upper(), closing_parenthesis(tokens)
         if word == "COLLATE" and unquoted(tokens[1]).upper() != "BINARY":
             found["collate"] = f"COLLATE {unquoted(tokens[1]).upper()}"
         if word in ("GENERATED", "AS"):
-            text = " ".join(tokens[tokens.index("(") : end + 1])
+            expression = " ".join(tokens[tokens.index("(") : end + 1])
             stored = " STORED" if "STORED" in map(str.upper, tokens[end:]) else ""
-            found["computed"] = f"GENERATED ALWAYS AS {text}{stored}"
+            found["computed"] = f"GENERATED ALWAYS AS {expression}{stored}"
     return found
 
 
 def table_text(step: Step) -> TableText:
+    """Return the text of a table that is to be changed."""
     sql: str = ask(step.database, "sql", step.table, "", step.schema)
-    if re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
+    if is_virtual(sql):
         stop(
             UnsafeOperation,
             f"{step.call}: {step.table!r} is a virtual table.",
             (" ".join(sql.split()), "an ordinary table"),
             "Stopped, because only the module behind a virtual table can change it.",
-            f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE anew",
+            f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE again",
         )
     return parse_create_table(sql)
 
 
+def table_items(database: Database, table: str, schema: str | None) -> list[str]:
+    """Return the columns and constraints in the text of a table; none of a virtual table."""
+    sql: str | None = ask(database, "sql", table, "", schema)
+    return [] if sql is None or is_virtual(sql) else parse_create_table(sql).items
+
+
+def is_virtual(sql: str) -> bool:
+    return re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I) is not None
+
+
+def clauses_of(items: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each constraint of a table, and each clause of a column with the column's name."""
+    for item in items:
+        if is_column(item):
+            column = [unquoted(first_word(item))]
+            yield from ((clause, column) for clause in split_clauses(item)[1:])
+        else:
+            yield item, []
+
+
 def constraints(database: Database, table: str, schema: str | None) -> list[Constraint]:
     """Describe every constraint of a table, named or not, of the table or of one column."""
-    sql = ask(database, "sql", table, "", schema)
-    if sql is None or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.I):
-        return []
-    found: list[Constraint] = []
-    for item in parse_create_table(sql).items:
-        column = [unquoted(split_name(item)[1][0])] if is_column(item) else []
-        for clause in split_clauses(item)[1:] if column else [item]:
-            if kind_of(clause) is not None:
-                found.append(describe_clause(database, clause, column))
-    return found
+    return [
+        describe_clause(database, clause, column)
+        for clause, column in clauses_of(table_items(database, table, schema))
+        if kind_of(clause) is not None
+    ]
 
 
 def conventional(step: Step) -> str | None:
     """Return the type of an unnamed constraint that a batch's convention gives the step's name."""
-    if step.batch.naming_convention is None or not has_table(
-        step.database, step.table, step.schema
-    ):
+    if step.batch.naming_convention is None:
         return None
-    for item in table_text(step).items:
-        column = [unquoted(split_name(item)[1][0])] if is_column(item) else []
-        for clause in split_clauses(item)[1:] if column else [item]:
-            kind = kind_of(clause)
-            if kind and name_by_convention(step, clause, column) == step.name:
-                return kind
+    for clause, column in clauses_of(table_items(step.database, step.table, step.schema)):
+        if name_by_convention(step, clause, column) == step.name:
+            return kind_of(clause)
     return None
 
 
 def name_by_convention(step: Step, clause: str, column: list[str]) -> str | None:
-    """Return the name that a batch's naming convention gives to an unnamed constraint."""
+    """Return the name that a batch's naming convention gives to an unnamed key.
+
+    :param column: the name of the column whose clause it is; empty for a table's constraint.
+    """
     name, tokens = split_name(clause)
     kind, convention = kind_of(clause), step.batch.naming_convention
     if name or convention is None or kind in (None, "check"):
         return None
     columns = column or names_in(tokens)
-    made: Any
+    made: sa.Constraint
     if kind == "foreignkey":
         key = parse_reference(step.database, tokens, columns)
         targets = [f"{key['referred_table']}.{referred}" for referred in key["referred_columns"]]
         made = sa.ForeignKeyConstraint(columns, targets)
     else:
-        made = {"unique": sa.UniqueConstraint, "primary": sa.PrimaryKeyConstraint}[kind](*columns)
-    fields = (sa.Column(c, sa.types.NullType()) for c in columns)
+        type_ = sa.UniqueConstraint if kind == "unique" else sa.PrimaryKeyConstraint
+        made = type_(*columns)
+    fields = (sa.Column(name, sa.types.NullType()) for name in columns)
     sa.Table(step.table, sa.MetaData(naming_convention=convention), *fields, made)
     return str(made.name) if made.name else None
 
@@ -246,15 +248,20 @@ def index(
     return {"table": f"ON {on}", "definition": index_definition(sql)}
 
 
+def view_select(text: str) -> str:
+    """Return the SELECT of a CREATE VIEW."""
+    tokens = tokenize(text)
+    return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
+
+
 def master_table(step: Step) -> str:
-    return f"{step.database.quoted(step.schema or 'main')}.sqlite_master"
+    return step.database.quoted("sqlite_master", step.schema or "main")
 
 
 def belongings_of(step: Step) -> list[tuple[str, str, str]]:
     """Return the indexes and triggers of a table: type, name, SQL."""
-    master = master_table(step)
     rows = step.database.run(
-        f"SELECT type, name, sql FROM {master} WHERE tbl_name = ? COLLATE NOCASE"
+        f"SELECT type, name, sql FROM {master_table(step)} WHERE tbl_name = ? COLLATE NOCASE"
         " AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid",
         (step.table,),
     )
@@ -264,36 +271,28 @@ def belongings_of(step: Step) -> list[tuple[str, str, str]]:
 def children_of(step: Step) -> list[str]:
     """Return the tables with a foreign key to this one, itself included.
 
-    Only tables whose text has the name are looked into: a name with a quote is spelled in two ways.
+    Only tables whose text has the name are looked into.  A name with a quote in it is left out of
+    that test, because the text may spell it in two ways.
     """
-    schema = step.schema or "main"
     part = "" if re.search(r'["`\'\]]', step.table) else step.table
     rows = step.database.run(
-        f"SELECT DISTINCT m.name FROM {step.database.quoted(schema)}.sqlite_master AS m"
+        f"SELECT DISTINCT m.name FROM {master_table(step)} AS m"
         " CROSS JOIN pragma_foreign_key_list(m.name, ?) AS k"
         " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
         ' AND instr(lower(m.sql), lower(?)) > 0 AND k."table" = ? COLLATE NOCASE',
-        (schema, part, step.table),
+        (step.schema or "main", part, step.table),
     )
     return [row[0] for row in rows]
 
 
 def referring_columns(step: Step, child: str) -> list[str]:
-    rows = step.database.run(
-        'SELECT "from" FROM pragma_foreign_key_list(?, ?) WHERE "table" = ? COLLATE NOCASE',
-        (child, step.schema or "main", step.table),
-    )
+    """Return the columns of another table that reference this one."""
+    sql = 'SELECT "from" FROM pragma_foreign_key_list(?, ?) WHERE "table" = ? COLLATE NOCASE'
+    rows = step.database.run(sql, (child, step.schema or "main", step.table))
     return [row[0] for row in rows]
 
 
 def stored_columns(step: Step, table: str) -> list[str]:
     """Return the columns that are not generated."""
     sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
-    rows = step.database.run(sql, (table, step.schema or "main"))
-    return [row[0] for row in rows]
-
-
-def view_select(text: str) -> str:
-    """Return the SELECT of a CREATE VIEW."""
-    tokens = tokenize(text)
-    return "".join(tokens[[token.upper() for token in tokens].index("AS") + 1 :])
+    return [row[0] for row in step.database.run(sql, (table, step.schema or "main"))]

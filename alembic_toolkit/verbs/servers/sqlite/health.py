@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import NoReturn
 
 import sqlalchemy as sa
 
@@ -17,22 +16,27 @@ from alembic_toolkit.verbs.values import Step
 
 @dataclass
 class Health:
-    """What a rebuild must not make worse."""
+    """The state of a table and of what depends on it."""
 
     rows: int
-    dangling: Counter[tuple[str, str]]
-    broken: dict[str, str]
+    dangling: Counter[tuple[str, str]]  # rows without a parent, by table and parent
+    broken: dict[str, str]  # what cannot be used, and SQLite's error
 
 
 def health_of(step: Step) -> Health:
-    run = step.database.run
-    schema = step.database.quoted(step.schema or "main")
-    rows = run(f"SELECT count(*) FROM {step.database.quoted(step.table, step.schema)}").scalar()
-    broken = broken_things(step)
+    database = step.database
+    rows = database.run(f"SELECT count(*) FROM {database.quoted(step.table, step.schema)}").scalar()
     dangling: Counter[tuple[str, str]] = Counter()
+    broken = {}
+    for name, statement in statements_using(step).items():
+        try:  # to plan the statement is enough
+            database.run(f"EXPLAIN {statement}").close()
+        except sa.exc.OperationalError as error:
+            broken[name] = str(error.orig)
+    schema = database.quoted(step.schema or "main")
     for table in {step.table, *children_of(step)}:
         try:
-            found = run(f"PRAGMA {schema}.foreign_key_check({step.database.quoted(table)})")
+            found = database.run(f"PRAGMA {schema}.foreign_key_check({database.quoted(table)})")
             dangling.update((row[0], row[2]) for row in found)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
             if not (step.batch.makes_key or key_follows(step)):
@@ -40,60 +44,46 @@ def health_of(step: Step) -> Health:
     return Health(int(rows or 0), dangling, broken)
 
 
-def broken_things(step: Step) -> dict[str, str]:
-    """Return what is wrong with each view and trigger: SQLite says so when it plans their use."""
-    broken = {}
-    for name, statement in statements_using(step).items():
-        try:
-            step.database.run(f"EXPLAIN {statement}").close()
-        except sa.exc.OperationalError as error:
-            broken[name] = str(error.orig)
-    return broken
-
-
 def statements_using(step: Step) -> dict[str, str]:
     """Return a statement that reads each view, and one that fires each trigger."""
-    database = step.database
-    master = master_table(step)
-    rows = database.run(
-        f"SELECT type, name, tbl_name, sql FROM {master} WHERE type IN ('view', 'trigger')"
+    rows = step.database.run(
+        "SELECT type, name, tbl_name, sql"
+        f" FROM {master_table(step)} WHERE type IN ('view', 'trigger')"
     ).all()
-    views = {name for type_, name, _, _ in rows if type_ == "view"}
-    uses = {f"view {v}": f"SELECT * FROM {database.quoted(v, step.schema)}" for v in views}
+    statements = {}
     for type_, name, on, sql in rows:
-        if type_ == "trigger":
-            words = [token.upper() for token in tokenize(sql)]
-            event = next(word for word in words if word in ("INSERT", "UPDATE", "DELETE"))
-            uses[f"trigger {name}"] = firing_statement(step, event, on)
-    return uses
-
-
-def firing_statement(step: Step, event: str, table: str) -> str:
-    name = step.database.quoted(table, step.schema)
-    if event == "UPDATE":
-        columns = [step.database.quoted(column) for column in stored_columns(step, table)]
-        same = ", ".join(f"{column} = {column}" for column in columns)
-        return f"UPDATE {name} SET {same}"
-    return f"DELETE FROM {name}" if event == "DELETE" else f"INSERT INTO {name} DEFAULT VALUES"
+        table = step.database.quoted(on, step.schema)
+        words = [token.upper() for token in tokenize(sql)]
+        event = next((word for word in words if word in ("INSERT", "UPDATE", "DELETE")), "")
+        if type_ == "view":
+            statement = f"SELECT * FROM {table}"
+        elif event == "UPDATE":
+            columns = map(step.database.quoted, stored_columns(step, on))
+            statement = f"UPDATE {table} SET {', '.join(f'{c} = {c}' for c in columns)}"
+        elif event == "INSERT":
+            statement = f"INSERT INTO {table} DEFAULT VALUES"
+        else:
+            statement = f"DELETE FROM {table}"
+        statements[f"{type_} {name}"] = statement
+    return statements
 
 
 def compare_health(step: Step, before: Health, after: Health) -> None:
-    worse = (after.dangling - before.dangling).items()
-    dangling = ", ".join(f"{n} rows of {table} without a row in {p}" for (table, p), n in worse)
-    broken = {k: v for k, v in after.broken.items() if k not in before.broken}
-    lost = ""
+    """Refuse a rebuild after which something is worse than before."""
+    broken = sorted(after.broken.keys() - before.broken.keys())
+    problems = [f"{name}: {after.broken[name]}" for name in broken]
+    dangling = (after.dangling - before.dangling).items()
+    if dangling:
+        rows = (f"{n} rows of {table} without a row in {parent}" for (table, parent), n in dangling)
+        problems.append(", ".join(rows))
     if after.rows != before.rows:
-        lost = f"{after.rows} of {before.rows} rows would be left"
-    if broken or dangling or lost:
-        refuse_unsound(step, broken, dangling, lost)
-
-
-def refuse_unsound(step: Step, broken: dict[str, str], dangling: str, lost: str) -> NoReturn:
-    errors = [f"{name}: {error}" for name, error in sorted(broken.items())]
-    stop(
-        UnsafeOperation,
-        f"{step.call}: the table would not be sound without it.",
-        ("; ".join(filter(None, [*errors, dangling, lost])), "all rows, views and triggers intact"),
-        "Stopped, and rolled back: nothing was changed.",
-        f"helpers.execute('UPDATE {step.table} SET ...')  # or drop what uses it, before this line",
-    )
+        problems.append(f"{after.rows} of {before.rows} rows would be left")
+    if problems:
+        stop(
+            UnsafeOperation,
+            f"{step.call}: the table would not be sound without it.",
+            ("; ".join(problems), "all rows, views and triggers intact"),
+            "Stopped, and rolled back: nothing was changed.",
+            f"helpers.execute('UPDATE {step.table} SET ...')"
+            "  # or drop what uses it, before this line",
+        )

@@ -1,11 +1,12 @@
 """A table rebuilt from its own text with one clause changed.
 
-What is not touched cannot be lost, be it a collation, an unnamed check, AUTOINCREMENT or a
-generated column.  The order of the steps is SQLite's: https://www.sqlite.org/lang_altertable.html#otheralter
+The rest of the text stays, so nothing in it is lost: a collation, an unnamed check, AUTOINCREMENT.
+The order of the steps is SQLite's: https://www.sqlite.org/lang_altertable.html#otheralter
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,14 @@ from alembic_toolkit.sql.create_table import (
     split_clauses,
     split_name,
 )
-from alembic_toolkit.sql.tokens import contains_word, unquoted
+from alembic_toolkit.sql.tokens import contains_word
 from alembic_toolkit.verbs.ask import ask
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.servers.sqlite.catalog import (
     belongings_of,
     children_of,
+    clauses_of,
+    master_table,
     name_by_convention,
     stored_columns,
     table_text,
@@ -59,32 +62,28 @@ def rebuild(step: Step, items: list[str]) -> None:
 
 
 def with_conventional_names(step: Step, items: list[str]) -> list[str]:
-    """Write down the names that a batch's convention gives, as Alembic does in a rebuild.
+    """Write out the names that a batch's convention gives, as Alembic does in a rebuild.
 
-    Without them a revision further up, which drops one by name alone, would find none.
+    An earlier or later revision can then drop such a constraint by its name alone.
     """
-    every = [clause for item in items for clause in (item, *split_clauses(item)[1:])]
-    taken = {
-        step.database.case_folded(name)
-        for name in (split_name(clause)[0] for clause in every)
-        if name
-    }
+    fold = step.database.case_folded
+    taken = {fold(name) for clause, _ in clauses_of(items) if (name := split_name(clause)[0])}
 
     def named(clause: str, column: list[str]) -> str:
         name = name_by_convention(step, clause, column)
-        if name is None or step.database.case_folded(name) in taken:
+        if name is None or fold(name) in taken:
             return clause
-        taken.add(step.database.case_folded(name))
+        taken.add(fold(name))
         return f"CONSTRAINT {step.database.quoted(name)} {clause.lstrip()}"
 
     def written(item: str) -> str:
+        head, *existing = split_clauses(item)
+        clauses = list(itertools.starmap(named, clauses_of([item])))
         if not is_column(item):
-            return named(item, [])
-        head, *clauses = split_clauses(item)
-        made = [named(clause, [unquoted(split_name(item)[1][0])]) for clause in clauses]
-        return item if made == clauses else join_clauses([head, *made])
+            return clauses[0]
+        return item if clauses == existing else join_clauses([head, *clauses])
 
-    return items if step.batch.naming_convention is None else [written(i) for i in items]
+    return items if step.batch.naming_convention is None else [written(item) for item in items]
 
 
 def try_to_create(step: Step, sql: str) -> None:
@@ -101,7 +100,7 @@ def try_to_create(step: Step, sql: str) -> None:
 
 
 def copied_columns(step: Step, tail: str) -> str:
-    """Return the columns that both tables have and that are not generated, the rowid included."""
+    """Return the columns that both tables store, the rowid included."""
     new = {name.lower() for name in stored_columns(step, f"_alembic_tmp_{step.table}")}
     old = stored_columns(step, step.table)
     names = [step.database.quoted(name) for name in old if name.lower() in new]
@@ -113,29 +112,32 @@ def copied_columns(step: Step, tail: str) -> str:
 
 def counter_of(step: Step) -> int | None:
     """Return the AUTOINCREMENT counter, which a new table would begin again."""
-    master = f"{step.database.quoted(step.schema or 'main')}."
-    exists = f"SELECT 1 FROM {master}sqlite_master WHERE name = 'sqlite_sequence'"
+    exists = f"SELECT 1 FROM {master_table(step)} WHERE name = 'sqlite_sequence'"
     if step.database.run(exists).first() is None:
         return None
-    sql = f"SELECT seq FROM {master}sqlite_sequence WHERE name = ? COLLATE NOCASE"
+    sql = f"SELECT seq FROM {sequence_table(step)} WHERE name = ? COLLATE NOCASE"
     counter: int | None = step.database.run(sql, (step.table,)).scalar()
     return counter
 
 
+def sequence_table(step: Step) -> str:
+    return step.database.quoted("sqlite_sequence", step.schema or "main")
+
+
 def restore(step: Step, belongings: list[tuple[str, str, str]], counter: int | None) -> None:
+    """Make the indexes and triggers again, but those of a dropped column, and set the counter."""
     dropped = str(step.name) if step.verb == "drop_column" else None
     for kind, _, sql in belongings:
         if not (kind == "index" and dropped and references_column(index_definition(sql), dropped)):
             make_again(step, sql)
     if counter is not None:
-        sequence = f"{step.database.quoted(step.schema or 'main')}.sqlite_sequence"
-        run = step.database.run
+        run, sequence = step.database.run, sequence_table(step)
         run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
         run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
 
 
 def make_again(step: Step, sql: str) -> None:
-    """Make an index or trigger from its own text, which does not say in which schema."""
+    """Make an index or trigger from its own text, which does not name its schema."""
     schema = f"{step.database.quoted(step.schema)}." if step.schema else ""
     head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
     assert head is not None
@@ -144,18 +146,17 @@ def make_again(step: Step, sql: str) -> None:
 
 @contextmanager
 def atomic(database: Database) -> Iterator[None]:
-    """Make what is done within all or nothing, whether or not the driver began a transaction."""
-    inside = database.in_transaction
-    name = "alembic_helpers"
-    database.run(f"SAVEPOINT {name}" if inside else "BEGIN IMMEDIATE")
+    """Do all or nothing of what is done within, whether or not the driver began a transaction."""
+    is_nested = database.in_transaction
+    database.run("SAVEPOINT alembic_helpers" if is_nested else "BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        database.run(f"ROLLBACK TO {name}" if inside else "ROLLBACK")
-        if inside:
-            database.run(f"RELEASE {name}")
+        database.run("ROLLBACK TO alembic_helpers" if is_nested else "ROLLBACK")
+        if is_nested:
+            database.run("RELEASE alembic_helpers")
         raise
-    database.run(f"RELEASE {name}" if inside else "COMMIT")
+    database.run("RELEASE alembic_helpers" if is_nested else "COMMIT")
 
 
 @contextmanager
@@ -167,20 +168,18 @@ def foreign_keys_off(step: Step, items: list[str]) -> Iterator[None]:
     Elsewhere it holds only rows that the driver would have committed before any DDL of old.
     """
     database, run = step.database, step.database.run
-    referenced = children_of(step) or contains_word(",".join(items), step.table)
-    if not run("PRAGMA foreign_keys").scalar() or not referenced:
+    is_referenced = children_of(step) or contains_word(",".join(items), step.table)
+    if not run("PRAGMA foreign_keys").scalar() or not is_referenced:
         yield
         return
     if database.in_transaction:
-        context = step.operations.migration_context
-        if context.impl.transactional_ddl or getattr(context, "_in_external_transaction", False):
+        is_external = getattr(step.context, "_in_external_transaction", False)
+        if step.context.impl.transactional_ddl or is_external:
+            has = "foreign_keys=ON inside a transaction, where it cannot be suspended"
             stop(
                 UnsafeOperation,
                 f"{step.call}: SQLite must rebuild the table, which other tables reference.",
-                (
-                    "foreign_keys=ON inside a transaction, where it cannot be suspended",
-                    "foreign_keys=OFF",
-                ),
+                (has, "foreign_keys=OFF"),
                 "Stopped, because the rebuild would delete or change the rows that reference it.",
                 'connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # in env.py,',
                 "connection.commit()  # before context.configure(connection=connection)",

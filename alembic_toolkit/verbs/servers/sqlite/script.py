@@ -1,4 +1,4 @@
-"""What scripts for SQLite say in their own way."""
+"""What SQLite's scripts do in their own way."""
 
 from __future__ import annotations
 
