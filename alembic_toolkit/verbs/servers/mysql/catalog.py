@@ -1,4 +1,4 @@
-"""How the catalogs of MariaDB and MySQL are asked."""
+"""What the catalogs of MariaDB and MySQL tell, and SHOW CREATE TABLE."""
 
 from __future__ import annotations
 
@@ -12,30 +12,25 @@ from alembic.util import CommandError
 from alembic_toolkit.sql.create_table import kind_of, parse_create_table, split_clauses
 from alembic_toolkit.sql.quoting import comment_clause, in_parentheses
 from alembic_toolkit.sql.tokens import tokenize, unquoted
-from alembic_toolkit.verbs.ask import ask, ask_in_one, ask_rows, describe_columns
+from alembic_toolkit.verbs.ask import ask, ask_in_one, ask_rows
 from alembic_toolkit.verbs.kinds.constraint import describe_clause
 from alembic_toolkit.verbs.kinds.index import compiled_index_text
 from alembic_toolkit.verbs.require import refuse_temporary
 from alembic_toolkit.verbs.scratch import SCRATCH
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
+OF_TABLE = "WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
 QUESTIONS = {
-    "table": "SELECT table_name FROM information_schema.tables"
-    " WHERE table_schema = COALESCE(:schema, DATABASE())"
-    " AND table_name = :table AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
-    "relation": "SELECT table_name FROM information_schema.tables"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
+    "table": f"SELECT table_name FROM information_schema.tables {OF_TABLE}"
+    " AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+    "relation": f"SELECT table_name FROM information_schema.tables {OF_TABLE}",
     "sort": "SELECT CASE WHEN table_type IN ('VIEW', 'SEQUENCE') THEN LOWER(table_type)"
-    " ELSE 'table' END FROM information_schema.tables"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
-    "view": "SELECT view_definition FROM information_schema.views"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
-    "column": "SELECT column_name FROM information_schema.columns"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    f" ELSE 'table' END FROM information_schema.tables {OF_TABLE}",
+    "view": f"SELECT view_definition FROM information_schema.views {OF_TABLE}",
+    "column": f"SELECT column_name FROM information_schema.columns {OF_TABLE}"
     " AND column_name = :name",
     "of type": " AND constraint_type = '{}'",
-    "primary": "SELECT 1 FROM information_schema.table_constraints"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    "primary": f"SELECT 1 FROM information_schema.table_constraints {OF_TABLE}"
     " AND constraint_type = 'PRIMARY KEY'",
     "unnamed": "SELECT 1 FROM information_schema.table_constraints AS k"
     " WHERE k.table_schema = COALESCE(:schema, DATABASE()) AND k.table_name = :table"
@@ -43,28 +38,25 @@ QUESTIONS = {
     " AND (SELECT GROUP_CONCAT(u.column_name ORDER BY u.ordinal_position)"
     " FROM information_schema.key_column_usage AS u WHERE u.table_schema = k.table_schema"
     " AND u.table_name = k.table_name AND u.constraint_name = k.constraint_name) = :name",
-    "table comment": "SELECT table_comment FROM information_schema.tables"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
-    "collation": "SELECT table_collation FROM information_schema.tables"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table",
-    "named index": "SELECT index_name FROM information_schema.statistics"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    "table comment": f"SELECT table_comment FROM information_schema.tables {OF_TABLE}",
+    "collation": f"SELECT table_collation FROM information_schema.tables {OF_TABLE}",
+    "named index": f"SELECT index_name FROM information_schema.statistics {OF_TABLE}"
     " AND index_name = :name",
-    "index": "SELECT * FROM information_schema.statistics"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
-    " AND index_name = :name",
+    "index": f"SELECT * FROM information_schema.statistics {OF_TABLE} AND index_name = :name",
     "constraint types": "SELECT GROUP_CONCAT(constraint_type)"
-    " FROM information_schema.table_constraints"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
-    " AND constraint_name = :name",
-    "constraint": "SELECT constraint_type FROM information_schema.table_constraints"
-    " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    f" FROM information_schema.table_constraints {OF_TABLE} AND constraint_name = :name",
+    "constraint": f"SELECT constraint_type FROM information_schema.table_constraints {OF_TABLE}"
     " AND constraint_name = :name",
 }
+# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
+WHOLE = (None, 768, 1024, 3072)
+# the words that begin a clause of a column in SHOW CREATE TABLE
+STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
+STARTS |= {"INVISIBLE"}
 
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
-    """Answer several questions; a name that nothing can have is not asked for."""
+    """Answer several questions, without asking for a name that nothing can have."""
     possible = [q for q in questions if not is_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
     answers = iter(ask_in_one(database, possible) if possible else [])
     return [next(answers) if question in possible else None for question in questions]
@@ -82,12 +74,8 @@ def has_escapes(dialect: sa.Dialect) -> bool:
 
 
 def is_impossible(name: str) -> bool:
-    """Tell whether no name can be so: https://mariadb.com/kb/en/identifier-names/"""
+    """Tell whether nothing can be called so: https://mariadb.com/kb/en/identifier-names/"""
     return any(ord(char) > 0xFFFF for char in name)
-
-
-# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
-WHOLE = (None, 768, 1024, 3072)
 
 
 def index(
@@ -98,7 +86,7 @@ def index(
             f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
             f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
         )
-    if is_impossible(table + name + (schema or "")):
+    if is_impossible(f"{table}{name}{schema or ''}"):
         return None
     found = ask_rows(database, QUESTIONS["index"], ("index", table, name, schema))
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
@@ -116,31 +104,25 @@ def index(
 
 
 def index_text(step: Step) -> str:
-    """Spell the index as the catalog does: no method, no length that is the whole column's."""
+    """Return the index as the catalog has it: no method, no length that is the whole column's."""
     text = re.sub(r" USING \w+$", "", compiled_index_text(step))
-    for name, column in describe_columns(step.database, step.table, step.schema).items():
-        whole = re.search(r"char\((\d+)\)", column["type"])
-        if whole is not None:
-            length = rf"(`?{re.escape(name)}`?)\({whole[1]}\)"
-            text = re.sub(length, r"\1", text)
+    for name, column in columns(step.database, step.table, step.schema).items():
+        if whole := re.search(r"char\((\d+)\)", column["type"]):
+            text = re.sub(rf"(`?{re.escape(name)}`?)\({whole[1]}\)", r"\1", text)
     return text
 
 
 def table_defaults(step: Step) -> dict[str, Any]:
-    """Return what decides over a column that says nothing of its collation."""
+    """Return the option that decides the collation of a column without one."""
     if not step.table:
         return {}
     found = ask(step.database, "collation", step.table, "", step.schema)
     return {f"{step.database.dialect.name}_collate": found} if found else {}
 
 
-def is_made_temporary(sql: str) -> bool:
-    return sql.upper().startswith("CREATE TEMPORARY")
-
-
 def table_items(database: Database, table: str, schema: str | None) -> list[str]:
     row: Any = database.run(f"SHOW CREATE TABLE {database.quoted(table, schema)}").first()
-    if is_made_temporary(row[1]) and table != SCRATCH:
+    if row[1].upper().startswith("CREATE TEMPORARY") and table != SCRATCH:
         refuse_temporary(f"table {table!r}", table)
     return [item.strip() for item in parse_create_table(double_quotes(row[1])).items]
 
@@ -157,10 +139,6 @@ def double_quotes(sql: str) -> str:
     return re.sub(r"(?s)`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'", doubled, sql)
 
 
-STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
-STARTS |= {"INVISIBLE"}
-
-
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
     """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
     items = [item for item in table_items(database, table, schema) if item[0] in '`"']
@@ -168,18 +146,17 @@ def columns(database: Database, table: str, schema: str | None) -> dict[str, Def
 
 
 def define_column(item: str) -> Definition:
-    first, *clauses = split_clauses(item, STARTS)
-    said = {clause.split()[0].upper(): clause.strip() for clause in clauses}
-    default = said.get("DEFAULT", "").removesuffix("DEFAULT NULL")
-    default = " ".join([default, said.get("ON", "")]).strip()
+    head, *rest = split_clauses(item, STARTS)
+    clauses = {clause.split()[0].upper(): clause.strip() for clause in rest}
+    default = clauses.get("DEFAULT", "").removesuffix("DEFAULT NULL")
+    default = f"{default} {clauses.get('ON', '')}".strip()
+    comment = clauses.get("COMMENT", "").removeprefix("COMMENT ")
     return {
-        "type": first.removeprefix(tokenize(item)[0]).strip(),
-        "null": "NOT NULL" if "NOT" in said else "NULL",
-        "default": said.get("AUTO_INCREMENT", default),
-        "computed": said.get("GENERATED", ""),
-        "comment": comment_clause(
-            text_of_literal(said.get("COMMENT", "").removeprefix("COMMENT "))
-        ),
+        "type": head.removeprefix(tokenize(item)[0]).strip(),
+        "null": "NOT NULL" if "NOT" in clauses else "NULL",
+        "default": clauses.get("AUTO_INCREMENT", default),
+        "computed": clauses.get("GENERATED", ""),
+        "comment": comment_clause(text_of_literal(comment)),
     }
 
 
@@ -199,11 +176,6 @@ def constraints(database: Database, table: str, schema: str | None) -> list[Cons
             found += [(column, *describe_clause(database, check, [column])[1:]) for check in checks]
         elif kind_of(item) is not None:
             name, kind, text = describe_clause(database, item, [], schema)
-            keyed = [token for token in tokenize(item) if not token.isspace()]
-            called = unquoted(keyed[2]) if kind == "unique" else name
-            found.append((called, kind, text))
+            words = [token for token in tokenize(item) if not token.isspace()]
+            found.append((unquoted(words[2]) if kind == "unique" else name, kind, text))
     return found
-
-
-def comment_part(database: Database, comment: Any) -> str:
-    return f"COMMENT {database.literal(comment)}" if comment else ""

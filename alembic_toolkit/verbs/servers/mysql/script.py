@@ -1,28 +1,29 @@
-"""What scripts for MariaDB and MySQL say in their own way."""
+"""What scripts for MariaDB and MySQL do in their own way."""
 
 from __future__ import annotations
 
 from alembic_toolkit.sql.statements import Statement
 from alembic_toolkit.verbs.script import condition, exists_condition, filled_question, write_guarded
 from alembic_toolkit.verbs.servers.mysql.act import requested_parts
+from alembic_toolkit.verbs.servers.mysql.catalog import OF_TABLE
 from alembic_toolkit.verbs.values import Step
 
 
 def write_if(step: Step, condition: str, sql: str) -> None:
     """Write a prepared statement: outside of a procedure there is no block with a condition."""
-    step.write(f"SET @alembic_sql = IF({condition}, {step.database.literal(sql)}, 'DO 0')")
-    write_prepared(step)
+    write_prepared(step, f"IF({condition}, {step.database.literal(sql)}, 'DO 0')")
 
 
-def write_prepared(step: Step) -> None:
-    """Write what runs the statement in ``@alembic_sql``."""
+def write_prepared(step: Step, expression: str) -> None:
+    """Write what runs the statement that an expression gives."""
+    step.write(f"SET @alembic_sql = {expression}")
     step.write("PREPARE alembic_statement FROM @alembic_sql")
     step.write("EXECUTE alembic_statement")
     step.write("DEALLOCATE PREPARE alembic_statement")
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
-    """Write a transaction of the two; only single statements can be PREPAREd."""
+    """Write a transaction of the two, because only a single statement can be PREPAREd."""
     step.write("START TRANSACTION")
     step.write_if(condition, sql)
     step.write_if(condition, mark)
@@ -30,7 +31,7 @@ def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
 
 
 def write_statement(step: Step, statement: Statement) -> None:
-    """Write a statement with semicolons inside behind a DELIMITER: it cannot be PREPAREd there.
+    """Write a statement; behind a DELIMITER where it has semicolons, for it cannot be PREPAREd.
 
     https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
     """
@@ -44,25 +45,36 @@ DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
 
 
 def write_alter(step: Step) -> None:
-    """Write a MODIFY that says the whole column: what the revision does not give, the server adds.
+    """Write a MODIFY of the whole column, to which the server adds what the revision does not give.
 
-    What is left out of a MODIFY is lost, and a script cannot look; so the statement is put together
-    on the server, from what its catalog says of the column at that moment.
+    What is left out of a MODIFY is lost, and a script cannot look.  So the server puts the
+    statement together from what its catalog says of the column at that moment.
     """
-    table, name = (
-        step.database.quoted(step.table, step.schema),
-        step.database.quoted(str(step.name)),
-    )
-    pieces = [step.database.literal(f"ALTER TABLE {table} MODIFY {name} "), *modify_parts(step)]
+    literal, column = step.database.literal, str(step.name)
+    table = step.database.quoted(step.table, step.schema)
+    name = step.database.quoted(column)
+    requested = requested_parts(step, with_existing=True)
+    parts = {
+        key: CATALOG_PARTS[key] if text is None else literal(text)
+        for key, text in requested.items()
+    }
+    if requested["default"] is None:
+        plain = parts["null"], parts.pop("default"), parts.pop("counts")
+        parts["null"] = GENERATED.format(*plain)
+    check = "@alembic_check"
+    if step.operation.modify_type is not None:  # JSON brings its own along
+        check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
+    pieces = [literal(f"ALTER TABLE {table} MODIFY {name} "), *parts.values(), check]
     columns = step.server.questions["column"].replace("column_name FROM", "{} FROM", 1)
-    asked = f"({filled_question(step, columns, step.table, str(step.name))})"
-    missing = step.database.literal(f"alembic: there is no column {table}.{name} to alter")
+    asked = f"({filled_question(step, columns, step.table, column)})"
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
-    check = filled_question(step, COLUMN_CHECK, step.table, str(step.name))
+    missing = literal(f"alembic: there is no column {table}.{name} to alter")
     step.write("SET @alembic_check = ''")
-    step.write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
-    step.write(f"SET @alembic_sql = COALESCE({text}, {missing})")
-    write_prepared(step)
+    # MySQL's checks are all the table's
+    step.write_if(
+        "VERSION() LIKE '%MariaDB%'", filled_question(step, COLUMN_CHECK, step.table, column)
+    )
+    write_prepared(step, f"COALESCE({text}, {missing})")
 
 
 COLUMN_CHECK = (
@@ -71,30 +83,8 @@ COLUMN_CHECK = (
     " WHERE constraint_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND constraint_name = :name AND level = 'Column'"
 )
-
-
-def modify_parts(step: Step) -> list[str]:
-    """Return the parts of a MODIFY: SQL strings, or what the catalog says of the column."""
-    said = requested_parts(step, step.database.dialect, existing=True)
-    is_computed = (said["default"] or "").startswith(" GENERATED")
-    if is_computed:
-        said |= {"null": "", "counts": ""}
-    found = {
-        key: CATALOG_PARTS[key] if text is None else step.database.literal(text)
-        for key, text in said.items()
-    }
-    if said["default"] is None:
-        plain = (found.pop(key) for key in ("null", "default", "counts"))
-        found["null"] = GENERATED.format(*plain)
-    order = ("type", "null", "default", "counts", "hidden", "comment")
-    check = "@alembic_check"
-    if step.operation.modify_type is not None:  # JSON brings its own along
-        check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
-    return [found[key] for key in order if key in found] + [check]
-
-
-# What information_schema.columns says of a column, as MODIFY wants it said.  MariaDB's
-# column_default is an expression; MySQL's a bare text unless extra says DEFAULT_GENERATED:
+# What information_schema.columns says of a column, as MODIFY wants it.  MariaDB's column_default is
+# an expression; MySQL's a bare text unless extra says DEFAULT_GENERATED:
 # https://mariadb.com/kb/en/information-schema-columns-table/
 CATALOG_PARTS = {
     "type": "column_type, IF(collation_name IS NULL, '',"
@@ -119,54 +109,42 @@ GENERATED = (
 
 def write_drop_column(step: Step) -> None:
     """Write the drop of the foreign and unique keys that use the column, then its own."""
-    table = step.database.quoted(step.table, step.schema)
-    for drop, name, catalog, keys_only in KEYS_OF_COLUMN:
-        keys = (
-            f"SELECT CONCAT({{}}, GROUP_CONCAT(DISTINCT CONCAT('{drop} `',"
-            f" REPLACE({name}, '`', '``'), '`'))) FROM information_schema.{catalog}"
-            " WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
-            f" AND column_name = :name AND {keys_only}"
-        )
-        asked = f"({filled_question(step, keys, step.table, str(step.name))})"
-        asked = asked.replace("{}", step.database.literal(f"ALTER TABLE {table} "), 1)
-        step.write(f"SET @alembic_sql = COALESCE({asked}, 'DO 0')")
-        write_prepared(step)
+    alter = step.database.literal(f"ALTER TABLE {step.database.quoted(step.table, step.schema)} ")
+    for keys in (FOREIGN_KEYS, UNIQUE_KEYS):
+        asked = filled_question(step, keys, step.table, str(step.name)).replace("{}", alter, 1)
+        write_prepared(step, f"COALESCE(({asked}), 'DO 0')")
     write_guarded(step)
 
 
+FOREIGN_KEYS = (
+    "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
+    " REPLACE(constraint_name, '`', '``'), '`'))) FROM information_schema.key_column_usage"
+    f" {OF_TABLE} AND column_name = :name AND referenced_table_name IS NOT NULL"
+)
 # MariaDB does not shorten a unique key of several columns, as it does an index
-KEYS_OF_COLUMN = (
-    (
-        "DROP FOREIGN KEY",
-        "constraint_name",
-        "key_column_usage",
-        "referenced_table_name IS NOT NULL",
-    ),
-    ("DROP INDEX", "index_name", "statistics", "non_unique = 0 AND index_name <> 'PRIMARY'"),
+UNIQUE_KEYS = (
+    "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP INDEX `',"
+    " REPLACE(index_name, '`', '``'), '`'))) FROM information_schema.statistics"
+    f" {OF_TABLE} AND column_name = :name AND non_unique = 0 AND index_name <> 'PRIMARY'"
 )
 
 
 def write_drop_constraint(step: Step) -> None:
     """Write the drop; of a foreign key, with the index that came with it, unless it is needed."""
     type_ = step.operation.constraint_type
-    table, name = (
-        step.database.quoted(step.table, step.schema),
-        step.database.quoted(str(step.name)),
-    )
+    alter = f"ALTER TABLE {step.database.quoted(step.table, step.schema)}"
+    name = step.database.quoted(str(step.name))
+    exists = exists_condition(step, what=type_ or "constraint")
     if type_ == "primary":
-        return step.write_if(
-            exists_condition(step, what="primary"), f"ALTER TABLE {table} DROP PRIMARY KEY"
-        )
+        return step.write_if(exists, f"{alter} DROP PRIMARY KEY")
     drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
-    if type_ in ("foreignkey", None):
+    may_be_foreign = type_ in ("foreignkey", None)
+    if may_be_foreign:
         step.write(f"SET @alembic_key = {exists_condition(step, what='foreignkey')}")
-    step.write_if(
-        exists_condition(step, what=type_ or "constraint"),
-        f"ALTER TABLE {table} DROP {drop} {name}",
-    )
-    if type_ in ("foreignkey", None):
+    step.write_if(exists, f"{alter} DROP {drop} {name}")
+    if may_be_foreign:
         unneeded = condition(step, UNNEEDED, step.table, str(step.name))
-        step.write_if(f"@alembic_key AND {unneeded}", f"ALTER TABLE {table} DROP INDEX {name}")
+        step.write_if(f"@alembic_key AND {unneeded}", f"{alter} DROP INDEX {name}")
 
 
 # an index of that name whose first column no foreign key needs, of this table or to it

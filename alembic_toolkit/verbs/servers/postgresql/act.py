@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index,
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
-from alembic_toolkit.verbs.remedy import constraint_code, schema_code, with_schema
+from alembic_toolkit.verbs.remedy import constraint_code, with_schema
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
 from alembic_toolkit.verbs.transaction import outside_transaction
@@ -26,22 +25,21 @@ from alembic_toolkit.verbs.values import Step, by_name, log_decision
 def create_table(step: Step) -> sa.Table:
     """Create the table; an enum type that is there already is confirmed, not made twice."""
     table: sa.Table = step.wanted
-    kinds: list[Any] = [column.type for column in table.columns]
-    enums = {t.name: t for t in kinds if isinstance(t, sa.Enum) and t.native_enum and t.name}
-    there = [t for t in enums.values() if enum_values(step.database, str(t.name), t.schema)]
-    if not there:
+    types: list[Any] = [column.type for column in table.columns]
+    enums = {t.name: t for t in types if isinstance(t, sa.Enum) and t.native_enum and t.name}
+    if any(enum_values(step.database, str(name), t.schema) for name, t in enums.items()):
+        for name, type_ in enums.items():
+            if getattr(type_, "create_type", True):  # else the revision leaves it to the database
+                wanted = "create_enum", "enum", str(name), type_.schema, list(type_.enums)
+                ensure(step_without_operation(step.operations, *wanted))
+        create_without_types(step, table)
+    else:
         default_create_table(step)
-        remember_table(step)
-        return table
-    for type_ in enums.values():
-        if not getattr(type_, "create_type", True):
-            continue  # it is said to be there; which labels it has is not said, or believed
-        named = str(type_.name), type_.schema
-        ensure(
-            step_without_operation(
-                step.operations, "create_enum", "enum", *named, list(type_.enums)
-            )
-        )
+    remember_table(step)
+    return table
+
+
+def create_without_types(step: Step, table: sa.Table) -> None:
     impl: Any = step.operations.impl
     impl.execute(CreateTable(table))
     for index in by_name(table.indexes):
@@ -51,18 +49,16 @@ def create_table(step: Step) -> sa.Table:
     for column in table.columns:
         if column.comment is not None:
             impl.create_column_comment(column)
-    remember_table(step)
-    return table
 
 
 def create_index(step: Step) -> None:
     if not step.operation.kw.get("postgresql_concurrently", False):
-        drop_invalid(step, concurrently=False)
+        drop_invalid(step)
         default_create_index(step)
         remember_index(step)
         return
     with outside_transaction(step):
-        drop_invalid(step, concurrently=True)
+        drop_invalid(step, postgresql_concurrently=True)
         run_alembic(step)
         found = describe_index(step.database, step.table, str(step.name), step.schema)
     if found is None or "invalid" in found:
@@ -71,48 +67,47 @@ def create_index(step: Step) -> None:
             f"{step.call}: the index was built, and is INVALID.",
             ("an INVALID index, which no query uses", "a valid index"),
             "Stopped, because a build that met duplicates or a lock was not repeated.",
-            "alembic upgrade head  # again: drops it and builds it anew",
+            "alembic upgrade head  # again: it drops this index and builds another",
         )
 
 
-def drop_invalid(step: Step, concurrently: bool) -> None:
+def drop_invalid(step: Step, **flags: Any) -> None:
+    """Drop an index that a failed build has left, with these flags of DROP INDEX."""
     if not step.is_invalid:
         return
     log_decision("apply", step, "INVALID after a failed build, dropped to be built again")
-    how: dict[str, Any] = {"postgresql_concurrently": True} if concurrently else {}
-    drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **how)
-    Operations(step.operations.migration_context).invoke(drop)
+    drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **flags)
+    Operations(step.context).invoke(drop)
 
 
 def drop_index(step: Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     if step.schema is None and step.found and "hidden_in" in step.found:
         step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
-    if concurrently:
-        name = str(step.name)
-        require_undivided(step, ask(step.database, "partitions", name, name, step.operation.schema))
-    with outside_transaction(step) if concurrently else nullcontext():
+    if not concurrently:
+        run_alembic(step)
+        return
+    name = str(step.name)
+    require_undivided(step, ask(step.database, "partitions", name, name, step.operation.schema))
+    with outside_transaction(step):
         run_alembic(step)
 
 
 def replace_view(step: Step) -> None:
-    """Replace it; drop and make it anew where PostgreSQL refuses because its columns change."""
-    savepoint = step.database.connection.begin_nested()
+    """Replace it; drop and create it where PostgreSQL refuses because its columns change."""
+    begin, run = step.database.connection.begin_nested, step.database.run
     try:
-        step.database.run(replace_view_sql(step))
-        savepoint.commit()
+        with begin():
+            run(replace_view_sql(step))
         return
     except sa.exc.DBAPIError as error:
-        savepoint.rollback()
-        if getattr(error.orig, "sqlstate", None) not in CANNOT_REPLACE:
+        if getattr(error.orig, "sqlstate", None) != INVALID_TABLE_DEFINITION:
             raise
-    savepoint = step.database.connection.begin_nested()
     try:
-        step.database.run(drop_sql(step))
-        step.database.run(create_view_sql(step))
-        savepoint.commit()
+        with begin():
+            run(drop_sql(step))
+            run(create_view_sql(step))
     except sa.exc.DBAPIError as error:
-        savepoint.rollback()
         stop(
             UnsafeOperation,
             f"{step.call}: the columns of the view change, and other things use it.",
@@ -122,13 +117,13 @@ def replace_view(step: Step) -> None:
         )
 
 
-CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
+INVALID_TABLE_DEFINITION = "42P16"
 
 
 def require_undivided(step: Step, parts: list[str | None] | None) -> None:
-    """Refuse, before anything is committed, what cannot be done so to a partitioned table.
+    """Refuse, before anything is committed, what cannot be done concurrently to partitions.
 
-    :param parts: the partitions, None for a table that is whole.
+    :param parts: the partitions, None for a table that is not partitioned.
 
     https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     """
@@ -152,6 +147,7 @@ def require_undivided(step: Step, parts: list[str | None] | None) -> None:
 
 
 def is_for_undivided(step: Step) -> bool:
+    """Tell whether the step is one that PostgreSQL refuses for a partitioned table."""
     if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
         late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
         return bool(late) and (step.database.dialect.server_version_info or ()) < (18,)
@@ -160,7 +156,7 @@ def is_for_undivided(step: Step) -> bool:
 
 
 def undivided_code(step: Step, name: str, table: str) -> str:
-    """Return the verb without what a partitioned table cannot have, for a name and a table."""
+    """Return the verb as code, for this name and table, without what partitions cannot have."""
     if step.verb == "drop_index":
         code = f"helpers.drop_index({name!r}, {table!r})"
     elif step.kind == "index":
@@ -194,11 +190,11 @@ def validate_constraint(step: Step) -> None:
 
 
 def validate(step: Step) -> None:
+    """Validate the constraint, or say which row breaks it."""
     try:
         step.database.run(validate_sql(step))
     except sa.exc.IntegrityError as error:
-        names = f"{str(step.name)!r}, {step.table!r}{schema_code(step.schema)}"
-        drop = f"helpers.drop_constraint({names})"
+        drop = with_schema(step, f"helpers.drop_constraint({str(step.name)!r}, {step.table!r})")
         stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
@@ -211,8 +207,6 @@ def validate(step: Step) -> None:
 
 
 def validate_sql(step: Step) -> str:
-    table, name = (
-        step.database.quoted(step.table, step.schema),
-        step.database.quoted(str(step.name)),
-    )
+    table = step.database.quoted(step.table, step.schema)
+    name = step.database.quoted(str(step.name))
     return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"

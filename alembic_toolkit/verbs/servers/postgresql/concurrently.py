@@ -22,7 +22,7 @@ from alembic_toolkit.verbs.values import Definition, Step, log_decision
 
 
 def add_column(step: Step) -> None:
-    """Add it, unless its rows would each get a value of their own while nobody can use the table.
+    """Add it, unless the server would write a value into each row while nobody can use the table.
 
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
     """
@@ -31,27 +31,25 @@ def add_column(step: Step) -> None:
 
 
 def require_one_default(step: Step) -> None:
-    """Refuse to add a column concurrently whose default calls a function, for each row maybe."""
-    column = step.wanted
+    """Refuse to add a column concurrently with a default that may differ from row to row."""
+    column, dialect = step.wanted, step.database.dialect
     sql: Any = getattr(column.server_default, "arg", "")
     if not step.concurrently or isinstance(sql, str):
         return
-    text = unescaped_percent(str(sql.compile(dialect=step.database.dialect)), step.database.dialect)
+    text = unescaped_percent(str(sql.compile(dialect=dialect)), dialect)
     if "(" not in text:
         return
-    on, name = repr(step.table), repr(str(column.name))
+    on, name, default = repr(step.table), repr(str(column.name)), default_code(text)
+    where = f"where='{column.name} IS NULL'"
     schema = schema_code(step.schema)
     code = [
         f"helpers.add_column({on}, sa.Column({name}, {type_code(column.type)}){schema})",
-        f"helpers.alter_column({on}, {name}, server_default={default_code(text)}{schema})",
-        f"helpers.backfill({on}, {{{name}: {default_code(text)}}}, where='{column.name} IS NULL'"
-        f"{schema})",
+        f"helpers.alter_column({on}, {name}, server_default={default}{schema})",
+        f"helpers.backfill({on}, {{{name}: {default}}}, {where}{schema})",
     ]
     if not column.nullable:
-        code.append(
-            f"helpers.alter_column({on}, {name}, nullable=False{schema},"
-            " postgresql_concurrently=True)"
-        )
+        flags = f"nullable=False{schema}, postgresql_concurrently=True"
+        code.append(f"helpers.alter_column({on}, {name}, {flags})")
     stop(
         UnsafeOperation,
         f"{step.call}: cannot do this concurrently with a default that calls a function.",
@@ -63,7 +61,7 @@ def require_one_default(step: Step) -> None:
 
 
 def add_constraint(step: Step) -> None:
-    """Add it; concurrently NOT VALID first, because to read all rows takes long."""
+    """Add it; concurrently as NOT VALID first, because it takes long to read all rows."""
     if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
         return default_add_constraint(step)
     step.wanted.dialect_kwargs["postgresql_not_valid"] = True
@@ -73,7 +71,7 @@ def add_constraint(step: Step) -> None:
 
 
 def add_unique(step: Step) -> None:
-    """Add it; concurrently of an index, which is built, or found, by its own verb."""
+    """Add it; concurrently from an index, which its own verb builds or finds."""
     if not step.concurrently:
         return default_add_constraint(step)
     with outside_transaction(step):
@@ -82,7 +80,7 @@ def add_unique(step: Step) -> None:
 
 
 def unique_index(step: Step) -> ops.CreateIndexOp:
-    """Return what makes the index of which a unique constraint is to be made."""
+    """Return the operation that makes the index of a unique constraint."""
     names = [column.name for column in step.wanted.columns]
     kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
     kw |= {"postgresql_concurrently": True}
@@ -93,26 +91,30 @@ def unique_index(step: Step) -> ops.CreateIndexOp:
 def using_index_sql(step: Step) -> str:
     table = step.database.quoted(step.table, step.schema)
     name = step.database.quoted(step.database.truncated(str(step.name)))
-    deferred = (step.wanted.initially or "").upper() == "DEFERRED"
-    later = deferral(step.wanted.deferrable, deferred)
+    is_deferred = (step.wanted.initially or "").upper() == "DEFERRED"
+    later = deferral(step.wanted.deferrable, is_deferred)
     return f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
 
 
-def alter_column(step: Step) -> Any:
+def alter_column(step: Step) -> None:
     """Alter it; concurrently NOT NULL comes last, when a check has read the rows.
 
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
     """
     if not (step.concurrently and step.operation.modify_nullable is False):
-        return run_alembic(step)
-    rest, alone = split_nullable(step)
+        run_alembic(step)
+        return
+    rest, not_null = split_nullable(step)
     if rest.operation.has_changes():
         run_alembic(rest)
+    name = sa.schema.conv(not_null_name(step))
+    condition: Any = sa.column(str(step.name)).is_not(None)
+    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
     with outside_transaction(step):
         try:
-            step.operations.invoke(not_null_check(step))
+            step.operations.invoke(ops.CreateCheckConstraintOp(name, step.table, condition, **kw))
         except UnsafeOperation:
-            step.operations.invoke(drop_not_null_check(step))
+            drop_not_null_check(step)
             stop(
                 UnsafeOperation,
                 f"{step.call}: cannot be NOT NULL.",
@@ -121,57 +123,47 @@ def alter_column(step: Step) -> Any:
                 f"helpers.backfill({step.table!r}, {{{step.name!r}: ...}},"
                 f" where='{step.name} IS NULL')  # before this line",
             )
-        run_alembic(alone)
-        step.operations.invoke(drop_not_null_check(step))
+        run_alembic(not_null)
+        drop_not_null_check(step)
 
 
 def split_nullable(step: Step) -> tuple[Step, Step]:
     """Return what an ``alter_column`` asks for without its NOT NULL, and that alone."""
-    rest, alone = copy.copy(step), copy.copy(step)
+    rest, not_null = copy.copy(step), copy.copy(step)
     rest.operation = copy.copy(step.operation)
     rest.operation.modify_nullable = None
-    alone.name = step.operation.modify_name or step.name
-    alone.operation = ops.AlterColumnOp(
-        step.table, str(alone.name), modify_nullable=False, schema=step.schema
+    not_null.name = step.operation.modify_name or step.name
+    not_null.operation = ops.AlterColumnOp(
+        step.table, str(not_null.name), modify_nullable=False, schema=step.schema
     )
-    return rest, alone
+    return rest, not_null
 
 
 def not_null_name(step: Step) -> str:
+    """Return the name of the check that reads the rows before NOT NULL does."""
     return f"_alembic_not_null_{step.name}"
 
 
-def not_null_check(step: Step) -> ops.CreateCheckConstraintOp:
-    """Return what makes the check that reads the rows before NOT NULL does."""
-    condition: Any = sa.column(str(step.name)).is_not(None)
-    kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
+def drop_not_null_check(step: Step) -> None:
     name = sa.schema.conv(not_null_name(step))
-    return ops.CreateCheckConstraintOp(name, step.table, condition, **kw)
-
-
-def drop_not_null_check(step: Step) -> ops.DropConstraintOp:
-    name = sa.schema.conv(not_null_name(step))
-    return ops.DropConstraintOp(name, step.table, "check", schema=step.schema)
+    step.operations.invoke(ops.DropConstraintOp(name, step.table, "check", schema=step.schema))
 
 
 def drop_leftover(step: Step) -> None:
     """Drop the check that a run left which was killed after SET NOT NULL."""
     type_ = constraint_type(step.database, step.table, not_null_name(step), step.schema, "check")
     if step.operation.modify_nullable is False and type_ is not None:
-        step.operations.invoke(drop_not_null_check(step))
+        drop_not_null_check(step)
 
 
 def finish(step: Step, found: Definition) -> Definition:
-    """Finish what a run that was killed began; return what is there then."""
-    if step.kind == "column":
+    """Validate a constraint that a killed run left NOT VALID; return what is there then."""
+    if not found.get("definition", "").endswith(" NOT VALID"):
         return found
-    whole = found.get("definition", "").removesuffix(" NOT VALID")
-    wanted = WANT[step.kind](step) or {"definition": whole}
-    if whole != found.get("definition") and not differing_keys(
-        step.server, {"definition": whole}, wanted
-    ):
-        log_decision("apply", step, "NOT VALID until now")
-        with outside_transaction(step):
-            validate(step)
-        return {"definition": whole}
-    return found
+    whole = {"definition": found["definition"].removesuffix(" NOT VALID")}
+    if differing_keys(step.server, whole, WANT[step.kind](step) or whole):
+        return found
+    log_decision("apply", step, "NOT VALID until now")
+    with outside_transaction(step):
+        validate(step)
+    return whole

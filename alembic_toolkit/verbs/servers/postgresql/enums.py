@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import partial
-from typing import Any
 
 from alembic_toolkit.sql.quoting import postgresql_literal
 from alembic_toolkit.verbs.act import act
@@ -17,48 +15,42 @@ from alembic_toolkit.verbs.values import Step, log_decision
 
 def add_value(step: Step) -> None:
     value, before, after = step.wanted
-    labels = require_values_of(step, [beside for beside in (before, after) if beside])
+    labels = require_values(step, [label for label in (before, after) if label])
     if value in labels:
-        there = labels.index(value)
-        late = before is not None and there > labels.index(before)
-        early = after is not None and there < labels.index(after)
-        if late or early:
+        position = labels.index(value)
+        is_late = before is not None and position > labels.index(before)
+        is_early = after is not None and position < labels.index(after)
+        if is_late or is_early:
+            place = f"before {before}" if is_late else f"after {after}"
             stop(
                 SchemaConflict,
                 f"{step.call}: the value {value!r} is there, at another place.",
-                (", ".join(labels), f"{value} {'before' if late else 'after'} {before or after}"),
+                (", ".join(labels), f"{value} {place}"),
                 "Stopped, because the order of the values is what ORDER BY and < go by.",
                 value_aside(step, value),
             )
         return log_decision("skip", step, f"{value!r} is there")
     log_decision("apply", step, f"{value!r} was not there")
-    held = getattr(step.operations.migration_context, "_in_external_transaction", False)
-    block: Any = nullcontext if held else partial(outside_transaction, step)
-    with block():
+    is_external = getattr(step.context, "_in_external_transaction", False)
+    with nullcontext() if is_external else outside_transaction(step):
         act(step)
 
 
-def value_aside(step: Step, value: str) -> str:
-    """Return code that puts a value out of the way of the one that is wanted."""
-    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema_code(step.schema)}"
-    return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
-
-
 def rename_value(step: Step) -> None:
-    labels = require_values_of(step, [])
+    labels = require_values(step, [])
     old, new = step.wanted
     if (old in labels) == (new in labels):
-        both = old in labels
+        why = "Stopped, because rows may hold either of them."
+        way = value_aside(step, new)
+        if old not in labels:
+            why = "Stopped, because there is nothing to rename."
+            way = f"helpers.add_enum_value({step.name!r}, {new!r})  # instead of this line"
         stop(
             SchemaConflict,
             f"{step.call}: cannot rename {old!r} to {new!r}.",
             (", ".join(labels), f"{old!r} only (to rename), or {new!r} only (renamed already)"),
-            "Stopped, because rows may hold either of them."
-            if both
-            else "Stopped, because there is nothing to rename.",
-            value_aside(step, new)
-            if both
-            else f"helpers.add_enum_value({step.name!r}, {new!r})  # instead of this line",
+            why,
+            way,
         )
     if new in labels:
         return log_decision("skip", step, f"is {new!r} already")
@@ -66,8 +58,14 @@ def rename_value(step: Step) -> None:
     act(step)
 
 
-def require_values_of(step: Step, wanted: list[str]) -> list[str]:
-    """Return the values of an enum type, which must be there, with the wanted ones."""
+def value_aside(step: Step, value: str) -> str:
+    """Return code that puts a value out of the way of the wanted one."""
+    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema_code(step.schema)}"
+    return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
+
+
+def require_values(step: Step, wanted: list[str]) -> list[str]:
+    """Return the values of an enum type; refuse when it is not there, or lacks a wanted one."""
     labels = enum_values(step.database, str(step.name), step.schema)
     if labels is None or set(wanted) - set(labels):
         stop(
@@ -87,8 +85,8 @@ def create_enum_sql(step: Step) -> str:
 
 def add_value_sql(step: Step) -> str:
     value, before, after = step.wanted
-    beside = f" {'BEFORE' if before else 'AFTER'} {postgresql_literal(before or after or '')}"
-    place = beside if before or after else ""
+    place = f" BEFORE {postgresql_literal(before)}" if before else ""
+    place = place or (f" AFTER {postgresql_literal(after)}" if after else "")
     name = step.database.quoted(str(step.name), step.schema)
     return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {postgresql_literal(value)}{place}"
 

@@ -1,4 +1,4 @@
-"""Tables that the transaction has made: what needs no look."""
+"""Tables that the transaction has made, which need no look."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from alembic_toolkit.verbs.values import MADE, Database, Question, Step
 
 @dataclass
 class TransactionCache:
-    """What needs no look: a table that a transaction has made is its own, until it is committed.
+    """What is known of the tables that a transaction has made.
 
-    It has no index but those that were made with it, or noted since.
+    Until it is committed nobody else changes them: such a table has the indexes that were made
+    with it, those that were noted since, and no others.
     """
 
     of: weakref.ref[sa.Transaction]
@@ -29,8 +30,8 @@ class TransactionCache:
         return what in ("table", "indexable") or (what == "named index" and name not in indexes)
 
     def answer(self, question: Question) -> str | None:
-        """Return the answer to a question that it has."""
-        return question[1] if question[0] in ("table", "indexable") else None
+        what, table, _, _ = question
+        return table if what in ("table", "indexable") else None
 
 
 def cache_of(database: Database) -> TransactionCache | None:

@@ -1,8 +1,6 @@
-"""What PostgreSQL's scripts say in their own way."""
+"""What PostgreSQL's scripts do in their own way."""
 
 from __future__ import annotations
-
-from contextlib import nullcontext
 
 from alembic_toolkit.sql.quoting import dollar_quoted
 from alembic_toolkit.sql.tokens import is_noise, tokenize
@@ -37,23 +35,26 @@ def write_index(step: Step) -> None:
 
     What a failed build left is dropped first: IF NOT EXISTS would be content with it.
     """
-    concurrently = step.operation.kw.get("postgresql_concurrently", False)
-    if step.verb == "create_index" and concurrently:
-        drop = step.database.quoted(step.database.truncated(str(step.name)), step.schema)
-        step.write_if(exists_condition(step, what="invalid"), f"DROP INDEX {drop}")
-    context = step.operations.migration_context
-    with context.autocommit_block() if concurrently else nullcontext():
+    if not step.operation.kw.get("postgresql_concurrently", False):
+        return write_guarded(step)
+    if step.verb == "create_index":
+        name = step.database.quoted(step.database.truncated(str(step.name)), step.schema)
+        step.write_if(exists_condition(step, what="invalid"), f"DROP INDEX {name}")
+    with step.context.autocommit_block():
         write_guarded(step)
 
 
 def write_add_value(step: Step) -> None:
     """Write ADD VALUE outside of the transaction, so that what follows can use the value."""
-    with step.operations.migration_context.autocommit_block():
+    with step.context.autocommit_block():
         step.write(add_value_sql(step))
 
 
 def write_rename_value(step: Step) -> None:
-    """Write the rename: only the new one there, skip; both or neither, the server's own error."""
+    """Write the rename; it is skipped where only the new value is there.
+
+    Where both are there, or neither, the server raises its own error.
+    """
     sql = step.server.questions["label"]
     old, new = (condition(step, sql, str(step.name), value) for value in step.wanted)
     step.write_if(f"{old} OR NOT {new}", rename_value_sql(step))
@@ -61,8 +62,8 @@ def write_rename_value(step: Step) -> None:
 
 def write_view(step: Step) -> None:
     """Write a replacement that falls back to DROP and CREATE where the columns change."""
-    tag, steps = "sql", (replace_view_sql, drop_sql, create_view_sql)
-    replace, drop, create = (dollar_quoted(say(step), tag) for say in steps)
+    statements = replace_view_sql(step), drop_sql(step), create_view_sql(step)
+    replace, drop, create = map(dollar_quoted, statements)
     text = (
         f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
         f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
@@ -71,11 +72,11 @@ def write_view(step: Step) -> None:
 
 
 def write_constraint(step: Step) -> None:
-    """Write it; concurrently NOT VALID, and what validates it, each a transaction of its own."""
+    """Write it; concurrently as NOT VALID, then its validation, each a transaction of its own."""
     if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
         return write_guarded(step)
     step.wanted.dialect_kwargs["postgresql_not_valid"] = True
-    with step.operations.migration_context.autocommit_block():
+    with step.context.autocommit_block():
         write_guarded(step)
         step.write(validate_sql(step))
 
@@ -84,7 +85,7 @@ def write_unique(step: Step) -> None:
     if not step.concurrently:
         return write_guarded(step)
     step.operations.invoke(unique_index(step))
-    with step.operations.migration_context.autocommit_block():
+    with step.context.autocommit_block():
         step.write_if(f"NOT {exists_condition(step)}", using_index_sql(step))
 
 
@@ -94,17 +95,28 @@ def write_add_column(step: Step) -> None:
 
 
 def write_alter(step: Step) -> None:
+    """Write it; concurrently the steps to NOT NULL come last, each a transaction of its own."""
     if not (step.concurrently and step.operation.modify_nullable is False):
         return write_alter_column(step)
-    rest, alone = split_nullable(step)
+    rest, not_null = split_nullable(step)
     if rest.operation.has_changes() or rest.operation.modify_name:
         write_alter_column(rest)
-    [plain] = plain_sql(alone)
-    write_not_null(alone, condition(alone, NULLABLE, step.table, str(alone.name)), plain)
+    is_nullable = condition(not_null, NULLABLE, step.table, str(not_null.name))
+    [set_not_null] = plain_sql(not_null)
+    alter = f"ALTER TABLE {step.database.quoted(step.table, step.schema)}"
+    column = step.database.quoted(str(not_null.name))
+    check = step.database.quoted(not_null_name(not_null))
+    drop = f"DROP CONSTRAINT IF EXISTS {check}"
+    add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
+    with step.context.autocommit_block():
+        step.write_if(is_nullable, f"{alter} {drop}, {add}")
+        step.write_if(is_nullable, f"{alter} VALIDATE CONSTRAINT {check}")
+        step.write(set_not_null)
+        step.write(f"{alter} {drop}")
 
 
 def write_alter_type(step: Step) -> None:
-    """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
+    """Write an ALTER; the start and the end of an identity with the guards that they need."""
     is_identity = condition(step, IS_IDENTITY, step.table, str(step.name))
     for sql in plain_sql(step):
         words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
@@ -112,7 +124,7 @@ def write_alter_type(step: Step) -> None:
             step.write(f"{sql} IF EXISTS")
         elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
             step.write_if(f"NOT {is_identity}", sql)
-        elif words[-2:-1] != ["COLUMN"]:  # else nothing of an identity is to change
+        elif words[-2:-1] != ["COLUMN"]:  # Alembic writes that where an identity stays as it is
             step.write(sql)
 
 
@@ -124,22 +136,3 @@ NULLABLE = (
     "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
     " AND NOT attnotnull"
 )
-
-
-def write_not_null(step: Step, todo: str, plain: str) -> None:
-    """Write the steps to NOT NULL, each in a transaction of its own, with their condition.
-
-    :param plain: the last of them, which needs none.
-    """
-    table, column = (
-        step.database.quoted(step.table, step.schema),
-        step.database.quoted(str(step.name)),
-    )
-    alter, check = f"ALTER TABLE {table}", step.database.quoted(not_null_name(step))
-    drop = f"DROP CONSTRAINT IF EXISTS {check}"
-    add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
-    with step.operations.migration_context.autocommit_block():
-        step.write_if(todo, f"{alter} {drop}, {add}")
-        step.write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
-        step.write(plain)
-        step.write(f"{alter} {drop}")
