@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 
+from alembic_toolkit.database.errors import is_lock_error
 from alembic_toolkit.verbs.ask import inspected_columns, inspected_key, type_text
 from alembic_toolkit.verbs.data.insert import as_literal
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
@@ -88,8 +88,11 @@ def run_backfill(
     if not pages.progress.total:
         return log_decision("skip", step, "no row is to be done")
     log_decision("apply", step, f"{pages.progress.total} rows are to be done")
-    with outside_transaction(step, "go page by page"), progress_bar():
-        update_pages(pages, batch_size, pause)
+    with outside_transaction(step, "go page by page"):
+        try:
+            update_pages(pages, batch_size, pause)
+        finally:
+            draw_line("")
     log_decision("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
 
 
@@ -193,7 +196,7 @@ def update_patiently(pages: Pages, page: Sequence[Any]) -> int:
         try:
             return pages.update(*page)
         except sa.exc.DBAPIError as error:
-            if not is_locked(error):
+            if not is_lock_error(error):
                 raise
         log_line("retry", "backfill", pages.step.table, f"a row is locked, again in {seconds} s")
         time.sleep(seconds)
@@ -268,41 +271,22 @@ def refuse_repeating(pages: Pages) -> None:
 
 def show_progress(progress: Progress) -> None:
     """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
-    now, on_terminal = time.monotonic(), is_terminal()
-    if now - progress.told < (0.1 if on_terminal else TOLD_EVERY):
+    now, period = time.monotonic(), 0.1 if is_terminal() else TOLD_EVERY
+    if now - progress.told < period:
         return
     progress.told = now
-    if not on_terminal:
-        return log_line("apply", "backfill", progress.table, str(progress))
     share = min(1.0, progress.rows / max(progress.total, 1))
-    bar = f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"
-    sys.stderr.write(f"\r{bar[:79]}\x1b[K")
-    sys.stderr.flush()
+    if not draw_line(f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"[:79]):
+        log_line("apply", "backfill", progress.table, str(progress))
 
 
 def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-@contextmanager
-def progress_bar() -> Iterator[None]:
-    """Take the bar away in the end."""
-    try:
-        yield
-    finally:
-        if is_terminal():
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-# lock_not_available, deadlock_detected; lock wait timeout, deadlock; and SQLite's, by its words
-LOCKED = {"55P03", "40P01", 1205, 1213}
-
-
-def is_locked(error: sa.exc.DBAPIError) -> bool:
-    """Tell whether a statement failed because of what others have locked."""
-    cause: Any = error.orig
-    first = cause.args[0] if cause.args else None
-    first = first.get("C") if isinstance(first, dict) else first  # pg8000's is a dict
-    codes = {first, getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None)}
-    return bool(codes & LOCKED) or "database is locked" in str(cause)
+def draw_line(text: str) -> bool:
+    """Draw a line over the last one where there is a terminal; tell whether there is."""
+    if is_terminal():
+        sys.stderr.write(f"\r{text}\x1b[K")
+        sys.stderr.flush()
+    return is_terminal()
