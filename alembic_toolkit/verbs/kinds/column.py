@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import ops
 
 from alembic_toolkit.sql.quoting import comment_clause
 from alembic_toolkit.verbs.ask import describe_column, describe_columns
 from alembic_toolkit.verbs.compare import DATED
-from alembic_toolkit.verbs.remedy import default_code, type_code
+from alembic_toolkit.verbs.remedy import code_of
 from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table, verbatim
 from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
 
@@ -122,38 +123,40 @@ def canonical_type(database: Database, type_: Any) -> str | None:
 
 
 def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
+    """Return the verb that alters the column where it can be, else one that puts it aside."""
     column: sa.Column[Any] = step.wanted
-    changes = [f"type_={type_code(column.type)}"] if "type" in differing else []
-    changes += [f"nullable={column.nullable}"] if "null" in differing else []
-    default = wanted.get("default", "").removeprefix("DEFAULT ")
-    changes += [f"server_default={default_code(default)}"] if "default" in differing else []
-    changes += [f"comment={column.comment!r}"] if "comment" in differing else []
-    changes += cast_code(step, column.name, wanted["type"]) if "type" in differing else []
+    changes: dict[str, Any] = {}
+    if "type" in differing:
+        changes |= {"modify_type": column.type, **cast_of(step, column.name, wanted["type"])}
+    if "null" in differing:
+        changes["modify_nullable"] = column.nullable
+    if "default" in differing:
+        changes["modify_server_default"] = default_of(wanted)
+    if "comment" in differing:
+        changes["modify_comment"] = column.comment
     if {"collate", "computed", "identity", *COUNTING} & set(differing) or not changes:
-        changes = [f"new_column_name={column.name + '_old'!r}"]  # cannot be altered: keep it aside
-    return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
+        changes = {"modify_name": f"{column.name}_old"}
+    alter = ops.AlterColumnOp(step.table, column.name, schema=step.schema, **changes)
+    return code_of(alter)
 
 
 def add_code(step: Step, wanted: Definition) -> str:
     """Return the verb that adds the wanted column."""
-    column: sa.Column[Any] = step.wanted
-    code = f"{step.name!r}, {type_code(column.type)}"
-    if column.computed is not None:
-        code += f", sa.Computed({str(column.computed.sqltext)!r}"
-        code += f", persisted={column.computed.persisted})"
-    if column.identity is not None:
-        names = ("always", *COUNTING, "nominvalue", "nomaxvalue")
-        given = {name: getattr(column.identity, name, None) for name in names}
-        code += f", sa.Identity({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
+    column: sa.Column[Any] = step.wanted._copy()
+    if column.computed is None and column.identity is None:
+        column.server_default = default_of(wanted)
+    return code_of(ops.AddColumnOp(step.table, column, schema=step.schema))
+
+
+def default_of(wanted: Definition) -> sa.DefaultClause | None:
+    """Return the default of a column as the server writes it."""
     default = wanted.get("default", "").removeprefix("DEFAULT ")
-    code += f", nullable={column.nullable}"
-    code += f", server_default={default_code(default)}" if default else ""
-    return f"helpers.add_column({step.table!r}, sa.Column({code}))"
+    return sa.DefaultClause(sa.text(default)) if default else None
 
 
-def cast_code(step: Step, column: str, type_: str) -> list[str]:
-    """Return the cast that PostgreSQL wants to be told; ``%`` doubled, as the driver reads it."""
+def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:
+    """Return the cast that PostgreSQL must be given; ``%`` doubled, as the driver reads it."""
     if not step.server.needs_cast:
-        return []
+        return {}
     using = f"{step.database.quoted(column)}::{type_}".replace("%", "%%")
-    return [f"postgresql_using={using!r}"]
+    return {"postgresql_using": using}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +14,7 @@ from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index,
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
-from alembic_toolkit.verbs.remedy import constraint_code, schema_code, with_schema
+from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
 from alembic_toolkit.verbs.transaction import outside_transaction
@@ -161,18 +160,18 @@ def is_for_undivided(step: Step) -> bool:
 
 def undivided_code(step: Step, name: str, table: str) -> str:
     """Return the verb without what a partitioned table cannot have, for a name and a table."""
+    operation: Any
     if step.verb == "drop_index":
-        code = f"helpers.drop_index({name!r}, {table!r})"
+        operation = ops.DropIndexOp(name, table, schema=step.schema)
     elif step.kind == "index":
-        columns = [getattr(column, "name", None) for column in step.wanted.expressions]
-        listed = columns if None not in columns else "[...]"
-        unique = ", unique=True" if step.wanted.unique else ""
-        code = f"helpers.create_index({name!r}, {table!r}, {listed}{unique})"
+        columns, unique = list(step.wanted.expressions), step.wanted.unique
+        operation = ops.CreateIndexOp(name, table, columns, schema=step.schema, unique=unique)
     else:
-        constraint = copy.copy(step.wanted)
-        constraint.name = name
-        code = constraint_code(table, constraint, "")
-    return with_schema(step, code)
+        operation = ops.AddConstraintOp.from_constraint(step.wanted)
+        operation.constraint_name = name
+        operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_not_valid"}
+        setattr(operation, "source_table" if step.kind == "foreignkey" else "table_name", table)
+    return code_of(operation)
 
 
 def validate_constraint(step: Step) -> None:
