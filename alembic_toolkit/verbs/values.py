@@ -84,9 +84,8 @@ class Server:
     bytes_literal: str = "X'{}'"
     syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
     normal_forms: bool = False  # describes in one form what means the same
-    canonical_types: Mapping[str, str] = field(
-        default_factory=dict
-    )  # a compiled plain type -> its name
+    # how a plain type is compiled -> what the server calls it
+    canonical_types: Mapping[str, str] = field(default_factory=dict)
     counts_up: str | None = None  # the default of a column that alter_column can have count up
     foreign_keys: ForeignKeys = ForeignKeys()
     # What it has
@@ -232,8 +231,8 @@ class Step:
     verb: str
     kind: str
     name: str | None
-    table: str
-    schema: str | None
+    table: str = ""
+    schema: str | None = None
     wanted: Any = None
     is_invalid: bool = False  # an index that must be dropped before it is made
     found: Definition | None = None  # what is to be dropped
@@ -251,12 +250,11 @@ class Step:
 
     @property
     def call(self) -> str:
+        """Return the call, as far as it tells what it is about."""
         if not self.table or self.kind in ("table", "comment"):
             return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
-        first, second = (
-            (self.table, self.name) if self.kind == "column" else (self.name, self.table)
-        )
-        return f"{self.verb}({first!r}, {second!r})"
+        names = (self.table, self.name) if self.kind == "column" else (self.name, self.table)
+        return f"{self.verb}({names[0]!r}, {names[1]!r})"
 
     def write(self, sql: str) -> None:
         """Write one statement into the script."""

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateTable
 from alembic_toolkit.sql.quoting import brief
 from alembic_toolkit.verbs.ask import has_table
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
-from alembic_toolkit.verbs.running import direction_of
+from alembic_toolkit.verbs.running import direction_of, forget
 from alembic_toolkit.verbs.script import captured, compiled, with_values, write_both_if
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import one_transaction
@@ -22,6 +22,13 @@ from alembic_toolkit.verbs.values import Step, log_line
 
 MARKED = ("revision", "direction", "name")
 MARK_LENGTH = 200
+
+
+def run_plainly(sqltext: Any, options: dict[str, Any] | None) -> None:
+    """Run SQL as Alembic does."""
+    forget()
+    require_values(f"execute({brief(sqltext)!r})", sqltext)
+    alembic.op.execute(sqltext, execution_options=options)
 
 
 def execute_guarded(

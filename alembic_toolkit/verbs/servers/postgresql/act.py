@@ -18,7 +18,6 @@ from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.translate import step_without_operation
 from alembic_toolkit.verbs.values import Step, by_name, log_decision
 
 
@@ -35,12 +34,9 @@ def create_table(step: Step) -> sa.Table:
     for type_ in enums.values():
         if not getattr(type_, "create_type", True):
             continue  # it is said to be there; which labels it has is not said, or believed
-        named = str(type_.name), type_.schema
-        ensure(
-            step_without_operation(
-                step.operations, "create_enum", "enum", *named, list(type_.enums)
-            )
-        )
+        enum = Step(step.operations, None, "create_enum", "enum", type_.name, schema=type_.schema)
+        enum.wanted = list(type_.enums)
+        ensure(enum)
     impl: Any = step.operations.impl
     impl.execute(CreateTable(table))
     for index in by_name(table.indexes):
