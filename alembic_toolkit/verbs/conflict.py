@@ -1,4 +1,4 @@
-"""Each kind of thing, found and wanted; what is said when the two differ."""
+"""Each kind of thing, found and wanted, and the error when the two differ."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
     if found["definition"].endswith(" NOT VALID"):
         sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
         return [before, f"helpers.execute({sql!r})"]
-    type_ = "" if step.kind == "exclude" else f", type_={step.kind!r}"  # which Alembic knows not
+    type_ = (
+        "" if step.kind == "exclude" else f", type_={step.kind!r}"
+    )  # a type that Alembic does not know
     what = f"{step.name!r}, {step.table!r}{type_}{schema}"
     return [before, f"helpers.drop_constraint({what})"]

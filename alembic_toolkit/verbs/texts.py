@@ -56,7 +56,7 @@ def parameters_without_value(text: sa.TextClause) -> list[str]:
 def keep_colons(*things: Any) -> None:
     """Have ``:name`` in the SQL of DDL mean itself: SQLAlchemy would write NULL in its place.
 
-    DDL has no parameters, and a check that says ``kind <> ':b'`` means it.
+    DDL has no parameters, and a check ``kind <> ':b'`` means what it says.
     """
     for text in texts_in(things):
         kept: dict[str, Any] = {
@@ -66,7 +66,7 @@ def keep_colons(*things: Any) -> None:
 
 
 def require_values(call: str, *things: Any) -> None:
-    """Refuse a parameter without a value, for which a script would say NULL."""
+    """Refuse a parameter without a value, for which a script would have NULL."""
     given = [sa.text(thing) if isinstance(thing, str) else thing for thing in things]
     for text in texts_in(given):
         for name in parameters_without_value(text):

@@ -1,4 +1,4 @@
-"""What each of Alembic's operations is about."""
+"""Which verb an operation of Alembic stands for, and about which thing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_verb(operation: Any) -> bool:
 
 
 def step_of(operations: Entrance, operation: Any) -> Step:
-    """Say what one of Alembic's operations is about."""
+    """Return the step that one of Alembic's operations stands for."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
     operation, concurrently = without_keyword(with_text_conditions(operation))
     dialect = operations.database.dialect
@@ -84,7 +84,7 @@ def step_of(operations: Entrance, operation: Any) -> Step:
 
 
 def refuse_nameless(step: Step) -> Step:
-    """Refuse to drop a constraint without a name: to skip it would leave it there unsaid."""
+    """Refuse to drop a constraint without a name: a skip would leave it there, and not say so."""
     type_ = step.operation.constraint_type
     if type_ == "primary" and step.server.primary_key_name is not None:
         return step
@@ -93,7 +93,10 @@ def refuse_nameless(step: Step) -> Step:
     stop(
         Nameless,
         f"{step.call}: cannot drop a constraint without a name.",
-        ("not looked at", f"a {type_ or 'constraint'} without a name to be gone"),
+        (
+            "no constraint that can be told by its name",
+            f"a {type_ or 'constraint'} without a name to be gone",
+        ),
         "Stopped, because nothing says which of the table's constraints is meant.",
         f"helpers.{code}{step.table!r}, type_={type_!r})  # by its name",
         "# where it was made without one, on SQLite:",
@@ -103,7 +106,7 @@ def refuse_nameless(step: Step) -> Step:
 
 
 def parts_of(step: Step, created: bool) -> list[Step]:
-    """Return what belongs to a thing but is made by statements of its own, each to be ensured.
+    """Return the steps for what belongs to a thing but is made by statements of its own.
 
     Where each DDL statement commits, a crash can come between any two of them.
     """
@@ -124,7 +127,7 @@ def parts_of(step: Step, created: bool) -> list[Step]:
 
 
 def type_checks(step: Step, type_: Any) -> list[Step]:
-    """Return the named checks that a Boolean or an Enum brings along, on this server."""
+    """Return the named checks that a Boolean or an Enum makes on this server."""
     made: Any = None if type_ is None else sa.types.to_instance(type_)
     kinds = [made, *getattr(made, "_variant_mapping", {}).values()]
     if not any(isinstance(kind, SchemaEventTarget) for kind in kinds):
@@ -137,11 +140,11 @@ def type_checks(step: Step, type_: Any) -> list[Step]:
     return [step_of(step.operations, part) for part in parts]
 
 
-OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
+OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know the keyword
 
 
 def without_keyword(operation: Any) -> tuple[Any, bool]:
-    """Take the keyword out of an operation of which SQLAlchemy would refuse it."""
+    """Take ``postgresql_concurrently`` out of an operation in which SQLAlchemy would refuse it."""
     kw = getattr(operation, "kw", None) or {}
     if "postgresql_concurrently" not in kw or isinstance(operation, OF_INDEXES):
         return operation, False

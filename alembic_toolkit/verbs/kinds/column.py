@@ -18,11 +18,9 @@ from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
 
 def find_column(step: Step) -> Definition | None:
     found = describe_column(step.database, step.table, str(step.name), step.schema)
-    return (
-        found
-        if found is None or step.wanted is None
-        else without_server_defaults(found, step.wanted)
-    )
+    if found is None or step.wanted is None:
+        return found
+    return without_server_defaults(found, step.wanted)
 
 
 def want_column(step: Step) -> Definition | None:
@@ -31,7 +29,7 @@ def want_column(step: Step) -> Definition | None:
 
 
 def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
-    """Let the server describe a column, beside the others where an expression may use them."""
+    """Let the server describe a column; with the others, which a computed column may use."""
     others = plain_columns(step, without=column.name) if column.computed is not None else []
     with scratch_table(step, column, *others):
         made = describe_columns(step.database, SCRATCH, step.server.scratch_schema)
@@ -49,9 +47,10 @@ def want_altered_column(step: Step, found: Definition) -> Definition:
     word = canonical_type(step.database, operation.modify_type)
     plain = word is not None and not found.get("collate")
     if default is False and ("type" not in keys or plain):  # nothing to ask the server
-        said = {"type": word or "", "null": "NULL" if operation.modify_nullable else "NOT NULL"}
-        said |= with_comment(step, {}, operation.modify_comment or "")
-        return {key: value for key, value in said.items() if key in keys}
+        null = "NULL" if operation.modify_nullable else "NOT NULL"
+        known = {"type": word or "", "null": null}
+        known |= with_comment(step, {}, operation.modify_comment or "")
+        return {key: value for key, value in known.items() if key in keys}
     column: sa.Column[Any] = sa.Column(
         step.name,
         operation.modify_type or verbatim(step.database, found["type"]),
@@ -76,31 +75,31 @@ def with_comment(step: Step, definition: Definition, comment: str | None) -> Def
 
 
 def without_server_defaults(definition: Definition, column: sa.Column[Any] | None) -> Definition:
-    """Return the definition without what a revision leaves to the server.
+    """Return the definition without what the revision leaves to the server.
 
-    That is how an identity counts, where it says nothing of it, and how the sequence is called that
-    goes with a SERIAL column.
+    The server chooses how an identity counts, unless the revision says so, and the name of the
+    sequence of a SERIAL column.
     """
-    said = None if column is None else column.identity
-    given = {key for key in COUNTING if getattr(said, key, None) is not None}
-    given |= {key for key in COUNTING if getattr(said, f"no{key}", None)}
+    identity = None if column is None else column.identity
+    given = {key for key in COUNTING if getattr(identity, key, None) is not None}
+    given |= {key for key in COUNTING if getattr(identity, f"no{key}", None)}
     kept = {k: v for k, v in definition.items() if k not in COUNTING or k in given}
     if column is None or column.server_default is None or counts_up(column):
         kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
-    elif (said_moment := MOMENT.match(str(getattr(column.server_default, "arg", "")))) and (
-        re.fullmatch(f"DEFAULT {DATED}", kept.get("default", ""))
-    ):
-        kept["default"] = f"DEFAULT '{said_moment[1].lower()}'"
+        return kept
+    moment = MOMENT.match(str(getattr(column.server_default, "arg", "")))
+    if moment and re.fullmatch(f"DEFAULT {DATED}", kept.get("default", "")):
+        kept["default"] = f"DEFAULT '{moment[1].lower()}'"
     return kept
 
 
-# What PostgreSQL reads once, as it makes the column: no two are the same
+# PostgreSQL reads these once, when it makes the column, so that no two are the same
 # (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
 MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
 
 
 def counts_up(column: sa.Column[Any]) -> bool:
-    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives beside it."""
+    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives."""
     table = getattr(column, "table", None)
     return isinstance(table, sa.Table) and table._autoincrement_column is column
 
@@ -123,7 +122,7 @@ def canonical_type(database: Database, type_: Any) -> str | None:
 
 
 def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
-    """Return the verb that alters the column where it can be, else one that puts it aside."""
+    """Return the verb that alters the column, or renames it where it cannot be altered."""
     column: sa.Column[Any] = step.wanted
     changes: dict[str, Any] = {}
     if "type" in differing:

@@ -25,7 +25,7 @@ from alembic_toolkit.verbs.values import Definition, Step
 
 
 def find_table(step: Step) -> Definition:
-    """Describe the table, which is there, unless its name is that of a view."""
+    """Describe the table, or refuse where its name is that of a view."""
     require_free_name(step)
     return define_table(step, step.table, step.schema)
 
@@ -48,16 +48,15 @@ def define_table(
 ) -> Definition:
     """Describe a table: columns, then constraints, by name where they have one, else by text.
 
-    :param named: the names that count; None: each constraint is listed by name and by text, so that
-        it is found either way.
+    :param named: the names that count; None lists each constraint by its name and by its text.
     """
     found, wanted = {}, {step.database.case_folded(c.name): c for c in step.wanted.columns}
     for column, definition in describe_columns(step.database, table, schema).items():
-        said = wanted.get(step.database.case_folded(column))
-        comment = getattr(said, "comment", None)
+        own = wanted.get(step.database.case_folded(column))
+        comment = getattr(own, "comment", None)
         if comment is None or table == SCRATCH:
             definition = with_comment(step, definition, comment)
-        definition = without_server_defaults(definition, said)
+        definition = without_server_defaults(definition, own)
         found[f"column {column}"] = described_as(definition)
     for name, kind, text in describe_constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
@@ -93,7 +92,7 @@ def mend_column(
         return [add]
     there = describe_column(step.database, step.table, name, step.schema) or {}
     alter = alter_code(part, wanted, differing_keys(step.server, there, wanted))
-    # what cannot be altered is made again beside it
+    # a column that cannot be altered is renamed, and the wanted one added
     return [alter, add] if "new_column_name=" in alter else [alter]
 
 
@@ -106,7 +105,6 @@ def wanted_constraint(step: Step, key: str) -> Any:
         if foreign_key_text(step.database, wanted_foreign_key(constraint)) == key:
             return constraint
     kind: Any = {"UNIQUE": sa.UniqueConstraint, "CHECK": sa.CheckConstraint}.get(key.split(" ")[0])
-    likely: Any = (
-        c for c in step.wanted.constraints if kind and isinstance(c, kind) and not c.name
-    )
-    return next(likely, step.wanted.primary_key)
+    unnamed: list[Any] = [c for c in step.wanted.constraints if not c.name]
+    same_kind = (c for c in unnamed if kind and isinstance(c, kind))
+    return next(same_kind, step.wanted.primary_key)
