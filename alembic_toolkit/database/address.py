@@ -10,6 +10,8 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from alembic_toolkit.database.servers import server_of
+
 
 def parse(address: URL | str) -> URL:
     """Read the URL of a database.
@@ -43,7 +45,7 @@ def parse_known(address: str) -> URL:
             "a --url cannot be read; write it like sqlite:///scratch.db or "
             "postgresql+psycopg://user:password@host/scratch"
         ) from None
-    if url.get_backend_name() not in SERVERS:
+    if not server_of(url.get_backend_name()).is_known:
         raise CommandError(
             f"{url.drivername} is not known here: SQLite, PostgreSQL, MariaDB and MySQL are"
         )
@@ -53,7 +55,6 @@ def parse_known(address: str) -> URL:
 # An env.py may want an asynchronous driver; what looks and drops here does not.
 _SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
 _SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
-SERVERS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 
 def dialect_of(url: str | None) -> str | None:
@@ -82,7 +83,7 @@ def shown(url: URL) -> str:
 def same(connection: Connection, ours: URL) -> bool:
     """Say whether a connection is to the database of a URL."""
     theirs = connection.engine.url
-    if ours.get_backend_name() == "sqlite":
+    if server_of(ours.get_backend_name()).is_file:
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
     return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
 

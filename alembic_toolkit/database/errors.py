@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from alembic_toolkit.database.servers import server_of
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _DEADLOCKS = {"40P01", 1213}
@@ -123,27 +125,6 @@ def statement(error: BaseException | None) -> str:
 
 # Who is in the way
 
-_POSTGRESQL = """
-SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(host(a.client_addr), 'this host'),
-       coalesce(a.state, 'state hidden'),
-       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::int, a.query,
-       bool_or(l.locktype = 'relation' AND l.granted
-               AND strpos(lower(CAST(:statement AS text)), lower(c.relname)) > 0) AS named
-FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
-LEFT JOIN pg_class c ON c.oid = l.relation AND c.relnamespace <> 'pg_catalog'::regnamespace
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-AND (a.xact_start IS NOT NULL OR a.state IS NULL)
-GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY named DESC NULLS LAST, 5 DESC NULLS LAST"""
-# Whether a session holds a metadata lock, only a plugin can tell: those that may.
-_MARIADB = """
-SELECT p.id, p.user, p.host, lower(p.command),
-       coalesce(timestampdiff(second, t.trx_started, now()), p.time), coalesce(p.info, ''), 0
-FROM information_schema.processlist p
-LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
-WHERE p.db = database() AND p.id <> connection_id()
-AND (t.trx_id IS NOT NULL OR p.command = 'Query')
-AND coalesce(p.state, '') NOT LIKE 'Waiting for table%' ORDER BY 5 DESC"""
-
 
 def blockers(connection: Connection, asked_for: str) -> list[str]:
     """Return the sessions that hold what a statement needs, or may: a line for each.
@@ -152,13 +133,12 @@ def blockers(connection: Connection, asked_for: str) -> list[str]:
 
     :param asked_for: the statement.
     """
-    query = {"postgresql": _POSTGRESQL, "mysql": _MARIADB, "mariadb": _MARIADB}
-    asked = query.get(connection.dialect.name)
-    if asked is None:
+    query = server_of(connection.dialect.name).blockers
+    if not query:
         return []
-    values = {"statement": asked_for} if ":statement" in asked else {}
+    values = {"statement": asked_for} if ":statement" in query else {}
     try:
-        rows: list[Any] = [*connection.execute(text(asked), values)]
+        rows: list[Any] = [*connection.execute(text(query), values)]
     except DBAPIError:  # not everybody may look at other people's sessions
         rows = []
     finally:
