@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import explained, parse
-from alembic_toolkit.run import sqlite
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.run.deploy import Deployment, silenced
 from alembic_toolkit.run.number import numbering
 from alembic_toolkit.run.options import Options, read
@@ -171,8 +171,7 @@ def _run_offline(
     """Write the script, after a look at the revisions in it."""
     url = _url(target)
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
-    if url.get_backend_name() == "sqlite":
-        options.setdefault("transactional_ddl", True)
+    _set_transactional_ddl(options, url)
     with explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
@@ -191,19 +190,18 @@ def _run_online(
 ) -> None:
     """Look at the steps to run, then run them."""
     url = _url(target)
-    deployment = Deployment(environment, wanted, options["fn"])
-    foreign_keys = deployment.foreign_keys
-    if url.get_backend_name() == "sqlite":
-        options.setdefault("transactional_ddl", True)
+    _set_transactional_ddl(options, url)
     given = to_tuple(options.get("on_version_apply"), default=())
-    options["on_version_apply"] = (deployment.applied, *given)
     if _command(environment) in _LOOKING:
         options["dont_mutate"] = True
     walks = is_walk(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
         refuse_transaction(connection)
+        deployment = Deployment(environment, connection, wanted, options["fn"])
+        options["fn"] = deployment.steps
+        options["on_version_apply"] = (deployment.applied, *given)
         with explained(url, DBAPIError):
-            environment.configure(connection=connection, **options | {"fn": deployment.steps})
+            environment.configure(connection=connection, **options)
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
             if steps and wanted.deploy_lock and not walks:
@@ -212,13 +210,12 @@ def _run_online(
                 connection.rollback()
             if not walks:
                 marks.forget_stale(environment.get_context(), steps)
-            if steps and url.get_backend_name() == "sqlite":
-                stack.enter_context(sqlite.transactional_ddl(connection))
+            if steps:
+                stack.enter_context(deployment.server.transactional_ddl(connection))
             if steps and not walks:
-                stack.enter_context(deployment.prepared(connection))
-            elif steps and url.get_backend_name() == "sqlite":
-                sqlite.begin_to_write(connection)
-                foreign_keys.start(connection)
+                stack.enter_context(deployment.prepared())
+            elif steps:
+                deployment.begin()
         if not walks:
             for step in steps:
                 deployment.run(step)
@@ -227,6 +224,12 @@ def _run_online(
                 environment.run_migrations()
         if connection.in_transaction():
             connection.commit()  # the version table, when no revision's commit kept it
+
+
+def _set_transactional_ddl(options: dict[str, Any], url: URL) -> None:
+    """Say that the server rolls DDL back, where Alembic does not know it: of SQLite."""
+    if server_of(url.get_backend_name()).has_transactional_ddl:
+        options.setdefault("transactional_ddl", True)
 
 
 def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:

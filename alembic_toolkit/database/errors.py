@@ -108,7 +108,7 @@ def is_gone(error: BaseException | None) -> bool:
     return found is not None and (found.connection_invalidated or code(found.orig) in _GONE)
 
 
-def words(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """Return what the driver says, in one line."""
     found = drivers_error(error) or error
     # PyMySQL: (number, words). PostgreSQL's further lines show the statement again.

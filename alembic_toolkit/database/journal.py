@@ -39,7 +39,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import marks
-from alembic_toolkit.database.errors import is_lock_error, words
+from alembic_toolkit.database.errors import is_lock_error, message
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -205,7 +205,7 @@ class Journal:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
             self.connection.commit()
         except DBAPIError as also:
-            log.warning("the journal does not say that it failed: %s", words(also))
+            log.warning("the journal does not say that it failed: %s", message(also))
             if self.connection.in_transaction():
                 self.connection.rollback()
 
@@ -223,7 +223,7 @@ class Journal:
                 "no journal is kept: %s cannot be written (%s); "
                 "let its owner make it, or run with -x journal=no",
                 self.table.fullname,
-                words(error),
+                message(error),
             )
 
 

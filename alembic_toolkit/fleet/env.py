@@ -93,7 +93,7 @@ def _connected(url: Any) -> Iterator[Connection | None]:
     try:
         connection = engine.connect()
     except DBAPIError as error:
-        said = errors.words(error).partition(" Is the server running")[0]
+        said = errors.message(error).partition(" Is the server running")[0]
         raise CommandError(f"cannot be reached: {said}") from error
     with connection:
         yield connection

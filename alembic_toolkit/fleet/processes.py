@@ -191,7 +191,7 @@ def words(error: BaseException) -> str:
         return str(error)
     if isinstance(error, DBAPIError) and error.statement:
         sql = " ".join(error.statement.split())
-        return f"{errors.words(error)}\n  asked  {sql[:200]}"
+        return f"{errors.message(error)}\n  asked  {sql[:200]}"
     if isinstance(error, DBAPIError):
-        return errors.words(error)
+        return errors.message(error)
     return f"{type(error).__name__}: {error}".strip()

@@ -14,9 +14,11 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database import errors
 from alembic_toolkit.database.journal import DONE, Journal
-from alembic_toolkit.run import lock, sqlite
+from alembic_toolkit.run import lock
 from alembic_toolkit.run.options import Options
 from alembic_toolkit.run.retries import RESUMED, Attempts
+from alembic_toolkit.run.servers import server_of
+from alembic_toolkit.run.sqlite import ForeignKeyCheck
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -31,14 +33,21 @@ class Deployment:
     """
 
     def __init__(
-        self, environment: EnvironmentContext, options: Options, wanted: Callable[..., Any]
+        self,
+        environment: EnvironmentContext,
+        connection: Connection,
+        options: Options,
+        wanted: Callable[..., Any],
     ) -> None:
         """Know what the command wants.
 
         :param wanted: returns all its steps.
         """
-        self.environment, self.options, self.wanted = environment, options, wanted
-        self.foreign_keys = sqlite.ForeignKeyCheck()
+        self.environment, self.connection = environment, connection
+        self.options, self.wanted = options, wanted
+        self.server = server_of(connection)
+        self.foreign_keys = ForeignKeyCheck(self.server.orphans)
+        self.attempts = Attempts(connection, options.lock_timeout, options.retry_for)
         self.only: list[Step] | None = None
         self.lock: lock.Lock | None = None
         self.journal: Journal | None = None
@@ -49,8 +58,7 @@ class Deployment:
 
     def applied(self, *, ctx: Any, step: MigrationInfo, **more: Any) -> None:
         """Look at what a step did, and write that it ended, in its own transaction."""
-        if ctx.dialect.name == "sqlite" and ctx.connection is not None:
-            self.foreign_keys(ctx=ctx, step=step, **more)
+        self.foreign_keys(ctx=ctx, step=step, **more)
         if self.journal is not None:
             self.journal.end(DONE, self.attempts.tries)
 
@@ -62,19 +70,20 @@ class Deployment:
             yield
 
     @contextmanager
-    def prepared(self, connection: Connection) -> Iterator[None]:
+    def prepared(self) -> Iterator[None]:
         """Watch the connection; make the version table and the journal."""
-        self.connection = connection
-        self.attempts = Attempts(connection, self.options.lock_timeout, self.options.retry_for)
         with self.attempts.on():
             self.attempts.repeat("the version table", self._prepare)
             yield
 
+    def begin(self) -> None:
+        """Begin to write, where the server's driver does not, and look at the foreign keys."""
+        self.server.begin_to_write(self.connection)
+        self.foreign_keys.start(self.connection)
+
     def _prepare(self) -> None:
         context = self.environment.get_context()
-        if self.connection.dialect.name == "sqlite":
-            sqlite.begin_to_write(self.connection)
-            self.foreign_keys.start(self.connection)
+        self.begin()
         ran_before = bool(context.get_current_heads())
         if not context.purge:  # which must not be kept without the stamps that follow
             self._migrate([])
@@ -158,7 +167,7 @@ def _again(first: str, kept: bool) -> str:
 
 def _found(error: BaseException) -> str:
     asked = " ".join(errors.statement(error).split())[:200]
-    return f"  asked  {asked}\n  found  {errors.words(error)}\n"
+    return f"  asked  {asked}\n  found  {errors.message(error)}\n"
 
 
 def _name(step: Step) -> str:

@@ -15,7 +15,7 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection, inspect
 
 from alembic_toolkit.project import revisions
-from alembic_toolkit.run import sqlite
+from alembic_toolkit.run.servers import server_of
 
 
 def is_walk(function: Callable[..., Any]) -> bool:
@@ -137,10 +137,7 @@ def _capacity(migration: MigrationContext) -> float:
 def refuse_transaction(connection: Connection) -> None:
     # Alembic leaves the commit to whoever began, which may have been a mere SET: exit status 0,
     # and nothing is kept. https://alembic.sqlalchemy.org/en/latest/cookbook.html#connection-sharing
-    begun = connection.in_transaction()
-    if not begun and connection.dialect.name == "sqlite":
-        begun = sqlite.driver_in_transaction(connection)
-    if begun:
+    if server_of(connection).in_transaction(connection):
         raise CommandError(
             "the connection is in a transaction already: a statement ran on it, "
             "or it came from engine.begin()\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,11 +78,11 @@ def begin_to_write(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
 
-def driver_in_transaction(connection: Connection) -> bool:
-    """Say whether the driver is in a transaction that somebody began without SQLAlchemy."""
+def in_transaction(connection: Connection) -> bool:
+    """Say whether a transaction has begun, if only in the driver, without SQLAlchemy."""
     driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
-    return bool(driver.in_transaction) and not always
+    return connection.in_transaction() or (bool(driver.in_transaction) and not always)
 
 
 class ForeignKeyCheck:
@@ -92,21 +92,24 @@ class ForeignKeyCheck:
     What was broken before is not the revision's fault, and is not counted.
     """
 
-    def __init__(self) -> None:
-        """Know of no violations yet; call `start` before the first revision."""
-        self.known: Counter[str] = Counter()
+    def __init__(self, orphans: Callable[[Connection], Counter[str]]) -> None:
+        """Know of no orphans yet; call `start` before the first revision.
+
+        :param orphans: counts the rows without a parent, by table and parent.
+        """
+        self.orphans, self.known = orphans, Counter[str]()
 
     def start(self, connection: Connection) -> None:
-        """Remember the violations that are there."""
-        self.known = _violations(connection)
+        """Remember the orphans that are there."""
+        self.known = self.orphans(connection)
 
     def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
-        """Compare with the violations before.
+        """Compare with the orphans before.
 
         :raises CommandError: there are new ones.
         """
         assert ctx.connection is not None
-        found = _violations(ctx.connection)
+        found = self.orphans(ctx.connection)
         new, self.known = found - self.known, found
         if new:
             function = "upgrade()" if step.is_upgrade else "downgrade()"
@@ -121,7 +124,7 @@ class ForeignKeyCheck:
             )
 
 
-def _violations(connection: Connection) -> Counter[str]:
+def orphans(connection: Connection) -> Counter[str]:
     """Count the rows without a parent, by table and parent."""
     # Table by table: a foreign key that is itself wrong is an error, and would hide the others.
     # https://www.sqlite.org/pragma.html#pragma_foreign_key_check
