@@ -6,7 +6,6 @@ Nothing is written. Each database is looked at in a process of its own, see `pro
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal
@@ -26,6 +25,7 @@ from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.env import Enough, run_env
 from alembic_toolkit.fleet.processes import Answer, Task, each
+from alembic_toolkit.fleet.servers import only_read
 from alembic_toolkit.project import models
 
 AT_ONCE = 8
@@ -93,7 +93,7 @@ class _Seen(Enough):
 
 
 def _look(task: Task, answered: Callable[[], None]) -> Line:
-    _only_read()
+    only_read()
 
     def configured(
         environment: EnvironmentContext, configure: Callable[[], None], _: dict[str, Any]
@@ -107,32 +107,6 @@ def _look(task: Task, answered: Callable[[], None]) -> Line:
         [line] = seen.args
         return line  # type: ignore[no-any-return]
     raise CommandError("env.py caught what it must not: BaseException")
-
-
-def _only_read() -> None:
-    """See to it that nothing writes in this process: not even what ``env.py`` does first."""
-
-    def before(dialect: Any, _: Any, arguments: Sequence[Any], __: Any) -> None:
-        file = str(arguments[0]) if arguments else ""
-        is_file = dialect.name == "sqlite" and file not in ("", ":memory:") and "file:" not in file
-        if is_file and not os.path.isfile(file):  # SQLite would make it
-            raise CommandError("there is no such file")
-
-    def connected(driver: Any, _: Any) -> None:
-        if "sqlite" in type(driver).__module__:
-            driver.execute("PRAGMA query_only = ON").close()
-
-    def begun(connection: Connection) -> None:
-        # For one transaction: what is set for a session stays with it in a pool. But on MariaDB
-        # DDL ends the transaction, and then only the session's own setting refuses it.
-        name = connection.dialect.name
-        if name != "sqlite":
-            session = "SESSION " if name in ("mysql", "mariadb") else ""
-            connection.exec_driver_sql(f"SET {session}TRANSACTION READ ONLY")
-
-    event.listen(Engine, "do_connect", before)
-    event.listen(Engine, "connect", connected)
-    event.listen(Engine, "begin", begun)
 
 
 def _line(task: Task, context: MigrationContext, directory: ScriptDirectory) -> Line:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.driver import ask, identifier
 from alembic_toolkit.rows.filling import Filling, Row
+from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table, names_in, strings_in, without_strings
 from alembic_toolkit.rows.values import UNSET, candidates
 from alembic_toolkit.rows.write import Savepoint, literal_of
@@ -171,8 +172,6 @@ def _evaluate(connection: Connection, table: Table, asked: list[Any]) -> list[An
 
 
 def _cast(connection: Connection, table: Table, name: str, value: Any) -> str:
-    literal = literal_of(value, table.column(name), connection.dialect.name)
-    column = table.column(name)
-    if connection.dialect.name == "postgresql" and column is not None:
-        return f"CAST({literal} AS {column.type})"
-    return literal
+    column, server = table.column(name), server_of(connection)
+    literal = literal_of(server, value, column)
+    return f"CAST({literal} AS {column.type})" if server.casts and column else literal

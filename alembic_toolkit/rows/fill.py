@@ -18,12 +18,12 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database.driver import ask
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.filling import Filled, Filling, Row
 from alembic_toolkit.rows.plan import is_nullable, plan, reference
 from alembic_toolkit.rows.read import read
-from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents, string
+from alembic_toolkit.rows.servers import server_of
+from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents
 from alembic_toolkit.rows.write import Deferred, Savepoint, advance, insert, reason, update
 
 
@@ -185,16 +185,14 @@ class _HalfFilled(Exception):
 
 
 def _check_deferred(filling: Filling, names: Iterable[str]) -> None:
-    """Have SQLite say now what refers to nothing: by itself it does at the commit.
+    """Refuse rows that refer to nothing, where the server would do so at the commit alone.
 
     :raises _HalfFilled: some row does.
     """
-    connection = filling.connection
-    for name in names if connection.dialect.name == "sqlite" else ():
-        # https://sqlite.org/pragma.html#pragma_foreign_key_check
-        dangling = ask(connection, f"PRAGMA foreign_key_check({string(name, 'sqlite')})")
-        if dangling:
-            raise _HalfFilled(f"FOREIGN KEY constraint failed: {dangling[0][2]}")
+    server = server_of(filling.connection)
+    for name in names:
+        if problem := server.dangling(filling.connection, name):
+            raise _HalfFilled(problem)
 
 
 def _write(filling: Filling, name: str, rows: list[Row], put_off: set[str]) -> list[Row]:

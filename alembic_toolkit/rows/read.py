@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
 from alembic_toolkit.rows.content import Content, Rows
+from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table
 
 
@@ -55,7 +56,9 @@ def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
 
 
 def every_column(connection: Connection, table: Table) -> str:
-    return ", ".join(_selected(connection, column) for column in table.columns) or "NULL"
+    select = server_of(connection).selected
+    columns = (select(identifier(connection, column.name), column) for column in table.columns)
+    return ", ".join(columns) or "NULL"
 
 
 def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
@@ -92,22 +95,6 @@ def _order(value: Any) -> Any:
     if isinstance(value, Decimal) and not value.is_nan():
         return (1, value, "")
     return (0, 0, "") if value is None else (2, 0, str(value))
-
-
-def _selected(connection: Connection, column: Column) -> str:
-    """Select a value in a form that every driver can fetch."""
-    name, dialect = identifier(connection, column.name), connection.dialect.name
-    if dialect == "postgresql":
-        if column.kind in ("integer", "numeric", "float", "boolean", "text", "char", "binary"):
-            return f"{name}::numeric" if column.type == "money" else name
-        if column.kind == "datetimetz":
-            return f"({name} AT TIME ZONE 'UTC')::text"
-        return f"{name}::jsonb::text" if column.kind == "json" else f"{name}::text"
-    if dialect != "sqlite":
-        if column.kind in ("date", "datetime", "time"):
-            return f"CAST({name} AS CHAR)"
-        return f"{name} + 0" if column.kind == "bit" else name
-    return name
 
 
 def _maker(column: Column) -> Callable[[Any], Any]:

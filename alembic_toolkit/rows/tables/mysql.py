@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, string, typed
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, typed
+from alembic_toolkit.sql.quoting import mysql_literal
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
@@ -74,9 +75,9 @@ def _mysql_ask(
     # https://mariadb.com/kb/en/optimizing-for-latest-and-order-by-and-information-schema-queries/
     parts = []
     for schema, table in wanted:
-        name = f" AND c.table_name = {string(table, 'mysql')}" if table else ""
+        name = f" AND c.table_name = {mysql_literal(table)}" if table else ""
         where, constraint = (
-            f"c.{column} = {string(schema, 'mysql')}{name}"
+            f"c.{column} = {mysql_literal(schema)}{name}"
             for column in ("table_schema", "constraint_schema")
         )
         for kind, sql in queries.items():

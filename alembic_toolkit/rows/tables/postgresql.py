@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in, string, typed
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in, typed
 from alembic_toolkit.schema.postgresql import prepare
+from alembic_toolkit.sql import quoting
 
 # https://www.postgresql.org/docs/current/catalogs.html
 # Columns and what is on them in one statement, for each costs a message to the server: schema,
@@ -90,7 +91,7 @@ def _postgresql_ask(connection: Connection, names: Collection[str] | None) -> li
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
-    listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
+    listed = ", ".join(quoting.postgresql_literal(name) for name in sorted(quoted))
     return fetch(connection, f"EXECUTE {_PG_PREPARED} (ARRAY[{listed}])")
 
 
@@ -137,10 +138,8 @@ def _postgresql_column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list
     while oid in types and not types[oid][4]:  # a domain: the type below, and its checks
         _, oid, type_, required, _, found = types[oid]
         element, notnull = oid, notnull or required
-        quoted = '"' + name.replace('"', '""') + '"'
-        checks += [
-            re.sub(r"\bVALUE\b", quoted.replace("\\", r"\\"), check) for check in found or ()
-        ]
+        quoted = quoting.identifier('"', name).replace("\\", r"\\")
+        checks += [re.sub(r"\bVALUE\b", quoted, check) for check in found or ()]
     labels = tuple(types[element][4] or ()) if element in types else ()
     column = Column(
         name,

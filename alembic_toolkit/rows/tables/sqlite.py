@@ -16,17 +16,17 @@ from alembic_toolkit.rows.tables.table import (
     ForeignKey,
     Table,
     names_in,
-    string,
     typed,
     without_strings,
 )
+from alembic_toolkit.sql.quoting import literal
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
     # https://www.sqlite.org/pragma.html#pragfunc
     where = "m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     if names is not None:
-        listed = ", ".join(string(name, "sqlite") for name in names)
+        listed = ", ".join(literal(name) for name in names)
         where += f" AND m.name COLLATE NOCASE IN ({listed})"
     source = {
         name: sql
