@@ -6,8 +6,8 @@
     run(context, "postgresql+psycopg://user@host/name", target_metadata=Base.metadata)
 
 One deployer runs at a time, each revision in a transaction of its own, which waits for no lock long
-enough to stall the application, and is written down in a journal. What must not run is refused
-before anything is changed, with an error that `alembic` prints without a traceback.
+enough to stall the application. A journal records each run. What must not run is refused before
+anything is changed, with an error that `alembic` prints without a traceback.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def run(
 ) -> None:
     """Do what the running `alembic` command asks for: upgrade, write a script, a new revision, ...
 
-    Another deployer who is at it is waited for. A revision that meets a lock is rolled back and run
-    again, until it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
+    Another deployer is waited for. A revision that meets a lock is rolled back and run again, until
+    it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
     row without its parent. A round trip runs the revisions alone: no lock, no journal.
     Offline (``--sql``) only the dialect of the database matters: nothing is connected to. Neither
     is it for ``alembic revision``, ``merge`` and a ``history`` that does not ask for the current
@@ -71,7 +71,7 @@ def run(
      ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer
      does not end; a lock is not to be had.
     """
-    # The module's functions all call this object, which alone knows what the command handed over.
+    # The module's functions all call this object, which has the command's options.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
     command = _command(environment)
     _print_errors_once(environment)
@@ -100,7 +100,7 @@ def run(
 
 def _command(environment: EnvironmentContext) -> str:
     """Return the name of the command: ``upgrade``, ``check``, ..."""
-    # Nothing says so, but each function of alembic.command hands over one defined inside itself.
+    # Each function of alembic.command passes a function that is defined inside itself.
     function = environment.context_opts["fn"]
     return str(getattr(function, "__qualname__", "")).partition(".")[0]
 
@@ -110,7 +110,7 @@ _LOOKING = {"check", "current", "history", "show"}
 
 
 def _moves(environment: EnvironmentContext) -> bool:
-    """Say whether the command writes to the version table: upgrade, downgrade and stamp do."""
+    """Return whether the command writes to the version table: upgrade, downgrade and stamp do."""
     return "destination_rev" in environment.context_opts
 
 
@@ -160,7 +160,7 @@ def _run_without_database(environment: EnvironmentContext, options: dict[str, An
             hook(*arguments)
 
     options |= {"as_sql": True, "output_buffer": io.StringIO()}
-    with silenced("alembic.runtime.migration"):  # it would say "Generating static SQL"
+    with silenced("alembic.runtime.migration"):  # it would log "Generating static SQL"
         environment.configure(dialect_name="sqlite", process_revision_directives=process, **options)
         environment.run_migrations()
 

@@ -1,4 +1,4 @@
-"""Read the URL of a database, show it without its password, tell whether a connection is to it."""
+"""Read the URL of a database, show it without its password, compare it with a connection."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shown(url: URL) -> str:
 
 
 def same(connection: Connection, ours: URL) -> bool:
-    """Say whether a connection is to the database of a URL."""
+    """Return whether a connection is to the database of a URL."""
     theirs = connection.engine.url
     if server_of(ours.get_backend_name()).is_file:
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()

@@ -1,4 +1,4 @@
-"""Say where many databases are: at which revision, with which files, since when, by whom.
+"""Show the status of many databases: their revision, its files, the last run.
 
 Nothing is written. Each database is looked at in a process of its own, see `processes`.
 """
@@ -40,15 +40,15 @@ class Line:
     error: str = ""  # why nothing is known
     revisions: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # of these, what no file has
-    behind: int | None = None  # revisions that an upgrade would run; None: that cannot be told
+    behind: int | None = None  # revisions that an upgrade would run; None: unknown
     empty: bool = False  # it has no tables but Alembic's
     edited: list[str] | None = None  # applied, and another file now; None: there is no journal
     last: journal.Entry | None = None
-    drift: list[str] | None = None  # None: nobody asked
+    drift: list[str] | None = None  # None: not asked for
 
     @property
     def is_sound(self) -> bool:
-        """Say whether it is at head, with the files that were applied and the models' tables."""
+        """Return whether it is at head, with the files that were applied and the models' tables."""
         return self.behind == 0 and not (self.error or self.unknown or self.edited or self.drift)
 
 
@@ -77,8 +77,8 @@ def status(
         name = task.database.name
         line = lines[name] = answer.value or Line(name or "env.py", answer.error)
         if line.last is not None and line.last.error:
-            said = task.database.concealed(line.last.error)
-            line.last = dataclasses.replace(line.last, error=said)
+            error = task.database.concealed(line.last.error)
+            line.last = dataclasses.replace(line.last, error=error)
         progress("databases", len(lines), len(tasks), name)
 
     each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)

@@ -37,6 +37,7 @@ from typing import Any
 from alembic_toolkit.rows.content import Content, Rows
 from alembic_toolkit.rows.read import same_json
 from alembic_toolkit.rows.tables.table import Column, related, without_strings
+from alembic_toolkit.sql.tokens import unquoted
 
 
 def lost_after_up(
@@ -138,19 +139,18 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
             return None
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
             if partitioned := _PARTITION.match(plain):
-                found.add(_bare(partitioned[1]))
+                found.add(_unquoted_name(partitioned[1]))
             continue
         if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
             return None  # a function is called for what it does
-        found |= {_bare(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]}
+        found |= {
+            _unquoted_name(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]
+        }
     return frozenset(found)
 
 
-def _bare(name: str) -> str:
-    parts = [part.strip() for part in re.findall(_NAME, name)]
-    return ".".join(
-        part[1:-1].replace(part[0] * 2, part[0]) if part[0] in '"`[' else part for part in parts
-    )
+def _unquoted_name(name: str) -> str:
+    return ".".join(map(unquoted, re.findall(_NAME, name)))
 
 
 # Renames
@@ -317,7 +317,7 @@ def _compare(
 
 
 def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) -> bool:
-    """Say whether the values of a row, but its key, turned up elsewhere."""
+    """Return whether the values of a row, but its key, turned up elsewhere."""
     if moved is None:
         return False
     names = [column.name for column in content.table.columns]
@@ -329,7 +329,7 @@ def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) 
 
 
 def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
-    """Say whether a change may be meant, where it cannot be told what a step executed."""
+    """Return whether a change may be meant, where it cannot be told what a step executed."""
     if _key(was) in moved:
         return True
     if now is None:
@@ -382,7 +382,7 @@ def _compare_back(
 
 
 def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed: bool) -> bool:
-    """Say whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
+    """Return whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
     right = {_key(was) for was, now in changes if was is not None and (was, now) not in wrong}
     varies = len({_key(now) for _, now in changes}) > 1
     known = len(right) > 1 or (fed and varies)
@@ -390,7 +390,7 @@ def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed:
 
 
 def _damaged(was: Any, now: Any) -> bool:
-    """Say whether a value looks like a bad copy of another."""
+    """Return whether a value looks like a bad copy of another."""
     if isinstance(was, Decimal) and isinstance(now, Decimal):
         return abs(was - now) < 1
     one, two = (re.sub(r"\W", "", _key(value)).casefold() for value in (was, now))
@@ -441,7 +441,7 @@ _FAMILY = {
 
 
 def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
-    """Say whether a value is what became of another in a type that may hold less."""
+    """Return whether a value is what became of another in a type that may hold less."""
     if was is None or was == now:
         return True
     if now is None:
@@ -459,7 +459,7 @@ def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
 
 
 def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
-    """Say whether a value is back, up to what nobody means to keep, from another type."""
+    """Return whether a value is back, up to what nobody means to keep, from another type."""
     if was is None or now is None:
         return was is None
     families = _families(old, between)
@@ -522,7 +522,7 @@ def _read(value: Any) -> str:
 
 
 def _cut_off(was: str, new: Column) -> bool:
-    """Say whether a type cannot hold a text."""
+    """Return whether a type cannot hold a text."""
     if new.length is not None and len(was) > new.length:
         return True
     return new.kind == "enum" and was not in new.labels

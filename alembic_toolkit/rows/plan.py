@@ -65,7 +65,7 @@ def _count(filling: Filling, table: Table, there: list[Row]) -> int:
 
 
 def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
-    """Say whether rows of ours could make a column vary that does not."""
+    """Return whether rows of ours could make a column vary that does not."""
     if column.generated or len(candidates(column)) < 2:
         return False
     values = {str(row[column.name]) for row in there if row[column.name] is not None}
@@ -113,7 +113,7 @@ def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -
 
 
 def _fixed(table: Table, key: ForeignKey, column: str) -> bool:
-    """Say whether a column must keep its value though the reference is NULL."""
+    """Return whether a column must keep its value though the reference is NULL."""
     others = {c for other in table.foreign if other is not key for c in other.columns}
     return not is_nullable(table, column) or column in others
 

@@ -73,7 +73,7 @@ def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def same(one: Rows, other: Rows) -> bool:
-    """Say whether tables and rows are the same, in whatever order their columns are."""
+    """Return whether tables and rows are the same, in whatever order their columns are."""
     if one.keys() != other.keys():
         return False
     return all(

@@ -97,7 +97,7 @@ def _run(connection: Connection, sql: str) -> None:
 
 
 def _in_one_message(connection: Connection) -> bool:
-    """Say whether a savepoint is needed, and can be sent with the statement it is for."""
+    """Return whether a savepoint is needed, and can be sent with the statement it is for."""
     return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
 
 
@@ -179,7 +179,7 @@ def _is_idle(driver: Any) -> bool:
 
 
 def _is_alone(connection: Connection) -> bool:
-    """Say whether the next statement is run in no transaction."""
+    """Return whether the next statement is run in no transaction."""
     driver: Any = connection.connection.driver_connection
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 

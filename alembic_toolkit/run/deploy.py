@@ -28,8 +28,8 @@ Step = RevisionStep | StampStep
 class Deployment:
     """Give Alembic one step at a time, so that each can be repeated by itself.
 
-    Alembic asks a function which steps to run, and reads the heads before; asked for one step at a
-    time, it repeats one, version table and callbacks included, by being asked again.
+    Alembic calls a function for the steps to run, after it has read the heads. Called for one step
+    at a time, it can repeat a step, with its version table and callbacks.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Deployment:
         options: Options,
         wanted: Callable[..., Any],
     ) -> None:
-        """Know what the command wants.
+        """Prepare to run what the command wants.
 
         :param wanted: returns all its steps.
         """
@@ -57,7 +57,7 @@ class Deployment:
         return self.wanted(*arguments) if self.only is None else self.only
 
     def applied(self, *, ctx: Any, step: MigrationInfo, **more: Any) -> None:
-        """Look at what a step did, and write that it ended, in its own transaction."""
+        """Check foreign keys after a step, and journal its end, in its own transaction."""
         self.foreign_keys(ctx=ctx, step=step, **more)
         if self.journal is not None:
             self.journal.end(DONE, self.attempts.tries)
@@ -123,7 +123,7 @@ class Deployment:
         if self.lock is not None:
             lock.confirm(self.lock, self.connection)
         with ExitStack() as stack:
-            if self.attempts.tries:  # that it runs was said
+            if self.attempts.tries:  # Alembic has logged that it runs
                 stack.enter_context(silenced("alembic.runtime.migration"))
             self._migrate([step])
 
@@ -153,7 +153,7 @@ def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
 
 
 def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
-    # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
+    # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
     return CommandError(
         f"{_name(step)} lost its database; what was not committed is rolled back\n"
         f"{_found(error)}"
@@ -166,8 +166,8 @@ def _again(first: str, kept: bool) -> str:
 
 
 def _found(error: BaseException) -> str:
-    asked = " ".join(errors.statement(error).split())[:200]
-    return f"  asked  {asked}\n  found  {errors.message(error)}\n"
+    sql = " ".join(errors.statement(error).split())[:200]
+    return f"  asked  {sql}\n  found  {errors.message(error)}\n"
 
 
 def _name(step: Step) -> str:
@@ -178,7 +178,7 @@ def _name(step: Step) -> str:
 
 @contextmanager
 def silenced(name: str) -> Iterator[None]:
-    """Let a logger say nothing."""
+    """Disable a logger."""
     logger = logging.getLogger(name)
     before, logger.disabled = logger.disabled, True
     try:

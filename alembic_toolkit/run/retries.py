@@ -7,8 +7,8 @@ not wait at first, then each time a little longer, and in between nothing is loc
 - a statement that commits at once (MariaDB's DDL, anything in an autocommit block) or is the first
   of its transaction, holds nothing, and is tried again by itself.
 
-What else meets a lock when a part of the revision is kept already cannot be repeated safely: it
-stops.
+Anything else that meets a lock after a part of the revision was committed cannot be repeated
+safely: it stops.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ log = logging.getLogger("alembic_toolkit")
 
 AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
 FIRST, PAUSE = 0.05, 0.1
-_SAY_EVERY = 10.0
+_LOG_EVERY = 10.0
 
-# What running a revision again does, when a part of it is kept.
+# What a second run of a revision does, when a part of it is kept.
 RESUMED = (
     "verbs of alembic_helpers\n"
     "confirm what is there; what else ran of the revision must be undone by hand before"
@@ -71,10 +71,10 @@ class Attempts:
         self.server = server_of(connection)
         self.lock_timeout, self.retry_for = lock_timeout, retry_for
         self.tries = 0
-        self.deadline = self.said = 0.0
+        self.deadline = self.logged = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
         self.authors = False  # the revision set a timeout of its own
-        # In this transaction; for good, whatever happens now; by a commit that is under way.
+        # Written in this transaction; committed for good; the commit under way commits something.
         self.wrote = self.kept = self.commits = False
 
     # The session
@@ -131,7 +131,7 @@ class Attempts:
         :param what: how messages name it.
         :raises CommandError: it got no lock in time, or cannot be repeated.
         """
-        self.tries, self.deadline, self.said = 0, time.monotonic() + self.retry_for, 0.0
+        self.tries, self.deadline, self.logged = 0, time.monotonic() + self.retry_for, 0.0
         while True:
             self.start()
             try:
@@ -146,7 +146,7 @@ class Attempts:
                 self._pause(error)
 
     def start(self) -> None:
-        """Count what is kept from here on: what came before is no part of the revision."""
+        """Begin a revision: what was committed before is no part of it."""
         self.wrote = self.kept = self.commits = self.authors = False
         self.timeout = None
 
@@ -179,12 +179,12 @@ class Attempts:
         )
 
     def _pause(self, error: BaseException, statement: str | None = None) -> None:
-        """Wait outside of any lock; say so now and then."""
+        """Wait outside of any lock; log it now and then."""
         waited = self._ramp()
         self.tries += 1
         now, deadlock = time.monotonic(), errors.is_deadlock(error)
-        if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
-            self.said = now
+        if deadlock or (self.tries > AT_ONCE and now - self.logged > _LOG_EVERY):
+            self.logged = now
             held = []
             if statement is None and not self.connection.in_transaction():
                 held = errors.blockers(self.connection, errors.statement(error))
@@ -211,13 +211,13 @@ class Attempts:
         return options.get("isolation_level") == "AUTOCOMMIT"
 
     def _commits(self, statement: str) -> bool:
-        """Say whether the server commits before and after it, whatever anybody wants."""
-        word = _bare(statement)
-        reads = _READS.match(word) or _ROWS.match(word) or _TEMPORARY.match(word)
+        """Return whether the server commits before and after it, whatever anybody wants."""
+        start = _beginning(statement)
+        reads = _READS.match(start) or _ROWS.match(start) or _TEMPORARY.match(start)
         return self.server.commits_ddl and not reads
 
     def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        if _OWN_TIMEOUT.match(_bare(statement)):
+        if _OWN_TIMEOUT.match(_beginning(statement)):
             self.authors = True
         # What fails half-way leaves something behind too: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
@@ -226,9 +226,9 @@ class Attempts:
 
     def _bound(self, statement: str) -> None:
         """Set how long this statement may wait."""
-        word, wanted = _bare(statement), self._ramp()
-        rows = _READS.match(word) or _ROWS.match(word) or _VALIDATES.search(statement)
-        if rows and not word.startswith("BEGIN"):
+        start, wanted = _beginning(statement), self._ramp()
+        rows = _READS.match(start) or _ROWS.match(start) or _VALIDATES.search(statement)
+        if rows and not start.startswith("BEGIN"):
             wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
         elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
@@ -241,11 +241,11 @@ class Attempts:
                     run(self.connection, setting)
 
     def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        word = _bare(statement)
-        if _COMMITS.match(word) or _ROLLS_BACK.match(word):  # the author's own
-            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(word)))
+        start = _beginning(statement)
+        if _COMMITS.match(start) or _ROLLS_BACK.match(start):  # the author's own
+            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(start)))
             self.wrote, self.timeout = False, None
-        if _READS.match(word):
+        if _READS.match(start):
             return
         if self._commits(statement):
             self.wrote, self.kept = False, True
@@ -263,7 +263,7 @@ class Attempts:
         self.commits = self.wrote or self._has_written()
 
     def _has_written(self) -> bool:
-        """Say whether a query wrote: ``SELECT a_function()``."""
+        """Return whether a query wrote: ``SELECT a_function()``."""
         if self.server.wrote and not self._autocommit:
             with suppress(Exception):  # the transaction is aborted: the commit will say so
                 [(transaction,)] = run(self.connection, self.server.wrote)
@@ -281,7 +281,7 @@ class Attempts:
         return self._insist(statement, context, partial(cursor.execute, statement))
 
     def _insist(self, statement: str, context: Any, act: Callable[[], Any]) -> bool | None:
-        """Repeat a statement that holds nothing while it waits; leave the others to `repeat`."""
+        """Repeat a statement that holds no lock while it waits; leave the others to `repeat`."""
         alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
         if context.root_connection is not self.connection or not alone:
             return None
@@ -307,7 +307,7 @@ class Attempts:
                 self._bound(statement)
 
 
-def _bare(statement: str) -> str:
-    """Return a statement from its first word on, in capitals as far as is looked at."""
+def _beginning(statement: str) -> str:
+    """Return the beginning of a statement in capitals, without the comments before it."""
     match = _COMMENTS.match(statement)
     return statement[match.end() if match else 0 :][:80].upper()

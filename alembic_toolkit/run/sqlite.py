@@ -1,4 +1,4 @@
-"""Make SQLite keep what the other servers promise: all of a revision or nothing, and no orphans."""
+"""Give SQLite what other servers have: revisions that run whole or not at all, and no orphans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-# Python 3.12 brought a way to turn the driver's own transactions on and off; this is neither.
+# The value of `autocommit` before Python 3.12 gave the driver transactions to turn on and off.
 # https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit
 _LEGACY = -1
 
@@ -73,13 +73,13 @@ def _no_driver_transactions(driver: Any) -> Iterator[None]:
 def begin_to_write(connection: Connection) -> None:
     """Begin a transaction; raise the driver's error when the database is locked or read-only."""
     connection.begin()
-    # On a read-only file BEGIN IMMEDIATE begins to read; to write, if only what is there, fails.
+    # On a read-only file BEGIN IMMEDIATE only begins to read; writing, even the same value, fails.
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
 
 def in_transaction(connection: Connection) -> bool:
-    """Say whether a transaction has begun, if only in the driver, without SQLAlchemy."""
+    """Return whether a transaction has begun, if only in the driver, without SQLAlchemy."""
     driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
     return connection.in_transaction() or (bool(driver.in_transaction) and not always)
@@ -89,7 +89,7 @@ class ForeignKeyCheck:
     """Refuse a revision that leaves rows without their parent; for ``on_version_apply``.
 
     That hook runs in the revision's own transaction, before its commit: an error undoes it all.
-    What was broken before is not the revision's fault, and is not counted.
+    Orphans that existed before are not counted.
     """
 
     def __init__(self, orphans: Callable[[Connection], Counter[str]]) -> None:
