@@ -105,7 +105,8 @@ def findings_of(report: Report) -> list[Problem]:
         key = dataclasses.replace(finding, database="", details=())
         one = found.setdefault(key, Problem(finding, {}))
         one.details.setdefault(finding.details, []).append(finding.database)
-    ids = [r.id for one in sorted(report.proofs, key=_length) for r in one.revisions]
+    shortest_first = sorted(report.proofs, key=lambda one: len(one.revisions))
+    ids = [revision.id for one in shortest_first for revision in one.revisions]
     place = {id_: number for number, id_ in enumerate(ids)}
     order = {check: number for number, check in enumerate(results.CHECKS)}
 
@@ -118,10 +119,6 @@ def findings_of(report: Report) -> list[Problem]:
         )
 
     return sorted(found.values(), key=position)
-
-
-def _length(one: results.Proof) -> int:
-    return len(one.revisions)
 
 
 def reasons_for(report: Report, status: str) -> list[Reason]:

@@ -192,11 +192,12 @@ def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
     slow = _slow(rows)
     for row in reversed(rows):
         of = row.any
+        statuses = ", ".join(classed(status, status) for status in row.shown())
         yield "".join(
             (
                 f"<details class=rev{' open' if row.problems else ''}><summary>",
                 f"<code>{safe(of.id)}</code> <span>{safe(one_line(of.title))}</span> ",
-                f"<small>{_html_statuses(row)}</small></summary>",
+                f"<small>{statuses}</small></summary>",
                 f'<div id="{escape(anchor(of.id))}" tabindex=-1>',
                 f"<p class=file><code>{safe(of.path)}</code>{_html_parents(of)}</p>",
                 *(_html_finding(problem, of.path) for problem in row.problems),
@@ -213,10 +214,6 @@ def _slow(rows: list[Row]) -> float:
     """Return the time whose bar is full: one slow step shall not make dots of all the others."""
     times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
     return sorted(times)[len(times) * 19 // 20] if times else 0.0
-
-
-def _html_statuses(row: Row) -> str:
-    return ", ".join(classed(status, status) for status in row.shown())
 
 
 def _html_parents(of: RevisionProof) -> str:

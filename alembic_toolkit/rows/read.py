@@ -30,7 +30,7 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
 
 
 def _fetch(connection: Connection, sql: str) -> list[Any]:
-    """Fetch rows; SQLite keeps any bytes as a text, and what is none is read as far as it goes."""
+    """Fetch rows; SQLite stores any bytes as a text: those that are no UTF-8 are replaced."""
     try:
         return fetch(connection, sql)
     except Exception as error:  # the driver's own
@@ -98,7 +98,7 @@ def _order(value: Any) -> Any:
 
 
 def _maker(column: Column) -> Callable[[Any], Any]:
-    """Return what turns a fetched value of this column into one that can be compared."""
+    """Return the function that makes fetched values of this column comparable."""
     if column.kind in ("integer", "numeric", "float", "boolean", "year"):
         return plain
     if column.kind == "char":
@@ -124,7 +124,7 @@ def plain(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
-    """Write a date or time without what says nothing: a fraction of zeros, the T."""
+    """Return a date or time without a fraction of zeros, and without the T."""
     text = plain(value)
     if not isinstance(text, str):
         return text

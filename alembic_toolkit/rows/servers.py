@@ -28,11 +28,11 @@ class RowServer:
     moment: Callable[[str, str], str] = lambda text, _: text  # of a kind, as the server writes it
     casts: bool = False  # a literal has no type by itself
     advances_on_insert: bool = False  # what INSERT returns may call setval()
-    # The call that has the sequence of a column go on after a number; empty: there is none.
+    # The call that advances the sequence of a column past a number; empty: it has none.
     setval: Callable[[Table, Column, int], str] = lambda *_: ""
-    # Has foreign keys checked late, and at once again.
+    # The statements that defer the checks of foreign keys, and that end it.
     defer: tuple[str, str] = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
-    # Says what refers to nothing, where the server says so at the commit alone.
+    # Returns the first broken reference, where the server checks only at the commit.
     dangling: Callable[[Connection, str], str] = lambda *_: ""
 
 

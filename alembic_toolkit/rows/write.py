@@ -1,4 +1,4 @@
-"""Insert rows, whatever the server refuses, and leave the transaction as it was."""
+"""Insert rows; those that the server refuses leave the transaction as it was."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
 
 
 def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> list[Row]:
-    """Insert rows, all at once or, when the server refuses, one by one; return those that went."""
+    """Insert rows together, or one by one after an error; return those that were inserted."""
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
     try:
         _insert_rows(filling, table, rows_)
@@ -83,7 +83,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
 
 
 def _run(connection: Connection, sql: str) -> None:
-    """Run a statement that may fail, and leave the transaction as it was then."""
+    """Run a statement; if it fails, leave the transaction as it was."""
     if not _in_one_message(connection):
         with Savepoint(connection):
             ask(connection, sql)
@@ -97,12 +97,12 @@ def _run(connection: Connection, sql: str) -> None:
 
 
 def _in_one_message(connection: Connection) -> bool:
-    """Return whether a savepoint is needed, and can be sent with the statement it is for."""
+    """Return whether a savepoint is needed, and can be sent with its statement in one message."""
     return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
 
 
 def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
-    """Set the foreign keys that had to be NULL until the parents were there."""
+    """Set the foreign keys that were NULL until their parents existed."""
     connection, server = filling.connection, server_of(filling.connection)
     filling.filled.returned.pop(table.name, None)
     for row in rows:
@@ -157,7 +157,7 @@ _TRANSACTION = ("BEGIN", "ROLLBACK", "COMMIT")  # after a ROLLBACK it only warns
 def alone(connection: Connection) -> Iterator[None]:
     """Have PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it, too.
 
-    Not within a transaction, and with other drivers everything stays as it is.
+    Within a transaction, and with other drivers, nothing changes.
     """
     driver: Any = connection.connection.driver_connection
     if connection.dialect.driver not in _PSYCOPG or driver.autocommit or not _is_idle(driver):
@@ -179,13 +179,13 @@ def _is_idle(driver: Any) -> bool:
 
 
 def _is_alone(connection: Connection) -> bool:
-    """Return whether the next statement is run in no transaction."""
+    """Return whether the next statement runs in no transaction."""
     driver: Any = connection.connection.driver_connection
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
 class Deferred:
-    """Have foreign keys that form a circle checked when all of its rows are there."""
+    """Have foreign keys that form a circle checked after all of its rows were inserted."""
 
     def __init__(self, connection: Connection, needed: bool) -> None:
         self.connection = connection
@@ -202,7 +202,7 @@ class Deferred:
 
 
 def advance(filling: Filling, names: Iterable[str]) -> None:
-    """Have the sequences go on after the numbers that were given, where they do not yet."""
+    """Advance the sequences past the numbers that were inserted, where they are not yet."""
     written = [name for name in names if name in filling.filled.written]
     left = [name for name in written if name not in filling.advanced]
     calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
@@ -211,7 +211,7 @@ def advance(filling: Filling, names: Iterable[str]) -> None:
 
 
 def _setvals(filling: Filling, table: Table) -> Iterator[str]:
-    """Yield the calls that have a table's sequences go on after the numbers that were given."""
+    """Yield the calls that advance a table's sequences past the numbers that were inserted."""
     server = server_of(filling.connection)
     for column in table.columns:
         numbers = [int(row[column.name]) for row in filling.rows[table.name] if column.serial]
@@ -220,8 +220,8 @@ def _setvals(filling: Filling, table: Table) -> Iterator[str]:
 
 
 def reason(error: DBAPIError) -> str:
-    """Return what the server said, in one line."""
+    """Return the first line of the server's message."""
     orig = error.orig
     args: Sequence[Any] = getattr(orig, "args", ())
-    said = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
-    return " ".join(str(said).split("\n")[0].split())
+    message = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
+    return " ".join(str(message).split("\n")[0].split())
