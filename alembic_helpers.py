@@ -46,9 +46,6 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations, ops
 from alembic.runtime.migration import MigrationContext
 
-from alembic_toolkit.sql.quoting import (
-    brief,
-)
 from alembic_toolkit.verbs.ask import (
     ask,
     constraint_type,
@@ -60,8 +57,8 @@ from alembic_toolkit.verbs.ask import (
 from alembic_toolkit.verbs.batch import GuardedBatch
 from alembic_toolkit.verbs.data.backfill import run_backfill
 from alembic_toolkit.verbs.data.files import run_file
-from alembic_toolkit.verbs.data.insert import insert_missing, rows_to_insert
-from alembic_toolkit.verbs.data.once import execute_guarded
+from alembic_toolkit.verbs.data.insert import insert_missing
+from alembic_toolkit.verbs.data.once import execute_guarded, run_plainly
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.errors import (
     Irreversible,
@@ -70,11 +67,9 @@ from alembic_toolkit.verbs.errors import (
     SchemaConflict,
     UnsafeOperation,
 )
-from alembic_toolkit.verbs.operations import current_database, guarded_operations, online_database
+from alembic_toolkit.verbs.operations import current_database, guarded, online_database, step
 from alembic_toolkit.verbs.running import forget, migration_context, refuse_irreversible
-from alembic_toolkit.verbs.texts import require_values
-from alembic_toolkit.verbs.translate import shortened, step_without_operation
-from alembic_toolkit.verbs.values import Step
+from alembic_toolkit.verbs.translate import shortened
 
 __version__ = "0.1.0"
 
@@ -210,7 +205,7 @@ def create_table(
     :raises MissingParent: a foreign key leads to a table that is not there; not on SQLite, where it
         may come later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
     """
-    table: sa.Table = guarded_operations().create_table(
+    table: sa.Table = guarded().create_table(
         table_name, *columns, if_not_exists=if_not_exists, **kw
     )
     return table
@@ -225,7 +220,7 @@ def drop_table(
         this one: SQLite would delete them too, where the other servers refuse
         (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
     """
-    guarded_operations().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
+    guarded().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
 
 
 def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None = None) -> None:
@@ -233,7 +228,7 @@ def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None
 
     :raises SchemaConflict: both names are there, or neither.
     """
-    guarded_operations().rename_table(old_table_name, new_table_name, schema=schema)
+    guarded().rename_table(old_table_name, new_table_name, schema=schema)
 
 
 def create_table_comment(
@@ -248,7 +243,7 @@ def create_table_comment(
     :param existing_comment: need not be given: the database is asked.
     :raises MissingParent: the table is not there.
     """
-    guarded_operations().create_table_comment(
+    guarded().create_table_comment(
         table_name, comment, existing_comment=existing_comment, schema=schema
     )
 
@@ -257,9 +252,7 @@ def drop_table_comment(
     table_name: str, *, existing_comment: str | None = None, schema: str | None = None
 ) -> None:
     """Take the comment off the table, or skip when it has none or is not there."""
-    guarded_operations().drop_table_comment(
-        table_name, existing_comment=existing_comment, schema=schema
-    )
+    guarded().drop_table_comment(table_name, existing_comment=existing_comment, schema=schema)
 
 
 @contextmanager
@@ -337,7 +330,7 @@ def add_column(
         "inline_primary_key": inline_primary_key,
     }
     flags |= {"postgresql_concurrently": True} if postgresql_concurrently else {}
-    guarded_operations().invoke(ops.AddColumnOp(table_name, column, schema=schema, **flags))
+    guarded().invoke(ops.AddColumnOp(table_name, column, schema=schema, **flags))
 
 
 def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
@@ -348,7 +341,7 @@ def drop_column(table_name: str, column_name: str, *, schema: str | None = None,
 
     :raises UnsafeOperation: on SQLite, a view or trigger still uses the column.
     """
-    guarded_operations().drop_column(table_name, column_name, schema=schema, **kw)
+    guarded().drop_column(table_name, column_name, schema=schema, **kw)
 
 
 def alter_column(
@@ -380,7 +373,7 @@ def alter_column(
     :raises SchemaConflict: rename with both names there, or neither.
     :raises UnsafeOperation: concurrently, some rows are NULL.
     """
-    guarded_operations().alter_column(
+    guarded().alter_column(
         table_name,
         column_name,
         nullable=nullable,
@@ -420,7 +413,7 @@ def create_index(
     :raises SchemaConflict: an index of that name is there over something else.
     :raises MissingParent: the table is not there.
     """
-    guarded_operations().create_index(
+    guarded().create_index(
         index_name,
         table_name,
         list(columns),
@@ -444,9 +437,7 @@ def drop_index(
     The index behind a constraint is skipped: ``drop_constraint`` is its verb.
     ``postgresql_concurrently=True`` as in :func:`create_index`.
     """
-    guarded_operations().drop_index(
-        index_name, table_name, schema=schema, if_exists=if_exists, **kw
-    )
+    guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
 
 
 # ------------------------------------------------------------------------- verbs: constraints
@@ -468,9 +459,7 @@ def create_unique_constraint(
     :raises SchemaConflict: a constraint of that name is there over other columns.
     :raises MissingParent: the table is not there.
     """
-    guarded_operations().create_unique_constraint(
-        constraint_name, table_name, columns, schema=schema, **kw
-    )
+    guarded().create_unique_constraint(constraint_name, table_name, columns, schema=schema, **kw)
 
 
 def create_check_constraint(
@@ -489,9 +478,7 @@ def create_check_constraint(
     :raises SchemaConflict: a constraint of that name is there with another condition.
     :raises MissingParent: the table is not there.
     """
-    guarded_operations().create_check_constraint(
-        constraint_name, table_name, condition, schema=schema, **kw
-    )
+    guarded().create_check_constraint(constraint_name, table_name, condition, schema=schema, **kw)
 
 
 def create_foreign_key(
@@ -518,7 +505,7 @@ def create_foreign_key(
     :raises SchemaConflict: a constraint of that name is there, and differs.
     :raises MissingParent: the table or its referent is not there.
     """
-    guarded_operations().create_foreign_key(
+    guarded().create_foreign_key(
         constraint_name,
         source_table,
         referent_table,
@@ -543,7 +530,7 @@ def create_primary_key(
     :raises SchemaConflict: the table has a primary key over other columns.
     :raises MissingParent: the table is not there.
     """
-    guarded_operations().create_primary_key(constraint_name, table_name, columns, schema=schema)
+    guarded().create_primary_key(constraint_name, table_name, columns, schema=schema)
 
 
 def create_exclude_constraint(
@@ -557,7 +544,7 @@ def create_exclude_constraint(
     :raises UnsafeOperation: another server, which has no such constraint
         (https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-EXCLUDE).
     """
-    create: Any = getattr(guarded_operations(), "create_exclude_constraint")  # noqa: B009
+    create: Any = getattr(guarded(), "create_exclude_constraint")  # noqa: B009
     made: sa.Table | None = create(constraint_name, table_name, *elements, **kw)
     return made
 
@@ -575,7 +562,7 @@ def drop_constraint(
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
         that type is dropped.  Not needed on any server.
     """
-    guarded_operations().drop_constraint(
+    guarded().drop_constraint(
         constraint_name, table_name, type_, schema=schema, if_exists=if_exists
     )
 
@@ -591,11 +578,7 @@ def validate_constraint(
 
     :raises MissingParent: the constraint or its table is not there.
     """
-    step = step_without_operation(
-        guarded_operations(), "validate_constraint", "constraint", constraint_name, schema
-    )
-    step.table = table_name
-    ensure(step)
+    ensure(step("validate_constraint", "constraint", constraint_name, schema, table=table_name))
 
 
 # --------------------------------------------------------------------- verbs: views and enums
@@ -609,11 +592,7 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
 
     :raises SchemaConflict: a view of that name is there with another SELECT.
     """
-    ensure(
-        step_without_operation(
-            guarded_operations(), "create_view", "view", view_name, schema, definition
-        )
-    )
+    ensure(step("create_view", "view", view_name, schema, wanted=definition))
 
 
 def replace_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
@@ -626,16 +605,12 @@ def replace_view(view_name: str, definition: str, *, schema: str | None = None) 
     :raises UnsafeOperation: on PostgreSQL, the columns change and other views use the view
         (https://www.postgresql.org/docs/current/sql-createview.html).
     """
-    ensure(
-        step_without_operation(
-            guarded_operations(), "replace_view", "view", view_name, schema, definition
-        )
-    )
+    ensure(step("replace_view", "view", view_name, schema, wanted=definition))
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
     """Drop the view, or skip when it is not there."""
-    ensure(step_without_operation(guarded_operations(), "drop_view", "view", view_name, schema))
+    ensure(step("drop_view", "view", view_name, schema))
 
 
 def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
@@ -645,11 +620,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 
     :raises SchemaConflict: a type of that name is there with other values.
     """
-    ensure(
-        step_without_operation(
-            guarded_operations(), "create_enum", "enum", enum_name, schema, list(values)
-        )
-    )
+    ensure(step("create_enum", "enum", enum_name, schema, wanted=list(values)))
 
 
 def add_enum_value(
@@ -672,11 +643,7 @@ def add_enum_value(
     :raises MissingParent: the type, or the value beside which it goes, is not there.
     """
     wanted = (value, before, after)
-    ensure(
-        step_without_operation(
-            guarded_operations(), "add_enum_value", "enum", enum_name, schema, wanted
-        )
-    )
+    ensure(step("add_enum_value", "enum", enum_name, schema, wanted=wanted))
 
 
 def rename_enum_value(
@@ -688,16 +655,12 @@ def rename_enum_value(
     :raises MissingParent: the type is not there.
     """
     wanted = (old_value, new_value)
-    ensure(
-        step_without_operation(
-            guarded_operations(), "rename_enum_value", "enum", enum_name, schema, wanted
-        )
-    )
+    ensure(step("rename_enum_value", "enum", enum_name, schema, wanted=wanted))
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
     """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
-    ensure(step_without_operation(guarded_operations(), "drop_enum", "enum", enum_name, schema))
+    ensure(step("drop_enum", "enum", enum_name, schema))
 
 
 # -------------------------------------------------------------------------------- verbs: data
@@ -736,8 +699,8 @@ def backfill(
         is done; there is no primary key to go by, or it would be changed; ``env.py`` began the
         transaction.
     """
-    step = Step(guarded_operations(), None, "backfill", "table", None, table, schema)
-    run_backfill(step, values, where=where, batch_size=batch_size, pause=pause)
+    filling = step("backfill", "table", None, schema, table=table)
+    run_backfill(filling, values, where=where, batch_size=batch_size, pause=pause)
 
 
 def bulk_insert(
@@ -766,14 +729,8 @@ def bulk_insert(
     if key is None:
         alembic.op.bulk_insert(table, rows, multiinsert=multiinsert)
     else:
-        keys = [key] if isinstance(key, str) else list(key)
-        wanted = rows_to_insert(table, rows, keys)
-        sql = (v for row in wanted for v in row.values() if isinstance(v, sa.ClauseElement))
-        require_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
-        step = Step(
-            guarded_operations(), None, "bulk_insert", "table", None, table.name, table.schema
-        )
-        insert_missing(step, table, wanted, keys, multiinsert)
+        inserting = step("bulk_insert", "table", None, table.schema, table=table.name)
+        insert_missing(inserting, table, rows, key, multiinsert)
 
 
 def execute(
@@ -813,13 +770,11 @@ def execute(
     :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
-    options = execution_options
     if unless is None and once is None:
-        forget()
-        require_values(f"execute({brief(sqltext)!r})", sqltext)
-        return alembic.op.execute(sqltext, execution_options=options)
-    step = step_without_operation(guarded_operations(), "execute", "statement", once, None)
-    execute_guarded(step, sqltext, unless=unless, once=once, options=options)
+        run_plainly(sqltext, execution_options)
+    else:
+        executing = step("execute", "statement", once)
+        execute_guarded(executing, sqltext, unless=unless, once=once, options=execution_options)
 
 
 def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
@@ -844,11 +799,7 @@ def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> No
     :raises CommandError: there is no such file; it cannot be taken apart; or a statement fails: the
         message names its line.  Where DDL is transactional nothing of the file is kept.
     """
-    run_file(
-        step_without_operation(guarded_operations(), "execute_file", "file", str(path), None),
-        path,
-        encoding,
-    )
+    run_file(step("execute_file", "file", str(path)), path, encoding)
 
 
 def irreversible(why: str) -> NoReturn:
@@ -915,7 +866,7 @@ def invoke(operation: ops.MigrateOperation) -> Any:
     Operations that are no verb of this module (a project's own, ``ops.ExecuteSQLOp``) run as they
     are (https://alembic.sqlalchemy.org/en/latest/api/operations.html#operation-plugins).
     """
-    return guarded_operations().invoke(operation)
+    return guarded().invoke(operation)
 
 
 if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker

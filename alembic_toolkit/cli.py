@@ -38,22 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 sound, 1 findings, 2 it could not run."""
     arguments = _parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: leave nothing
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: clean up
     try:
         status: int = arguments.run(arguments)
     except KeyboardInterrupt:
         print("alembic-toolkit: interrupted", file=sys.stderr)
         return COULD_NOT_RUN
     except (CommandError, configparser.Error, OSError, ValueError) as error:
-        # Ours say in several lines what to do; of others one is enough.
-        words = str(error).strip() if isinstance(error, CommandError) else _joined(error)
-        print(f"alembic-toolkit: {words}", file=sys.stderr)
+        # Our own messages have several lines; of others one is enough.
+        ours = isinstance(error, CommandError)
+        message = str(error).strip() if ours else " ".join(str(error).split())
+        print(f"alembic-toolkit: {message}", file=sys.stderr)
         return COULD_NOT_RUN
     return status
-
-
-def _joined(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -71,7 +68,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def proven(arguments: argparse.Namespace) -> int:
-    """Prove every revision, up, down and up again, and say what was found."""
+    """Prove every revision, up, down and up again, and print the report."""
     path = Path(arguments.config)
     wanted = settings.read(path)
     wanted.urls = arguments.url or wanted.urls
@@ -99,7 +96,7 @@ def sql(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
     path = Path(arguments.config)
-    read_config(path)  # what is wrong with it is not said once for each database
+    read_config(path)  # an error in it is reported once, not for each database
     known = pyproject.databases(path)
     found = named(arguments.url, known) or [listed(*one) for one in known.items()]
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -255,7 +252,7 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
             raise ValueError(text)
         return number
 
-    positive.__name__ = kind.__name__  # for what argparse says of another
+    positive.__name__ = kind.__name__  # argparse names it in its error
     return positive
 
 

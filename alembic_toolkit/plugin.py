@@ -2,7 +2,7 @@
 
     pytest --roundtrip
 
-What it takes is imported when it is asked for, and nothing is done before.
+Its modules are imported only when the option is given.
 """
 
 from __future__ import annotations

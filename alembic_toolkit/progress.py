@@ -1,6 +1,6 @@
-"""Show how far the databases are: one line that is drawn over again, and gone at the end.
+"""Show the progress of databases: on a terminal one line, redrawn and removed at the end.
 
-Only a terminal gets it.  A log gets a line for each database, when it is through.
+A log gets a line for each database, when it is done.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from types import TracebackType
 from typing import TextIO
 
 _PERIOD = 0.1  # seconds between two drawings: more would only flicker
-_BAR = 20  # columns at most
-_NARROW = 20  # columns that a terminal has at least, as far as we are concerned
+_NARROW = 20  # columns that a terminal is assumed to have at least
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._is_terminal = _is_terminal(self._stream)
+        self._is_terminal = is_terminal(self._stream)
         self._states: dict[str, _State] = {}
         self._shown = ""
         self._lock = threading.Lock()
@@ -72,7 +71,7 @@ class Progress:
         self.close()
 
     def update(self, database: str, done: int, total: int, what: str = "") -> None:
-        """Say that a database has done so many of all steps and is at `what`."""
+        """Note that a database has done so many of all steps, and is at `what`."""
         with self._lock:
             now = time.monotonic()
             state = self._states.setdefault(database, _State(now, now, 0, total, what))
@@ -87,7 +86,7 @@ class Progress:
                 self._drawer.start()
 
     def close(self) -> None:
-        """Take the line away; in a log, say which databases did not get to the end."""
+        """Remove the line; in a log, list the databases that did not get to the end."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -102,7 +101,7 @@ class Progress:
                     self._write(f"{_stopped(database, state)}\n")
 
     def _draw_on(self) -> None:
-        # Not in `update`: a step that takes long has no update, but its time passes.
+        # Not in `update`: a long step has no update, but its time passes.
         while not self._closed.wait(_PERIOD):
             with self._lock:
                 # One column stays free: a full line makes some terminals go to the next one.
@@ -128,7 +127,7 @@ class Progress:
 
 
 def line(states: dict[str, _State], now: float, width: int) -> str:
-    """Return the line: one database with all that is known of it, of several each a little."""
+    """Return the line: one database in detail, or several in short."""
     at_work = {name: state for name, state in states.items() if not state.is_through}
     if not at_work:
         return ""
@@ -144,7 +143,7 @@ def line(states: dict[str, _State], now: float, width: int) -> str:
 
 def _one(name: str, state: _State, left: str, width: int) -> str:
     count = f"{state.done}/{state.total}"
-    full = f"{name} [{_bar(state, _BAR)}] {count}"
+    full = f"{name} [{bar(_share(state))}] {count}"
     head = full if len(full) + len(left) + 2 <= width else f"{name} {count}"
     room = width - len(head) - len(left) - 3
     what = _printable(state.what)
@@ -157,9 +156,9 @@ def _fit(parts: list[str], width: int) -> str:
     return whole if len(whole) <= width else parts[0][:width]
 
 
-def _bar(state: _State, width: int) -> str:
-    full = int(_share(state) * width)
-    return "#" * full + "." * (width - full)
+def bar(share: float, width: int = 20) -> str:
+    """Return a bar that is full to this share."""
+    return "#" * int(share * width) + "." * (width - int(share * width))
 
 
 def _share(state: _State) -> float:
@@ -190,9 +189,10 @@ def _printable(text: str) -> str:
 _CONTROLS = dict.fromkeys((*range(32), 127), "?")
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a line can be drawn over; a process may have no stream at all."""
     try:
-        return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+        return stream is not None and stream.isatty() and os.environ.get("TERM", "") != "dumb"
     except ValueError:  # it is closed
         return False
 

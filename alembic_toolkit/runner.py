@@ -6,8 +6,8 @@
     run(context, "postgresql+psycopg://user@host/name", target_metadata=Base.metadata)
 
 One deployer runs at a time, each revision in a transaction of its own, which waits for no lock long
-enough to stall the application, and is written down in a journal. What must not run is refused
-before anything is changed, with an error that `alembic` prints without a traceback.
+enough to stall the application. A journal records each run. What must not run is refused before
+anything is changed, with an error that `alembic` prints without a traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import explained, parse
-from alembic_toolkit.run import sqlite
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.run.deploy import Deployment, silenced
 from alembic_toolkit.run.number import numbering
 from alembic_toolkit.run.options import Options, read
@@ -53,8 +53,8 @@ def run(
 ) -> None:
     """Do what the running `alembic` command asks for: upgrade, write a script, a new revision, ...
 
-    Another deployer who is at it is waited for. A revision that meets a lock is rolled back and run
-    again, until it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
+    Another deployer is waited for. A revision that meets a lock is rolled back and run again, until
+    it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
     row without its parent. A round trip runs the revisions alone: no lock, no journal.
     Offline (``--sql``) only the dialect of the database matters: nothing is connected to. Neither
     is it for ``alembic revision``, ``merge`` and a ``history`` that does not ask for the current
@@ -71,7 +71,7 @@ def run(
      ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer
      does not end; a lock is not to be had.
     """
-    # The module's functions all call this object, which alone knows what the command handed over.
+    # The module's functions all call this object, which has the command's options.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
     command = _command(environment)
     _print_errors_once(environment)
@@ -100,7 +100,7 @@ def run(
 
 def _command(environment: EnvironmentContext) -> str:
     """Return the name of the command: ``upgrade``, ``check``, ..."""
-    # Nothing says so, but each function of alembic.command hands over one defined inside itself.
+    # Each function of alembic.command passes a function that is defined inside itself.
     function = environment.context_opts["fn"]
     return str(getattr(function, "__qualname__", "")).partition(".")[0]
 
@@ -110,7 +110,7 @@ _LOOKING = {"check", "current", "history", "show"}
 
 
 def _moves(environment: EnvironmentContext) -> bool:
-    """Say whether the command writes to the version table: upgrade, downgrade and stamp do."""
+    """Return whether the command writes to the version table: upgrade, downgrade and stamp do."""
     return "destination_rev" in environment.context_opts
 
 
@@ -160,7 +160,7 @@ def _run_without_database(environment: EnvironmentContext, options: dict[str, An
             hook(*arguments)
 
     options |= {"as_sql": True, "output_buffer": io.StringIO()}
-    with silenced("alembic.runtime.migration"):  # it would say "Generating static SQL"
+    with silenced("alembic.runtime.migration"):  # it would log "Generating static SQL"
         environment.configure(dialect_name="sqlite", process_revision_directives=process, **options)
         environment.run_migrations()
 
@@ -171,8 +171,7 @@ def _run_offline(
     """Write the script, after a look at the revisions in it."""
     url = _url(target)
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
-    if url.get_backend_name() == "sqlite":
-        options.setdefault("transactional_ddl", True)
+    _set_transactional_ddl(options, url)
     with explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
@@ -191,19 +190,18 @@ def _run_online(
 ) -> None:
     """Look at the steps to run, then run them."""
     url = _url(target)
-    deployment = Deployment(environment, wanted, options["fn"])
-    foreign_keys = deployment.foreign_keys
-    if url.get_backend_name() == "sqlite":
-        options.setdefault("transactional_ddl", True)
+    _set_transactional_ddl(options, url)
     given = to_tuple(options.get("on_version_apply"), default=())
-    options["on_version_apply"] = (deployment.applied, *given)
     if _command(environment) in _LOOKING:
         options["dont_mutate"] = True
     walks = is_walk(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
         refuse_transaction(connection)
+        deployment = Deployment(environment, connection, wanted, options["fn"])
+        options["fn"] = deployment.steps
+        options["on_version_apply"] = (deployment.applied, *given)
         with explained(url, DBAPIError):
-            environment.configure(connection=connection, **options | {"fn": deployment.steps})
+            environment.configure(connection=connection, **options)
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
             if steps and wanted.deploy_lock and not walks:
@@ -212,13 +210,12 @@ def _run_online(
                 connection.rollback()
             if not walks:
                 marks.forget_stale(environment.get_context(), steps)
-            if steps and url.get_backend_name() == "sqlite":
-                stack.enter_context(sqlite.transactional_ddl(connection))
+            if steps:
+                stack.enter_context(deployment.server.transactional_ddl(connection))
             if steps and not walks:
-                stack.enter_context(deployment.prepared(connection))
-            elif steps and url.get_backend_name() == "sqlite":
-                sqlite.begin_to_write(connection)
-                foreign_keys.start(connection)
+                stack.enter_context(deployment.prepared())
+            elif steps:
+                deployment.begin()
         if not walks:
             for step in steps:
                 deployment.run(step)
@@ -227,6 +224,12 @@ def _run_online(
                 environment.run_migrations()
         if connection.in_transaction():
             connection.commit()  # the version table, when no revision's commit kept it
+
+
+def _set_transactional_ddl(options: dict[str, Any], url: URL) -> None:
+    """Say that the server rolls DDL back, where Alembic does not know it: of SQLite."""
+    if server_of(url.get_backend_name()).has_transactional_ddl:
+        options.setdefault("transactional_ddl", True)
 
 
 def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:

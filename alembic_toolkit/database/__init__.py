@@ -1,1 +1,1 @@
-"""A database as everybody sees it: its address, its driver, its errors, and its own tables."""
+"""What all rooms need of a database: its address, driver, server, errors, and our own tables."""

@@ -1,4 +1,4 @@
-"""Read the URL of a database, show it without its password, tell whether a connection is to it."""
+"""Read the URL of a database, show it without its password, compare it with a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from alembic_toolkit.database.errors import message
+from alembic_toolkit.database.servers import server_of
 
 
 def parse(address: URL | str) -> URL:
@@ -32,18 +35,12 @@ def parse(address: URL | str) -> URL:
 
 
 def parse_known(address: str) -> URL:
-    """Read a URL of a server that is known here.
+    """Read the URL of a database on a server that is known here.
 
     :raises CommandError: it cannot be read, or names another server.
     """
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        raise CommandError(
-            "a --url cannot be read; write it like sqlite:///scratch.db or "
-            "postgresql+psycopg://user:password@host/scratch"
-        ) from None
-    if url.get_backend_name() not in SERVERS:
+    url = parse(address)
+    if not server_of(url.get_backend_name()).is_known:
         raise CommandError(
             f"{url.drivername} is not known here: SQLite, PostgreSQL, MariaDB and MySQL are"
         )
@@ -53,19 +50,11 @@ def parse_known(address: str) -> URL:
 # An env.py may want an asynchronous driver; what looks and drops here does not.
 _SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
 _SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
-SERVERS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 
 def dialect_of(url: str | None) -> str | None:
     """Return the dialect that a URL names; None without one."""
-    if url is None:
-        return None
-    try:
-        return make_url(url).get_backend_name()
-    except ArgumentError:
-        raise CommandError(
-            "the URL of the database cannot be read; write it like postgresql://host/name"
-        ) from None
+    return None if url is None else parse(url).get_backend_name()
 
 
 def synchronous(url: URL) -> URL:
@@ -75,14 +64,14 @@ def synchronous(url: URL) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return a URL without what may be a password."""
+    """Return a URL without what may be a password: its query may hold one too."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def same(connection: Connection, ours: URL) -> bool:
-    """Say whether a connection is to the database of a URL."""
+    """Return whether a connection is to the database of a URL."""
     theirs = connection.engine.url
-    if ours.get_backend_name() == "sqlite":
+    if server_of(ours.get_backend_name()).is_file:
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
     return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
 
@@ -90,25 +79,22 @@ def same(connection: Connection, ours: URL) -> bool:
 @contextmanager
 def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
     """Turn errors of this kind, but Alembic's own, into one line that names the database."""
-    # The query may hold a password too (?password=...).
-    name = url.set(query={}).render_as_string(hide_password=True)
     try:
         yield
     except CommandError:
         raise
     except errors as error:
         if isinstance(error, NoSuchModuleError):
-            words = (
+            reason = (
                 f"there is no {url.drivername!r}; it starts with sqlite://, "
                 "postgresql+psycopg:// or mariadb+pymysql://"
             )
         elif isinstance(error, ImportError):
-            words = (
+            reason = (
                 f"its driver is not installed ({error}); install it, or name another: "
                 "postgresql+psycopg://, mariadb+pymysql://"
             )
         else:
             # Drivers raise what they like: TypeError, say, for an option that they do not know.
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            words = str(cause.args[-1] if cause.args else cause)  # PyMySQL: (number, words)
-        raise CommandError(f"{name} cannot be used: {' '.join(words.split())}") from error
+            reason = message(error)
+        raise CommandError(f"{shown(url)} cannot be used: {reason}") from error

@@ -6,20 +6,27 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from alembic_toolkit.sql import quoting
 
-def fetch(connection: Connection, sql: str) -> list[Any]:
-    """Read rows through the driver itself: SQLAlchemy's way to them takes longer than most looks.
+
+def run(connection: Connection, sql: str) -> list[Any]:
+    """Run a statement past SQLAlchemy, its events and its transactions; return the rows.
 
     Without parameters, so that the driver leaves % alone; errors are the driver's own.
     """
-    if not connection.in_transaction():
-        connection.begin()  # as any statement does; whoever commits ends it
     cursor = connection.connection.cursor()
     try:
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
     finally:
         cursor.close()
+
+
+def fetch(connection: Connection, sql: str) -> list[Any]:
+    """Read rows past SQLAlchemy, whose own way takes longer than most looks."""
+    if not connection.in_transaction():
+        connection.begin()  # as any statement does; whoever commits ends it
+    return run(connection, sql)
 
 
 def ask(connection: Connection, sql: str) -> list[Any]:
@@ -33,8 +40,8 @@ def ask(connection: Connection, sql: str) -> list[Any]:
 
 
 def identifier(connection: Connection, *names: str) -> str:
+    """Return a name in quotes, behind those that it belongs to."""
     quote = connection.dialect.identifier_preparer.quote_identifier
-    # The preparer doubles percent signs for such drivers, and so does ask.
-    percent = connection.dialect.paramstyle in ("format", "pyformat")
+    # For some drivers the preparer doubles percent signs, and so does `ask`.
     quoted = ".".join(quote(name) for name in names)
-    return quoted.replace("%%", "%") if percent else quoted
+    return quoting.unescaped_percent(quoted, connection.dialect)

@@ -1,4 +1,4 @@
-"""What the servers call the things that go wrong on a bad day, and who is in the way."""
+"""Tell errors of servers apart: locks, lost sessions, what an operator must mend; find blockers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from alembic_toolkit.database.servers import server_of
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _DEADLOCKS = {"40P01", 1213}
 _LOCK_ERRORS = {"55P03", 1205, *_DEADLOCKS}
 _SQLITE_BUSY = "database is locked"
-# The server or its operator stops a revision, whatever is in it: nothing that a traceback explains.
+# The server or its operator stopped the revision, whatever is in it: no traceback explains that.
 _OPERATORS = {
     "42501",  # insufficient_privilege
     "25006",  # read_only_sql_transaction
@@ -30,7 +32,7 @@ _OPERATORS = {
     1836,  # the server is in read-only mode
     1969,  # max_statement_time
 }
-# The session is over, and what SQLAlchemy takes for a disconnection is so too.
+# The session has ended; SQLAlchemy knows further disconnections.
 _GONE = {
     "08000",  # connection_exception
     "08003",  # connection_does_not_exist
@@ -56,7 +58,7 @@ def code(error: BaseException | None) -> str | int | None:
     """Return the SQLSTATE, or MariaDB's number, of a driver's error."""
     first = error.args[0] if error is not None and error.args else None
     if isinstance(first, int):
-        return first  # MariaDB's, whose SQLSTATEs say less
+        return first  # MariaDB's number: its SQLSTATEs are less exact
     if isinstance(first, dict):  # pg8000
         return str(first.get("C"))
     found = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno"))
@@ -66,7 +68,7 @@ def code(error: BaseException | None) -> str | int | None:
 def _wrapped(error: BaseException | None) -> DBAPIError | None:
     """Return SQLAlchemy's error that this one is, or was raised for."""
     while error is not None and not isinstance(error, DBAPIError):
-        # What then tidies up on a lost connection hears this one, and not why it was lost.
+        # After a connection was lost, further statements raise this error instead of the first.
         pending = isinstance(error, PendingRollbackError)
         error = error.__context__ if pending else error.__cause__
     return error
@@ -79,7 +81,7 @@ def drivers_error(error: BaseException | None) -> BaseException | None:
 
 
 def is_lock_error(error: BaseException | None) -> bool:
-    """Say whether it is a lock that was not to be had, or a deadlock: what may pass by itself.
+    """Return whether a lock was not granted, or a deadlock ended: a second try may succeed.
 
     :param error: the driver's, SQLAlchemy's, or one that was raised for it.
     """
@@ -88,12 +90,12 @@ def is_lock_error(error: BaseException | None) -> bool:
 
 
 def is_deadlock(error: BaseException | None) -> bool:
-    """Say whether the server ended a deadlock by this error."""
+    """Return whether the server ended a deadlock by this error."""
     return code(drivers_error(error) or error) in _DEADLOCKS
 
 
 def is_operators(error: BaseException | None) -> bool:
-    """Say whether rights, a full disk or a read-only database stopped it, and not its author."""
+    """Return whether rights, a full disk or a read-only database stopped it, and not its author."""
     found = drivers_error(error)
     return found is not None and (
         code(found) in _OPERATORS or str(found).startswith(_SQLITE_OPERATORS)
@@ -101,18 +103,18 @@ def is_operators(error: BaseException | None) -> bool:
 
 
 def is_gone(error: BaseException | None) -> bool:
-    """Say whether the session with the database ended: the server was stopped, or killed it."""
+    """Return whether the session with the database ended: the server was stopped, or killed it."""
     found = _wrapped(error)
     return found is not None and (found.connection_invalidated or code(found.orig) in _GONE)
 
 
-def words(error: BaseException) -> str:
-    """Return what the driver says, in one line."""
+def message(error: BaseException) -> str:
+    """Return the message of the driver's error in one line."""
     found = drivers_error(error) or error
-    # PyMySQL: (number, words). PostgreSQL's further lines show the statement again.
-    said = str(found.args[-1] if found.args else found).partition("\nLINE ")[0]
+    # PyMySQL: (number, message). PostgreSQL's further lines show the statement again.
+    text = str(found.args[-1] if found.args else found).partition("\nLINE ")[0]
     nothing = "the connection is closed" if is_gone(error) else type(found).__name__
-    return " ".join(said.split()) or nothing
+    return " ".join(text.split()) or nothing
 
 
 def statement(error: BaseException | None) -> str:
@@ -123,27 +125,6 @@ def statement(error: BaseException | None) -> str:
 
 # Who is in the way
 
-_POSTGRESQL = """
-SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(host(a.client_addr), 'this host'),
-       coalesce(a.state, 'state hidden'),
-       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::int, a.query,
-       bool_or(l.locktype = 'relation' AND l.granted
-               AND strpos(lower(CAST(:statement AS text)), lower(c.relname)) > 0) AS named
-FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
-LEFT JOIN pg_class c ON c.oid = l.relation AND c.relnamespace <> 'pg_catalog'::regnamespace
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-AND (a.xact_start IS NOT NULL OR a.state IS NULL)
-GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY named DESC NULLS LAST, 5 DESC NULLS LAST"""
-# Whether a session holds a metadata lock, only a plugin can tell: those that may.
-_MARIADB = """
-SELECT p.id, p.user, p.host, lower(p.command),
-       coalesce(timestampdiff(second, t.trx_started, now()), p.time), coalesce(p.info, ''), 0
-FROM information_schema.processlist p
-LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
-WHERE p.db = database() AND p.id <> connection_id()
-AND (t.trx_id IS NOT NULL OR p.command = 'Query')
-AND coalesce(p.state, '') NOT LIKE 'Waiting for table%' ORDER BY 5 DESC"""
-
 
 def blockers(connection: Connection, asked_for: str) -> list[str]:
     """Return the sessions that hold what a statement needs, or may: a line for each.
@@ -152,24 +133,23 @@ def blockers(connection: Connection, asked_for: str) -> list[str]:
 
     :param asked_for: the statement.
     """
-    query = {"postgresql": _POSTGRESQL, "mysql": _MARIADB, "mariadb": _MARIADB}
-    asked = query.get(connection.dialect.name)
-    if asked is None:
+    query = server_of(connection.dialect.name).blockers
+    if not query:
         return []
-    values = {"statement": asked_for} if ":statement" in asked else {}
+    values = {"statement": asked_for} if ":statement" in query else {}
     try:
-        rows: list[Any] = [*connection.execute(text(asked), values)]
+        rows: list[Any] = [*connection.execute(text(query), values)]
     except DBAPIError:  # not everybody may look at other people's sessions
         rows = []
     finally:
         connection.rollback()
-    # The innocent are not named beside those who hold a lock on what the statement names.
+    # If some hold a lock on what the statement names, the others are left out.
     named = [row for row in rows if row[6]] or rows
     return [_line(*row[:6]) for row in named[:3]]
 
 
 def _line(pid: int, user: str, host: str, state: str, age: int | None, query: str) -> str:
     since = "" if age is None else f" for {age} s"
-    said = " ".join((query or "").split())
-    said = said if len(said) <= 80 else said[:77] + "..."
-    return f"session {pid}, {user} from {host}, {state}{since}" + (f": {said}" if said else "")
+    query = " ".join((query or "").split())
+    query = query if len(query) <= 80 else query[:77] + "..."
+    return f"session {pid}, {user} from {host}, {state}{since}" + (f": {query}" if query else "")

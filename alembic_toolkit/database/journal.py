@@ -2,7 +2,7 @@
 
 A row is written, and committed, before a revision begins; its end is written in the transaction
 that also moves the version table, so that the two cannot differ. A row that has no end is that of a
-deployer who runs still, or was killed: the next one, who holds the deployers' lock, says so.
+deployer who still runs, or was killed: the next one, who holds the deployers' lock, notes that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import marks
-from alembic_toolkit.database.errors import is_lock_error, words
+from alembic_toolkit.database.errors import is_lock_error, message
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -164,7 +164,9 @@ class Journal:
             if not inspect(connection).has_table(self.table.name, self.schema):
                 self.table.create(connection)
                 if expected:
-                    log.warning("the journal %s was not there, and is made", self.table.fullname)
+                    log.warning(
+                        "the journal %s was missing, and is created again", self.table.fullname
+                    )
             elif alone:
                 unfinished = self.table.c.outcome == RUNNING
                 connection.execute(self.table.update().where(unfinished).values(outcome=KILLED))
@@ -189,7 +191,7 @@ class Journal:
             return
         if not inspect(self.connection).has_table(self.table.name, self.schema):
             log.warning(
-                "the journal %s is gone: the next command makes it anew", self.table.fullname
+                "the journal %s is gone: the next command creates it again", self.table.fullname
             )
             self.row, self.is_open = None, False
         else:
@@ -205,7 +207,7 @@ class Journal:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
             self.connection.commit()
         except DBAPIError as also:
-            log.warning("the journal does not say that it failed: %s", words(also))
+            log.warning("the journal does not say that it failed: %s", message(also))
             if self.connection.in_transaction():
                 self.connection.rollback()
 
@@ -223,7 +225,7 @@ class Journal:
                 "no journal is kept: %s cannot be written (%s); "
                 "let its owner make it, or run with -x journal=no",
                 self.table.fullname,
-                words(error),
+                message(error),
             )
 
 

@@ -1,16 +1,21 @@
-"""The marks of steps that are done once, which alembic_helpers keeps beside the version table.
+"""The marks of statements that run once, which alembic_helpers keeps beside the version table.
 
-They are there while a revision is half done, so that it can go on when it is run again.
+They exist while a revision is half done, so that a second run can continue it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import RevisionError
 from sqlalchemy import column, inspect, table
+
+# How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
+NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
+FORGETS = re.compile(r"DELETE FROM \S+_once\W")
 
 
 def name_of(version_table: str) -> str:
@@ -19,10 +24,9 @@ def name_of(version_table: str) -> str:
 
 
 def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | StampStep]) -> None:
-    """Forget those of upgrades that would find another database when they go on.
+    """Delete the marks of upgrades that would continue on a changed database.
 
-    They stopped above a revision that is about to be taken back, and begin from the start after it
-    was run again.
+    They stopped above a revision that is about to be downgraded, and must start again after it.
     """
     connection, name = migration.connection, name_of(migration.version_table)
     gone = {s.revision.revision for s in steps if isinstance(s, RevisionStep) and s.is_downgrade}

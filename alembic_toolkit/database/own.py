@@ -1,4 +1,4 @@
-"""The tables in a database that are Alembic's and ours, and no revision's."""
+"""The tables that belong to Alembic and to us, and to no revision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic_toolkit.database import journal, marks
 
 
 def own(version_table: str = "alembic_version") -> tuple[str, ...]:
-    """Return the tables that say how far a database is: versions, journal, marks."""
+    """Return the names of the version table, the journal and the marks."""
     return version_table, journal.name_of(version_table), marks.name_of(version_table)
 
 

@@ -1,4 +1,4 @@
-"""Which databases there are, by the names that their users have for them."""
+"""The databases that the command line or ``pyproject.toml`` names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic_toolkit.database.address import parse, shown
 
 @dataclass(frozen=True)
 class Database:
-    """One database, by the name that its users have for it."""
+    """One database, and the name that its users gave it."""
 
     name: str
     url: str = ""  # empty: the one that env.py names
@@ -28,9 +28,9 @@ class Database:
         url = make_url(self.url)
         given = [value for key, value in url.query.items() if "pass" in key.lower()]
         rendered = re.search(r"://[^:@/]*:([^@]*)@", self.url)
-        words = {str(word) for word in (url.password, *given, rendered and rendered[1]) if word}
-        for word in sorted(words, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "***", text)
+        secrets = {str(one) for one in (url.password, *given, rendered and rendered[1]) if one}
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
         return text
 
 

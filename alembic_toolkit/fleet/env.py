@@ -1,7 +1,6 @@
 """Run the project's own ``env.py`` on one database of many.
 
-It configures what it always does, and is told which database to use in all the ways that a round
-trip knows.
+It gets the URL of the database in every way that a round trip uses, too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from alembic_toolkit.project.env import (
 
 
 class Enough(BaseException):
-    """What ends ``env.py`` when all is known; no ``except Exception`` may stop it."""
+    """Ends ``env.py`` when all is known; no ``except Exception`` catches it."""
 
 
 def run_env(
@@ -93,7 +92,7 @@ def _connected(url: Any) -> Iterator[Connection | None]:
     try:
         connection = engine.connect()
     except DBAPIError as error:
-        said = errors.words(error).partition(" Is the server running")[0]
-        raise CommandError(f"cannot be reached: {said}") from error
+        reason = errors.message(error).partition(" Is the server running")[0]
+        raise CommandError(f"cannot be reached: {reason}") from error
     with connection:
         yield connection

@@ -1,7 +1,7 @@
 """Work on many databases, each in a process of its own.
 
-`alembic.context` is one for a process, and what waits for a host that does not answer cannot be
-called back: a process can be killed.
+`alembic.context` exists once in a process, and only a process can be killed while it waits for a
+host that does not answer.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Running:
     task: Task
     process: Any
     until: float
-    late: str  # what is said of it then
+    late: str  # the error that it then gets
 
 
 def each(
@@ -70,10 +70,10 @@ def each(
     at_once: int,
     timeout: float | None = None,
 ) -> None:
-    """Do the work for every task, some at once; say of each when it ended.
+    """Do the work for every task, some at once; report each when it ended.
 
-    Interrupted, it begins no more, interrupts those that run, as Ctrl-C would, and says how they
-    ended before it raises ``KeyboardInterrupt`` again. Nothing is left running.
+    When interrupted, it starts no more, interrupts those that run, as Ctrl-C would, and reports how
+    they ended before it raises ``KeyboardInterrupt`` again. Nothing is left running.
 
     :param timeout: seconds for each database to answer; then its process is killed, as is one that
      takes `PATIENCE` times as long after that.
@@ -112,7 +112,7 @@ def _start(work: Work, task: Task, running: dict[Pipe, _Running], timeout: float
 
 
 def _context() -> Any:
-    """Return how processes are begun: from one that has imported everything, where there is it."""
+    """Return how processes start: where possible from one that has imported everything."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -125,7 +125,7 @@ def _context() -> Any:
 def _hear(
     running: dict[Pipe, _Running], ended: Callable[[Task, Answer], None], timeout: float | None
 ) -> None:
-    """Wait until one has something to say, or its time is over."""
+    """Wait until one reports something, or its time is over."""
     if not running:
         return
     until = min(one.until for one in running.values())
@@ -156,7 +156,7 @@ def _end(
     one = running.pop(pipe)
     pipe.close()
     one.process.join(1)
-    one.process.kill()  # a thread that an application began may keep it alive; all is done
+    one.process.kill()  # a thread of an application may keep it alive; its work is done
     one.process.join()
     ended(one.task, Answer(answer.value, one.task.database.concealed(answer.error)))
 
@@ -166,9 +166,9 @@ def _run(work: Work, task: Task, pipe: Pipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the first process passes it on
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.chdir(task.directory)
-    os.environ.clear()  # that of the process which this one was forked from may be an old one
+    os.environ.clear()  # the process that this one was forked from may have an old one
     os.environ.update(task.environ)
-    # What revisions and env.py print would run into what is printed here.
+    # What revisions and env.py print would mix with our own output.
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
@@ -177,21 +177,21 @@ def _run(work: Work, task: Task, pipe: Pipe) -> None:
     except SystemExit as error:
         answer = Answer(error=f"env.py, or a revision, ended the process: exit({error.code!r})")
     except BaseException as error:
-        answer = Answer(error=words(error))
+        answer = Answer(error=message(error))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is done
     with contextlib.suppress(OSError):  # nobody listens any more
         pipe.send(answer)
 
 
-def words(error: BaseException) -> str:
-    """Return what an error says; of a driver's, the statement that was asked, too."""
+def message(error: BaseException) -> str:
+    """Return the message of an error; of a driver's, the statement, too."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; what it was at is rolled back, or goes on when it is run again"
     if isinstance(error, CommandError):
         return str(error)
     if isinstance(error, DBAPIError) and error.statement:
         sql = " ".join(error.statement.split())
-        return f"{errors.words(error)}\n  asked  {sql[:200]}"
+        return f"{errors.message(error)}\n  asked  {sql[:200]}"
     if isinstance(error, DBAPIError):
-        return errors.words(error)
+        return errors.message(error)
     return f"{type(error).__name__}: {error}".strip()

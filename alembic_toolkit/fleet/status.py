@@ -1,4 +1,4 @@
-"""Say where many databases are: at which revision, with which files, since when, by whom.
+"""Show the status of many databases: their revision, its files, the last run.
 
 Nothing is written. Each database is looked at in a process of its own, see `processes`.
 """
@@ -6,7 +6,6 @@ Nothing is written. Each database is looked at in a process of its own, see `pro
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal
@@ -26,6 +25,7 @@ from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.env import Enough, run_env
 from alembic_toolkit.fleet.processes import Answer, Task, each
+from alembic_toolkit.fleet.servers import only_read
 from alembic_toolkit.project import models
 
 AT_ONCE = 8
@@ -40,15 +40,15 @@ class Line:
     error: str = ""  # why nothing is known
     revisions: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # of these, what no file has
-    behind: int | None = None  # revisions that an upgrade would run; None: that cannot be told
+    behind: int | None = None  # revisions that an upgrade would run; None: unknown
     empty: bool = False  # it has no tables but Alembic's
     edited: list[str] | None = None  # applied, and another file now; None: there is no journal
     last: journal.Entry | None = None
-    drift: list[str] | None = None  # None: nobody asked
+    drift: list[str] | None = None  # None: not asked for
 
     @property
     def is_sound(self) -> bool:
-        """Say whether it is at head, with the files that were applied and the models' tables."""
+        """Return whether it is at head, with the files that were applied and the models' tables."""
         return self.behind == 0 and not (self.error or self.unknown or self.edited or self.drift)
 
 
@@ -77,8 +77,8 @@ def status(
         name = task.database.name
         line = lines[name] = answer.value or Line(name or "env.py", answer.error)
         if line.last is not None and line.last.error:
-            said = task.database.concealed(line.last.error)
-            line.last = dataclasses.replace(line.last, error=said)
+            error = task.database.concealed(line.last.error)
+            line.last = dataclasses.replace(line.last, error=error)
         progress("databases", len(lines), len(tasks), name)
 
     each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)
@@ -93,7 +93,7 @@ class _Seen(Enough):
 
 
 def _look(task: Task, answered: Callable[[], None]) -> Line:
-    _only_read()
+    only_read()
 
     def configured(
         environment: EnvironmentContext, configure: Callable[[], None], _: dict[str, Any]
@@ -107,32 +107,6 @@ def _look(task: Task, answered: Callable[[], None]) -> Line:
         [line] = seen.args
         return line  # type: ignore[no-any-return]
     raise CommandError("env.py caught what it must not: BaseException")
-
-
-def _only_read() -> None:
-    """See to it that nothing writes in this process: not even what ``env.py`` does first."""
-
-    def before(dialect: Any, _: Any, arguments: Sequence[Any], __: Any) -> None:
-        file = str(arguments[0]) if arguments else ""
-        is_file = dialect.name == "sqlite" and file not in ("", ":memory:") and "file:" not in file
-        if is_file and not os.path.isfile(file):  # SQLite would make it
-            raise CommandError("there is no such file")
-
-    def connected(driver: Any, _: Any) -> None:
-        if "sqlite" in type(driver).__module__:
-            driver.execute("PRAGMA query_only = ON").close()
-
-    def begun(connection: Connection) -> None:
-        # For one transaction: what is set for a session stays with it in a pool. But on MariaDB
-        # DDL ends the transaction, and then only the session's own setting refuses it.
-        name = connection.dialect.name
-        if name != "sqlite":
-            session = "SESSION " if name in ("mysql", "mariadb") else ""
-            connection.exec_driver_sql(f"SET {session}TRANSACTION READ ONLY")
-
-    event.listen(Engine, "do_connect", before)
-    event.listen(Engine, "connect", connected)
-    event.listen(Engine, "begin", begun)
 
 
 def _line(task: Task, context: MigrationContext, directory: ScriptDirectory) -> Line:

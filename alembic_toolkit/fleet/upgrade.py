@@ -19,7 +19,7 @@ from alembic.util import to_tuple
 
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.env import run_env
-from alembic_toolkit.fleet.processes import Answer, Task, each, words
+from alembic_toolkit.fleet.processes import Answer, Task, each, message
 
 AT_ONCE = 4
 
@@ -42,14 +42,14 @@ DONE, NOTHING, FAILED, NOT_BEGUN = "done", "nothing to do", "failed", "not begun
 
 @dataclass
 class Report:
-    """What became of all of them; nothing is said twice of one."""
+    """What became of all of them."""
 
     upgrades: list[Upgrade]
     interrupted: bool = False
 
     @property
     def is_sound(self) -> bool:
-        """Say whether every database is where it was to be brought."""
+        """Return whether every database is where it was to be brought."""
         return all(one.outcome in (DONE, NOTHING) for one in self.upgrades)
 
 
@@ -78,8 +78,8 @@ def upgrade(
     def end(task: Task, answer: Answer) -> None:
         one = answer.value or Upgrade(task.database.name, FAILED)
         one.error = task.database.concealed(answer.error or one.error)
-        for said in one.log:
-            said["message"] = task.database.concealed(said["message"])
+        for entry in one.log:
+            entry["message"] = task.database.concealed(entry["message"])
         found[task.database.name] = one
         ended(one, len(found), len(tasks))
 
@@ -123,7 +123,7 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
     try:
         run_env(task, answered, steps, configured)
     except (Exception, KeyboardInterrupt) as error:
-        one.outcome, one.error = FAILED, words(error)
+        one.outcome, one.error = FAILED, message(error)
         return one
     if not planned:
         one.outcome, one.error = FAILED, "env.py ran, and never called context.run_migrations()"
@@ -133,7 +133,7 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
 
 
 class _Log(logging.Handler):
-    """Keep what revisions say, and what runs them."""
+    """Collect what revisions log, and what runs them."""
 
     def __init__(self, log: list[dict[str, str]]) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class _Log(logging.Handler):
 
 
 def _listen(log: list[dict[str, str]]) -> None:
-    # Whatever the project does with its log: nobody sees it here.
+    # Whatever the project does with its log, nobody sees it here.
     for name in ("alembic", "alembic_toolkit"):
         logger = logging.getLogger(name)
         logger.addHandler(_Log(log))
@@ -165,32 +165,33 @@ def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
     """
     before, after = (", ".join(ids) or "(none)" for ids in (one.before, one.after))
     if one.outcome == DONE:
-        said = f"{before} -> {after}"
+        outcome = f"{before} -> {after}"
     elif one.outcome == NOTHING:
-        said = f"{after}, {NOTHING}"
+        outcome = f"{after}, {NOTHING}"
     elif one.outcome == FAILED:
-        said = f"{FAILED}, {before} -> {after}" if one.ran else FAILED
+        outcome = f"{FAILED}, {before} -> {after}" if one.ran else FAILED
     else:
-        said = one.outcome
+        outcome = one.outcome
     logged = (
         f"{entry['level']} {entry['message']}"
         for entry in one.log
         if verbose or entry["level"] not in ("DEBUG", "INFO")
     )
-    return "\n".join([f"{one.name.ljust(width)}  {said}", *(indent(text, "  ") for text in logged)])
+    head = f"{one.name.ljust(width)}  {outcome}"
+    return "\n".join([head, *(indent(text, "  ") for text in logged)])
 
 
 def summary(report: Report) -> str:
-    """Return how many got there, and of each that did not, the error."""
+    """Return how many databases have each outcome, and the errors."""
     lines = []
     for one in report.upgrades:
         if one.outcome == FAILED:
-            said = one.error.strip().splitlines() or ["no message"]
-            lines += [f"{one.name}:", *(f"  {text}" for text in said[-LAST_LINES:])]
+            error = one.error.strip().splitlines() or ["no message"]
+            lines += [f"{one.name}:", *(f"  {text}" for text in error[-LAST_LINES:])]
     counts = [
-        f"{number} {word}"
-        for word in (DONE, NOTHING, FAILED, NOT_BEGUN)
-        if (number := sum(one.outcome == word for one in report.upgrades))
+        f"{number} {outcome}"
+        for outcome in (DONE, NOTHING, FAILED, NOT_BEGUN)
+        if (number := sum(one.outcome == outcome for one in report.upgrades))
     ]
     return "\n".join([*lines, *([""] if lines else []), ", ".join(counts)])
 

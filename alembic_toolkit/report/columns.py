@@ -42,9 +42,9 @@ def cut(shown: str, width: int) -> str:
 
 
 def wrap(shown: str, width: int, indent: str = "", hang: str = "") -> list[str]:
-    """Return lines that fit, broken between words where a word is not longer than a line.
+    """Return lines that fit, broken between words; a word is cut if it is longer than a line.
 
-    :param hang: how much further in the second line of a long one stands.
+    :param hang: the further indentation of the second line of a long one.
     """
     lines = []
     for line in shown.split("\n"):

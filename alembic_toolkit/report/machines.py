@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from alembic_toolkit.prove.results import Report
-from alembic_toolkit.report.said import summary_of
+from alembic_toolkit.report.findings import summary_of
 
 
 def to_json(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What a page is made of."""
+"""Pieces of HTML that the page and its graph share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from html import escape
 from urllib.parse import quote
 
 from alembic_toolkit.prove import results
-from alembic_toolkit.report.said import plain
+from alembic_toolkit.report.findings import plain
 
-WORDS = {
+# The class and the label of a status.
+CLASSES = {
     results.PROVEN: ("ok", "\N{CHECK MARK}"),
     results.FAULTY: ("bad", "\N{MULTIPLICATION X} finding"),
     results.EXCEPTED: ("odd", "known"),
@@ -33,4 +34,4 @@ def link(id_: str) -> str:
 
 
 def classed(shown: str, status: str) -> str:
-    return f"<b class={WORDS[status][0]}>{safe(shown)}</b>"
+    return f"<b class={CLASSES[status][0]}>{safe(shown)}</b>"

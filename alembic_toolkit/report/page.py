@@ -15,14 +15,12 @@ from urllib.parse import quote
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report, RevisionProof
 from alembic_toolkit.report.columns import cut
-from alembic_toolkit.report.graph import html_graph
-from alembic_toolkit.report.markup import WORDS, anchor, classed, link, safe
-from alembic_toolkit.report.said import (
+from alembic_toolkit.report.findings import (
     REASONED,
     WORST,
+    Problem,
     Reason,
     Row,
-    Said,
     checks_of,
     count,
     databases_of,
@@ -36,6 +34,8 @@ from alembic_toolkit.report.said import (
     summary_of,
     verdict_of,
 )
+from alembic_toolkit.report.graph import html_graph
+from alembic_toolkit.report.markup import CLASSES, anchor, classed, link, safe
 
 _STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
 _LONGEST_SQL = 20_000  # letters of one text on the page
@@ -102,12 +102,12 @@ def _html_database(one: results.Proof, revisions: int) -> str:
 def _html_findings(report: Report, sections: Collection[str]) -> str:
     """Return the list of findings: those of a revision in short, for its section says it all."""
     items = []
-    for said in findings_of(report):
-        of = said.finding
+    for problem in findings_of(report):
+        of = problem.finding
         if of.revision not in sections:
-            items.append(f"<li>{_html_finding(said)}")
+            items.append(f"<li>{_html_finding(problem)}")
             continue
-        on = f" on {safe(', '.join(said.databases))}" if said.databases else ""
+        on = f" on {safe(', '.join(problem.databases))}" if problem.databases else ""
         items.append(
             f'<li><a href="{link(of.revision)}">{safe(of.revision)}</a> '
             f"<small>{safe(of.check)}{on}</small><br>{safe(cut(one_line(of.problem), 300))}"
@@ -119,16 +119,16 @@ def _html_findings(report: Report, sections: Collection[str]) -> str:
     )
 
 
-def _html_finding(said: Said, path: str = "") -> str:
+def _html_finding(problem: Problem, path: str = "") -> str:
     """Return all that is known of a finding, but not the path that stands above it."""
-    of = said.finding
-    on = f" on {safe(', '.join(said.databases))}" if said.databases else ""
+    of = problem.finding
+    on = f" on {safe(', '.join(problem.databases))}" if problem.databases else ""
     lines = [f"<article><h4>{safe(of.check)}{on}</h4><p>{safe(of.problem)}</p>"]
     if of.path != path:
         lines.append(f"<p><code>{safe(of.path)}</code></p>")
-    for details, names in said.details.items():
+    for details, names in problem.details.items():
         if details:
-            lines += [f"<p>{safe(', '.join(names))}:</p>"] if len(said.details) > 1 else []
+            lines += [f"<p>{safe(', '.join(names))}:</p>"] if len(problem.details) > 1 else []
             lines.append(f"<pre>{chr(10).join(map(_html_change, details))}</pre>")
     if of.remedy:
         lines.append(f"<p>Write instead:</p><pre class=remedy>{safe(of.remedy)}</pre>")
@@ -174,7 +174,7 @@ def _html_notes(report: Report) -> str:
 
 
 def _html_filters(rows: list[Row]) -> str:
-    """Return a link for each status that some revision has: it filters by this word."""
+    """Return a link for each status that some revision has: it filters by it."""
     statuses = Counter(status for row in rows for status in row.shown())
     return " ".join(
         f'<a href="#filter={quote(status)}">{status} <small>{statuses[status]}</small></a>'
@@ -192,14 +192,15 @@ def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
     slow = _slow(rows)
     for row in reversed(rows):
         of = row.any
+        statuses = ", ".join(classed(status, status) for status in row.shown())
         yield "".join(
             (
-                f"<details class=rev{' open' if row.said else ''}><summary>",
+                f"<details class=rev{' open' if row.problems else ''}><summary>",
                 f"<code>{safe(of.id)}</code> <span>{safe(one_line(of.title))}</span> ",
-                f"<small>{_html_statuses(row)}</small></summary>",
+                f"<small>{statuses}</small></summary>",
                 f'<div id="{escape(anchor(of.id))}" tabindex=-1>',
                 f"<p class=file><code>{safe(of.path)}</code>{_html_parents(of)}</p>",
-                *(_html_finding(said, of.path) for said in row.said),
+                *(_html_finding(problem, of.path) for problem in row.problems),
                 _html_checks(row, names, checks, slow),
                 *_html_whys(row),
                 *_html_sql(row, "upgrade"),
@@ -213,10 +214,6 @@ def _slow(rows: list[Row]) -> float:
     """Return the time whose bar is full: one slow step shall not make dots of all the others."""
     times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
     return sorted(times)[len(times) * 19 // 20] if times else 0.0
-
-
-def _html_statuses(row: Row) -> str:
-    return ", ".join(classed(status, status) for status in row.shown())
 
 
 def _html_parents(of: RevisionProof) -> str:
@@ -244,10 +241,10 @@ def _html_cell(row: Row, name: str, check: str, slow: float) -> str:
     outcome = row.outcome(name, check)
     if outcome is None:
         return "<td>"
-    kind, word = WORDS[outcome.status]
+    kind, label = CLASSES[outcome.status]
     of = "" if kind == "ok" else f" class={kind}"
     time = _html_time(row, name, _STEP.get(check, ""), slow)
-    return f"<td{of}>{word}{time}"
+    return f"<td{of}>{label}{time}"
 
 
 def _html_time(row: Row, name: str, step: str, slow: float) -> str:

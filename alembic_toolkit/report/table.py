@@ -8,9 +8,10 @@ from collections.abc import Callable
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
-from alembic_toolkit.report.said import (
+from alembic_toolkit.report.findings import (
     WORST,
     Row,
+    by_status,
     checks_of,
     count,
     databases_of,
@@ -37,16 +38,14 @@ def text_table(report: Report, width: int, paint: Callable[[str, str], str]) -> 
     if not rows:
         return []
     checks = checks_of(report)
-    if any(said.finding.check in results.OF_HISTORY for row in rows for said in row.said):
+    if any(problem.finding.check in results.OF_HISTORY for row in rows for problem in row.problems):
         checks = [results.SELF_CONTAINED, *checks]
     listed, summed = _sorted_out(rows, names, checks)
     lines = _grid(listed, checks, names, width, paint) if listed else []
     for statuses, number in summed.items():
-        where: dict[str, list[str]] = {}
-        for name, status in zip(names, statuses, strict=True):
-            where.setdefault(status, []).append(name)
-        said = "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
-        lines += wrap(one_line(f"{number} of {count(report.revisions, 'revision')}: {said}"), width)
+        where = by_status(zip(statuses, names, strict=True))
+        revisions = count(report.revisions, "revision")
+        lines += wrap(one_line(f"{number} of {revisions}: {where}"), width)
     return lines + [line for one in of_database(report) for line in wrap(one_line(one), width)]
 
 
@@ -84,7 +83,11 @@ def _worst(row: Row, database: str) -> str:
 def _marks(row: Row, names: list[str], check: str) -> str:
     """Return a letter for each database."""
     if check in results.OF_HISTORY:
-        return "F" if any(said.finding.check in results.OF_HISTORY for said in row.said) else "."
+        return (
+            "F"
+            if any(problem.finding.check in results.OF_HISTORY for problem in row.problems)
+            else "."
+        )
     outcomes = [row.outcome(name, check) for name in names]
     return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
-from alembic_toolkit.report.said import (
+from alembic_toolkit.report.findings import (
     REASONED,
-    Said,
+    Problem,
     count,
     duration,
     findings_of,
@@ -82,32 +82,32 @@ def _text_databases(report: Report, width: int) -> list[str]:
     names, servers, rest = (max(map(width_of, one)) for one in zip(*columns, strict=True))
     fits = names + servers + rest + 4 <= width
     lines = (
-        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{said}"
-        for name, server, said in columns
+        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{result}"
+        for name, server, result in columns
     )
     return [part for line in lines for part in wrap(line, width, hang="  ")]
 
 
 def _text_findings(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
     lines: list[str] = []
-    for number, said in enumerate(findings_of(report), 1):
+    for number, problem in enumerate(findings_of(report), 1):
         lines += [] if not lines else [""]
-        lines += _text_finding(said, number, width, paint)
+        lines += _text_finding(problem, number, width, paint)
     return lines
 
 
 def _text_finding(
-    said: Said, number: int, width: int, paint: Callable[[str, str], str]
+    problem: Problem, number: int, width: int, paint: Callable[[str, str], str]
 ) -> list[str]:
     """Return one finding: where, what, the difference, and what to write."""
-    of = said.finding
-    on = f" ({', '.join(said.databases)})" if said.databases else ""
+    of = problem.finding
+    on = f" ({', '.join(problem.databases)})" if problem.databases else ""
     head = f"{number}. {of.check}{on}: {of.revision or 'the whole history'}"
     lines = [paint(line, COLOURS["F"]) for line in wrap(one_line(head), width, hang="   ")]
     lines += wrap(one_line(of.path), width, "   ") if of.path else []
     lines += _short(wrap(plain(of.problem), width, "   "), _LINES // 2)
-    for details, names in said.details.items():
-        if len(said.details) > 1 and details:
+    for details, names in problem.details.items():
+        if len(problem.details) > 1 and details:
             lines += wrap(one_line(", ".join(names)) + ":", width, "   ")
         lines += _short(
             [line for one in details for line in wrap(plain(one), width, "     ", "  ")]

@@ -1,7 +1,7 @@
-"""Give columns values that the checks of their table take.
+"""Give columns values that satisfy the checks of their table.
 
 Checks are not parsed. Numbers and strings in their text are candidates beside our own values, and
-the server says which combinations it takes.
+the server evaluates which combinations satisfy them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.driver import ask, identifier
 from alembic_toolkit.rows.filling import Filling, Row
+from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table, names_in, strings_in, without_strings
 from alembic_toolkit.rows.values import UNSET, candidates
 from alembic_toolkit.rows.write import Savepoint, literal_of
 
 
 def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Random) -> None:
-    """Give columns with checks values that the server says it takes."""
+    """Give columns with checks values that satisfy them."""
     if not rows or not table.checks:
         return
     names = [column.name for column in table.columns if not column.generated]
@@ -80,7 +81,7 @@ _SHAPES = ("A", "a", "AB", "ABC", "0", "123", "user@example.com", "https://examp
 def _choices(
     filling: Filling, table: Table, name: str, checks: list[str], rows: list[Row]
 ) -> list[Any]:
-    """Return what a column may be given: what the plan has, our values, those in the checks."""
+    """Return candidates for a column: the planned values, ours, those in the checks."""
     column = table.column(name)
     assert column is not None
     found: list[Any] = [row[name] for row in rows if row[name] is not UNSET]
@@ -123,7 +124,7 @@ def _combinations(choices: list[list[Any]], random_: random.Random, most: int = 
 
 
 def _taken(connection: Connection, table: Table, asked: list[Any]) -> list[list[int]]:
-    """Ask the server which combinations the checks take, in one statement if it can."""
+    """Return the combinations that satisfy the checks, by one statement if the server can."""
     try:
         found = _evaluate(connection, table, asked)
     except DBAPIError:
@@ -137,7 +138,7 @@ def _taken(connection: Connection, table: Table, asked: list[Any]) -> list[list[
 def _one_by_one(
     connection: Connection, table: Table, group: Any, checks: Any, combinations: list[Any]
 ) -> Iterator[int]:
-    """Find the first combinations that the server does not choke on: a bounded search."""
+    """Yield the first combinations that satisfy the checks without an error: a bounded search."""
     found = 0
     for number, combination in enumerate(combinations[:48]):
         try:
@@ -171,8 +172,6 @@ def _evaluate(connection: Connection, table: Table, asked: list[Any]) -> list[An
 
 
 def _cast(connection: Connection, table: Table, name: str, value: Any) -> str:
-    literal = literal_of(value, table.column(name), connection.dialect.name)
-    column = table.column(name)
-    if connection.dialect.name == "postgresql" and column is not None:
-        return f"CAST({literal} AS {column.type})"
-    return literal
+    column, server = table.column(name), server_of(connection)
+    literal = literal_of(server, value, column)
+    return f"CAST({literal} AS {column.type})" if server.casts and column else literal

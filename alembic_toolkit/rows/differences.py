@@ -1,4 +1,4 @@
-"""Compare the rows of one moment with those of another: what was changed, and what came twice."""
+"""Compare rows before and after a step: what changed, and what was inserted twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Seen:
         self.values[up] = {key: counts for key, counts in kept.items() if now.get(key) == counts}
 
     def differing(self, up: bool, found: Rows) -> list[str]:
-        """Say in which columns other values are than without a crash."""
+        """Return the columns whose values differ from those without a crash."""
         now = _values(found)
         wrong = [key for key, counts in self.values[up].items() if now.get(key) != counts]
         return [f"~ values of {table}.{column}" for table, column in sorted(wrong)]
@@ -45,29 +45,29 @@ def _values(found: Rows) -> dict[tuple[str, str], Counter[str]]:
 
 
 def subject(line: str) -> str:
-    """Return what a line about lost rows is about."""
+    """Return the table or column that a line about lost rows names."""
     return line.partition(":")[0]
 
 
 def emptied(before: Rows, after: Rows) -> set[str]:
-    """Return the tables that lost all rows: with new ones, it would not show that they are gone."""
+    """Return the tables that lost all rows; new rows there would hide that."""
     had = {name for name, content in before.items() if content.rows}
     return {name for name, content in after.items() if name in had and not content.rows}
 
 
 def changed(before: Rows, after: Rows) -> list[str]:
-    """Say which rows a step changed that should have changed nothing; moments do not count."""
+    """Return the rows that a step changed, but for moments, though it should change nothing."""
     lines = []
     for name, content in before.items():
         if after.get(name, content) is not content:
-            had, has = (Counter(_told_apart(one)) for one in (content, after[name]))
+            had, has = (Counter(_comparable(one)) for one in (content, after[name]))
             lines += [f"- row of {name}: {row}" for row in had - has]
             lines += [f"+ row of {name}: {row}" for row in has - had]
     return lines
 
 
 def doubled(before: Content, between: Content, after: Content, now: Content) -> list[str]:
-    """Return the rows of one table that came with the upgrade, stayed, and came again."""
+    """Return the rows that the upgrade inserted, the downgrade kept, and the next one doubled."""
     if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
         return []
     old, first, left, again = map(_by_key, (before, between, after, now))
@@ -77,12 +77,12 @@ def doubled(before: Content, between: Content, after: Content, now: Content) -> 
 
 
 def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
-    """Return the rows by their keys, each `_told_apart`; without one, equal rows by a number.
+    """Return the rows as `_comparable` texts by key; without a key, equal rows are numbered.
 
-    A row that was there before, or that `_fill` wrote, is not new because a value of it is.
+    A row that existed before, or that `fill` wrote, is not new because a value of it changed.
     """
     at = [content.index(name) for name in content.table.primary]
-    texts = _told_apart(content)
+    texts = _comparable(content)
     if at:
         keys = (tuple(row[n] for n in at) for row in content.rows)
         return dict(zip(keys, texts, strict=True))
@@ -94,8 +94,8 @@ def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
     return found
 
 
-def _told_apart(content: Content) -> list[str]:
-    """Return the rows without what is new each time: numbers given by the server, and moments."""
+def _comparable(content: Content) -> list[str]:
+    """Return the rows as texts, without values that each run makes new: serial numbers, moments."""
     at = [
         (n, column.name)
         for n, column in enumerate(content.table.columns)

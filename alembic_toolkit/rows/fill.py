@@ -1,12 +1,11 @@
-"""Put rows into tables, as nasty as the schema allows.
+"""Fill tables with rows, as nasty as the schema allows.
 
-A table without rows gets about four, a child enough for each of its parents,
-the last a copy of the first as far as keys allow. A table that has rows gets a few more when one
-of its columns never varies there (it is new, say); never otherwise, because what a revision made
-of the rows (payments from ``bills.paid``) would no longer agree with them. Each nullable column is
-NULL somewhere.
+A table without rows gets about four, a child enough for each of its parents; the last is a copy of
+the first as far as keys allow. A table with rows gets a few more only if one of its columns has the
+same value in all of them (it is new, say): otherwise what a revision made of the rows (payments
+from ``bills.paid``) would no longer agree with them. Each nullable column is NULL somewhere.
 
-Serial numbers are given explicitly and sequences advanced: a revision may insert rows as well.
+Serial numbers are inserted explicitly and sequences advanced: a revision may insert rows, too.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database.driver import ask
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.filling import Filled, Filling, Row
 from alembic_toolkit.rows.plan import is_nullable, plan, reference
 from alembic_toolkit.rows.read import read
-from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents, string
+from alembic_toolkit.rows.servers import server_of
+from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents
 from alembic_toolkit.rows.write import Deferred, Savepoint, advance, insert, reason, update
 
 
@@ -40,12 +39,13 @@ def fill(
 ) -> Filled:
     """Insert rows into the tables named (all), parents first; commit nothing, and never raise.
 
-    ``tables`` are what `look` found: those to fill, and their `parents`. The same seed gives the
-    same rows. ``given`` are a project's own rows by table: an empty table gets these and no others;
-    a column that they do not name gets a value of ours. With ``within``, an older look, values
-    stay such as the older schema can hold too. ``there`` are rows that `read` has just found: with
-    them, a table that needs no rows costs no statement. ``texts`` is what free texts hold instead
-    of something nasty, as far as they need not be unique.
+    :param tables: what `look` found: those to fill, and their `parents`.
+    :param seed: the same one gives the same rows.
+    :param given: a project's own rows by table: an empty table gets these and no others; a column
+     that they do not name gets a value of ours.
+    :param within: an older look: values are such as the older schema can hold, too.
+    :param there: rows that `read` has just found: a table that needs no rows costs no statement.
+    :param texts: what free texts hold, instead of something nasty, unless they must be unique.
     """
     wanted = [name for name in (tables if names is None else names) if name in tables]
     if within:
@@ -80,7 +80,7 @@ def _with_texts(table: Table, text: str) -> Table:
 
 
 def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
-    """Take the narrower of two types for each column, and the keys and checks of both."""
+    """Return the table with the narrower type of each column, and the keys and checks of both."""
     columns = []
     for column in table.columns:
         old = older.column(column.name)
@@ -107,7 +107,7 @@ def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
 
 
 def _still_meant(older: Table, table: Table) -> tuple[str, ...]:
-    """Return the checks that a table had and has no more, where all their columns are the same."""
+    """Return the dropped checks of a table whose columns are all unchanged."""
     same = {c.name for c in older.columns if table.column(c.name) == c}
     names = [column.name for column in older.columns]
     return tuple(
@@ -185,16 +185,14 @@ class _HalfFilled(Exception):
 
 
 def _check_deferred(filling: Filling, names: Iterable[str]) -> None:
-    """Have SQLite say now what refers to nothing: by itself it does at the commit.
+    """Refuse rows that refer to nothing, where the server would do so at the commit alone.
 
     :raises _HalfFilled: some row does.
     """
-    connection = filling.connection
-    for name in names if connection.dialect.name == "sqlite" else ():
-        # https://sqlite.org/pragma.html#pragma_foreign_key_check
-        dangling = ask(connection, f"PRAGMA foreign_key_check({string(name, 'sqlite')})")
-        if dangling:
-            raise _HalfFilled(f"FOREIGN KEY constraint failed: {dangling[0][2]}")
+    server = server_of(filling.connection)
+    for name in names:
+        if problem := server.dangling(filling.connection, name):
+            raise _HalfFilled(problem)
 
 
 def _write(filling: Filling, name: str, rows: list[Row], put_off: set[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What `fill` knows while it works, and what it says at the end."""
+"""The state of `fill` while it works, and its result."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from alembic_toolkit.rows.tables.table import Tables
 
 @dataclass
 class Filled:
-    """What `fill` did: rows written by table, and why a table has none."""
+    """The result of `fill`: rows written by table, and why a table has none."""
 
     written: dict[str, int] = field(default_factory=dict)
-    returned: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)  # where it says them
+    returned: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)  # if the server does
     failed: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """Say which tables could not be filled, and why."""
+        """Return a line for each table that could not be filled."""
         return [f"no rows in {name}: {why}" for name, why in sorted(self.failed.items())]
 
 
@@ -29,13 +29,13 @@ Row = dict[str, Any]
 
 @dataclass
 class Filling:
-    """What `fill` knows while it works."""
+    """The state of `fill` while it works."""
 
     connection: Connection
     tables: Tables
     seed: int
     per_table: int
     given: Mapping[str, Sequence[Mapping[str, Any]]]
-    rows: dict[str, list[Row]] = field(default_factory=dict)  # what is there, by table
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # all rows so far, by table
     filled: Filled = field(default_factory=Filled)
-    advanced: set[str] = field(default_factory=set)  # whose sequences go on after these rows
+    advanced: set[str] = field(default_factory=set)  # tables whose sequences are past these rows

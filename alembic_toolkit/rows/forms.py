@@ -59,5 +59,5 @@ def made(form: str, number: int, longest: int | None) -> str:
 
 
 def fits(form: str, longest: int | None) -> bool:
-    """Say whether a column is long enough for texts of a form."""
+    """Return whether a column is long enough for texts of a form."""
     return longest is None or len(made(form, 100, longest)) <= longest

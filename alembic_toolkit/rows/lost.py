@@ -1,4 +1,4 @@
-"""Say what a revision lost of the rows that were there.
+"""Find the rows and values that a revision lost.
 
 A step (an upgrade, or a downgrade for rows written above it) may not lose what both
 schemas can hold: a row, or a value of a column that both have (a column gone and a new one with
@@ -10,7 +10,7 @@ its values is a rename; so is a table).
    Where the sort of type changed (text to integer), another value is a conversion; NULL is a loss.
 3. In a table that the step's own UPDATE or DELETE names, or a child of it, changes on the way up
    are the author's word (0009 moves e-mails to the audit trail): whether the downgrade knows them
-   back is rule 4. Where it cannot be told what a step executed, a value may change, but not become
+   back is rule 4. Where the statements of a step are unknown, a value may change, but not become
    NULL or shorter, and no row may go, unless their values turn up elsewhere.
 4. After up and down, every row and value from before is back, dropped tables and columns too,
    whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
@@ -20,8 +20,8 @@ its values is a rename; so is a table).
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
    added up), is back when two different values at least are back exactly, and the others are
    neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
-   Where the upgrade made a table and rows were written into it, the column may tell of those: then
-   it is enough that not all of its values are the same.
+   Where the upgrade made a table and rows were written into it, the column may depend on those:
+   then it is enough that not all of its values are the same.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from typing import Any
 from alembic_toolkit.rows.content import Content, Rows
 from alembic_toolkit.rows.read import same_json
 from alembic_toolkit.rows.tables.table import Column, related, without_strings
+from alembic_toolkit.sql.tokens import unquoted
 
 
 def lost_after_up(
@@ -45,11 +46,11 @@ def lost_after_up(
     deliberate: Collection[str] | None = (),
     renamed: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Say what one step lost of the rows read before it, as short lines (rules 1 to 3).
+    """Return what one step lost of the rows read before it, as short lines (rules 1 to 3).
 
     ``deliberate`` are the tables that the step's own statements change (see `changed_by`), None
-    when that cannot be told. ``renamed`` maps "table" or "table.column" to what it is called now,
-    where the values do not say it.
+    if that is unknown. ``renamed`` maps "table" or "table.column" to its new name,
+    where the values do not show it.
     """
     moved = _moves(before, after) if deliberate is None else None
     excused = set[str]()
@@ -75,7 +76,7 @@ def lost_after_down(
     renamed: Mapping[str, str] | None = None,
     fed: bool = False,
 ) -> list[str]:
-    """Say what did not come back (rule 4): rows before the upgrade, after it, and after both.
+    """Return what was not restored (rule 4): rows before the upgrade, after it, and after both.
 
     ``fed``: rows were written above into tables that were not there below (rule 5).
     """
@@ -93,7 +94,7 @@ def lost_after_down(
 
 
 def since(earlier: Rows, now: Rows) -> Rows:
-    """Return the rows that are there now and were not earlier: those written in between."""
+    """Return the rows that were written in between."""
     new = {}
     for name, content in now.items():
         if earlier.get(name) is content:
@@ -130,7 +131,7 @@ _UPSERT = re.compile(
 
 
 def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
-    """Return the tables whose rows these statements change on purpose; None: it cannot be told."""
+    """Return the tables whose rows these statements change on purpose; None: unknown."""
     found = set()
     for statement in statements:
         plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
@@ -138,19 +139,18 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
             return None
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
             if partitioned := _PARTITION.match(plain):
-                found.add(_bare(partitioned[1]))
+                found.add(_unquoted_name(partitioned[1]))
             continue
         if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
             return None  # a function is called for what it does
-        found |= {_bare(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]}
+        found |= {
+            _unquoted_name(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]
+        }
     return frozenset(found)
 
 
-def _bare(name: str) -> str:
-    parts = [part.strip() for part in re.findall(_NAME, name)]
-    return ".".join(
-        part[1:-1].replace(part[0] * 2, part[0]) if part[0] in '"`[' else part for part in parts
-    )
+def _unquoted_name(name: str) -> str:
+    return ".".join(map(unquoted, re.findall(_NAME, name)))
 
 
 # Renames
@@ -159,7 +159,7 @@ def _bare(name: str) -> str:
 def _renamed_table(
     name: str, content: Content, before: Rows, after: Rows, renamed: Mapping[str, str]
 ) -> str | None:
-    """Return what a table is called now; None when it is gone."""
+    """Return the present name of a table; None if it is gone."""
     name_ = renamed.get(name, name)
     if name_ in after:
         return name_
@@ -174,7 +174,7 @@ def _renamed_table(
 
 
 def _renamed_columns(before: Content, after: Content, renamed: Mapping[str, str]) -> dict[str, str]:
-    """Map the columns that are still there to what they are called now."""
+    """Map the columns that still exist to their present names."""
     old = [column.name for column in before.table.columns]
     new = [column.name for column in after.table.columns]
     folded = {name.lower(): name for name in new}
@@ -207,7 +207,7 @@ _Pairs = list[tuple[tuple[Any, ...], tuple[Any, ...] | None]]
 
 
 def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
-    """Put each row beside what became of it: by primary key, or by most equal values."""
+    """Pair each row with what became of it: by primary key, or by most equal values."""
     key = [name for name in before.table.primary if name in same]
     if key and len(key) == len(before.table.primary):
         now = [same[name] for name in key]
@@ -275,7 +275,7 @@ def _alike(row: Any, old: Sequence[int], other: Any, new: Sequence[int]) -> int:
 
 
 def _moves(before: Rows, after: Rows) -> frozenset[str]:
-    """Return the values that are there as often as before, wherever they are now."""
+    """Return the values that exist as often as before, in whatever column."""
 
     def cells(rows: Rows) -> Counter[str]:
         return Counter(
@@ -317,7 +317,7 @@ def _compare(
 
 
 def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) -> bool:
-    """Say whether the values of a row, but its key, turned up elsewhere."""
+    """Return whether the values of a row, without its keys, exist elsewhere."""
     if moved is None:
         return False
     names = [column.name for column in content.table.columns]
@@ -329,16 +329,12 @@ def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) 
 
 
 def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
-    """Say whether a change may be meant, where it cannot be told what a step executed."""
+    """Return whether a change may be deliberate, where the statements of a step are unknown."""
     if _key(was) in moved:
         return True
     if now is None:
         return False
-    return not (isinstance(was, str) and isinstance(now, str) and _cut(was, now))
-
-
-def _cut(was: str, now: str) -> bool:
-    return len(now) < len(was) and was.startswith(now)
+    return not (isinstance(was, str) and isinstance(now, str) and was.startswith(now))
 
 
 def _compare_back(
@@ -382,7 +378,7 @@ def _compare_back(
 
 
 def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed: bool) -> bool:
-    """Say whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
+    """Return whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
     right = {_key(was) for was, now in changes if was is not None and (was, now) not in wrong}
     varies = len({_key(now) for _, now in changes}) > 1
     known = len(right) > 1 or (fed and varies)
@@ -390,7 +386,7 @@ def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed:
 
 
 def _damaged(was: Any, now: Any) -> bool:
-    """Say whether a value looks like a bad copy of another."""
+    """Return whether a value looks like a bad copy of another."""
     if isinstance(was, Decimal) and isinstance(now, Decimal):
         return abs(was - now) < 1
     one, two = (re.sub(r"\W", "", _key(value)).casefold() for value in (was, now))
@@ -441,7 +437,7 @@ _FAMILY = {
 
 
 def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
-    """Say whether a value is what became of another in a type that may hold less."""
+    """Return whether a value is what became of another in a type that may hold less."""
     if was is None or was == now:
         return True
     if now is None:
@@ -459,7 +455,7 @@ def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
 
 
 def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
-    """Say whether a value is back, up to what nobody means to keep, from another type."""
+    """Return whether a value is back, up to what nobody means to keep, from another type."""
     if was is None or now is None:
         return was is None
     families = _families(old, between)
@@ -522,7 +518,7 @@ def _read(value: Any) -> str:
 
 
 def _cut_off(was: str, new: Column) -> bool:
-    """Say whether a type cannot hold a text."""
+    """Return whether a type cannot hold a text."""
     if new.length is not None and len(was) > new.length:
         return True
     return new.kind == "enum" and was not in new.labels

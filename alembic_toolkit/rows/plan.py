@@ -26,7 +26,7 @@ def reference(filling: Filling, key: ForeignKey, parent: Row) -> Row:
 
 
 def plan(filling: Filling, table: Table, waiting: set[str]) -> list[Row]:
-    """Make the new rows of a table; a reference to a table that waits for its plan is left open."""
+    """Make the new rows of a table, but for references to tables that are planned later."""
     there = filling.rows.get(table.name, [])
     given = [] if there else filling.given.get(table.name, [])
     count = len(given) or _count(filling, table, there)
@@ -60,12 +60,11 @@ def _count(filling: Filling, table: Table, there: list[Row]) -> int:
     children = 0
     for key in table.foreign:
         children = max(children, len(filling.rows.get(key.target, [])) + 2)
-    count = min(max(filling.per_table, labels + 1, children), max(8, filling.per_table))
-    return count
+    return min(max(filling.per_table, labels + 1, children), max(8, filling.per_table))
 
 
 def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
-    """Say whether rows of ours could make a column vary that does not."""
+    """Return whether a column has one value in all rows, and new rows could have others."""
     if column.generated or len(candidates(column)) < 2:
         return False
     values = {str(row[column.name]) for row in there if row[column.name] is not None}
@@ -86,14 +85,14 @@ def _pick(column: Column, number: int, count: int, position: int, again: bool) -
 
 
 def _number(column: Column, there: list[Row], rows: list[Row]) -> None:
-    """Give rows the numbers after the highest there is."""
+    """Give rows the numbers after the highest one in use."""
     used = [int(row[column.name]) for row in there if row.get(column.name) is not None]
     for number, row in enumerate(rows, max([0, *used]) + 1):
         row[column.name] = number
 
 
 def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -> str | None:
-    """Set the foreign keys; return why that cannot be."""
+    """Set the foreign keys; return the problem, if there is one."""
     for key in table.foreign:
         wait = key.target in waiting
         parent_rows = [] if wait else filling.rows.get(key.target, [])
@@ -113,7 +112,7 @@ def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -
 
 
 def _fixed(table: Table, key: ForeignKey, column: str) -> bool:
-    """Say whether a column must keep its value though the reference is NULL."""
+    """Return whether a column must keep its value though the reference is NULL."""
     others = {c for other in table.foreign if other is not key for c in other.columns}
     return not is_nullable(table, column) or column in others
 
@@ -133,7 +132,7 @@ def _agreeing(
 
 
 def _distinct(table: Table, there: list[Row], rows: list[Row], given: bool) -> list[Row]:
-    """Change values until no key has them twice; leave out rows for which there are none left."""
+    """Change values until all keys are unique; leave out rows for which no value is left."""
     if given:
         return rows
     sets = list(dict.fromkeys(key for key in [table.primary, *table.uniques] if key))

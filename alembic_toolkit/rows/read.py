@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
 from alembic_toolkit.rows.content import Content, Rows
+from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table
 
 
@@ -29,7 +30,7 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
 
 
 def _fetch(connection: Connection, sql: str) -> list[Any]:
-    """Fetch rows; SQLite keeps any bytes as a text, and what is none is read as far as it goes."""
+    """Fetch rows; SQLite stores any bytes as a text: those that are no UTF-8 are replaced."""
     try:
         return fetch(connection, sql)
     except Exception as error:  # the driver's own
@@ -55,7 +56,9 @@ def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
 
 
 def every_column(connection: Connection, table: Table) -> str:
-    return ", ".join(_selected(connection, column) for column in table.columns) or "NULL"
+    select = server_of(connection).selected
+    columns = (select(identifier(connection, column.name), column) for column in table.columns)
+    return ", ".join(columns) or "NULL"
 
 
 def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
@@ -70,7 +73,7 @@ def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def same(one: Rows, other: Rows) -> bool:
-    """Say whether tables and rows are the same, in whatever order their columns are."""
+    """Return whether tables and rows are the same, in whatever order their columns are."""
     if one.keys() != other.keys():
         return False
     return all(
@@ -94,24 +97,8 @@ def _order(value: Any) -> Any:
     return (0, 0, "") if value is None else (2, 0, str(value))
 
 
-def _selected(connection: Connection, column: Column) -> str:
-    """Select a value in a form that every driver can fetch."""
-    name, dialect = identifier(connection, column.name), connection.dialect.name
-    if dialect == "postgresql":
-        if column.kind in ("integer", "numeric", "float", "boolean", "text", "char", "binary"):
-            return f"{name}::numeric" if column.type == "money" else name
-        if column.kind == "datetimetz":
-            return f"({name} AT TIME ZONE 'UTC')::text"
-        return f"{name}::jsonb::text" if column.kind == "json" else f"{name}::text"
-    if dialect != "sqlite":
-        if column.kind in ("date", "datetime", "time"):
-            return f"CAST({name} AS CHAR)"
-        return f"{name} + 0" if column.kind == "bit" else name
-    return name
-
-
 def _maker(column: Column) -> Callable[[Any], Any]:
-    """Return what turns a fetched value of this column into one that can be compared."""
+    """Return the function that makes fetched values of this column comparable."""
     if column.kind in ("integer", "numeric", "float", "boolean", "year"):
         return plain
     if column.kind == "char":
@@ -137,7 +124,7 @@ def plain(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
-    """Write a date or time without what says nothing: a fraction of zeros, the T."""
+    """Return a date or time without a fraction of zeros, and without the T."""
     text = plain(value)
     if not isinstance(text, str):
         return text

@@ -1,8 +1,7 @@
-"""Insert rows, whatever the server refuses, and leave the transaction as it was."""
+"""Insert rows; those that the server refuses leave the transaction as it was."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -14,36 +13,33 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit.database.driver import ask, identifier
 from alembic_toolkit.rows.filling import Filling, Row
 from alembic_toolkit.rows.read import by_value, every_column
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, string
+from alembic_toolkit.rows.servers import RowServer, server_of
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table
 from alembic_toolkit.rows.values import UNSET, text_of
 
 
-def literal_of(value: Any, column: Column | None, dialect: str) -> str:
+def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
     """Write a value as the server reads it."""
     kind = column.kind if column else "other"
     if value is None or value is UNSET:
         return "NULL"
     if isinstance(value, bytes | bytearray | memoryview):
-        digits = bytes(value).hex()
-        return f"'\\x{digits}'" if dialect == "postgresql" else f"X'{digits}'"
-    if kind == "boolean" and dialect != "postgresql" and str(value) in ("True", "False", "0", "1"):
-        return str(int(value == True or value == "True" or value == "1"))  # noqa: E712
+        return server.binary.format(bytes(value).hex())
+    truths = {"True": "1", "1": "1", "False": "0", "0": "0"}
+    if kind == "boolean" and not server.has_booleans and str(value) in truths:
+        return truths[str(value)]
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float | Decimal):
         return text_of(value)
     text = text_of(value)
-    if kind == "bit" and dialect != "sqlite":
-        return f"B{string(text, dialect)}"
-    if dialect == "sqlite" and kind == "datetime" and len(text) == 19:
-        text += ".000000"  # as SQLAlchemy writes it
-    if dialect in ("mysql", "mariadb") and kind in ("datetime", "datetimetz"):
-        text = text[:26].replace("+00:00", "")
-    return string(text, dialect)
+    if kind == "bit" and server.has_bits:
+        return f"B{server.facts.literal(text)}"
+    return server.facts.literal(server.moment(text, kind))
 
 
 def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> list[Row]:
-    """Insert rows, all at once or, when the server refuses, one by one; return those that went."""
+    """Insert rows together, or one by one after an error; return those that were inserted."""
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
     try:
         _insert_rows(filling, table, rows_)
@@ -62,11 +58,11 @@ def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -
 
 
 def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
-    connection, dialect = filling.connection, filling.connection.dialect.name
+    connection, server = filling.connection, server_of(filling.connection)
     columns = [c for c in table.columns if any(r.get(c.name, UNSET) is not UNSET for r in rows)]
     names = ", ".join(identifier(connection, column.name) for column in columns)
     values = ", ".join(
-        "(" + ", ".join(literal_of(row.get(c.name), c, dialect) for c in columns) + ")"
+        "(" + ", ".join(literal_of(server, row.get(c.name), c) for c in columns) + ")"
         for row in rows
     )
     always = " OVERRIDING SYSTEM VALUE" if any(c.always for c in columns) else ""
@@ -75,7 +71,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
         _run(connection, sql)
         return
     # each once, whatever the number of rows: it is a subquery
-    calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if dialect == "postgresql" else []
+    calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
     with Savepoint(connection):
         answer = ask(
             connection, f"{sql} RETURNING {', '.join([every_column(connection, table), *calls])}"
@@ -87,7 +83,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
 
 
 def _run(connection: Connection, sql: str) -> None:
-    """Run a statement that may fail, and leave the transaction as it was then."""
+    """Run a statement; if it fails, leave the transaction as it was."""
     if not _in_one_message(connection):
         with Savepoint(connection):
             ask(connection, sql)
@@ -101,19 +97,19 @@ def _run(connection: Connection, sql: str) -> None:
 
 
 def _in_one_message(connection: Connection) -> bool:
-    """Say whether a savepoint is needed, and can be sent with the statement it is for."""
+    """Return whether a savepoint is needed, and can be sent with its statement in one message."""
     return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
 
 
 def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
-    """Set the foreign keys that had to be NULL until the parents were there."""
-    dialect, connection = filling.connection.dialect.name, filling.connection
+    """Set the foreign keys that were NULL until their parents existed."""
+    connection, server = filling.connection, server_of(filling.connection)
     filling.filled.returned.pop(table.name, None)
     for row in rows:
         sets, where = (
             separator.join(
                 f"{identifier(connection, name)} = "
-                + literal_of(row[name], table.column(name), dialect)
+                + literal_of(server, row[name], table.column(name))
                 for name in names
             )
             for separator, names in ((", ", key.columns), (" AND ", table.primary))
@@ -134,8 +130,8 @@ class Savepoint:
     def __init__(self, connection: Connection, needed: bool | None = None) -> None:
         self.connection = connection
         alone = _is_alone(connection)
-        self.needed = connection.dialect.name == "postgresql" and not alone
-        self.needed = self.needed if needed is None else needed
+        ends = server_of(connection).facts.error_ends_transaction
+        self.needed = (ends and not alone) if needed is None else needed
         self.begin, self.undo, self.end = _TRANSACTION if alone else _SAVEPOINT
 
     def __enter__(self) -> None:
@@ -161,7 +157,7 @@ _TRANSACTION = ("BEGIN", "ROLLBACK", "COMMIT")  # after a ROLLBACK it only warns
 def alone(connection: Connection) -> Iterator[None]:
     """Have PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it, too.
 
-    Not within a transaction, and with other drivers everything stays as it is.
+    Within a transaction, and with other drivers, nothing changes.
     """
     driver: Any = connection.connection.driver_connection
     if connection.dialect.driver not in _PSYCOPG or driver.autocommit or not _is_idle(driver):
@@ -183,33 +179,30 @@ def _is_idle(driver: Any) -> bool:
 
 
 def _is_alone(connection: Connection) -> bool:
-    """Say whether the next statement is run in no transaction."""
+    """Return whether the next statement runs in no transaction."""
     driver: Any = connection.connection.driver_connection
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
 class Deferred:
-    """Have foreign keys that form a circle checked when all of its rows are there."""
+    """Have foreign keys that form a circle checked after all of its rows were inserted."""
 
     def __init__(self, connection: Connection, needed: bool) -> None:
         self.connection = connection
-        before, after = {
-            "sqlite": ("PRAGMA defer_foreign_keys = ON", "PRAGMA defer_foreign_keys = OFF"),
-            "postgresql": ("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"),
-        }.get(connection.dialect.name, ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1"))
-        self.before, self.after = (before, after) if needed else ("", "")
+        self.needed = needed
+        self.before, self.after = server_of(connection).defer
 
     def __enter__(self) -> None:
-        if self.before:
+        if self.needed:
             ask(self.connection, self.before)
 
     def __exit__(self, *_: Any) -> None:
-        if self.after:
+        if self.needed:
             ask(self.connection, self.after)
 
 
 def advance(filling: Filling, names: Iterable[str]) -> None:
-    """Have the sequences go on after the numbers that were given, where they do not yet."""
+    """Advance the sequences past the numbers that were inserted, where they are not yet."""
     written = [name for name in names if name in filling.filled.written]
     left = [name for name in written if name not in filling.advanced]
     calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
@@ -218,25 +211,17 @@ def advance(filling: Filling, names: Iterable[str]) -> None:
 
 
 def _setvals(filling: Filling, table: Table) -> Iterator[str]:
-    """Yield the calls that have a table's sequences go on after the numbers that were given."""
-    dialect = filling.connection.dialect.name
-    for column in table.columns if dialect != "sqlite" else ():
+    """Yield the calls that advance a table's sequences past the numbers that were inserted."""
+    server = server_of(filling.connection)
+    for column in table.columns:
         numbers = [int(row[column.name]) for row in filling.rows[table.name] if column.serial]
-        default = column.default or ""
-        if not numbers:
-            continue
-        if dialect == "postgresql":
-            of = [string(part, dialect) for part in (table.sql, column.name)]
-            owned = f"pg_get_serial_sequence({', '.join(of)})"
-            match = re.match(r"nextval\(('(?:[^']|'')*'::regclass)", default)
-            yield f"setval({match.group(1) if match else owned}, {max(numbers)})"
-        elif match := re.match(r"nextval\((.+)\)$", default, re.I):
-            yield f"setval({match.group(1)}, {max(numbers)})"
+        if numbers and (call := server.setval(table, column, max(numbers))):
+            yield call
 
 
 def reason(error: DBAPIError) -> str:
-    """Return what the server said, in one line."""
+    """Return the first line of the server's message."""
     orig = error.orig
     args: Sequence[Any] = getattr(orig, "args", ())
-    said = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
-    return " ".join(str(said).split("\n")[0].split())
+    message = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
+    return " ".join(str(message).split("\n")[0].split())

@@ -14,9 +14,11 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database import errors
 from alembic_toolkit.database.journal import DONE, Journal
-from alembic_toolkit.run import lock, sqlite
+from alembic_toolkit.run import lock
 from alembic_toolkit.run.options import Options
 from alembic_toolkit.run.retries import RESUMED, Attempts
+from alembic_toolkit.run.servers import server_of
+from alembic_toolkit.run.sqlite import ForeignKeyCheck
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -26,19 +28,26 @@ Step = RevisionStep | StampStep
 class Deployment:
     """Give Alembic one step at a time, so that each can be repeated by itself.
 
-    Alembic asks a function which steps to run, and reads the heads before; asked for one step at a
-    time, it repeats one, version table and callbacks included, by being asked again.
+    Alembic calls a function for the steps to run, after it has read the heads. Called for one step
+    at a time, it can repeat a step, with its version table and callbacks.
     """
 
     def __init__(
-        self, environment: EnvironmentContext, options: Options, wanted: Callable[..., Any]
+        self,
+        environment: EnvironmentContext,
+        connection: Connection,
+        options: Options,
+        wanted: Callable[..., Any],
     ) -> None:
-        """Know what the command wants.
+        """Prepare to run what the command wants.
 
         :param wanted: returns all its steps.
         """
-        self.environment, self.options, self.wanted = environment, options, wanted
-        self.foreign_keys = sqlite.ForeignKeyCheck()
+        self.environment, self.connection = environment, connection
+        self.options, self.wanted = options, wanted
+        self.server = server_of(connection)
+        self.foreign_keys = ForeignKeyCheck(self.server.orphans)
+        self.attempts = Attempts(connection, options.lock_timeout, options.retry_for)
         self.only: list[Step] | None = None
         self.lock: lock.Lock | None = None
         self.journal: Journal | None = None
@@ -48,9 +57,8 @@ class Deployment:
         return self.wanted(*arguments) if self.only is None else self.only
 
     def applied(self, *, ctx: Any, step: MigrationInfo, **more: Any) -> None:
-        """Look at what a step did, and write that it ended, in its own transaction."""
-        if ctx.dialect.name == "sqlite" and ctx.connection is not None:
-            self.foreign_keys(ctx=ctx, step=step, **more)
+        """Check foreign keys after a step, and journal its end, in its own transaction."""
+        self.foreign_keys(ctx=ctx, step=step, **more)
         if self.journal is not None:
             self.journal.end(DONE, self.attempts.tries)
 
@@ -62,19 +70,20 @@ class Deployment:
             yield
 
     @contextmanager
-    def prepared(self, connection: Connection) -> Iterator[None]:
+    def prepared(self) -> Iterator[None]:
         """Watch the connection; make the version table and the journal."""
-        self.connection = connection
-        self.attempts = Attempts(connection, self.options.lock_timeout, self.options.retry_for)
         with self.attempts.on():
             self.attempts.repeat("the version table", self._prepare)
             yield
 
+    def begin(self) -> None:
+        """Begin to write, where the server's driver does not, and look at the foreign keys."""
+        self.server.begin_to_write(self.connection)
+        self.foreign_keys.start(self.connection)
+
     def _prepare(self) -> None:
         context = self.environment.get_context()
-        if self.connection.dialect.name == "sqlite":
-            sqlite.begin_to_write(self.connection)
-            self.foreign_keys.start(self.connection)
+        self.begin()
         ran_before = bool(context.get_current_heads())
         if not context.purge:  # which must not be kept without the stamps that follow
             self._migrate([])
@@ -114,7 +123,7 @@ class Deployment:
         if self.lock is not None:
             lock.confirm(self.lock, self.connection)
         with ExitStack() as stack:
-            if self.attempts.tries:  # that it runs was said
+            if self.attempts.tries:  # Alembic has logged that it runs
                 stack.enter_context(silenced("alembic.runtime.migration"))
             self._migrate([step])
 
@@ -144,7 +153,7 @@ def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
 
 
 def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
-    # Nobody knows whether a COMMIT that was under way got through; the version table will tell.
+    # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
     return CommandError(
         f"{_name(step)} lost its database; what was not committed is rolled back\n"
         f"{_found(error)}"
@@ -157,8 +166,8 @@ def _again(first: str, kept: bool) -> str:
 
 
 def _found(error: BaseException) -> str:
-    asked = " ".join(errors.statement(error).split())[:200]
-    return f"  asked  {asked}\n  found  {errors.words(error)}\n"
+    sql = " ".join(errors.statement(error).split())[:200]
+    return f"  asked  {sql}\n  found  {errors.message(error)}\n"
 
 
 def _name(step: Step) -> str:
@@ -169,7 +178,7 @@ def _name(step: Step) -> str:
 
 @contextmanager
 def silenced(name: str) -> Iterator[None]:
-    """Let a logger say nothing."""
+    """Disable a logger."""
     logger = logging.getLogger(name)
     before, logger.disabled = logger.disabled, True
     try:

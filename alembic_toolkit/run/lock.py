@@ -35,27 +35,27 @@ except ImportError:  # Windows
 
 log = logging.getLogger("alembic_toolkit")
 
-_SAY_EVERY = 30.0
+_LOG_EVERY = 30.0
 PROBE = 2.0  # seconds for a second connection to answer; a pool may have none to give
 
 
 class Lock(Protocol):
-    """What each server has in its own way."""
+    """The lock of one kind of server."""
 
     def take(self) -> bool:
-        """Take it, without waiting; say whether it was to be had."""
+        """Try to take it, without waiting; return whether it was free."""
 
     def free(self) -> None:
         """Give it back; the end of the session, or of the process, does so too."""
 
     def is_held(self) -> bool:
-        """Say whether this very session holds it."""
+        """Return whether this very session holds it."""
 
     def is_shared(self) -> bool:
-        """Say whether others would hold it too, because a pooler lends them this session."""
+        """Return whether others would hold it too, because a pooler lends them this session."""
 
     def holder(self) -> str:
-        """Return who holds it, as far as the server tells."""
+        """Return who holds it, as far as the server shows."""
 
 
 @contextmanager
@@ -109,12 +109,12 @@ def _pooled(what: str) -> CommandError:
 
 
 def _wait_for(lock: Lock, migration: MigrationContext, wait: float) -> None:
-    begun, said = time.monotonic(), -_SAY_EVERY
+    begun, logged = time.monotonic(), -_LOG_EVERY
     pause = 0.05
     while not _taken(lock, migration.connection):
         waited = time.monotonic() - begun
-        if waited >= wait or waited - said >= _SAY_EVERY:
-            holder, said = _holder(lock, migration), waited
+        if waited >= wait or waited - logged >= _LOG_EVERY:
+            holder, logged = _holder(lock, migration), waited
             if waited >= wait:
                 raise CommandError(
                     f"another deployer holds the lock, after {wait:g} s: nothing was run\n"
@@ -243,7 +243,7 @@ _PID, _TRANSACTIONS = "SELECT pg_backend_pid()", 5
 
 
 def _pid_at_connect(connection: Connection) -> int | None:
-    """Return the session that the driver was told of; what a pooler says there is made up."""
+    """Return the session that the driver knows from its connect; a pooler invents one."""
     driver: Any = connection.connection.driver_connection
     with suppress(AttributeError):
         return int(driver.info.backend_pid)  # psycopg

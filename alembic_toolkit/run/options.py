@@ -1,4 +1,4 @@
-"""What can be said of how revisions are run: keywords of `run`, and ``-x name=value`` over them."""
+"""Options of how revisions run: keywords of `run`, which ``-x name=value`` overrides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic.util import CommandError
 
 @dataclass(frozen=True)
 class Options:
-    """How long to wait for whom, and what to write down; times are in seconds."""
+    """How long to wait for what, and whether to keep a journal; times are in seconds."""
 
     deploy_lock: bool = True  # one deployer at a time
     deploy_wait: float = 600.0  # for another deployer to end
@@ -28,9 +28,9 @@ NAMES = tuple(field.name for field in fields(Options))
 
 
 def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
-    """Take the options out of the keywords, and those of the command line, which go before.
+    """Take the options out of the keywords; those of the command line override them.
 
-    :raises CommandError: a value is none, or a name is nearly one of these.
+    :raises CommandError: a value is not valid, or a name is nearly one of these.
     """
     own = signature(EnvironmentContext.configure).parameters
     _refuse_misspelt((name for name in keywords if name not in own), "run({}=...)")
@@ -45,7 +45,7 @@ def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
 
 
 def _refuse_misspelt(names: Iterable[str], where: str) -> None:
-    """Refuse what is nearly one of ours: it would do nothing, and nobody would know."""
+    """Refuse a name that is nearly one of ours: it would silently do nothing."""
     for name in names:
         likely = get_close_matches(name.strip().lower().replace("-", "_"), NAMES, 1, 0.88)
         if likely and name not in NAMES:
@@ -70,9 +70,9 @@ def _known() -> str:
 
 
 def _boolean(given: Any) -> bool:
-    words = {"yes": True, "true": True, "on": True, "1": True}
-    words |= {"no": False, "false": False, "off": False, "0": False}
-    return words[str(given).lower()]
+    values = {"yes": True, "true": True, "on": True, "1": True}
+    values |= {"no": False, "false": False, "off": False, "0": False}
+    return values[str(given).lower()]
 
 
 def _seconds(given: Any) -> float:

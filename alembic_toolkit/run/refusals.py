@@ -1,4 +1,4 @@
-"""What must not run is refused here, before anything is changed."""
+"""Refuse what must not run, before anything is changed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection, inspect
 
 from alembic_toolkit.project import revisions
-from alembic_toolkit.run import sqlite
+from alembic_toolkit.run.servers import server_of
 
 
 def is_walk(function: Callable[..., Any]) -> bool:
-    """Say whether it is a round trip that asks: the database is its own, and so is the walk."""
+    """Return whether the function is that of a round trip, which has a database of its own."""
     return getattr(function, "is_walk", False)
 
 
@@ -35,7 +35,7 @@ def refuse_autogenerate(environment: EnvironmentContext, command: str) -> None:
 
 def checked(function: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
     """Wrap the function that computes the steps: refuse all of them if one must not run."""
-    if is_walk(function):  # it gives one at a time, and looks in between
+    if is_walk(function):  # it yields one step at a time, and looks in between
         return cast("Callable[..., list[Any]]", function)
 
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
@@ -90,7 +90,7 @@ def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:
             continue  # stamped: nothing of it runs
         path = Path(step.revision.path)
         direction = "upgrade" if step.is_upgrade else "downgrade"
-        # Without its source (Alembic's option `sourceless`) nothing can be said.
+        # Without its source (Alembic's option `sourceless`) it cannot be judged.
         tree = ast.parse(path.read_bytes() if path.suffix == ".py" else b"")
         problem = revisions.placeholder(tree, direction)
         if not (step.revision.is_base or step.revision.is_merge_point) and revisions.is_empty(tree):
@@ -137,10 +137,7 @@ def _capacity(migration: MigrationContext) -> float:
 def refuse_transaction(connection: Connection) -> None:
     # Alembic leaves the commit to whoever began, which may have been a mere SET: exit status 0,
     # and nothing is kept. https://alembic.sqlalchemy.org/en/latest/cookbook.html#connection-sharing
-    begun = connection.in_transaction()
-    if not begun and connection.dialect.name == "sqlite":
-        begun = sqlite.driver_in_transaction(connection)
-    if begun:
+    if server_of(connection).in_transaction(connection):
         raise CommandError(
             "the connection is in a transaction already: a statement ran on it, "
             "or it came from engine.begin()\n"

@@ -7,8 +7,8 @@ not wait at first, then each time a little longer, and in between nothing is loc
 - a statement that commits at once (MariaDB's DDL, anything in an autocommit block) or is the first
   of its transaction, holds nothing, and is tried again by itself.
 
-What else meets a lock when a part of the revision is kept already cannot be repeated safely: it
-stops.
+Anything else that meets a lock after a part of the revision was committed cannot be repeated
+safely: it stops.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database import errors
+from alembic_toolkit.database import errors, servers
+from alembic_toolkit.database.driver import run
+from alembic_toolkit.run.servers import server_of
 
 log = logging.getLogger("alembic_toolkit")
 
 AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ramp does not
 FIRST, PAUSE = 0.05, 0.1
-# While strong locks are held already: whoever waits for one of them, and has what is waited for
-# here, is told after a second that this is a deadlock, and fails instead of the revision.
-# https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
-HOLDING = 0.5
-_SAY_EVERY = 10.0
+_LOG_EVERY = 10.0
 
-# What running a revision again does, when a part of it is kept.
+# What a second run of a revision does, when a part of it is kept.
 RESUMED = (
     "verbs of alembic_helpers\n"
     "confirm what is there; what else ran of the revision must be undone by hand before"
@@ -69,13 +68,13 @@ class Attempts:
         :param retry_for: how long a revision is tried again.
         """
         self.connection = connection
-        self.server = {"mariadb": "mysql"}.get(connection.dialect.name, connection.dialect.name)
+        self.server = server_of(connection)
         self.lock_timeout, self.retry_for = lock_timeout, retry_for
         self.tries = 0
-        self.deadline = self.said = 0.0
+        self.deadline = self.logged = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
         self.authors = False  # the revision set a timeout of its own
-        # In this transaction; for good, whatever happens now; by a commit that is under way.
+        # Written in this transaction; committed for good; the commit under way commits something.
         self.wrote = self.kept = self.commits = False
 
     # The session
@@ -107,31 +106,22 @@ class Attempts:
     def _settings(self) -> dict[str, Any]:
         """Return the settings of the session that are about to change."""
         found = {}
-        for name in _SETTINGS[self.server]:
+        for name, value in self.server.settings.items():
             with suppress(Exception):  # older servers do not have all of them
-                found[name] = self._say(_SHOW[self.server].format(name=name))
-                if name == "client_connection_check_interval":
-                    # A killed client must not leave its place in the queue to its backend.
-                    self._say(f"SET {name} = '1s'")
-                    self.connection.connection.commit()
+                [(found[name],)] = run(self.connection, self.server.show.format(name=name))
+                if value is not None:
+                    self._change(name, value)
             self.connection.connection.rollback()
         return found
 
     def _restore(self, before: dict[str, Any]) -> None:
         self.roll_back()
         for name, value in before.items():
-            self._say(_CHANGE[self.server].format(name=name, value=value))
-            self.connection.connection.commit()
+            self._change(name, value)
 
-    def _say(self, statement: str) -> Any:
-        """Run a statement that nobody is to notice, SQLAlchemy included; return what it gives."""
-        cursor = self.connection.connection.cursor()
-        try:
-            cursor.execute(statement)
-            row = cursor.fetchone() if cursor.description else None
-            return row[0] if row else None
-        finally:
-            cursor.close()
+    def _change(self, name: str, value: Any) -> None:
+        run(self.connection, self.server.change.format(name=name, value=value))
+        self.connection.connection.commit()
 
     # A revision
 
@@ -141,7 +131,7 @@ class Attempts:
         :param what: how messages name it.
         :raises CommandError: it got no lock in time, or cannot be repeated.
         """
-        self.tries, self.deadline, self.said = 0, time.monotonic() + self.retry_for, 0.0
+        self.tries, self.deadline, self.logged = 0, time.monotonic() + self.retry_for, 0.0
         while True:
             self.start()
             try:
@@ -156,7 +146,7 @@ class Attempts:
                 self._pause(error)
 
     def start(self) -> None:
-        """Count what is kept from here on: what came before is no part of the revision."""
+        """Begin a revision: what was committed before is no part of it."""
         self.wrote = self.kept = self.commits = self.authors = False
         self.timeout = None
 
@@ -165,17 +155,15 @@ class Attempts:
         if self.connection.closed:
             return
         with suppress(DBAPIError):  # the connection may be gone
-            # After a commit that failed, SQLAlchemy's is not active, but there; SQLite's goes on.
+            # After a commit that failed, SQLAlchemy's is not active, but there.
             if self.connection.get_transaction() is not None:
                 self.connection.rollback()
-            if self.server == "sqlite":
+            if self.server.goes_on_after_failed_commit:
                 self.connection.connection.rollback()
 
     def _refusal(self, what: str, error: BaseException) -> CommandError:
         statement = errors.statement(error)
-        held = errors.blockers(self.connection, statement) or [
-            "SQLite does not say" if self.server == "sqlite" else "nobody, by now, or it is hidden"
-        ]
+        held = errors.blockers(self.connection, statement) or [self.server.hides_blockers]
         between = "\n           "
         kept = "nothing of it is kept"
         way_on = "wait for them or end them, then run the command again"
@@ -185,18 +173,18 @@ class Attempts:
         return CommandError(
             f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"
-            f"  found    {errors.words(error)}\n"
+            f"  found    {errors.message(error)}\n"
             f"  held by  {between.join(held)}\n"
             f"The way on: {way_on}."
         )
 
     def _pause(self, error: BaseException, statement: str | None = None) -> None:
-        """Wait outside of any lock; say so now and then."""
+        """Wait outside of any lock; log it now and then."""
         waited = self._ramp()
         self.tries += 1
         now, deadlock = time.monotonic(), errors.is_deadlock(error)
-        if deadlock or (self.tries > AT_ONCE and now - self.said > _SAY_EVERY):
-            self.said = now
+        if deadlock or (self.tries > AT_ONCE and now - self.logged > _LOG_EVERY):
+            self.logged = now
             held = []
             if statement is None and not self.connection.in_transaction():
                 held = errors.blockers(self.connection, errors.statement(error))
@@ -223,13 +211,13 @@ class Attempts:
         return options.get("isolation_level") == "AUTOCOMMIT"
 
     def _commits(self, statement: str) -> bool:
-        """Say whether the server commits before and after it, whatever anybody wants."""
-        word = _bare(statement)
-        reads = _READS.match(word) or _ROWS.match(word) or _TEMPORARY.match(word)
-        return self.server == "mysql" and not reads
+        """Return whether the server commits before and after it, whatever anybody wants."""
+        start = _beginning(statement)
+        reads = _READS.match(start) or _ROWS.match(start) or _TEMPORARY.match(start)
+        return self.server.commits_ddl and not reads
 
     def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        if _OWN_TIMEOUT.match(_bare(statement)):
+        if _OWN_TIMEOUT.match(_beginning(statement)):
             self.authors = True
         # What fails half-way leaves something behind too: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
@@ -238,26 +226,26 @@ class Attempts:
 
     def _bound(self, statement: str) -> None:
         """Set how long this statement may wait."""
-        word, wanted = _bare(statement), self._ramp()
-        rows = _READS.match(word) or _ROWS.match(word) or _VALIDATES.search(statement)
-        if rows and not word.startswith("BEGIN"):
+        start, wanted = _beginning(statement), self._ramp()
+        rows = _READS.match(start) or _ROWS.match(start) or _VALIDATES.search(statement)
+        if rows and not start.startswith("BEGIN"):
             wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
         elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
-        elif self.wrote and self.server == "postgresql":
-            wanted = min(wanted, HOLDING)
+        elif self.wrote:
+            wanted = min(wanted, self.server.holding)
         if wanted != self.timeout and not self.authors:
             self.timeout = wanted
             with suppress(Exception):  # the transaction is aborted: the statement will say so
-                for setting in _bounds(self.server, self.connection, wanted):
-                    self._say(setting)
+                for setting in self.server.bound(self.connection, wanted):
+                    run(self.connection, setting)
 
     def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        word = _bare(statement)
-        if _COMMITS.match(word) or _ROLLS_BACK.match(word):  # the author's own
-            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(word)))
+        start = _beginning(statement)
+        if _COMMITS.match(start) or _ROLLS_BACK.match(start):  # the author's own
+            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(start)))
             self.wrote, self.timeout = False, None
-        if _READS.match(word):
+        if _READS.match(start):
             return
         if self._commits(statement):
             self.wrote, self.kept = False, True
@@ -275,42 +263,42 @@ class Attempts:
         self.commits = self.wrote or self._has_written()
 
     def _has_written(self) -> bool:
-        """Say whether a query wrote: ``SELECT a_function()``."""
-        # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
-        if self.server != "postgresql" or self._autocommit:
-            return False
-        with suppress(Exception):  # the transaction is aborted: the commit will say so
-            return self._say("SELECT txid_current_if_assigned()") is not None
+        """Return whether a query wrote: ``SELECT a_function()``."""
+        if self.server.wrote and not self._autocommit:
+            with suppress(Exception):  # the transaction is aborted: the commit will say so
+                [(transaction,)] = run(self.connection, self.server.wrote)
+                return transaction is not None
         return False
 
     def _rolled_back(self, *_: Any) -> None:
         self.commits, self.timeout = False, None
 
     def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-        return self._insist(statement, context, lambda: cursor.execute(statement, parameters))
+        act = partial(cursor.execute, statement, parameters)
+        return self._insist(statement, context, act)
 
     def _execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool | None:
-        return self._insist(statement, context, lambda: cursor.execute(statement))
+        return self._insist(statement, context, partial(cursor.execute, statement))
 
-    def _insist(self, statement: str, context: Any, run: Callable[[], Any]) -> bool | None:
-        """Repeat a statement that holds nothing while it waits; leave the others to `repeat`."""
+    def _insist(self, statement: str, context: Any, act: Callable[[], Any]) -> bool | None:
+        """Repeat a statement that holds no lock while it waits; leave the others to `repeat`."""
         alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
         if context.root_connection is not self.connection or not alone:
             return None
-        # An error ends PostgreSQL's transaction, if there is one.
-        savepoint = self.server == "postgresql" and not self._autocommit
+        server = servers.server_of(self.connection.dialect.name)
+        savepoint = server.error_ends_transaction and not self._autocommit
         refused = self.connection.dialect.loaded_dbapi.Error
         while True:
             try:
                 if savepoint:
-                    self._say("SAVEPOINT alembic_toolkit")
-                run()
+                    run(self.connection, "SAVEPOINT alembic_toolkit")
+                act()
                 if savepoint:
-                    self._say("RELEASE SAVEPOINT alembic_toolkit")
+                    run(self.connection, "RELEASE SAVEPOINT alembic_toolkit")
                 return True
             except refused as error:
                 if savepoint:
-                    self._say("ROLLBACK TO SAVEPOINT alembic_toolkit")
+                    run(self.connection, "ROLLBACK TO SAVEPOINT alembic_toolkit")
                     self.timeout = None
                 late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
                 if late or not errors.is_lock_error(error):
@@ -319,44 +307,7 @@ class Attempts:
                 self._bound(statement)
 
 
-def _bare(statement: str) -> str:
-    """Return a statement from its first word on, in capitals as far as is looked at."""
+def _beginning(statement: str) -> str:
+    """Return the beginning of a statement in capitals, without the comments before it."""
     match = _COMMENTS.match(statement)
     return statement[match.end() if match else 0 :][:80].upper()
-
-
-_SETTINGS = {
-    "postgresql": ("client_connection_check_interval", "lock_timeout"),
-    "mysql": ("lock_wait_timeout", "innodb_lock_wait_timeout"),
-    "sqlite": ("busy_timeout",),
-}
-_SHOW = {
-    "postgresql": "SELECT current_setting('{name}')",
-    "mysql": "SELECT @@SESSION.{name}",
-    "sqlite": "PRAGMA {name}",
-}
-_CHANGE = {
-    "postgresql": "SET {name} = '{value}'",
-    "mysql": "SET SESSION {name} = {value}",
-    "sqlite": "PRAGMA {name} = {value}",
-}
-
-
-def _bounds(server: str, connection: Connection, seconds: float) -> list[str]:
-    """Return the statements that set how long is waited for a lock."""
-    if server == "postgresql":
-        # 0 means no timeout. What ends with its transaction reaches nobody else through a pooler.
-        milliseconds = 0 if seconds == math.inf else max(1, round(1000 * seconds))
-        driver = connection.connection.dbapi_connection
-        local = "" if getattr(driver, "autocommit", False) else "LOCAL "
-        return [f"SET {local}lock_timeout = {milliseconds}"]
-    seconds = min(seconds, 3600.0)
-    if server == "sqlite":
-        return [f"PRAGMA busy_timeout = {round(1000 * seconds)}"]
-    # Whole seconds there; 0 does not wait, which MySQL does not know. innodb_lock_wait_timeout
-    # is about rows, and does not bound an ALTER: that one waits for metadata.
-    least = 0 if getattr(connection.dialect, "is_mariadb", False) else 1
-    return [
-        f"SET SESSION lock_wait_timeout = {max(least, int(seconds))}",
-        f"SET SESSION innodb_lock_wait_timeout = {max(1, int(seconds))}",
-    ]

@@ -1,9 +1,9 @@
-"""Make SQLite keep what the other servers promise: all of a revision or nothing, and no orphans."""
+"""Give SQLite what other servers have: revisions that run whole or not at all, and no orphans."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-# Python 3.12 brought a way to turn the driver's own transactions on and off; this is neither.
+# The value of `autocommit` before Python 3.12 gave the driver transactions to turn on and off.
 # https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit
 _LEGACY = -1
 
@@ -73,40 +73,43 @@ def _no_driver_transactions(driver: Any) -> Iterator[None]:
 def begin_to_write(connection: Connection) -> None:
     """Begin a transaction; raise the driver's error when the database is locked or read-only."""
     connection.begin()
-    # On a read-only file BEGIN IMMEDIATE begins to read; to write, if only what is there, fails.
+    # On a read-only file BEGIN IMMEDIATE only begins to read; writing, even the same value, fails.
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
 
-def driver_in_transaction(connection: Connection) -> bool:
-    """Say whether the driver is in a transaction that somebody began without SQLAlchemy."""
+def in_transaction(connection: Connection) -> bool:
+    """Return whether a transaction has begun, if only in the driver, without SQLAlchemy."""
     driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
-    return bool(driver.in_transaction) and not always
+    return connection.in_transaction() or (bool(driver.in_transaction) and not always)
 
 
 class ForeignKeyCheck:
     """Refuse a revision that leaves rows without their parent; for ``on_version_apply``.
 
     That hook runs in the revision's own transaction, before its commit: an error undoes it all.
-    What was broken before is not the revision's fault, and is not counted.
+    Orphans that existed before are not counted.
     """
 
-    def __init__(self) -> None:
-        """Know of no violations yet; call `start` before the first revision."""
-        self.known: Counter[str] = Counter()
+    def __init__(self, orphans: Callable[[Connection], Counter[str]]) -> None:
+        """Know of no orphans yet; call `start` before the first revision.
+
+        :param orphans: counts the rows without a parent, by table and parent.
+        """
+        self.orphans, self.known = orphans, Counter[str]()
 
     def start(self, connection: Connection) -> None:
-        """Remember the violations that are there."""
-        self.known = _violations(connection)
+        """Remember the orphans that are there."""
+        self.known = self.orphans(connection)
 
     def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
-        """Compare with the violations before.
+        """Compare with the orphans before.
 
         :raises CommandError: there are new ones.
         """
         assert ctx.connection is not None
-        found = _violations(ctx.connection)
+        found = self.orphans(ctx.connection)
         new, self.known = found - self.known, found
         if new:
             function = "upgrade()" if step.is_upgrade else "downgrade()"
@@ -121,7 +124,7 @@ class ForeignKeyCheck:
             )
 
 
-def _violations(connection: Connection) -> Counter[str]:
+def orphans(connection: Connection) -> Counter[str]:
     """Count the rows without a parent, by table and parent."""
     # Table by table: a foreign key that is itself wrong is an error, and would hide the others.
     # https://www.sqlite.org/pragma.html#pragma_foreign_key_check

@@ -1,4 +1,4 @@
-"""Doing it: in the server's own way where it has one, else as Alembic does."""
+"""Act: in the server's own way where it has one, else as Alembic does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from alembic_toolkit.verbs.values import Step
 
 
 def act(step: Step) -> Any:
-    """Do it: in the server's own way where it has one, else as Alembic does."""
+    """Act: in the server's own way where it has one, else as Alembic does."""
     refuse_hidden(step)
     operation = step.operation = copy.copy(step.operation)
-    for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
+    for flag in (
+        "if_exists",
+        "if_not_exists",
+    ):  # the look has answered them
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
     if step.verb in step.server.acts:

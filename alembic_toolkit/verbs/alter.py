@@ -103,38 +103,32 @@ def rename(step: Step) -> None:
 def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) -> bool:
     """Tell whether a rename is still to be done; both names or neither is a conflict.
 
-    :param old, new: what is there by either name, as the server spells it; None when nothing is.
+    :param old, new: what is there by either name, as the server writes it; None when nothing is.
     """
     if old is None or new is None:
         if old != new:
             return old is not None
-    elif old == new:  # one thing, by a server that does not look at the case
+    elif old == new:  # one thing, on a server for which the case of letters does not count
         return bool(new != new_name)
-    is_view = (
-        bool(old)
-        and step.kind == "table"
-        and ask(step.database, "view", new_name, new_name, step.schema) is not None
-    )
-    what = "view" if is_view else step.kind
-    way = f"helpers.drop_{what}"
-    on = "" if step.kind == "table" else f"{step.table!r}, "
-    becomes = repr(new_name) if step.kind == "table" else f"new_column_name={new_name!r}"
+    is_table = step.kind == "table"
+    on = "" if is_table else f"{step.table!r}, "
+    becomes = repr(new_name) if is_table else f"new_column_name={new_name!r}"
+    found = f"neither {old_name!r} nor {new_name!r}"
+    why = "there is nothing to rename"
+    way = f"helpers.{'create_table' if is_table else 'add_column'}({on}{new_name!r}, ...)"
+    way += "  # or see where the database stands: alembic current"
+    if old:
+        view = ask(step.database, "view", new_name, new_name, step.schema) if is_table else None
+        found = f"both {old_name!r} and {new_name!r}"
+        why = "nobody knows which of the two holds the rows that count"
+        way = f"helpers.drop_{step.kind if view is None else 'view'}({on}{new_name!r})"
+        way += "  # if the new one is the mistake: look into it first"
     stop(
         SchemaConflict,
         f"{step.verb}({on}{old_name!r}, {becomes}): cannot rename.",
-        (
-            f"both {old_name!r} and {new_name!r}"
-            if old
-            else f"neither {old_name!r} nor {new_name!r}",
-            f"{old_name!r} only (to rename), or {new_name!r} only (renamed already)",
-        ),
-        "Stopped, because nobody knows which of the two holds the rows that count."
-        if old
-        else "Stopped, because there is nothing to rename.",
-        f"{way}({on}{new_name!r})  # if the new one is the mistake: look into it first"
-        if old
-        else f"helpers.{'create_table' if step.kind == 'table' else 'add_column'}"
-        f"({on}{new_name!r}, ...)  # or see where the database stands: alembic current",
+        (found, f"{old_name!r} only (to rename), or {new_name!r} only (renamed already)"),
+        f"Stopped, because {why}.",
+        way,
     )
 
 
@@ -165,7 +159,7 @@ def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
         rest.kw = {key: value for key, value in rest.kw.items() if key not in OF_THE_TYPE}
     if "null" not in differing:
         rest.modify_nullable = None
-    # with a new type the default is said again, or PostgreSQL keeps it as one of the old type
+    # a new type takes its default along, or PostgreSQL keeps that as one of the old type
     if not {"type", "default", "computed", "identity", *COUNTING} & set(differing):
         rest.modify_server_default = False
     if found.get("identity"):

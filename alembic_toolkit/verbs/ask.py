@@ -83,7 +83,7 @@ def describe_column(
 def describe_index(
     database: Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    """Describe an index: its table, its definition; ``invalid``, ``constraint`` where it is so."""
+    """Describe an index: ``table``, ``definition``; ``invalid`` and ``constraint`` if it is so."""
     return database.server.index(database, table, name, schema)
 
 

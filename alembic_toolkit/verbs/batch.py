@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.operations.batch import BatchOperationsImpl
 
-from alembic_toolkit.verbs.operations import guarded_operations, pass_on
+from alembic_toolkit.verbs.operations import guarded, pass_on
 from alembic_toolkit.verbs.running import migration_context
 from alembic_toolkit.verbs.translate import is_verb, step_of
 from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step, by_name, log_decision
@@ -37,9 +37,7 @@ class GuardedBatch(BatchOperations):
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if isinstance(operation, ops.DropConstraintOp):
-            step_of(
-                guarded_operations(), operation
-            )  # one without a name is refused before all of the block
+            step_of(guarded(), operation)  # refuses one without a name before all of the block
         if is_verb(operation):
             return self.queue.append(operation)
         return pass_on(self, operation)
@@ -62,22 +60,16 @@ class GuardedBatch(BatchOperations):
             makes_key=any(isinstance(o, ops.CreatePrimaryKeyOp) for o in self.queue),
             drops=frozenset(o.column_name for o in self.queue if isinstance(o, ops.DropColumnOp)),
         )
-        guarded = guarded_operations(batch)
-        step = Step(
-            guarded,
-            ops.AlterTableOp(self.table_name, schema=self.schema),
-            "batch_alter_table",
-            "table",
-            None,
-            self.table_name,
-            self.schema,
-        )
+        operations = guarded(batch)
+        table = self.table_name, self.schema
+        alter = ops.AlterTableOp(self.table_name, schema=self.schema)
+        step = Step(operations, alter, "batch_alter_table", "table", None, *table)
         can = step.server.batch
         if can is not None and rebuilds and copy_from is not None and not step.offline:
             can.drop_uncopied(step, copy_from)
-        restore = indexes_to_restore(guarded, self.queue)
+        restore = indexes_to_restore(operations, self.queue)
         for operation in [*self.queue, *(self._added(table_args) if rebuilds else [])]:
-            guarded.invoke(operation)
+            operations.invoke(operation)
         restore()
         if rebuilds and (partial_reordering or options):
             if can is None:
@@ -121,15 +113,15 @@ class GuardedBatch(BatchOperations):
 
 
 def indexes_to_restore(
-    guarded: Entrance, queue: Sequence[ops.MigrateOperation]
+    operations: Entrance, queue: Sequence[ops.MigrateOperation]
 ) -> Callable[[], None]:
     """Return what makes the indexes again that a batch's new column of an old name shall have."""
-    can = guarded.database.server.batch
-    if can is None or guarded.migration_context.as_sql:
+    can = operations.database.server.batch
+    if can is None or operations.migration_context.as_sql:
         return lambda: None
     dropped = {o.column_name: o for o in queue if isinstance(o, ops.DropColumnOp)}
     again = [o.column.name for o in queue if isinstance(o, ops.AddColumnOp)]
-    steps = [step_of(guarded, dropped[name]) for name in again if name in dropped]
+    steps = [step_of(operations, dropped[name]) for name in again if name in dropped]
     actions = [can.index_keeper(step) for step in steps]
 
     def restore() -> None:

@@ -11,8 +11,8 @@ DATED = r"'\d[\d .:+-]+'"
 
 
 def is_same(server: Server, one: str, other: str) -> bool:
-    """Compare two descriptions: PostgreSQL's are normal forms, the others' the author's text."""
-    if other.endswith(" NOT VALID"):  # wanted so, and validated since
+    """Compare two descriptions; token by token, unless the server writes them in normal form."""
+    if other.endswith(" NOT VALID"):  # it was validated since
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
         one = re.sub(rf"(?<=DEFAULT ){DATED}", moment[0], one, count=1)

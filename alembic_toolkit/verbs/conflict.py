@@ -1,4 +1,4 @@
-"""Each kind of thing, found and wanted; what is said when the two differ."""
+"""Each kind of thing, found and wanted, and the error when the two differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alembic_toolkit.verbs.kinds.enum import find_enum, mend_enum, want_enum
 from alembic_toolkit.verbs.kinds.index import find_index, want_index
 from alembic_toolkit.verbs.kinds.table import find_table, mend_part, want_table
 from alembic_toolkit.verbs.kinds.view import find_view, want_view
-from alembic_toolkit.verbs.remedy import schema_code, with_schema
+from alembic_toolkit.verbs.remedy import schema_code
 from alembic_toolkit.verbs.values import LONG_NAMES, Definition, Step
 
 FIND: dict[str, Callable[[Step], Definition | None]] = {
@@ -69,11 +69,11 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
     match step.kind:
         case "table":
             lines = [line for key in differing for line in mend_part(step, found, key)]
-            code = [f"    {with_schema(step, line)}" for line in lines]
+            code = [f"    {line}" for line in lines]
             return [before, f"if helpers.table_exists({step.table!r}{schema}):", *code]
         case "column":
             there = f"if helpers.table_has_column({step.table!r}, {step.name!r}{schema}):"
-            return [before, there, f"    {alter_code(step, wanted, differing)[:-1]}{schema})"]
+            return [before, there, f"    {alter_code(step, wanted, differing)}"]
         case "view":
             return [before, f"helpers.drop_view({step.name!r}{schema})"]
         case "enum":
@@ -85,6 +85,8 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
     if found["definition"].endswith(" NOT VALID"):
         sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
         return [before, f"helpers.execute({sql!r})"]
-    type_ = "" if step.kind == "exclude" else f", type_={step.kind!r}"  # which Alembic knows not
+    type_ = (
+        "" if step.kind == "exclude" else f", type_={step.kind!r}"
+    )  # a type that Alembic does not know
     what = f"{step.name!r}, {step.table!r}{type_}{schema}"
     return [before, f"helpers.drop_constraint({what})"]

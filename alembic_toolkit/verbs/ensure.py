@@ -84,7 +84,7 @@ def create(step: Step) -> Any:
 
 
 def check_part(part: Step, answers: list[Any]) -> None:
-    """Refuse, before anything is changed, what a part of a new thing would refuse after it."""
+    """Refuse, before anything is changed, what a part of a new thing would refuse later."""
     require_tables(part, required_tables(part)[1:], answers[1:])  # the first is made with the part
     is_absent = not part.name or (existence_question(part) and answers[-1] is None)
     found = None if is_absent else FIND[part.kind](part)
@@ -129,11 +129,11 @@ def drop(step: Step) -> Any:
     act(step)
 
 
-NAMED_ALONE = {"index", "view", "enum"}  # one look finds them, without their table
+NAMED_ALONE = {"index", "view", "enum"}  # found by their name, without a table
 
 
 def find_to_drop(step: Step, asked: list[Question]) -> Definition | None:
-    """Return what is to be dropped, as far as the answer tells: what is there has a table."""
+    """Return what is to be dropped, from one answer where that suffices."""
     if not asked:
         return FIND[step.kind](step)
     table = [("table", step.table, step.table, step.schema)] if step.kind == "column" else []

@@ -17,7 +17,7 @@ from alembic_toolkit.verbs.running import (
 from alembic_toolkit.verbs.servers import server_of
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.translate import is_verb, step_of
-from alembic_toolkit.verbs.values import Batch, Database, Entrance
+from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step
 
 
 class Guarded(Entrance):
@@ -29,8 +29,13 @@ class Guarded(Entrance):
         return ensure(step_of(self, operation))
 
 
-def guarded_operations(batch: Batch | None = None) -> Guarded:
+def guarded(batch: Batch | None = None) -> Guarded:
     return Guarded(migration_context(), current_database(), batch)
+
+
+def step(verb: str, kind: str, name: str | None, schema: str | None = None, **more: Any) -> Step:
+    """Say what a verb is about that Alembic has no operation for."""
+    return Step(guarded(), None, verb, kind, name, schema=schema, **more)
 
 
 def pass_on(operations: Any, operation: Any) -> Any:

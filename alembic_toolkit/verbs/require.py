@@ -22,9 +22,9 @@ def required_tables(step: Step) -> list[Question]:
 
 
 def existence_question(step: Step) -> list[Question]:
-    """Return the question without which there is no need to look further, where there is one.
+    """Return the question whether the thing is there at all, where one question tells.
 
-    An answer of None means that there is no such thing; any other, that it is worth a closer look.
+    None answers that it is not; any other answer, that a closer look is needed.
     """
     what = step.kind
     if step.kind in ("table", "column"):
@@ -71,7 +71,7 @@ def keys_within(step: Step) -> list[sa.ForeignKeyConstraint]:
 
 
 def require_names(step: Step) -> None:
-    """Refuse what is done in steps without a name: run again, nobody could tell whose it is."""
+    """Refuse a constraint without a name: a second run could not tell it from others."""
     parts = parts_of(step, created=False) if step.verb == "add_column" else []
     unnamed = [one for one in (step, *parts) if one.name is None and one.kind in CONSTRAINED]
     if unnamed:
@@ -100,9 +100,9 @@ def require_tables(step: Step, asked: list[Question], answers: list[Any]) -> Non
 
 
 def missing_table(step: Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
-    """Say that there is no such table; or that it is a view, and the like.
+    """Raise the error for a table that is not there, or that is a view or the like.
 
-    :param sort: what there is of this name, None for nothing.
+    :param sort: what has this name; None for nothing.
     """
     name = qualified(table, schema)
     if sort is None:
@@ -147,12 +147,13 @@ def require_free_name(step: Step) -> None:
 
 
 def refuse_hidden(step: Step) -> None:
-    """Refuse to alter a table that a temporary one hides, where the server tells so."""
+    """Refuse to alter a table that a temporary table hides, where the server can tell."""
     if step.server.is_hidden is not None and step.table and step.server.is_hidden(step):
         refuse_temporary(step.call, step.table)
 
 
 def refuse_temporary(call: str, table: str) -> NoReturn:
+    """Refuse what would be done to a temporary table."""
     stop(
         UnsafeOperation,
         f"{call}: a temporary table hides it.",

@@ -31,7 +31,7 @@ def current_connection() -> sa.Connection:
 
 
 def forget() -> None:
-    """Forget what is known of the transaction: after other SQL nobody can tell."""
+    """Forget what is known of the transaction, which other SQL may have changed."""
     if not migration_context().as_sql:
         current_connection().info.pop(MADE, None)
 
@@ -46,7 +46,7 @@ def revision_frames() -> Iterator[FrameType]:
 
 
 def revision_globals() -> dict[str, Any]:
-    """Return the globals of the running revision: Alembic keeps it nowhere, its module does."""
+    """Return the globals of the running revision's module, which Alembic does not keep."""
     return next((frame.f_globals for frame in revision_frames()), {})
 
 
@@ -57,11 +57,14 @@ def in_revision() -> str:
 
 
 def calls_in_revision(verb: str, below: bool = False) -> Iterator[ast.Call]:
-    """Find the calls of a verb in the revision's functions that are running, or in what is left."""
+    """Find the calls of a verb in the running functions of the revision.
+
+    :param below: only those below the line that is running.
+    """
     for frame in revision_frames():
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
-        except (OSError, SyntaxError, TypeError):  # no source, or a string that is dedented wrongly
+        except (OSError, SyntaxError, TypeError):  # no source, or a string that dedent cuts
             continue
         line = frame.f_lineno - frame.f_code.co_firstlineno + 1 if below else 0
         for node in ast.walk(tree):
@@ -72,7 +75,7 @@ def calls_in_revision(verb: str, below: bool = False) -> Iterator[ast.Call]:
 
 
 def direction_of() -> tuple[str, str]:
-    """Return the revision that is running, and its direction."""
+    """Return the revision that is running, and its direction, ``"up"`` or ``"down"``."""
     frames = list(revision_frames())
     if not frames:
         return "", "up"
@@ -81,12 +84,12 @@ def direction_of() -> tuple[str, str]:
 
 
 def beside_revision(path: str | os.PathLike[str]) -> Path:
-    """Return where the file is: beside the revision that names it."""
+    """Return the path of a file that a revision names: taken from the revision's folder."""
     return Path(revision_globals().get("__file__", "")).parent / path
 
 
 def refuse_script(database: Database, call: str, why: str, *way: str) -> NoReturn:
-    """Refuse what a script cannot say, naming the revision; nothing was written of it."""
+    """Refuse what a script cannot do, naming the revision; nothing of it was written."""
     code = "\n".join(f"    {line}" for line in way)
     raise OfflineUnsupported(
         f"{call}: there is no --sql form of this for {database.server.name}{in_revision()}.\n"
@@ -95,6 +98,7 @@ def refuse_script(database: Database, call: str, why: str, *way: str) -> NoRetur
 
 
 def refuse_irreversible(why: str) -> NoReturn:
+    """Refuse to take the running revision back."""
     revision = revision_globals()
     below = revision.get("down_revision") or "base"
     target = below if isinstance(below, str) else " ".join(below)

@@ -20,8 +20,8 @@ SCRATCH = "_alembic_scratch"
 def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
     """Make the wanted thing on an empty temporary table, so that the server says what it is.
 
-    The server knows that ``now()`` is ``CURRENT_TIMESTAMP`` and ``'0'`` a number; nobody else does
-    so exactly.  Temporary tables commit nothing on any server.
+    Only the server knows exactly that ``now()`` is ``CURRENT_TIMESTAMP``, and ``'0'`` a number.
+    Temporary tables commit nothing on any server.
     """
     options = step.server.table_defaults(step) | kw
     table = step.operations.schema_obj.table(
@@ -45,9 +45,8 @@ def called_scratch(step: Step) -> Iterator[None]:
     """Let an expression that names the table (``"user".state``) mean the scratch table."""
 
     def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
-        return (
-            unqualified(sql, step.table) if sql.lstrip().startswith("CREATE") else sql
-        ), parameters
+        is_ddl = sql.lstrip().startswith("CREATE")
+        return (unqualified(sql, step.table) if is_ddl else sql), parameters
 
     sa.event.listen(step.database.connection, "before_cursor_execute", rewrite, retval=True)
     try:
@@ -58,7 +57,7 @@ def called_scratch(step: Step) -> Iterator[None]:
 
 @contextmanager
 def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
-    """Leave nothing of what is made within, an error included."""
+    """Undo what is made within, also after an error."""
     if database.server.undoes_scratch and not database.autocommits:
         savepoint = database.connection.begin_nested()
         try:
@@ -75,14 +74,14 @@ def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
 
 
 def plain_columns(step: Step, without: str | None = None) -> list[sa.Column[Any]]:
-    """Return the columns of the table, with their types in the server's own words."""
+    """Return the columns of the table, with their types as the server writes them."""
     columns = describe_columns(step.database, step.table, step.schema).items()
     types = {n: f"{c['type']} {c.get('collate', '')}".strip() for n, c in columns}
     return [sa.Column(n, verbatim(step.database, t)) for n, t in types.items() if n != without]
 
 
 class Verbatim(sa.types.UserDefinedType[Any]):
-    """A type in the server's own words."""
+    """A type as the server writes it."""
 
     cache_ok = True
 
@@ -94,7 +93,7 @@ class Verbatim(sa.types.UserDefinedType[Any]):
 
 
 def verbatim(database: Database, type_: str) -> Verbatim:
-    """Return a type in the server's own words, for DDL that the driver looks for ``%`` in."""
+    """Return a type as the server writes it, for DDL in which the driver looks for ``%``."""
     doubled = database.dialect.paramstyle in ("format", "pyformat")
     return Verbatim(type_.replace("%", "%%") if doubled else type_)
 

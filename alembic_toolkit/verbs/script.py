@@ -1,4 +1,4 @@
-"""The same for ``--sql``: each statement is written so that the server skips what is done."""
+"""Scripts (``--sql``): each statement is written so that the server skips what is done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_step(step: Step) -> Any:
 
 
 def write_guarded(step: Step) -> None:
-    """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
+    """Write what Alembic would write, with IF [NOT] EXISTS or under a condition."""
     if step.verb in step.server.if_exists:
         write_native(step)
     elif step.server.write_if is None:
@@ -122,10 +122,7 @@ def with_values(statement: Any, dialect: sa.Dialect) -> str:
 
 
 def exists_condition(step: Step, name: str | None = None, what: str | None = None) -> str:
-    """Return an SQL condition: the thing that the step is about is there.
-
-    It asks what an online run asks, of the same catalog.
-    """
+    """Return the SQL condition that the thing of the step is there, as an online run asks it."""
     what = what or step.kind
     name = step.name if name is None else name
     if what in CONSTRAINED:
@@ -145,7 +142,7 @@ def filled_question(step: Step, sql: str, table: str, name: str) -> str:
 
 
 def constraint_condition(step: Step, kind: str, name: str | None) -> str:
-    """Return the condition for a constraint: by its name, or by what it says without one."""
+    """Return the condition for a constraint: by its name, else by its columns."""
     catalog = step.server.questions
     if kind == "primary":
         return condition(step, catalog["primary"], step.table, "")
@@ -170,7 +167,10 @@ TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
 
 
 def write_rename(step: Step) -> None:
-    """Write a rename: only the new name there, skip; both or neither, the server's own error."""
+    """Write a rename that is skipped where only the new name is there.
+
+    Where both are there, or neither, the server answers with its own error.
+    """
     old = exists_condition(step, step.table, "renamable")
     renamed = copy.copy(step)
     renamed.table = str(step.name)
@@ -180,7 +180,7 @@ def write_rename(step: Step) -> None:
 
 
 def write_comment(step: Step) -> None:
-    """Write a comment, which can be said twice; one on a table that may be gone, with a guard."""
+    """Write a comment, which does no harm twice; with a guard where its table may be gone."""
     for sql in plain_sql(step):
         if step.verb == "drop_table_comment":
             step.write_if(exists_condition(step, step.table, "table"), sql)
@@ -189,7 +189,7 @@ def write_comment(step: Step) -> None:
 
 
 def write_alter_column(step: Step) -> None:
-    """Write an ALTER, which can be said twice; a rename with its guard, and before the rest."""
+    """Write an ALTER, which does no harm twice; before it a rename, with its guard."""
     operation = step.operation
     new_name = operation.modify_name
     if new_name is not None and new_name != step.name:
@@ -213,7 +213,7 @@ def write_alter_column(step: Step) -> None:
 
 
 def without_type_checks(step: Step) -> Step:
-    """Return the step with types that bring no check along: those are steps of their own."""
+    """Return the step with types that make no check: the checks are steps of their own."""
     step = copy.copy(step)
     operation = step.operation = copy.copy(step.operation)
     database = step.database
@@ -239,7 +239,7 @@ def write_as_it_is(step: Step) -> None:
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
-    # on a line of its own, because the statement may end with a comment
+    # the mark is on a line of its own, because the statement may end with a comment
     step.server.write_unless(step, condition, f"{sql}\n;{mark}")
 
 

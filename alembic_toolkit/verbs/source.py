@@ -28,8 +28,8 @@ PROPERTIES |= {"server_default": {"default", "computed", "identity"}}
 def altered_below(step: Step) -> set[str]:
     """Return the properties of a column that the running revision alters, by its source.
 
-    It adds a column, fills it and makes it NOT NULL: run again, it finds the column as its own last
-    step left it.  What that step sets is compared there.
+    A revision adds a column, fills it and makes it NOT NULL.  Run again, it finds the column as its
+    last step left it; what that step sets is compared there.
     """
     properties: set[str] = set()
     for call in calls_in_revision("alter_column"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import ops
 from alembic.util import CommandError
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from alembic_toolkit.sql.quoting import brief
 
@@ -27,40 +27,26 @@ def with_text_conditions(operation: Any) -> Any:
     return operation
 
 
-def texts_of_operation(operation: Any) -> Iterator[Any]:
-    kw = getattr(operation, "kw", None) or {}
-    yield from (value for key, value in kw.items() if key.endswith("_where"))
-    yield from getattr(operation, "columns", None) or ()
-    yield from (expression for expression, _ in getattr(operation, "elements", None) or ())
-    yield getattr(operation, "where", None)
-    for attribute in ("modify_server_default", "existing_server_default"):
-        yield sql_of(getattr(operation, attribute, None))
+# What holds SQL in an operation, a constraint, an index, a default or a computed column
+HOLDERS = {"kw", "dialect_kwargs", "columns", "expressions", "elements", "_render_exprs", "where"}
+HOLDERS |= {"sqltext", "arg", "modify_server_default", "existing_server_default"}
 
 
-def texts_of_table(table: Any) -> Iterator[Any]:
-    if not isinstance(table, sa.Table):
-        return
-    for column in table.columns:
-        yield from map(sql_of, (column.server_default, column.server_onupdate))
-    yield from (getattr(constraint, "sqltext", None) for constraint in table.constraints)
-    things: list[Any] = [*table.constraints, *table.indexes]
-    for thing in things:
-        yield from getattr(thing, "expressions", ())
-        yield from (v for key, v in thing.dialect_kwargs.items() if key.endswith("_where"))
-        if isinstance(thing, ExcludeConstraint):
-            yield from (thing.where, *(expression for expression, *_ in thing._render_exprs))
-
-
-def sql_of(default: Any) -> Any:
-    """Return the SQL of a default, or of a column that is computed."""
-    return getattr(default, "sqltext", getattr(default, "arg", default))
-
-
-def texts_in(*things: Any) -> Iterator[sa.TextClause]:
-    """Yield what of some SQL was given as text."""
-    for thing in things:
-        if isinstance(thing, sa.ClauseElement):
-            yield from (t for t in sa.sql.visitors.iterate(thing) if isinstance(t, sa.TextClause))
+def texts_in(thing: Any) -> Iterator[sa.TextClause]:
+    """Yield the SQL that was given as text, wherever it is in an operation or a table."""
+    if isinstance(thing, sa.Table):
+        yield from texts_in([*thing.columns, *thing.constraints, *thing.indexes])
+    elif isinstance(thing, sa.Column):
+        yield from texts_in([thing.server_default, thing.server_onupdate])
+    elif isinstance(thing, sa.ClauseElement):
+        yield from (t for t in sa.sql.visitors.iterate(thing) if isinstance(t, sa.TextClause))
+    elif isinstance(thing, Mapping):
+        yield from texts_in(list(thing.values()))
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from texts_in(part)
+    elif isinstance(thing, ops.MigrateOperation | sa.schema.SchemaItem | sa.FetchedValue):
+        yield from texts_in([getattr(thing, name, None) for name in HOLDERS])
 
 
 def parameters_without_value(text: sa.TextClause) -> list[str]:
@@ -70,9 +56,9 @@ def parameters_without_value(text: sa.TextClause) -> list[str]:
 def keep_colons(*things: Any) -> None:
     """Have ``:name`` in the SQL of DDL mean itself: SQLAlchemy would write NULL in its place.
 
-    DDL has no parameters, and a check that says ``kind <> ':b'`` means it.
+    DDL has no parameters, and a check ``kind <> ':b'`` means what it says.
     """
-    for text in texts_in(*things):
+    for text in texts_in(things):
         kept: dict[str, Any] = {
             n: sa.literal_column(f":{n}") for n in parameters_without_value(text)
         }
@@ -80,9 +66,9 @@ def keep_colons(*things: Any) -> None:
 
 
 def require_values(call: str, *things: Any) -> None:
-    """Refuse a parameter without a value, for which a script would say NULL."""
-    given = (sa.text(thing) if isinstance(thing, str) else thing for thing in things)
-    for text in texts_in(*given):
+    """Refuse a parameter without a value, for which a script would have NULL."""
+    given = [sa.text(thing) if isinstance(thing, str) else thing for thing in things]
+    for text in texts_in(given):
         for name in parameters_without_value(text):
             raise CommandError(
                 f"{call}: :{name} is a parameter, and has no value.\n"

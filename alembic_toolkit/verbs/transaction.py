@@ -13,11 +13,11 @@ from alembic_toolkit.verbs.values import Database, Step
 def outside_transaction(step: Step, what: str = "do this concurrently") -> Iterator[None]:
     """Open Alembic's autocommit block, for what cannot run in a transaction.
 
-    It asserts when somebody else than Alembic began the transaction: one that only our own look
-    began is committed, one that ``env.py`` holds is not ours to commit.
+    The block asserts that Alembic began the transaction.  One that our own look began is
+    committed; one that ``env.py`` began is not ours to commit.
     """
-    context = step.operations.migration_context
-    if step.database.connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+    context, connection = step.context, step.database.connection
+    if commits_each(step.database):
         yield  # the revision opened the block itself
         return
     if getattr(context, "_in_external_transaction", False):
@@ -31,19 +31,22 @@ def outside_transaction(step: Step, what: str = "do this concurrently") -> Itera
             "Stopped, because committing it here would commit what env.py wanted to keep together.",
             "connection.commit()  # in env.py, before context.configure(connection=connection)",
         )
-    if (
-        getattr(context, "transaction_of", None) is None
-        and step.database.connection.in_transaction()
-    ):
-        step.database.connection.commit()
+    if getattr(context, "_transaction", None) is None and connection.in_transaction():
+        connection.commit()
     with context.autocommit_block():
         yield
+
+
+def commits_each(database: Database) -> bool:
+    """Tell whether the connection commits each statement, as within an autocommit block."""
+    options = database.connection.get_execution_options()
+    return bool(options.get("isolation_level") == "AUTOCOMMIT")
 
 
 @contextmanager
 def one_transaction(database: Database) -> Iterator[None]:
     """Make one commit of what is done within, where each statement would have its own."""
-    if database.connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if not commits_each(database):
         yield
         return
     database.run(database.server.begin)

@@ -1,4 +1,4 @@
-"""What each of Alembic's operations is about."""
+"""Which verb an operation of Alembic stands for, and about which thing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from alembic.operations import ops
 from sqlalchemy.sql.base import SchemaEventTarget
 
 from alembic_toolkit.verbs.errors import Nameless, stop
-from alembic_toolkit.verbs.texts import (
-    keep_colons,
-    texts_of_operation,
-    texts_of_table,
-    with_text_conditions,
-)
+from alembic_toolkit.verbs.texts import keep_colons, with_text_conditions
 from alembic_toolkit.verbs.values import Entrance, Step, by_name
 
 SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
@@ -45,15 +40,19 @@ def is_verb(operation: Any) -> bool:
 
 
 def step_of(operations: Entrance, operation: Any) -> Step:
-    """Say what one of Alembic's operations is about."""
+    """Return the step that one of Alembic's operations stands for."""
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
     operation, concurrently = without_keyword(with_text_conditions(operation))
     dialect = operations.database.dialect
-    keep_colons(*texts_of_operation(operation))
+    keep_colons(operation)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> Step:
-        shorten_names(wanted, dialect)
-        keep_colons(*texts_of_table(getattr(wanted, "table", wanted)))
+        table = getattr(wanted, "table", wanted)
+        if isinstance(table, sa.Table):
+            keep_colons(table)
+            things: list[Any] = [*table.constraints, *table.indexes]
+            for thing in things:
+                thing.name = shortened(thing.name, dialect)
         made = Step(operations, operation, verb, kind, shortened(name, dialect), on, schema, wanted)
         made.concurrently = concurrently
         return made
@@ -84,20 +83,8 @@ def step_of(operations: Entrance, operation: Any) -> Step:
     raise AssertionError(f"{type(operation).__name__} is no verb")
 
 
-def step_without_operation(
-    operations: Entrance,
-    verb: str,
-    kind: str,
-    name: str | None,
-    schema: str | None,
-    wanted: Any = None,
-) -> Step:
-    """Say what a verb is about that Alembic has no operation for, and that has no table."""
-    return Step(operations, None, verb, kind, name, "", schema, wanted)
-
-
 def refuse_nameless(step: Step) -> Step:
-    """Refuse to drop a constraint without a name: to skip it would leave it there unsaid."""
+    """Refuse to drop a constraint without a name: a skip would leave it there, and not say so."""
     type_ = step.operation.constraint_type
     if type_ == "primary" and step.server.primary_key_name is not None:
         return step
@@ -106,7 +93,10 @@ def refuse_nameless(step: Step) -> Step:
     stop(
         Nameless,
         f"{step.call}: cannot drop a constraint without a name.",
-        ("not looked at", f"a {type_ or 'constraint'} without a name to be gone"),
+        (
+            "no constraint that can be told by its name",
+            f"a {type_ or 'constraint'} without a name to be gone",
+        ),
         "Stopped, because nothing says which of the table's constraints is meant.",
         f"helpers.{code}{step.table!r}, type_={type_!r})  # by its name",
         "# where it was made without one, on SQLite:",
@@ -116,7 +106,7 @@ def refuse_nameless(step: Step) -> Step:
 
 
 def parts_of(step: Step, created: bool) -> list[Step]:
-    """Return what belongs to a thing but is made by statements of its own, each to be ensured.
+    """Return the steps for what belongs to a thing but is made by statements of its own.
 
     Where each DDL statement commits, a crash can come between any two of them.
     """
@@ -136,44 +126,31 @@ def parts_of(step: Step, created: bool) -> list[Step]:
     return [step_of(step.operations, part) for part in parts]
 
 
-def has_schema_events(type_: Any) -> bool:
-    """Tell whether a type does more to its table than to be a column's: SQLAlchemy tells it so."""
+def type_checks(step: Step, type_: Any) -> list[Step]:
+    """Return the named checks that a Boolean or an Enum makes on this server."""
     made: Any = None if type_ is None else sa.types.to_instance(type_)
     kinds = [made, *getattr(made, "_variant_mapping", {}).values()]
-    return any(isinstance(kind, SchemaEventTarget) for kind in kinds)
-
-
-def type_checks(step: Step, type_: Any) -> list[Step]:
-    """Return the named checks that a Boolean or an Enum brings along, on this server."""
-    if not has_schema_events(type_):
+    if not any(isinstance(kind, SchemaEventTarget) for kind in kinds):
         return []
     objects, impl = step.operations.schema_obj, step.operations.impl
     table = objects.table(step.table, sa.Column(step.name, type_), schema=step.schema)
     checks: list[Any] = [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]
-    made = [check for check in checks if check.name and check._create_rule(impl)]
-    parts = [ops.AddConstraintOp.from_constraint(check) for check in made]
+    named = [check for check in checks if check.name and check._create_rule(impl)]
+    parts = [ops.AddConstraintOp.from_constraint(check) for check in named]
     return [step_of(step.operations, part) for part in parts]
 
 
-OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know it
+OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know the keyword
 
 
 def without_keyword(operation: Any) -> tuple[Any, bool]:
-    """Take the keyword out of an operation of which SQLAlchemy would refuse it."""
+    """Take ``postgresql_concurrently`` out of an operation in which SQLAlchemy would refuse it."""
     kw = getattr(operation, "kw", None) or {}
     if "postgresql_concurrently" not in kw or isinstance(operation, OF_INDEXES):
         return operation, False
     operation = copy.copy(operation)
     operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
     return operation, bool(kw["postgresql_concurrently"])
-
-
-def shorten_names(wanted: Any, dialect: sa.Dialect) -> None:
-    """Give the constraints and indexes of a wanted thing's table the names that are written."""
-    table = getattr(wanted, "table", wanted)
-    named: Any
-    for named in [*table.constraints, *table.indexes] if isinstance(table, sa.Table) else ():
-        named.name = shortened(named.name, dialect)
 
 
 def shortened(name: Any, dialect: sa.Dialect) -> Any:

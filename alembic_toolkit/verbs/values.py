@@ -77,16 +77,15 @@ class Server:
     name: str
     # Names and texts
     mark: str = '"'  # around an identifier
-    longest_name: int | None = None  # bytes; what is longer is cut without a word
+    longest_name: int | None = None  # bytes; the server cuts a longer name, and does not say so
     folds_case: bool = True  # two names that differ in their case are one
     primary_key_name: str | None = None  # of every primary key, where none can be chosen
     literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
     bytes_literal: str = "X'{}'"
     syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
     normal_forms: bool = False  # describes in one form what means the same
-    canonical_types: Mapping[str, str] = field(
-        default_factory=dict
-    )  # a compiled plain type -> its name
+    # how a plain type is compiled -> what the server calls it
+    canonical_types: Mapping[str, str] = field(default_factory=dict)
     counts_up: str | None = None  # the default of a column that alter_column can have count up
     foreign_keys: ForeignKeys = ForeignKeys()
     # What it has
@@ -94,7 +93,7 @@ class Server:
     replaces_key: bool = False  # a batch's new primary key takes the place of an unnamed one
     commits: re.Pattern[str] | None = None  # the statements that commit what came before
     begin: str = "BEGIN"
-    needs_cast: bool = False  # of the rows, to be told, when a type changes
+    needs_cast: bool = False  # must be given a cast of the rows when a type changes
     # Looking
     questions: Mapping[str, str] = field(default_factory=dict)
     ask: Callable[[Database, Sequence[Question]], list[Any]]
@@ -107,7 +106,7 @@ class Server:
     index_defined: Callable[[Database, Definition], Definition] = lambda database, found: found
     index_text: Callable[[Step], str]
     view_select: Callable[[str], str] = lambda text: text
-    is_hidden: Callable[[Step], bool] | None = None  # by a temporary table
+    is_hidden: Callable[[Step], bool] | None = None  # a temporary table hides the step's table
     # Comparing
     scratch_schema: str | None = None
     undoes_scratch: bool = False  # a savepoint takes back what was made
@@ -160,7 +159,7 @@ class Database:
     def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
         """Return rows and the names of their columns, read through the driver itself.
 
-        SQLAlchemy's way to them takes longer than most looks.  It tells whatever fails.
+        SQLAlchemy takes longer to read them than most questions take.  Errors are SQLAlchemy's.
         """
         if not self.connection.in_transaction():  # which SQLAlchemy has to begin
             result = self.run(sql)
@@ -177,14 +176,14 @@ class Database:
             return cursor.fetchall(), [column[0] for column in cursor.description]
 
     def forget(self) -> None:
-        """Forget what is known of the transaction: after other SQL nobody can tell."""
+        """Forget what is known of the transaction, which other SQL may have changed."""
         self.connection.info.pop(MADE, None)
 
     def literal(self, text: str) -> str:
         return self.server.literal(text, self.dialect)
 
     def quoted(self, name: str, schema: str | None = None) -> str:
-        """Quote a name for SQL that is run as it is: SQLAlchemy would double a ``%``."""
+        """Quote a name for SQL that is run as it is, in which SQLAlchemy would double a ``%``."""
         return identifier(self.server.mark, schema, name)
 
     def quoted_if_needed(self, name: str | None) -> str | None:
@@ -204,16 +203,16 @@ class Database:
 
 @dataclass
 class Batch:
-    """What a batch does besides: its verbs must know it."""
+    """What the verbs of a batch must know of it."""
 
     naming_convention: dict[str, str] | None = None
     makes_key: bool = False  # a primary key that the batch goes on to make
-    frees_key: bool = False  # the one that is there, for which it dropped that
-    drops: frozenset[str] = frozenset()  # columns
+    frees_key: bool = False  # it dropped the one that is there
+    drops: frozenset[str] = frozenset()  # the columns that it drops
 
 
 class Entrance(Operations):
-    """Alembic's operations on a database that is known; what it is given is guarded."""
+    """Alembic's operations on a known database; its subclass guards each that it is given."""
 
     def __init__(
         self, context: MigrationContext, database: Database, batch: Batch | None = None
@@ -232,8 +231,8 @@ class Step:
     verb: str
     kind: str
     name: str | None
-    table: str
-    schema: str | None
+    table: str = ""
+    schema: str | None = None
     wanted: Any = None
     is_invalid: bool = False  # an index that must be dropped before it is made
     found: Definition | None = None  # what is to be dropped
@@ -251,12 +250,11 @@ class Step:
 
     @property
     def call(self) -> str:
+        """Return the call, as far as it tells what it is about."""
         if not self.table or self.kind in ("table", "comment"):
             return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
-        first, second = (
-            (self.table, self.name) if self.kind == "column" else (self.name, self.table)
-        )
-        return f"{self.verb}({first!r}, {second!r})"
+        names = (self.table, self.name) if self.kind == "column" else (self.name, self.table)
+        return f"{self.verb}({names[0]!r}, {names[1]!r})"
 
     def write(self, sql: str) -> None:
         """Write one statement into the script."""

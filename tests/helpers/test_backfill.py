@@ -487,7 +487,7 @@ def test_backfill_logs_every_few_seconds_elsewhere(
 ) -> None:
     stderr = io.StringIO()
     monkeypatch.setattr("sys.stderr", stderr)
-    monkeypatch.setattr(backfill, "TOLD_EVERY", 0)
+    monkeypatch.setattr(backfill, "SHOWN_EVERY", 0)
     with revision(bills), heard() as lines:
         once(batch_size=5)
     assert lines[1].startswith("apply backfill bills: 5 of 10 rows in 1 pages, ")

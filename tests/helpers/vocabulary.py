@@ -296,7 +296,8 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
 def snapshot(connection: sa.Connection) -> Snapshot:
     """Return all that the database holds, as the transaction of this connection sees it."""
     look = {"postgresql": _postgresql, "mysql": _mysql, "mariadb": _mysql, "sqlite": _sqlite}
-    return look[connection.dialect.name](connection)
+    name = {"cousin": "postgresql"}.get(connection.dialect.name, connection.dialect.name)
+    return look[name](connection)
 
 
 _POSTGRESQL = """

@@ -1,11 +1,14 @@
 """A database that cannot be used is one line that names it, without its password."""
 
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
+from alembic.util import CommandError
 
+from alembic_toolkit.database import address
 from tests.databases import Database
 from tests.toolkit.conftest import Project, tables
 
@@ -64,6 +67,14 @@ def test_dialects_are_named_when_there_is_no_such_one(tmp_path: Path) -> None:
 def test_url_is_not_repeated_when_it_cannot_be_read(tmp_path: Path, url: str) -> None:
     message = refusal(tmp_path, url)
     assert message.startswith("the URL of the database cannot be read; write it like sqlite:///")
+
+
+@pytest.mark.parametrize("url", ["secret", "postgresql://me:x@secret@h/bills"])
+@pytest.mark.parametrize("read", [address.parse, address.parse_known, address.dialect_of])
+def test_no_url_is_repeated_whoever_reads_it(read: Callable[[str], object], url: str) -> None:
+    with pytest.raises(CommandError, match="cannot be read") as raised:
+        read(url)
+    assert "secret" not in str(raised.value)
 
 
 def test_url_with_an_unknown_option_is_named(tmp_path: Path) -> None:

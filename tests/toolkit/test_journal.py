@@ -253,7 +253,7 @@ def test_journal_is_made_again_when_somebody_dropped_it(
     assert TABLE not in caplog.text
     execute(database, f"DROP TABLE {TABLE}")
     assert project.alembic("downgrade", "base").status == 0
-    assert f"the journal {TABLE} was not there, and is made" in caplog.text
+    assert f"the journal {TABLE} was missing, and is created again" in caplog.text
     assert journal(database) == [("0001", "down", "done")]
 
 
@@ -265,7 +265,7 @@ def test_upgrade_goes_on_when_a_revision_drops_the_journal(
     project.table("0002", "0001")
     assert project.alembic("upgrade", "head").status == 0
     assert current(database) == ["0002"]
-    assert f"the journal {TABLE} is gone: the next command makes it anew" in caplog.messages
+    assert f"the journal {TABLE} is gone: the next command creates it again" in caplog.messages
     assert last(database) is None
     assert project.alembic("downgrade", "0001").status == 0
     assert journal(database) == [("0002", "down", "done")]

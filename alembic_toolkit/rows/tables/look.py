@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.own import IGNORE
-from alembic_toolkit.rows.tables import mysql, postgresql, sqlite
+from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Tables
 
 
@@ -19,6 +19,5 @@ def look(
     """Read what the tables are: all of them, or those named ("table", "schema.table")."""
     if names is not None and not names:
         return {}
-    reader = {"sqlite": sqlite.look, "postgresql": postgresql.look}
-    found = reader.get(connection.dialect.name, mysql.look)(connection, names)
+    found = server_of(connection).look(connection, names)
     return {table.name: table for table in found if table.name not in ignore}

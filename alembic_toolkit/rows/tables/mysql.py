@@ -1,4 +1,4 @@
-"""What MariaDB and MySQL tell of their tables."""
+"""Read what tables are from MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, string, typed
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, typed
+from alembic_toolkit.sql.quoting import mysql_literal
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
@@ -22,13 +23,13 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
         wanted = [(database, name) for name in names]
         wanted += [(*name.split(".", 1),) for name in names if "." in name]  # type: ignore[misc]
     mariadb = getattr(connection.dialect, "is_mariadb", False)
-    queries = _MYSQL_QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _MYSQL_CHECKS}
-    found = _mysql_ask(connection, queries, wanted)
+    queries = _QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _CHECKS}
+    found = _ask(connection, queries, wanted)
     columns, keys, uniques, checks = (
         found[kind] for kind in ("columns", "keys", "uniques", "checks")
     )
     return [
-        _mysql_table(
+        _table(
             connection,
             key,
             key[0] == database,
@@ -43,7 +44,7 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
 
 
 # Each: schema, table, what it is ordered by, and the rest. A join of the first two is slow.
-_MYSQL_QUERIES = {
+_QUERIES = {
     "tables": """SELECT c.table_schema, c.table_name, 0 FROM information_schema.tables c
 WHERE c.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {c}""",
     "columns": """SELECT c.table_schema, c.table_name, c.ordinal_position, c.column_name,
@@ -57,14 +58,14 @@ FROM information_schema.statistics c WHERE c.non_unique = 0 AND {c}""",
 }
 _MARIADB_CHECKS = """SELECT c.constraint_schema, c.table_name, 0, c.check_clause
 FROM information_schema.check_constraints c WHERE {k}"""
-_MYSQL_CHECKS = """SELECT c.table_schema, c.table_name, 0, k.check_clause
+_CHECKS = """SELECT c.table_schema, c.table_name, 0, k.check_clause
 FROM information_schema.table_constraints c JOIN information_schema.check_constraints k
 ON k.constraint_schema = c.constraint_schema AND k.constraint_name = c.constraint_name
 WHERE c.constraint_type = 'CHECK' AND {c}"""
-_MYSQL_WIDTH = 10  # columns of the widest
+_WIDTH = 10  # columns of the widest
 
 
-def _mysql_ask(
+def _ask(
     connection: Connection, queries: Mapping[str, str], wanted: list[tuple[str, str]]
 ) -> dict[str, dict[Any, list[Any]]]:
     """Ask for all tables of a database, or for each one by its name: only then no file is read.
@@ -74,14 +75,14 @@ def _mysql_ask(
     # https://mariadb.com/kb/en/optimizing-for-latest-and-order-by-and-information-schema-queries/
     parts = []
     for schema, table in wanted:
-        name = f" AND c.table_name = {string(table, 'mysql')}" if table else ""
+        name = f" AND c.table_name = {mysql_literal(table)}" if table else ""
         where, constraint = (
-            f"c.{column} = {string(schema, 'mysql')}{name}"
+            f"c.{column} = {mysql_literal(schema)}{name}"
             for column in ("table_schema", "constraint_schema")
         )
         for kind, sql in queries.items():
             head, _, rest = sql.format(c=where, k=constraint).partition("FROM ")
-            nulls = ", NULL" * (_MYSQL_WIDTH - 1 - head.count(","))
+            nulls = ", NULL" * (_WIDTH - 1 - head.count(","))
             parts.append(f"SELECT '{kind}', {head.strip()[7:]}{nulls} FROM {rest}")
     found: dict[str, dict[Any, list[Any]]] = {kind: {} for kind in queries}
     rows = fetch(connection, " UNION ALL ".join(parts))
@@ -91,7 +92,7 @@ def _mysql_ask(
     return found
 
 
-def _mysql_table(
+def _table(
     connection: Connection,
     key: tuple[str, str],
     default: bool,
@@ -115,7 +116,7 @@ def _mysql_table(
     return Table(
         key[1] if default else f"{key[0]}.{key[1]}",
         identifier(connection, *key),
-        tuple(_mysql_column(row, row[0] in json_) for row in columns),
+        tuple(_column(row, row[0] in json_) for row in columns),
         sets.get("PRIMARY", ()),
         tuple(sets.values()),
         tuple(foreign),
@@ -123,7 +124,7 @@ def _mysql_table(
     )
 
 
-def _mysql_column(row: Any, is_json: bool) -> Column:
+def _column(row: Any, is_json: bool) -> Column:
     name, type_, nullable, default, extra, charset, generation = row
     column = typed(Column(name, type_, nullable=nullable == "YES", default=default))
     sequence = "nextval(" in (default or "").lower()

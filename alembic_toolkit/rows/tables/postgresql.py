@@ -1,4 +1,4 @@
-"""What PostgreSQL tells of its tables."""
+"""Read what tables are from PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in, string, typed
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in, typed
 from alembic_toolkit.schema.postgresql import prepare
+from alembic_toolkit.sql import quoting
 
 # https://www.postgresql.org/docs/current/catalogs.html
 # Columns and what is on them in one statement, for each costs a message to the server: schema,
 # table, "column" or the type of constraint, what it is ordered by, and the rest.
-_PG_LOOK = """
+_LOOK = """
 SELECT n.nspname, c.relname, 'column', to_char(a.attnum, '00000'), jsonb_build_array(
          n.nspname = current_schema(), c.relkind = 'r', a.attname,
          format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
@@ -50,7 +51,7 @@ SELECT n.nspname, c.relname, 'i', '', jsonb_build_array(
          NULL, NULL, NULL, pg_get_expr(x.indexprs, x.indrelid), NULL)::text
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE x.indisunique AND {where}"""
-_PG_TYPES = """
+_TYPES = """
 SELECT t.oid::bigint, t.typbasetype::bigint, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
        (SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e
         WHERE e.enumtypid = t.oid),
@@ -58,43 +59,42 @@ SELECT t.oid::bigint, t.typbasetype::bigint, format_type(t.typbasetype, t.typtyp
 FROM pg_type t WHERE t.typtype IN ('d', 'e')
 AND t.typnamespace <> 'information_schema'::regnamespace
 """
-_PG_ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
+_ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 
 
 # By oid, so that the catalogs' indexes are used.
-_PG_NAMED = "c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest($1) x))"
-_PG_PREPARED = "alembic_toolkit_tables"
+_NAMED = "c.oid = ANY (ARRAY(SELECT to_regclass(x)::oid FROM unnest($1) x))"
+_PREPARED = "alembic_toolkit_tables"
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
     columns: dict[Any, list[Any]] = {}
     keys: dict[Any, list[Any]] = {}
-    for schema, name, kind, place, rest in sorted(_postgresql_ask(connection, names)):
+    for schema, name, kind, place, rest in sorted(_ask(connection, names)):
         found = columns if kind == "column" else keys
         found.setdefault((schema, name), []).append([kind, place, *json.loads(rest)])
     types = {}
     if any(column[11] for group in columns.values() for column in group):
-        types = {row[0]: row for row in fetch(connection, _PG_TYPES)}
+        types = {row[0]: row for row in fetch(connection, _TYPES)}
     return [
-        _postgresql_table(connection, key, group, types, keys.get(key, []))
-        for key, group in columns.items()
+        _table(connection, key, group, types, keys.get(key, [])) for key, group in columns.items()
     ]
 
 
-def _postgresql_ask(connection: Connection, names: Collection[str] | None) -> list[Any]:
+def _ask(connection: Connection, names: Collection[str] | None) -> list[Any]:
     if names is None:
-        connection.info.pop(_PG_PREPARED, None)  # DISCARD ALL may have removed it
-        return fetch(connection, _PG_LOOK.format(where=_PG_ALL))
-    look = _PG_LOOK.format(where=_PG_NAMED)
-    prepare(connection, _PG_PREPARED, "text[]", look, "ARRAY[]::text[]")
+        connection.info.pop(_PREPARED, None)  # DISCARD ALL may have removed it
+        return fetch(connection, _LOOK.format(where=_ALL))
+    look = _LOOK.format(where=_NAMED)
+    prepare(connection, _PREPARED, "text[]", look, "ARRAY[]::text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
-    listed = ", ".join(string(name, "postgresql") for name in sorted(quoted))
-    return fetch(connection, f"EXECUTE {_PG_PREPARED} (ARRAY[{listed}])")
+    listed = ", ".join(quoting.postgresql_literal(name) for name in sorted(quoted))
+    return fetch(connection, f"EXECUTE {_PREPARED} (ARRAY[{listed}])")
 
 
-def _postgresql_table(
+def _table(
     connection: Connection,
     key: tuple[str, str],
     rows: list[Any],
@@ -105,7 +105,7 @@ def _postgresql_table(
     default, plain = rows[0][2:4]
     columns, checks = [], [key[6] for key in keys if key[0] == "c"]
     for row in rows:
-        column, more = _postgresql_column(row, types)
+        column, more = _column(row, types)
         columns.append(column)
         checks += more
     names = [column.name for column in columns]
@@ -131,16 +131,14 @@ def _postgresql_table(
     )
 
 
-def _postgresql_column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list[str]]:
+def _column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list[str]]:
     name, type_, notnull, default, identity, generated, element, _, oid = row[4:13]
     checks: list[str] = []
     while oid in types and not types[oid][4]:  # a domain: the type below, and its checks
         _, oid, type_, required, _, found = types[oid]
         element, notnull = oid, notnull or required
-        quoted = '"' + name.replace('"', '""') + '"'
-        checks += [
-            re.sub(r"\bVALUE\b", quoted.replace("\\", r"\\"), check) for check in found or ()
-        ]
+        quoted = quoting.identifier('"', name).replace("\\", r"\\")
+        checks += [re.sub(r"\bVALUE\b", quoted, check) for check in found or ()]
     labels = tuple(types[element][4] or ()) if element in types else ()
     column = Column(
         name,

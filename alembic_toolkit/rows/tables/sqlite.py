@@ -1,4 +1,4 @@
-"""What SQLite tells of its tables."""
+"""Read what tables are from SQLite."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from alembic_toolkit.rows.tables.table import (
     ForeignKey,
     Table,
     names_in,
-    string,
     typed,
-    without_strings,
 )
+from alembic_toolkit.sql.quoting import literal
+from alembic_toolkit.sql.tokens import closing_parenthesis, tokenize
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
     # https://www.sqlite.org/pragma.html#pragfunc
     where = "m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     if names is not None:
-        listed = ", ".join(string(name, "sqlite") for name in names)
+        listed = ", ".join(literal(name) for name in names)
         where += f" AND m.name COLLATE NOCASE IN ({listed})"
     source = {
         name: sql
@@ -49,21 +49,21 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
         " JOIN pragma_index_info(l.name) i LEFT JOIN sqlite_master s ON s.name = l.name AND"
         f" s.type = 'index' WHERE l.\"unique\" AND {where} ORDER BY m.name, l.name, i.seqno",
     )
-    real = {name.lower(): name for (name,) in fetch(connection, _SQLITE_NAMES)}
+    real = {name.lower(): name for (name,) in fetch(connection, _NAMES)}
     return [
-        _sqlite_table(
+        _table(
             connection,
             name,
             sql,
             columns.get(name, []),
-            _sqlite_keys(foreign.get(name, []), real),
+            _keys(foreign.get(name, []), real),
             uniques.get(name, []),
         )
         for name, sql in source.items()
     ]
 
 
-_SQLITE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 def _grouped(connection: Connection, sql: str) -> dict[str, list[Any]]:
@@ -74,7 +74,7 @@ def _grouped(connection: Connection, sql: str) -> dict[str, list[Any]]:
     return found
 
 
-def _sqlite_keys(found: list[Any], real: Mapping[str, str]) -> tuple[ForeignKey, ...]:
+def _keys(found: list[Any], real: Mapping[str, str]) -> tuple[ForeignKey, ...]:
     keys = []
     for number, group in itertools.groupby(found, key=lambda row: row[0]):
         rows = list(group)
@@ -84,7 +84,7 @@ def _sqlite_keys(found: list[Any], real: Mapping[str, str]) -> tuple[ForeignKey,
     return tuple(keys)
 
 
-def _sqlite_table(
+def _table(
     connection: Connection,
     name: str,
     sql: str,
@@ -103,15 +103,15 @@ def _sqlite_table(
     return Table(
         name,
         identifier(connection, name),
-        tuple(_sqlite_column(row, primary) for row in columns if row[5] != 1),
+        tuple(_column(row, primary) for row in columns if row[5] != 1),
         tuple(primary),
         tuple(sets),
         foreign,
-        tuple(_sqlite_checks(sql or "")),
+        tuple(_checks(sql or "")),
     )
 
 
-def _sqlite_column(row: Any, primary: list[str]) -> Column:
+def _column(row: Any, primary: list[str]) -> Column:
     name, type_, notnull, default, pk, hidden = row
     serial = primary == [name] and type_.upper() == "INTEGER"
     column = Column(
@@ -125,12 +125,10 @@ def _sqlite_column(row: Any, primary: list[str]) -> Column:
     return replace(column, kind="text") if column.kind in ("other", "char") else column
 
 
-def _sqlite_checks(sql: str) -> Iterator[str]:
-    """Return what stands in the parentheses after each CHECK."""
-    plain = without_strings(sql)
-    for match in re.finditer(r"\bCHECK\s*\(", plain, re.I):
-        depth, end = 1, match.end()
-        while depth and end < len(plain):
-            depth += {"(": 1, ")": -1}.get(plain[end], 0)
-            end += 1
-        yield sql[match.end() : end - 1]
+def _checks(sql: str) -> Iterator[str]:
+    """Yield what stands in the parentheses after each CHECK."""
+    tokens = tokenize(sql)
+    for at, token in enumerate(tokens):
+        if token.upper() == "CHECK":
+            rest = tokens[at:]
+            yield "".join(rest[rest.index("(") + 1 : closing_parenthesis(rest)])

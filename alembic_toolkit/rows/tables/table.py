@@ -186,12 +186,6 @@ def strings_in(type_: str) -> tuple[str, ...]:
 # Texts of SQL
 
 
-def string(text: str, dialect: str) -> str:
-    if dialect in ("mysql", "mariadb"):
-        text = text.replace("\\", "\\\\")
-    return "'" + text.replace("'", "''") + "'"
-
-
 def without_strings(sql: str) -> str:
     """Blank out strings and comments, and keep every position."""
     pattern = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/"

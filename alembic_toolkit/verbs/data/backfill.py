@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 
+from alembic_toolkit.database.errors import is_lock_error
 from alembic_toolkit.verbs.ask import inspected_columns, inspected_key, type_text
 from alembic_toolkit.verbs.data.insert import as_literal
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
@@ -22,9 +22,9 @@ from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import outside_transaction
 from alembic_toolkit.verbs.values import Step, log_decision, log_line
 
-PAGE_SECONDS = 0.1  # that a page shall take at most: so long its rows are locked
-FIRST_PAGE = 1_000  # rows, at most, before it is known how long they take
-TOLD_EVERY = 5.0  # seconds between two log lines
+PAGE_SECONDS = 0.1  # that a page should take at most, while its rows are locked
+FIRST_PAGE = 1_000  # rows at most, until it is known how long they take
+SHOWN_EVERY = 5.0  # seconds between two log lines
 WAITS = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds, before a page is tried again
 
 
@@ -37,7 +37,7 @@ class Progress:
     rows: int = 0
     pages: int = 0
     begun: float = field(default_factory=lambda: time.monotonic())
-    told: float = field(default_factory=lambda: time.monotonic())
+    shown: float = field(default_factory=lambda: time.monotonic())
 
     def __str__(self) -> str:
         seconds = max(time.monotonic() - self.begun, 0.001)
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass
 class Pages:
-    """What a backfill writes, where, and the primary key by which it goes."""
+    """What a backfill writes, where, and the primary key that divides the table into pages."""
 
     step: Step
     table: sa.TableClause
@@ -59,7 +59,7 @@ class Pages:
     progress: Progress
 
     def update(self, *more: Any) -> int:
-        """Update the rows that are to be done and fulfil more conditions; return their number."""
+        """Update the rows to be done that also fulfil more conditions; return their number."""
         update = sa.update(self.table).values(self.values).where(self.where, *more)
         return self.step.database.connection.execute(update).rowcount
 
@@ -76,7 +76,7 @@ def run_backfill(
 ) -> None:
     """Update the rows that ``where`` finds, page by page."""
     if where is None:
-        refuse_pages(step, "without where it would begin anew each time it is run", "no where")
+        refuse_pages(step, "without where each run would do all rows again", "no where")
     if not values:
         refuse_pages(step, "there is nothing to write into a row", "no values")
     require_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
@@ -88,8 +88,11 @@ def run_backfill(
     if not pages.progress.total:
         return log_decision("skip", step, "no row is to be done")
     log_decision("apply", step, f"{pages.progress.total} rows are to be done")
-    with outside_transaction(step, "go page by page"), progress_bar():
-        update_pages(pages, batch_size, pause)
+    with outside_transaction(step, "go page by page"):
+        try:
+            update_pages(pages, batch_size, pause)
+        finally:
+            draw_line("")
     log_decision("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
 
 
@@ -104,6 +107,7 @@ def write_backfill(step: Step, values: Mapping[str, Any], where: Any) -> None:
 
 
 def in_group(where: Any) -> sa.ColumnElement[bool]:
+    """Return a condition in parentheses."""
     end = "\n" if "--" in str(where) or "#" in str(where) else ""  # of a comment
     text: Any = sa.text(f"{where}{end}") if isinstance(where, str) else where
     grouped: Any = Grouping  # which SQLAlchemy left without types
@@ -111,14 +115,14 @@ def in_group(where: Any) -> sa.ColumnElement[bool]:
 
 
 def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
-    """Look at the table, and refuse before anything is changed what cannot go by its key."""
+    """Look at the table, and refuse, before anything is changed, what its key does not allow."""
     names = inspected_key(step.database, step.table, step.schema)
     if not names:
-        why = "without a primary key there are no pages to go by"
+        why = "without a primary key there are no pages"
         refuse_pages(step, why, f"no primary key on {step.table}")
     given = {step.database.case_folded(name) for name in values}
     if changed := sorted(name for name in names if step.database.case_folded(name) in given):
-        refuse_pages(step, "it goes by the key that it would change", ", ".join(changed))
+        refuse_pages(step, "it would change the key that divides the pages", ", ".join(changed))
     there = inspected_columns(step.database, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
     typed = {name: type_text(columns[name].type, step.database.dialect) for name in names}
@@ -185,15 +189,15 @@ def update_pages(pages: Pages, batch_size: int, pause: float) -> None:
 
 
 def update_patiently(pages: Pages, page: Sequence[Any]) -> int:
-    """Update a page; when somebody holds one of its rows for long, wait without a lock, and again.
+    """Update a page; where somebody holds one of its rows for long, wait without a lock and repeat.
 
-    To begin the revision anew for that would be no harm, but might never come to the end.
+    To repeat the whole revision instead would do no harm, but it might never end.
     """
     for seconds in WAITS:
         try:
             return pages.update(*page)
         except sa.exc.DBAPIError as error:
-            if not is_locked(error):
+            if not is_lock_error(error):
                 raise
         log_line("retry", "backfill", pages.step.table, f"a row is locked, again in {seconds} s")
         time.sleep(seconds)
@@ -223,7 +227,7 @@ def key_condition(pages: Pages, compare: Any, key: Sequence[Any]) -> Any:
     MariaDB and MySQL read the whole table where rows are compared, but a range of the key where
     their columns are, one by one; PostgreSQL does the opposite.
     """
-    # untyped: what the driver gave is what it takes, be it an enum or a date of SQLite's
+    # untyped: the driver takes what it gave, for example an enum, or a date of SQLite
     values = [
         sa.cast(sa.literal(value, sa.Text()), pages.as_text[column.name])
         if column.name in pages.as_text
@@ -243,7 +247,7 @@ def key_condition(pages: Pages, compare: Any, key: Sequence[Any]) -> Any:
 def refuse_repeating(pages: Pages) -> None:
     """Try one row, twice, and undo it: refuse when the second time changes it again.
 
-    A row that ``where`` still finds is no harm if it stays the same, as a NULL copied from a NULL.
+    A row that ``where`` still finds does no harm if it stays the same: a NULL copied from a NULL.
     """
     first, database = first_key(pages, None), pages.step.database
     if first is None:
@@ -268,41 +272,22 @@ def refuse_repeating(pages: Pages) -> None:
 
 def show_progress(progress: Progress) -> None:
     """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
-    now, on_terminal = time.monotonic(), is_terminal()
-    if now - progress.told < (0.1 if on_terminal else TOLD_EVERY):
+    now, period = time.monotonic(), 0.1 if is_terminal() else SHOWN_EVERY
+    if now - progress.shown < period:
         return
-    progress.told = now
-    if not on_terminal:
-        return log_line("apply", "backfill", progress.table, str(progress))
+    progress.shown = now
     share = min(1.0, progress.rows / max(progress.total, 1))
-    bar = f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"
-    sys.stderr.write(f"\r{bar[:79]}\x1b[K")
-    sys.stderr.flush()
+    if not draw_line(f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"[:79]):
+        log_line("apply", "backfill", progress.table, str(progress))
 
 
 def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-@contextmanager
-def progress_bar() -> Iterator[None]:
-    """Take the bar away in the end."""
-    try:
-        yield
-    finally:
-        if is_terminal():
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-# lock_not_available, deadlock_detected; lock wait timeout, deadlock; and SQLite's, by its words
-LOCKED = {"55P03", "40P01", 1205, 1213}
-
-
-def is_locked(error: sa.exc.DBAPIError) -> bool:
-    """Tell whether a statement failed because of what others have locked."""
-    cause: Any = error.orig
-    first = cause.args[0] if cause.args else None
-    first = first.get("C") if isinstance(first, dict) else first  # pg8000's is a dict
-    codes = {first, getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None)}
-    return bool(codes & LOCKED) or "database is locked" in str(cause)
+def draw_line(text: str) -> bool:
+    """Draw a line over the last one where there is a terminal; tell whether there is."""
+    if is_terminal():
+        sys.stderr.write(f"\r{text}\x1b[K")
+        sys.stderr.flush()
+    return is_terminal()

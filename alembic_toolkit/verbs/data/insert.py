@@ -7,7 +7,7 @@ import json
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +18,15 @@ from alembic_toolkit.verbs.ask import ask_all
 from alembic_toolkit.verbs.errors import MissingParent, stop
 from alembic_toolkit.verbs.require import require_tables
 from alembic_toolkit.verbs.script import compiled
+from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.values import Database, Step, log_line
 
 ROWS_AT_ONCE = 200  # that one query looks for
 FILLED = ("table", "view")  # what rows can be inserted into
 
 
-def rows_to_insert(table: Any, rows: Any, keys: list[str]) -> list[dict[str, Any]]:
-    """Return the rows, or refuse before anything is changed what cannot be looked for."""
+def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
+    """Refuse, before anything is changed, rows that cannot be looked for."""
     if not isinstance(rows, list):
         raise TypeError("List expected")
     lacking = [f"table {table.name}"] if not keys or set(keys) - set(table.c.keys()) else []
@@ -44,19 +45,23 @@ def rows_to_insert(table: Any, rows: Any, keys: list[str]) -> list[dict[str, Any
             "The way on:\n"
             f"    helpers.bulk_insert({table.name}, rows, key=[...])  # columns that each row has"
         )
-    return rows
 
 
 def insert_missing(
-    step: Step, table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
+    step: Step, table: Any, rows: Any, key: Sequence[str], multiinsert: bool
 ) -> None:
+    """Insert the rows whose key is not there."""
+    keys = [key] if isinstance(key, str) else list(key)
+    require_rows(table, rows, keys)
+    sql = (v for row in rows for v in row.values() if isinstance(v, sa.ClauseElement))
+    require_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
     if step.offline:
         for row in rows:
             step.write(guarded_insert(step.database, table, row, keys))
         return
     what, inserted = f"on {table.name}", 0
     if rows:
-        require_key(step, table, keys)
+        require_columns(step, table, keys)
     for turn in rounds(rows, keys):
         for start in range(0, len(turn), ROWS_AT_ONCE):
             some = turn[start : start + ROWS_AT_ONCE]
@@ -70,7 +75,7 @@ def insert_missing(
         log_line("skip", "bulk_insert", what, f"all {len(rows)} rows are there")
 
 
-def require_key(step: Step, table: Any, keys: list[str]) -> None:
+def require_columns(step: Step, table: Any, keys: list[str]) -> None:
     """Refuse a table, or a column of it, that the database does not have."""
     columns = [table.c[key] for key in keys]
     kinds = [(what, table.name, table.name, table.schema) for what in FILLED]

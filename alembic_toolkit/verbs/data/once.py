@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateTable
 from alembic_toolkit.sql.quoting import brief
 from alembic_toolkit.verbs.ask import has_table
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
-from alembic_toolkit.verbs.running import direction_of
+from alembic_toolkit.verbs.running import direction_of, forget
 from alembic_toolkit.verbs.script import captured, compiled, with_values, write_both_if
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import one_transaction
@@ -22,6 +22,13 @@ from alembic_toolkit.verbs.values import Step, log_line
 
 MARKED = ("revision", "direction", "name")
 MARK_LENGTH = 200
+
+
+def run_plainly(sqltext: Any, options: dict[str, Any] | None) -> None:
+    """Run SQL as Alembic does."""
+    forget()
+    require_values(f"execute({brief(sqltext)!r})", sqltext)
+    alembic.op.execute(sqltext, execution_options=options)
 
 
 def execute_guarded(
@@ -96,7 +103,7 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
 
 
 def marks_table(context: MigrationContext) -> sa.Table:
-    """Return the table of marks, which stands beside the version table."""
+    """Return the table of marks, which has the schema of the version table."""
     columns = [sa.Column(name, sa.String(MARK_LENGTH), primary_key=True) for name in MARKED]
     schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
     kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
@@ -109,7 +116,7 @@ def is_marked(marks: sa.Table, mark: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def forget_when_complete(context: Any) -> None:
-    """Have Alembic forget its marks in the commit in which it notes that the revision is done."""
+    """Have Alembic delete the marks in the commit that writes the new version."""
     if forget_marks not in context.on_version_apply_callbacks:
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, forget_marks)
 

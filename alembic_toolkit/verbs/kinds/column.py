@@ -6,22 +6,21 @@ import re
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import ops
 
 from alembic_toolkit.sql.quoting import comment_clause
 from alembic_toolkit.verbs.ask import describe_column, describe_columns
 from alembic_toolkit.verbs.compare import DATED
-from alembic_toolkit.verbs.remedy import default_code, type_code
+from alembic_toolkit.verbs.remedy import code_of
 from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table, verbatim
 from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
 
 
 def find_column(step: Step) -> Definition | None:
     found = describe_column(step.database, step.table, str(step.name), step.schema)
-    return (
-        found
-        if found is None or step.wanted is None
-        else without_server_defaults(found, step.wanted)
-    )
+    if found is None or step.wanted is None:
+        return found
+    return without_server_defaults(found, step.wanted)
 
 
 def want_column(step: Step) -> Definition | None:
@@ -30,7 +29,7 @@ def want_column(step: Step) -> Definition | None:
 
 
 def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
-    """Let the server describe a column, beside the others where an expression may use them."""
+    """Let the server describe a column; with the others, which a computed column may use."""
     others = plain_columns(step, without=column.name) if column.computed is not None else []
     with scratch_table(step, column, *others):
         made = describe_columns(step.database, SCRATCH, step.server.scratch_schema)
@@ -48,9 +47,10 @@ def want_altered_column(step: Step, found: Definition) -> Definition:
     word = canonical_type(step.database, operation.modify_type)
     plain = word is not None and not found.get("collate")
     if default is False and ("type" not in keys or plain):  # nothing to ask the server
-        said = {"type": word or "", "null": "NULL" if operation.modify_nullable else "NOT NULL"}
-        said |= with_comment(step, {}, operation.modify_comment or "")
-        return {key: value for key, value in said.items() if key in keys}
+        null = "NULL" if operation.modify_nullable else "NOT NULL"
+        known = {"type": word or "", "null": null}
+        known |= with_comment(step, {}, operation.modify_comment or "")
+        return {key: value for key, value in known.items() if key in keys}
     column: sa.Column[Any] = sa.Column(
         step.name,
         operation.modify_type or verbatim(step.database, found["type"]),
@@ -75,31 +75,31 @@ def with_comment(step: Step, definition: Definition, comment: str | None) -> Def
 
 
 def without_server_defaults(definition: Definition, column: sa.Column[Any] | None) -> Definition:
-    """Return the definition without what a revision leaves to the server.
+    """Return the definition without what the revision leaves to the server.
 
-    That is how an identity counts, where it says nothing of it, and how the sequence is called that
-    goes with a SERIAL column.
+    The server chooses how an identity counts, unless the revision says so, and the name of the
+    sequence of a SERIAL column.
     """
-    said = None if column is None else column.identity
-    given = {key for key in COUNTING if getattr(said, key, None) is not None}
-    given |= {key for key in COUNTING if getattr(said, f"no{key}", None)}
+    identity = None if column is None else column.identity
+    given = {key for key in COUNTING if getattr(identity, key, None) is not None}
+    given |= {key for key in COUNTING if getattr(identity, f"no{key}", None)}
     kept = {k: v for k, v in definition.items() if k not in COUNTING or k in given}
     if column is None or column.server_default is None or counts_up(column):
         kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
-    elif (said_moment := MOMENT.match(str(getattr(column.server_default, "arg", "")))) and (
-        re.fullmatch(f"DEFAULT {DATED}", kept.get("default", ""))
-    ):
-        kept["default"] = f"DEFAULT '{said_moment[1].lower()}'"
+        return kept
+    moment = MOMENT.match(str(getattr(column.server_default, "arg", "")))
+    if moment and re.fullmatch(f"DEFAULT {DATED}", kept.get("default", "")):
+        kept["default"] = f"DEFAULT '{moment[1].lower()}'"
     return kept
 
 
-# What PostgreSQL reads once, as it makes the column: no two are the same
+# PostgreSQL reads these once, when it makes the column, so that no two are the same
 # (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
 MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
 
 
 def counts_up(column: sa.Column[Any]) -> bool:
-    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives beside it."""
+    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives."""
     table = getattr(column, "table", None)
     return isinstance(table, sa.Table) and table._autoincrement_column is column
 
@@ -122,38 +122,40 @@ def canonical_type(database: Database, type_: Any) -> str | None:
 
 
 def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
+    """Return the verb that alters the column, or renames it where it cannot be altered."""
     column: sa.Column[Any] = step.wanted
-    changes = [f"type_={type_code(column.type)}"] if "type" in differing else []
-    changes += [f"nullable={column.nullable}"] if "null" in differing else []
-    default = wanted.get("default", "").removeprefix("DEFAULT ")
-    changes += [f"server_default={default_code(default)}"] if "default" in differing else []
-    changes += [f"comment={column.comment!r}"] if "comment" in differing else []
-    changes += cast_code(step, column.name, wanted["type"]) if "type" in differing else []
+    changes: dict[str, Any] = {}
+    if "type" in differing:
+        changes |= {"modify_type": column.type, **cast_of(step, column.name, wanted["type"])}
+    if "null" in differing:
+        changes["modify_nullable"] = column.nullable
+    if "default" in differing:
+        changes["modify_server_default"] = default_of(wanted)
+    if "comment" in differing:
+        changes["modify_comment"] = column.comment
     if {"collate", "computed", "identity", *COUNTING} & set(differing) or not changes:
-        changes = [f"new_column_name={column.name + '_old'!r}"]  # cannot be altered: keep it aside
-    return f"helpers.alter_column({', '.join([repr(step.table), repr(column.name), *changes])})"
+        changes = {"modify_name": f"{column.name}_old"}
+    alter = ops.AlterColumnOp(step.table, column.name, schema=step.schema, **changes)
+    return code_of(alter)
 
 
 def add_code(step: Step, wanted: Definition) -> str:
     """Return the verb that adds the wanted column."""
-    column: sa.Column[Any] = step.wanted
-    code = f"{step.name!r}, {type_code(column.type)}"
-    if column.computed is not None:
-        code += f", sa.Computed({str(column.computed.sqltext)!r}"
-        code += f", persisted={column.computed.persisted})"
-    if column.identity is not None:
-        names = ("always", *COUNTING, "nominvalue", "nomaxvalue")
-        given = {name: getattr(column.identity, name, None) for name in names}
-        code += f", sa.Identity({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
+    column: sa.Column[Any] = step.wanted._copy()
+    if column.computed is None and column.identity is None:
+        column.server_default = default_of(wanted)
+    return code_of(ops.AddColumnOp(step.table, column, schema=step.schema))
+
+
+def default_of(wanted: Definition) -> sa.DefaultClause | None:
+    """Return the default of a column as the server writes it."""
     default = wanted.get("default", "").removeprefix("DEFAULT ")
-    code += f", nullable={column.nullable}"
-    code += f", server_default={default_code(default)}" if default else ""
-    return f"helpers.add_column({step.table!r}, sa.Column({code}))"
+    return sa.DefaultClause(sa.text(default)) if default else None
 
 
-def cast_code(step: Step, column: str, type_: str) -> list[str]:
-    """Return the cast that PostgreSQL wants to be told; ``%`` doubled, as the driver reads it."""
+def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:
+    """Return the cast that PostgreSQL must be given; ``%`` doubled, as the driver reads it."""
     if not step.server.needs_cast:
-        return []
+        return {}
     using = f"{step.database.quoted(column)}::{type_}".replace("%", "%%")
-    return [f"postgresql_using={using!r}"]
+    return {"postgresql_using": using}

@@ -37,7 +37,7 @@ def of_type(step: Step, found: str | None) -> Definition | None:
 
 
 def find_constrained(step: Step) -> Definition | None:
-    """Find a constraint by its name, or by what it says when the revision gives it no name."""
+    """Find a constraint by its name, or by its definition where the revision gives no name."""
     if step.name is None:
         wanted = WANT_CONSTRAINT[step.kind](step) or {}
         texts = [text for _, kind, text in describe_constraints(step) if kind == step.kind]
@@ -48,11 +48,9 @@ def find_constrained(step: Step) -> Definition | None:
         return None
     if other != step.kind:
         return {"definition": f"a {LONG_NAMES.get(other, other)}"}
-    same_kind = [
-        (n, text) for n, kind, text in describe_constraints(step) if n and kind == step.kind
-    ]
-    names = {step.database.case_folded(name): text for name, text in same_kind}
-    return {"definition": names[step.database.case_folded(step.name)]}
+    fold, found = step.database.case_folded, describe_constraints(step)
+    names = {fold(name): text for name, kind, text in found if name and kind == step.kind}
+    return {"definition": names[fold(step.name)]}
 
 
 def find_primary(step: Step) -> Definition | None:
@@ -70,16 +68,16 @@ def find_primary(step: Step) -> Definition | None:
 
 def is_replaced(step: Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
+    fold = step.database.case_folded
     if key_columns(text) == key_columns(want_key(step)["definition"]):
-        return bool(step.name) and step.database.case_folded(name) != step.database.case_folded(
-            step.name
-        )
+        return bool(step.name) and fold(name) != fold(step.name)
     dropped = {column.lower() for column in step.batch.drops}
     going = any(column.lower() in dropped for column in key_columns(text))
-    return going or name is None  # which nothing could drop
+    return going or name is None  # a key without a name cannot be dropped
 
 
 def key_columns(text: str) -> set[str]:
+    """Return the columns of ``PRIMARY KEY (a, b)``."""
     return set(text.removeprefix("PRIMARY KEY (").removesuffix(")").split(", "))
 
 
@@ -118,17 +116,15 @@ def want_exclude(step: Step) -> Definition | None:
 
 def want_foreignkey(step: Step) -> Definition:
     key = wanted_foreign_key(step.wanted)
-    hidden = step.server.foreign_keys.hidden_schema
-    if hidden is not None and key["referred_schema"] is not None:
-        key["referred_schema"] = hidden(
-            step.database, key["referred_schema"], key["referred_table"]
-        )
+    schema, hidden = key["referred_schema"], step.server.foreign_keys.hidden_schema
+    if hidden is not None and schema is not None:
+        key["referred_schema"] = hidden(step.database, schema, key["referred_table"])
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
     return {"definition": foreign_key_text(step.database, key) + late}
 
 
 def compiled_definition(step: Step) -> Definition:
-    """Describe an index or a constraint as the revision spells it, without asking the server."""
+    """Describe an index or a constraint as SQLAlchemy writes it, without asking the server."""
     if step.kind == "index":
         return {"table": f"ON {step.table}", "definition": compiled_index_text(step)}
     compiler = step.database.dialect.ddl_compiler(step.database.dialect, None)  # type: ignore[arg-type]
@@ -138,7 +134,10 @@ def compiled_definition(step: Step) -> Definition:
 def describe_clause(
     database: Database, clause: str, column: list[str], schema: str | None = None
 ) -> Constraint:
-    """Describe one constraint from its text, be it the table's or one column's."""
+    """Describe a constraint of a table, or of one of its columns, from its text.
+
+    :param column: the name of the column that it belongs to, or an empty list.
+    """
     name, tokens = split_name(clause)
     kind = str(kind_of(clause))
     if kind == "check":
@@ -148,13 +147,12 @@ def describe_clause(
         reference = parse_reference(database, tokens, columns)
         reference["referred_schema"] = reference["referred_schema"] or schema
         return name, kind, foreign_key_text(database, reference)
-    text = (
-        f"PRIMARY KEY {in_parentheses(columns)}" if kind == "primary" else unique_text(columns, {})
-    )
-    return name, kind, text
+    primary = f"PRIMARY KEY {in_parentheses(columns)}"
+    return name, kind, primary if kind == "primary" else unique_text(columns, {})
 
 
 def parse_reference(database: Database, tokens: list[str], columns: list[str]) -> dict[str, Any]:
+    """Return a foreign key in the form in which SQLAlchemy reflects one."""
     words = [token.upper() for token in tokens]
     target = tokens[words.index("REFERENCES") + 1 :]
     actions = " ".join(token.upper() for token in target)
@@ -180,6 +178,7 @@ def parse_reference(database: Database, tokens: list[str], columns: list[str]) -
 
 
 def foreign_key_text(database: Database, key: Any) -> str:
+    """Describe a foreign key that SQLAlchemy has reflected, with what the server keeps of it."""
     options = key.get("options", {})
     schema = key["referred_schema"]
     keys = database.server.foreign_keys

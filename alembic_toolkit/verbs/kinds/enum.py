@@ -27,6 +27,6 @@ def mend_enum(step: Step) -> list[str]:
     lines = []
     for position, value in enumerate(values):
         if value not in found:
-            beside = f"after={values[position - 1]!r}" if position else f"before={found[0]!r}"
-            lines.append(f"helpers.add_enum_value({name!r}, {value!r}, {beside}{schema})")
+            place = f"after={values[position - 1]!r}" if position else f"before={found[0]!r}"
+            lines.append(f"helpers.add_enum_value({name!r}, {value!r}, {place}{schema})")
     return lines

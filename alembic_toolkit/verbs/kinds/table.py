@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import ops
 
-from alembic_toolkit.sql.quoting import unescaped_percent
 from alembic_toolkit.verbs.ask import describe_column, describe_columns, describe_constraints
 from alembic_toolkit.verbs.compare import described_as, differing_keys
 from alembic_toolkit.verbs.kinds.column import (
@@ -18,14 +18,14 @@ from alembic_toolkit.verbs.kinds.column import (
     without_server_defaults,
 )
 from alembic_toolkit.verbs.kinds.constraint import foreign_key_text
-from alembic_toolkit.verbs.remedy import constraint_code, wanted_foreign_key
+from alembic_toolkit.verbs.remedy import code_of, wanted_foreign_key
 from alembic_toolkit.verbs.require import keys_within, require_free_name
 from alembic_toolkit.verbs.scratch import SCRATCH, scratch_options, scratch_table
 from alembic_toolkit.verbs.values import Definition, Step
 
 
 def find_table(step: Step) -> Definition:
-    """Describe the table, which is there, unless its name is that of a view."""
+    """Describe the table, or refuse where its name is that of a view."""
     require_free_name(step)
     return define_table(step, step.table, step.schema)
 
@@ -48,16 +48,15 @@ def define_table(
 ) -> Definition:
     """Describe a table: columns, then constraints, by name where they have one, else by text.
 
-    :param named: the names that count; None: each constraint is listed by name and by text, so that
-        it is found either way.
+    :param named: the names that count; None lists each constraint by its name and by its text.
     """
     found, wanted = {}, {step.database.case_folded(c.name): c for c in step.wanted.columns}
     for column, definition in describe_columns(step.database, table, schema).items():
-        said = wanted.get(step.database.case_folded(column))
-        comment = getattr(said, "comment", None)
+        own = wanted.get(step.database.case_folded(column))
+        comment = getattr(own, "comment", None)
         if comment is None or table == SCRATCH:
             definition = with_comment(step, definition, comment)
-        definition = without_server_defaults(definition, said)
+        definition = without_server_defaults(definition, own)
         found[f"column {column}"] = described_as(definition)
     for name, kind, text in describe_constraints(step, table, schema):
         if name and kind != "primary" and (named is None or name in named):
@@ -69,30 +68,32 @@ def define_table(
 
 def mend_part(step: Step, found: Definition, key: str) -> list[str]:
     """Return code that gives a table one column or constraint as it is wanted."""
-    kind, _, name = key.partition(" ")
-    columns = {step.database.case_folded(c.name): c for c in step.wanted.columns}
-    if kind == "column" and step.database.case_folded(name) not in columns:
-        return [f"helpers.alter_column({step.table!r}, {name!r}, nullable=True)"]
+    database, (kind, _, name) = step.database, key.partition(" ")
     if kind == "column":
-        part = copy.copy(step)
-        part.kind, part.name, part.wanted = "column", name, columns[step.database.case_folded(name)]
-        wanted = want_column(part) or {}
-        if key in found:
-            there = describe_column(step.database, step.table, name, step.schema) or {}
-            alter = alter_code(part, wanted, differing_keys(step.server, there, wanted))
-            aside = "new_column_name=" in alter  # what cannot be altered is made anew beside it
-            return [alter, add_code(part, wanted)] if aside else [alter]
-        return [add_code(part, wanted)]
-    drop = [f"helpers.drop_constraint({name!r}, {step.table!r})"] if key in found else []
-    wanted = wanted_constraint(step, key)
-    text = ""
-    if isinstance(wanted, sa.CheckConstraint):
-        text = str(step.database.dialect.ddl_compiler(step.database.dialect, None).process(wanted))  # type: ignore[arg-type]
-        text = text[text.index("CHECK (") + 7 : -1]
-    return [
-        *drop,
-        constraint_code(step.table, wanted, unescaped_percent(text, step.database.dialect)),
-    ]
+        columns = {database.case_folded(c.name): c for c in step.wanted.columns}
+        column = columns.get(database.case_folded(name))
+        return mend_column(step, name, column, is_there=key in found)
+    drop = ops.DropConstraintOp(name, step.table, schema=step.schema)
+    add = ops.AddConstraintOp.from_constraint(wanted_constraint(step, key))
+    return [code_of(operation) for operation in ([drop, add] if key in found else [add])]
+
+
+def mend_column(
+    step: Step, name: str, column: sa.Column[Any] | None, *, is_there: bool
+) -> list[str]:
+    if column is None:  # no row can be inserted without a value for it
+        null = ops.AlterColumnOp(step.table, name, modify_nullable=True, schema=step.schema)
+        return [code_of(null)]
+    part = copy.copy(step)
+    part.kind, part.name, part.wanted = "column", name, column
+    wanted = want_column(part) or {}
+    add = add_code(part, wanted)
+    if not is_there:
+        return [add]
+    there = describe_column(step.database, step.table, name, step.schema) or {}
+    alter = alter_code(part, wanted, differing_keys(step.server, there, wanted))
+    # a column that cannot be altered is renamed, and the wanted one added
+    return [alter, add] if "new_column_name=" in alter else [alter]
 
 
 def wanted_constraint(step: Step, key: str) -> Any:
@@ -104,7 +105,6 @@ def wanted_constraint(step: Step, key: str) -> Any:
         if foreign_key_text(step.database, wanted_foreign_key(constraint)) == key:
             return constraint
     kind: Any = {"UNIQUE": sa.UniqueConstraint, "CHECK": sa.CheckConstraint}.get(key.split(" ")[0])
-    likely: Any = (
-        c for c in step.wanted.constraints if kind and isinstance(c, kind) and not c.name
-    )
-    return next(likely, step.wanted.primary_key)
+    unnamed: list[Any] = [c for c in step.wanted.constraints if not c.name]
+    same_kind = (c for c in unnamed if kind and isinstance(c, kind))
+    return next(same_kind, step.wanted.primary_key)

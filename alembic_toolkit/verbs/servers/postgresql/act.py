@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,11 +13,10 @@ from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index,
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
-from alembic_toolkit.verbs.remedy import constraint_code, with_schema
+from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.translate import step_without_operation
 from alembic_toolkit.verbs.values import Step, by_name, log_decision
 
 
@@ -30,8 +28,9 @@ def create_table(step: Step) -> sa.Table:
     if any(enum_values(step.database, str(name), t.schema) for name, t in enums.items()):
         for name, type_ in enums.items():
             if getattr(type_, "create_type", True):  # else the revision leaves it to the database
-                wanted = "create_enum", "enum", str(name), type_.schema, list(type_.enums)
-                ensure(step_without_operation(step.operations, *wanted))
+                enum = Step(step.operations, None, "create_enum", "enum", name, schema=type_.schema)
+                enum.wanted = list(type_.enums)
+                ensure(enum)
         create_without_types(step, table)
     else:
         default_create_table(step)
@@ -157,18 +156,18 @@ def is_for_undivided(step: Step) -> bool:
 
 def undivided_code(step: Step, name: str, table: str) -> str:
     """Return the verb as code, for this name and table, without what partitions cannot have."""
+    operation: Any
     if step.verb == "drop_index":
-        code = f"helpers.drop_index({name!r}, {table!r})"
+        operation = ops.DropIndexOp(name, table, schema=step.schema)
     elif step.kind == "index":
-        columns = [getattr(column, "name", None) for column in step.wanted.expressions]
-        listed = columns if None not in columns else "[...]"
-        unique = ", unique=True" if step.wanted.unique else ""
-        code = f"helpers.create_index({name!r}, {table!r}, {listed}{unique})"
+        columns, unique = list(step.wanted.expressions), step.wanted.unique
+        operation = ops.CreateIndexOp(name, table, columns, schema=step.schema, unique=unique)
     else:
-        constraint = copy.copy(step.wanted)
-        constraint.name = name
-        code = constraint_code(table, constraint, "")
-    return with_schema(step, code)
+        operation = ops.AddConstraintOp.from_constraint(step.wanted)
+        operation.constraint_name = name
+        operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_not_valid"}
+        setattr(operation, "source_table" if step.kind == "foreignkey" else "table_name", table)
+    return code_of(operation)
 
 
 def validate_constraint(step: Step) -> None:
@@ -194,7 +193,7 @@ def validate(step: Step) -> None:
     try:
         step.database.run(validate_sql(step))
     except sa.exc.IntegrityError as error:
-        drop = with_schema(step, f"helpers.drop_constraint({str(step.name)!r}, {step.table!r})")
+        names = f"{str(step.name)!r}, {step.table!r}{schema_code(step.schema)}"
         stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
@@ -202,7 +201,7 @@ def validate(step: Step) -> None:
             "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
             " UPDATE of such a row fails, too, unless it mends it.",
             f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
-            f"# or lift it until then: {drop}",
+            f"# or lift it until then: helpers.drop_constraint({names})",
         )
 
 

@@ -15,7 +15,7 @@ from alembic_toolkit.verbs.compare import differing_keys
 from alembic_toolkit.verbs.conflict import WANT
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import deferral
-from alembic_toolkit.verbs.remedy import default_code, schema_code, type_code
+from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.servers.postgresql.act import validate
 from alembic_toolkit.verbs.transaction import outside_transaction
 from alembic_toolkit.verbs.values import Definition, Step, log_decision
@@ -39,17 +39,18 @@ def require_one_default(step: Step) -> None:
     text = unescaped_percent(str(sql.compile(dialect=dialect)), dialect)
     if "(" not in text:
         return
-    on, name, default = repr(step.table), repr(str(column.name)), default_code(text)
-    where = f"where='{column.name} IS NULL'"
-    schema = schema_code(step.schema)
+    name, default = str(column.name), sa.DefaultClause(sa.text(text))
+    plain = sa.Column(name, column.type)
+    kw: dict[str, Any] = {"schema": step.schema}
     code = [
-        f"helpers.add_column({on}, sa.Column({name}, {type_code(column.type)}){schema})",
-        f"helpers.alter_column({on}, {name}, server_default={default}{schema})",
-        f"helpers.backfill({on}, {{{name}: {default}}}, {where}{schema})",
+        code_of(ops.AddColumnOp(step.table, plain, **kw)),
+        code_of(ops.AlterColumnOp(step.table, name, modify_server_default=default, **kw)),
+        f"helpers.backfill({step.table!r}, {{{name!r}: sa.text({text!r})}},"
+        f" where='{name} IS NULL'{schema_code(step.schema)})",
     ]
     if not column.nullable:
-        flags = f"nullable=False{schema}, postgresql_concurrently=True"
-        code.append(f"helpers.alter_column({on}, {name}, {flags})")
+        kw["postgresql_concurrently"] = True
+        code.append(code_of(ops.AlterColumnOp(step.table, name, modify_nullable=False, **kw)))
     stop(
         UnsafeOperation,
         f"{step.call}: cannot do this concurrently with a default that calls a function.",

@@ -1,11 +1,12 @@
-"""What is the same in all reports: what several databases have in common is said once.
+"""What all reports share: the findings, statuses and reasons, each once for all databases.
 
-Nothing is decided here: what is known stands in `prove.results`.
+Nothing is judged here: see `prove.results`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
@@ -28,7 +29,7 @@ REASONED = {
 
 
 @dataclasses.dataclass
-class Said:
+class Problem:
     """One problem, and the databases that have it."""
 
     finding: Finding
@@ -41,7 +42,7 @@ class Said:
 
 @dataclasses.dataclass
 class Reason:
-    """Why a status was given, said once for all checks, databases and revisions that share it."""
+    """Why checks have a status: one reason for all databases and revisions that share it."""
 
     why: str
     checks: tuple[str, ...]
@@ -55,7 +56,7 @@ class Row:
 
     any: RevisionProof
     on: dict[str, RevisionProof]
-    said: list[Said]
+    problems: list[Problem]
 
     def outcome(self, database: str, check: str) -> Outcome | None:
         """Return what came of a check; None if it was not asked for."""
@@ -64,9 +65,9 @@ class Row:
         return self.on[database].checks.get(check)
 
     def statuses(self) -> set[str]:
-        """Return all that is to be said of the revision in a word."""
+        """Return the statuses of all checks on all databases."""
         found = {o.status for one in self.on.values() for o in one.checks.values()}
-        return found | ({results.FAULTY} if self.said else set()) or {results.NOT_REACHED}
+        return found | ({results.FAULTY} if self.problems else set()) or {results.NOT_REACHED}
 
     def shown(self) -> list[str]:
         """Return the statuses, the worst first; what is proven only if all of it is."""
@@ -85,10 +86,10 @@ def rows_of(report: Report) -> list[Row]:
     for one in sorted(report.proofs, key=lambda one: -len(one.revisions)):
         for revision in one.revisions:
             on.setdefault(revision.id, {})[one.database] = revision
-    said: dict[str, list[Said]] = {}
+    problems: dict[str, list[Problem]] = {}
     for problem in findings_of(report):
-        said.setdefault(problem.finding.revision, []).append(problem)
-    return [Row(next(iter(by.values())), by, said.get(id_, [])) for id_, by in on.items()]
+        problems.setdefault(problem.finding.revision, []).append(problem)
+    return [Row(next(iter(by.values())), by, problems.get(id_, [])) for id_, by in on.items()]
 
 
 def checks_of(report: Report) -> list[str]:
@@ -97,18 +98,19 @@ def checks_of(report: Report) -> list[str]:
     return [check for check in results.OF_REVISION if check in asked]
 
 
-def findings_of(report: Report) -> list[Said]:
+def findings_of(report: Report) -> list[Problem]:
     """Return the findings, the same problem on several databases once, in the history's order."""
-    found: dict[Finding, Said] = {}
+    found: dict[Finding, Problem] = {}
     for finding in report.all_findings():
         key = dataclasses.replace(finding, database="", details=())
-        one = found.setdefault(key, Said(finding, {}))
+        one = found.setdefault(key, Problem(finding, {}))
         one.details.setdefault(finding.details, []).append(finding.database)
-    ids = [r.id for one in sorted(report.proofs, key=_length) for r in one.revisions]
+    shortest_first = sorted(report.proofs, key=lambda one: len(one.revisions))
+    ids = [revision.id for one in shortest_first for revision in one.revisions]
     place = {id_: number for number, id_ in enumerate(ids)}
     order = {check: number for number, check in enumerate(results.CHECKS)}
 
-    def position(one: Said) -> tuple[bool, int, int]:
+    def position(one: Problem) -> tuple[bool, int, int]:
         of = one.finding
         return (
             of.check not in results.OF_HISTORY,
@@ -117,10 +119,6 @@ def findings_of(report: Report) -> list[Said]:
         )
 
     return sorted(found.values(), key=position)
-
-
-def _length(one: results.Proof) -> int:
-    return len(one.revisions)
 
 
 def reasons_for(report: Report, status: str) -> list[Reason]:
@@ -145,13 +143,19 @@ def of_database(report: Report) -> list[str]:
     """Return a line for each check that is made once on each database."""
     lines = []
     for check in results.OF_DATABASE:
-        where: dict[str, list[str]] = {}
-        for one in report.proofs:
-            if check in one.checks:
-                where.setdefault(one.checks[check].status, []).append(one.database)
-        said = "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
-        lines += [f"{check}: {said}"] if said else []
+        found = [
+            (one.checks[check].status, one.database) for one in report.proofs if check in one.checks
+        ]
+        lines += [f"{check}: {by_status(found)}"] if found else []
     return lines
+
+
+def by_status(found: Iterable[tuple[str, str]]) -> str:
+    """Return each status with the databases that have it: ``proven on sqlite, mariadb; ...``."""
+    where: dict[str, list[str]] = {}
+    for status, database in found:
+        where.setdefault(status, []).append(database)
+    return "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
 
 
 def notes_of(report: Report) -> dict[str, list[str]]:
@@ -166,19 +170,19 @@ def notes_of(report: Report) -> dict[str, list[str]]:
 def verdict_of(report: Report) -> str:
     """Return what it comes down to, without the numbers of each database."""
     stopped = [one.database for one in report.proofs if one.error]
-    words = [f"could not run on {', '.join(stopped)}"] if stopped else []
-    said = findings_of(report)
-    if said:
-        words.append(count(len(said), "finding"))
+    parts = [f"could not run on {', '.join(stopped)}"] if stopped else []
+    problems = findings_of(report)
+    if problems:
+        parts.append(count(len(problems), "finding"))
     elif not stopped:
-        words.append("proven" if report.proofs else "no finding")
+        parts.append("proven" if report.proofs else "no finding")
     excepted, declared = (
         len({id_ for reason in reasons_for(report, status) for id_ in reason.revisions})
         for status in (results.EXCEPTED, results.DECLARED)
     )
-    words += [count(excepted, "known exception")] if excepted else []
-    words += [f"{declared} declared irreversible"] if declared else []
-    verdict = ", ".join(words)
+    parts += [count(excepted, "known exception")] if excepted else []
+    parts += [f"{declared} declared irreversible"] if declared else []
+    verdict = ", ".join(parts)
     return verdict[0].upper() + verdict[1:]
 
 
