@@ -11,15 +11,23 @@ from alembic_toolkit.sql.quoting import comment_clause, in_parentheses, postgres
 from alembic_toolkit.verbs.ask import ask_in_one, ask_rows
 from alembic_toolkit.verbs.kinds.constraint import deferral, foreign_key_text, unique_text
 from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table
-from alembic_toolkit.verbs.servers.postgresql.made import cache_of
+from alembic_toolkit.verbs.servers.postgresql.made import known_answers
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
+RELATION = "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
+CONSTRAINT = (
+    "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :name"
+)
+INDEX_OF_TABLE = (
+    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    " WHERE indrelid = to_regclass(:table) AND relname = :name"
+)
 QUESTIONS = {
-    "table": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
-    " AND relkind IN ('r', 'p', 'f')",
-    "indexable": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
-    " AND relkind IN ('r', 'p', 'f', 'm')",
-    "relation": "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)",
+    "table": f"{RELATION} AND relkind IN ('r', 'p', 'f')",
+    "indexable": f"{RELATION} AND relkind IN ('r', 'p', 'f', 'm')",
+    "relation": RELATION,
+    # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
+    "renamable": RELATION,
     "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
     " WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
     " ELSE 'table' END FROM pg_class WHERE oid = to_regclass(:table)",
@@ -29,16 +37,14 @@ QUESTIONS = {
     " AND attname = :name AND attnum > 0 AND NOT attisdropped",
     "columns": "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute"
     " WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped",
-    "constraint": "SELECT contype FROM pg_constraint WHERE conrelid = to_regclass(:table)"
-    " AND conname = :name",
+    "constraint": CONSTRAINT,
+    "constraint types": CONSTRAINT,
     "enum": "SELECT 1 FROM pg_type WHERE oid = to_regtype(:table) AND typtype = 'e'",
     "label": "SELECT 1 FROM pg_enum WHERE enumtypid = to_regtype(:table) AND enumlabel = :name",
-    "index": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
-    " WHERE indrelid = to_regclass(:table) AND relname = :name",
+    "index": INDEX_OF_TABLE,
     # where the search path finds a table, it finds an index of its schema, or what hides that
     "named index": "SELECT to_regclass(:index)",
-    "invalid": "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
-    " WHERE indrelid = to_regclass(:table) AND relname = :name AND NOT indisvalid",
+    "invalid": f"{INDEX_OF_TABLE} AND NOT indisvalid",
     "of type": "",
     "primary": "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'p'",
     "unnamed": "SELECT 1 FROM pg_constraint AS k WHERE conrelid = to_regclass(:table)"
@@ -53,9 +59,6 @@ QUESTIONS = {
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
 }
-QUESTIONS["constraint types"] = QUESTIONS["constraint"]
-# ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
-QUESTIONS["renamable"] = QUESTIONS["relation"]
 COLUMNS = """
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
@@ -155,10 +158,8 @@ ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     """Answer several questions in one statement, or without one where the answers are known."""
-    known = cache_of(database)
-    if known is not None and all(map(known.has, questions)):
-        return [known.answer(question) for question in questions]
-    return ask_in_one(database, questions)
+    known = known_answers(database, questions)
+    return ask_in_one(database, questions) if known is None else known
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:

@@ -3,60 +3,53 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from alembic_toolkit.verbs.values import MADE, Database, Question, Step
 
+Tables = dict[tuple[str, str | None], set[str]]
+"""Names and schemas of tables, with the names of their indexes."""
 
-@dataclass
-class TransactionCache:
-    """What is known of the tables that a transaction has made.
 
-    Until it is committed nobody else changes them: such a table has the indexes that were made
-    with it, those that were noted since, and no others.
+def known_answers(database: Database, questions: Sequence[Question]) -> list[str | None] | None:
+    """Answer questions about tables that the transaction made; None when one needs a look.
+
+    Until it is committed nobody else changes such a table: it has the indexes that were made with
+    it, those that were noted since, and no others.
     """
-
-    of: weakref.ref[sa.Transaction]
-    made: dict[tuple[str, str | None], set[str]] = field(default_factory=dict)  # table -> indexes
-
-    def has(self, question: Question) -> bool:
-        """Tell whether the answer is known."""
-        what, table, name, schema = question
-        indexes = self.made.get((table, schema))
-        if indexes is None:
-            return False
-        return what in ("table", "indexable") or (what == "named index" and name not in indexes)
-
-    def answer(self, question: Question) -> str | None:
-        what, table, _, _ = question
-        return table if what in ("table", "indexable") else None
-
-
-def cache_of(database: Database) -> TransactionCache | None:
-    """Return what is known in the transaction that is running."""
-    known: TransactionCache | None = database.connection.info.get(MADE)
-    return known if known is not None and known.of() is transaction_of(database) else None
-
-
-def transaction_of(database: Database) -> sa.Transaction | None:
-    return database.connection.get_nested_transaction() or database.connection.get_transaction()
+    made = tables_made(database)
+    answers: list[str | None] = []
+    for what, table, name, schema in questions:
+        if (table, schema) in made and what in ("table", "indexable"):
+            answers.append(table)
+        elif what == "named index" and name not in made.get((table, schema), {name}):
+            answers.append(None)
+        else:
+            return None
+    return answers
 
 
 def remember_table(step: Step) -> None:
     """Remember a table that was made, with its indexes."""
     transaction = transaction_of(step.database)
-    if transaction is None or step.database.autocommits:
-        return
-    known = cache_of(step.database) or TransactionCache(weakref.ref(transaction))
-    step.database.connection.info[MADE] = known
-    names = {str(thing.name) for thing in (*step.wanted.constraints, *step.wanted.indexes)}
-    known.made[step.table, step.schema] = names
+    if transaction is not None and not step.database.autocommits:
+        names = {str(thing.name) for thing in (*step.wanted.constraints, *step.wanted.indexes)}
+        made = tables_made(step.database) | {(step.table, step.schema): names}
+        step.database.connection.info[MADE] = weakref.ref(transaction), made
 
 
 def remember_index(step: Step) -> None:
     """Remember an index that was made on such a table."""
-    known = cache_of(step.database)
-    if known is not None and (step.table, step.schema) in known.made:
-        known.made[step.table, step.schema].add(str(step.name))
+    tables_made(step.database).get((step.table, step.schema), set()).add(str(step.name))
+
+
+def tables_made(database: Database) -> Tables:
+    """Return what is known in the transaction that is running."""
+    known: tuple[weakref.ref[sa.Transaction], Tables] | None = database.connection.info.get(MADE)
+    return known[1] if known is not None and known[0]() is transaction_of(database) else {}
+
+
+def transaction_of(database: Database) -> sa.Transaction | None:
+    return database.connection.get_nested_transaction() or database.connection.get_transaction()

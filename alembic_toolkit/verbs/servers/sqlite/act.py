@@ -36,7 +36,6 @@ from alembic_toolkit.verbs.servers.sqlite.catalog import (
     clauses_of,
     master_table,
     name_by_convention,
-    referring_columns,
     table_text,
 )
 from alembic_toolkit.verbs.servers.sqlite.rebuild import atomic, make_again, rebuild
@@ -233,9 +232,8 @@ def rename_table(step: Step) -> None:
 def drop_table(step: Step) -> None:
     """Drop it, unless SQLite would delete the rows that reference it as well."""
     database = step.database
-    children = children_of(step) if database.run("PRAGMA foreign_keys").scalar() else []
-    for child in children:
-        columns = referring_columns(step, child)
+    children = children_of(step) if database.run("PRAGMA foreign_keys").scalar() else {}
+    for child, columns in children.items():
         has_value = " OR ".join(f"{database.quoted(column)} IS NOT NULL" for column in columns)
         rows = f"SELECT 1 FROM {database.quoted(child, step.schema)} WHERE {has_value} LIMIT 1"
         if child.lower() != step.table.lower() and database.run(rows).first() is not None:

@@ -26,36 +26,31 @@ from alembic_toolkit.verbs.ask import (
     ask,
     fill_placeholders,
     inspected_columns,
-    question_sql,
     select_answers,
 )
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import describe_clause, parse_reference
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
-NAMED = "SELECT {} FROM :database.sqlite_master WHERE type {} AND name = :table COLLATE NOCASE"
-QUESTIONS = {
-    "table": NAMED.format("name", "= 'table'"),
-    "sql": NAMED.format("sql", "= 'table'"),
-    "relation": NAMED.format("name", "IN ('table', 'view')"),
-    "sort": NAMED.format("type", "IN ('table', 'view')"),
-    "view": NAMED.format("sql", "= 'view'"),
-    "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
-    " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
-    "named index": "SELECT name FROM :database.sqlite_master WHERE type = 'index'"
-    " AND name = :name COLLATE NOCASE AND sql IS NOT NULL",
-}
-# sqlite_master has no index: it is only read for a name that one of these functions knows.
-KNOWN_BY = {"named index": "pragma_index_xinfo(:name, :schema)"}
-KNOWN_BY |= dict.fromkeys(
-    ("table", "relation", "sort", "sql", "view"), "pragma_table_xinfo(:table, :schema)"
-)
+# sqlite_master has no index: it is only read for a name that a pragma knows
+IF_KNOWN = "(SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_table_xinfo(:table, :schema))) CROSS JOIN "
+NAMED = f"{IF_KNOWN}:database.sqlite_master WHERE name = :table COLLATE NOCASE AND type"
 INDEX = (
-    "SELECT tbl_name, sql FROM"
-    " (SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(:name, :schema)))"
+    "(SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_index_xinfo(:name, :schema)))"
     " CROSS JOIN :database.sqlite_master"
     " WHERE type = 'index' AND name = :name COLLATE NOCASE AND sql IS NOT NULL"
 )
+QUESTIONS = {
+    "table": f"SELECT name FROM {NAMED} = 'table'",
+    "sql": f"SELECT sql FROM {NAMED} = 'table'",
+    "relation": f"SELECT name FROM {NAMED} IN ('table', 'view')",
+    "sort": f"SELECT type FROM {NAMED} IN ('table', 'view')",
+    "view": f"SELECT sql FROM {NAMED} = 'view'",
+    "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
+    " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
+    "named index": f"SELECT name FROM {INDEX}",
+}
+UNGUARDED = {what: sql.replace(IF_KNOWN, "") for what, sql in QUESTIONS.items()}
 HIDDEN = "alembic_helpers: tables of this session"  # the key of Connection.info for their names
 
 
@@ -63,14 +58,14 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     existing = {schema: has_schema(database, schema) for *_, schema in questions}
     possible = [question for question in questions if existing[question[3]]]
     try:
-        answers = iter(answer_all(database, possible, KNOWN_BY))
-    except sa.exc.OperationalError:  # a view on a table that is gone has no columns to list
-        answers = iter(answer_all(database, possible, {}))
+        answers = iter(answer_all(database, possible, QUESTIONS))
+    except sa.exc.OperationalError:  # a view on a table that is gone has no columns to be known by
+        answers = iter(answer_all(database, possible, UNGUARDED))
     return [next(answers) if existing[schema] else None for *_, schema in questions]
 
 
 def answer_all(
-    database: Database, questions: Sequence[Question], known_by: dict[str, str]
+    database: Database, questions: Sequence[Question], catalog: dict[str, str]
 ) -> list[Any]:
     """Answer several questions, and note which of their tables a temporary one hides."""
     tables = {table for _, table, _, schema in questions if not schema}
@@ -79,21 +74,15 @@ def answer_all(
         "SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
         f" WHERE lower(name) IN ({listed})"
     )
-    selects = [guarded_question(database, question, known_by) for question in questions]
+    selects = [
+        fill_placeholders(database, catalog.get(question[0], catalog["table"]), question)
+        for question in questions
+    ]
     *answers, found = select_answers(database, [*selects, temporary])
     hidden: set[str] = database.connection.info.setdefault(HIDDEN, set())
     hidden.difference_update(table.lower() for table in tables)
     hidden.update(json.loads(found))
     return answers
-
-
-def guarded_question(database: Database, question: Question, known_by: dict[str, str]) -> str:
-    """Return a question as a SELECT that reads sqlite_master only for a name that is known."""
-    sql = question_sql(database, question)
-    if question[0] not in known_by:
-        return sql
-    names = fill_placeholders(database, known_by[question[0]], question)
-    return f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {names}) THEN ({sql} LIMIT 1) END"
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
@@ -241,11 +230,12 @@ def index(
 ) -> Definition | None:
     if not has_schema(database, schema):
         return None
-    found, _ = database.fetch(fill_placeholders(database, INDEX, ("index", "", name, schema)))
+    sql = f"SELECT tbl_name, sql FROM {INDEX}"
+    found, _ = database.fetch(fill_placeholders(database, sql, ("index", "", name, schema)))
     if not found:
         return None
-    on, sql = found[0]
-    return {"table": f"ON {on}", "definition": index_definition(sql)}
+    on, text = found[0]
+    return {"table": f"ON {on}", "definition": index_definition(text)}
 
 
 def view_select(text: str) -> str:
@@ -268,28 +258,24 @@ def belongings_of(step: Step) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def children_of(step: Step) -> list[str]:
-    """Return the tables with a foreign key to this one, itself included.
+def children_of(step: Step) -> dict[str, list[str]]:
+    """Return the tables with a foreign key to this one, itself included: name -> key's columns.
 
     Only tables whose text has the name are looked into.  A name with a quote in it is left out of
     that test, because the text may spell it in two ways.
     """
     part = "" if re.search(r'["`\'\]]', step.table) else step.table
     rows = step.database.run(
-        f"SELECT DISTINCT m.name FROM {master_table(step)} AS m"
+        f'SELECT m.name, k."from" FROM {master_table(step)} AS m'
         " CROSS JOIN pragma_foreign_key_list(m.name, ?) AS k"
         " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
         ' AND instr(lower(m.sql), lower(?)) > 0 AND k."table" = ? COLLATE NOCASE',
         (step.schema or "main", part, step.table),
     )
-    return [row[0] for row in rows]
-
-
-def referring_columns(step: Step, child: str) -> list[str]:
-    """Return the columns of another table that reference this one."""
-    sql = 'SELECT "from" FROM pragma_foreign_key_list(?, ?) WHERE "table" = ? COLLATE NOCASE'
-    rows = step.database.run(sql, (child, step.schema or "main", step.table))
-    return [row[0] for row in rows]
+    children: dict[str, list[str]] = {}
+    for name, column in rows:
+        children.setdefault(name, []).append(column)
+    return children
 
 
 def stored_columns(step: Step, table: str) -> list[str]:
