@@ -48,11 +48,6 @@ QUESTIONS = {
     "constraint": f"SELECT constraint_type FROM information_schema.table_constraints {OF_TABLE}"
     " AND constraint_name = :name",
 }
-# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
-WHOLE = (None, 768, 1024, 3072)
-# the words that begin a clause of a column in SHOW CREATE TABLE
-STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
-STARTS |= {"INVISIBLE"}
 
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
@@ -76,6 +71,10 @@ def has_escapes(dialect: sa.Dialect) -> bool:
 def is_impossible(name: str) -> bool:
     """Tell whether nothing can be called so: https://mariadb.com/kb/en/identifier-names/"""
     return any(ord(char) > 0xFFFF for char in name)
+
+
+# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
+WHOLE = (None, 768, 1024, 3072)
 
 
 def index(
@@ -118,6 +117,11 @@ def table_defaults(step: Step) -> dict[str, Any]:
         return {}
     found = ask(step.database, "collation", step.table, "", step.schema)
     return {f"{step.database.dialect.name}_collate": found} if found else {}
+
+
+# the words that begin a clause of a column in SHOW CREATE TABLE
+STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
+STARTS |= {"INVISIBLE"}
 
 
 def table_items(database: Database, table: str, schema: str | None) -> list[str]:

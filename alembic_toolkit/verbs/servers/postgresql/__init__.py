@@ -8,13 +8,7 @@ from alembic_toolkit.sql.bodies import POSTGRESQL
 from alembic_toolkit.sql.quoting import postgresql_literal
 from alembic_toolkit.verbs.kinds.view import drop_sql
 from alembic_toolkit.verbs.script import COMMON_SCRIPTS, write_as_it_is
-from alembic_toolkit.verbs.servers.postgresql import (
-    act,
-    catalog,
-    concurrently,
-    enums,
-    script,
-)
+from alembic_toolkit.verbs.servers.postgresql import act, catalog, concurrently, enums, made, script
 from alembic_toolkit.verbs.values import Concurrently, ForeignKeys, Paging, Server
 
 SERVER = Server(
@@ -33,7 +27,7 @@ SERVER = Server(
     foreign_keys=ForeignKeys(match_full=True, hidden_schema=catalog.hidden_schema),
     needs_cast=True,
     questions=catalog.QUESTIONS,
-    ask=catalog.answer,
+    ask=made.answer,
     placeholders=catalog.placeholders,
     columns=catalog.columns,
     column=catalog.column,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from alembic_toolkit.sql.quoting import comment_clause, in_parentheses, postgresql_literal
-from alembic_toolkit.verbs.ask import ask_in_one, ask_rows
+from alembic_toolkit.verbs.ask import ask_rows
 from alembic_toolkit.verbs.kinds.constraint import deferral, foreign_key_text, unique_text
 from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table
-from alembic_toolkit.verbs.servers.postgresql.made import known_answers
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
 RELATION = "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
@@ -59,6 +57,18 @@ QUESTIONS = {
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
 }
+
+
+def placeholders(database: Database, question: Question) -> dict[str, str]:
+    _, table, name, schema = question
+    values = {
+        "table": database.quoted(table, schema),
+        "name": database.truncated(name),
+        "index": database.quoted(database.truncated(name), schema),
+    }
+    return {key: postgresql_literal(value) for key, value in values.items()}
+
+
 COLUMNS = """
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
@@ -102,74 +112,6 @@ LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = to_regclass(:table) AND a.attname = :name
 AND a.attnum > 0 AND NOT a.attisdropped
 """
-CONSTRAINTS = """
-SELECT k.conname AS name, k.contype::text AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
-       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
-       CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
-       CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
-       ARRAY(SELECT a.attname FROM pg_index AS i
-             CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS u (number, position)
-             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
-             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts AND k.contype = 'u'
-             ORDER BY u.position)::text[] AS include,
-       substring(pg_get_constraintdef(k.oid)
-                 FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
-       k.confmatchtype = 'f' AS matches_full,
-       ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
-             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
-             ORDER BY u.position)::text[] AS columns,
-       ARRAY(SELECT a.attname FROM unnest(k.confkey) WITH ORDINALITY AS u (number, position)
-             JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.number
-             ORDER BY u.position)::text[] AS referred_columns,
-       r.relname AS referred_table,
-       CASE WHEN NOT pg_table_is_visible(r.oid) THEN n.nspname END AS referred_schema,
-       k.confupdtype::text AS onupdate, k.confdeltype::text AS ondelete,
-       k.condeferrable AS deferrable, k.condeferred AS deferred
-FROM pg_constraint AS k
-LEFT JOIN pg_class AS r ON r.oid = k.confrelid
-LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
-WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
-ORDER BY k.conname
-"""
-# "constraint" is a subquery with both columns because the catalog has no index on conindid alone
-INDEX = """
-SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
-       (SELECT k.conname FROM pg_constraint AS k WHERE k.conrelid = i.indrelid
-        AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS "constraint",
-       CASE WHEN NOT pg_table_is_visible(c.oid)
-            THEN (SELECT nspname FROM pg_namespace WHERE oid = c.relnamespace) END AS hidden_in
-FROM pg_class AS c
-JOIN pg_index AS i ON i.indexrelid = c.oid
-JOIN pg_class AS t ON t.oid = i.indrelid
-WHERE """
-INDEX_NAMED = f"{INDEX} c.oid = to_regclass(:index)"
-INDEX_ON = (
-    f"{INDEX} c.relname = :name AND c.relnamespace ="
-    " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
-)
-# All that there is to know of most indexes: on that table, valid, and of no constraint.
-ORDINARY_INDEX = """
-SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
-       AND NOT (indisunique OR indisexclusion) AS is_ordinary
-FROM pg_index WHERE indexrelid = to_regclass(:index)
-"""
-ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
-
-
-def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
-    """Answer several questions in one statement, or without one where the answers are known."""
-    known = known_answers(database, questions)
-    return ask_in_one(database, questions) if known is None else known
-
-
-def placeholders(database: Database, question: Question) -> dict[str, str]:
-    _, table, name, schema = question
-    values = {
-        "table": database.quoted(table, schema),
-        "name": database.truncated(name),
-        "index": database.quoted(database.truncated(name), schema),
-    }
-    return {key: postgresql_literal(value) for key, value in values.items()}
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
@@ -209,6 +151,38 @@ def canonical_default(text: str, type_: str) -> str:
     return f"DEFAULT {bare if is_number else value}"
 
 
+CONSTRAINTS = """
+SELECT k.conname AS name, k.contype::text AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
+       pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
+       CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
+       CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
+       ARRAY(SELECT a.attname FROM pg_index AS i
+             CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts AND k.contype = 'u'
+             ORDER BY u.position)::text[] AS include,
+       substring(pg_get_constraintdef(k.oid)
+                 FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
+       k.confmatchtype = 'f' AS matches_full,
+       ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+             ORDER BY u.position)::text[] AS columns,
+       ARRAY(SELECT a.attname FROM unnest(k.confkey) WITH ORDINALITY AS u (number, position)
+             JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.number
+             ORDER BY u.position)::text[] AS referred_columns,
+       r.relname AS referred_table,
+       CASE WHEN NOT pg_table_is_visible(r.oid) THEN n.nspname END AS referred_schema,
+       k.confupdtype::text AS onupdate, k.confdeltype::text AS ondelete,
+       k.condeferrable AS deferrable, k.condeferred AS deferred
+FROM pg_constraint AS k
+LEFT JOIN pg_class AS r ON r.oid = k.confrelid
+LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
+WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
+ORDER BY k.conname
+"""
+ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+
+
 def constraints(database: Database, table: str, schema: str | None) -> list[Constraint]:
     rows = ask_rows(database, CONSTRAINTS, ("constraints", table, "", schema))
     return [(row["name"], *define_constraint(database, row)) for row in rows]
@@ -236,6 +210,30 @@ def define_constraint(database: Database, row: dict[str, Any]) -> tuple[str, str
     }
     key = row | {"constrained_columns": row["columns"], "options": options}
     return "foreignkey", foreign_key_text(database, key) + row["unvalidated"]
+
+
+# "constraint" is a subquery with both columns because the catalog has no index on conindid alone
+INDEX = """
+SELECT t.relname AS "table", i.indexrelid AS oid, i.indisunique AS "unique", i.indisvalid AS valid,
+       (SELECT k.conname FROM pg_constraint AS k WHERE k.conrelid = i.indrelid
+        AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS "constraint",
+       CASE WHEN NOT pg_table_is_visible(c.oid)
+            THEN (SELECT nspname FROM pg_namespace WHERE oid = c.relnamespace) END AS hidden_in
+FROM pg_class AS c
+JOIN pg_index AS i ON i.indexrelid = c.oid
+JOIN pg_class AS t ON t.oid = i.indrelid
+WHERE """
+INDEX_NAMED = f"{INDEX} c.oid = to_regclass(:index)"
+INDEX_ON = (
+    f"{INDEX} c.relname = :name AND c.relnamespace ="
+    " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
+)
+# All that there is to know of most indexes: on that table, valid, and of no constraint.
+ORDINARY_INDEX = """
+SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
+       AND NOT (indisunique OR indisexclusion) AS is_ordinary
+FROM pg_index WHERE indexrelid = to_regclass(:index)
+"""
 
 
 def index(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
+from alembic_toolkit.verbs.ask import ask_in_one
 from alembic_toolkit.verbs.values import MADE, Database, Question, Step
 
 Tables = dict[tuple[str, str | None], set[str]]
 """Names and schemas of tables, with the names of their indexes."""
 
 
-def known_answers(database: Database, questions: Sequence[Question]) -> list[str | None] | None:
-    """Answer questions about tables that the transaction made; None when one needs a look.
+def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
+    """Answer questions in one statement, or without one about tables that the transaction made.
 
     Until it is committed nobody else changes such a table: it has the indexes that were made with
     it, those that were noted since, and no others.
@@ -27,7 +29,7 @@ def known_answers(database: Database, questions: Sequence[Question]) -> list[str
         elif what == "named index" and name not in made.get((table, schema), {name}):
             answers.append(None)
         else:
-            return None
+            return ask_in_one(database, questions)
     return answers
 
 
