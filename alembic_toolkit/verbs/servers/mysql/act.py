@@ -51,7 +51,7 @@ def syntax(dialect: sa.Dialect) -> Syntax:
 
 
 def alter_column(step: Step) -> None:
-    """Write out the whole column for MODIFY, which drops what is left out, a check included.
+    """Give MODIFY the whole column, because it drops what is left out, a check included.
 
     https://mariadb.com/kb/en/alter-table/#modify-column
     """
@@ -74,7 +74,7 @@ PARTS = ("type", "null", "default", "counts", "hidden", "comment")  # in the ord
 
 
 def current_parts(database: Database, item: str) -> dict[str, str]:
-    """Return what SHOW CREATE TABLE says of a column, in the order in which MODIFY wants it."""
+    """Return the parts of a column in SHOW CREATE TABLE, in the order of MODIFY."""
     column = define_column(item)
     clauses = {clause.split()[0]: clause.strip() for clause in split_clauses(item, STARTS)[1:]}
     counts = column["default"] == "AUTO_INCREMENT"
@@ -92,9 +92,9 @@ def current_parts(database: Database, item: str) -> dict[str, str]:
 
 
 def requested_parts(step: Step, with_existing: bool = False) -> dict[str, str | None]:
-    """Return the parts of a column that the revision gives, None for each that it does not.
+    """Return the parts of a column that the revision gives; None for each that it does not give.
 
-    :param with_existing: whether to believe its ``existing_*``, where nothing can be asked.
+    :param with_existing: whether ``existing_*`` counts, in a script, which cannot look.
     """
     operation = step.operation
     type_, nullable = operation.modify_type, operation.modify_nullable
@@ -123,7 +123,7 @@ def requested_parts(step: Step, with_existing: bool = False) -> dict[str, str | 
 
 
 def default_clause(step: Step, default: Any) -> str:
-    """Return the DEFAULT of a column, or what it is computed from, as CREATE TABLE has it."""
+    """Return the DEFAULT of a column, or its expression, as CREATE TABLE has it."""
     dialect = step.database.dialect
     column: sa.Column[Any] = sa.Column(step.name, sa.Integer(), server_default=default)
     table = step.operations.schema_obj.table(step.table, column)

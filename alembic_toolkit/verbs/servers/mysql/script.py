@@ -15,7 +15,7 @@ def write_if(step: Step, condition: str, sql: str) -> None:
 
 
 def write_prepared(step: Step, expression: str) -> None:
-    """Write what runs the statement that an expression gives."""
+    """Write what runs the statement that an SQL expression results in."""
     step.write(f"SET @alembic_sql = {expression}")
     step.write("PREPARE alembic_statement FROM @alembic_sql")
     step.write("EXECUTE alembic_statement")
@@ -31,7 +31,7 @@ def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
 
 
 def write_statement(step: Step, statement: Statement) -> None:
-    """Write a statement; behind a DELIMITER where it has semicolons, for it cannot be PREPAREd.
+    """Write a statement; one with semicolons inside cannot be PREPAREd, and needs a DELIMITER.
 
     https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
     """
@@ -45,10 +45,10 @@ DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
 
 
 def write_alter(step: Step) -> None:
-    """Write a MODIFY of the whole column, to which the server adds what the revision does not give.
+    """Write a MODIFY of the whole column; what the revision does not give comes from the catalog.
 
-    What is left out of a MODIFY is lost, and a script cannot look.  So the server puts the
-    statement together from what its catalog says of the column at that moment.
+    A MODIFY drops what is left out of it, and a script cannot look.  So the server puts the
+    statement together when the script runs.
     """
     literal, column = step.database.literal, str(step.name)
     table = step.database.quoted(step.table, step.schema)
@@ -61,19 +61,17 @@ def write_alter(step: Step) -> None:
     if requested["default"] is None:
         plain = parts["null"], parts.pop("default"), parts.pop("counts")
         parts["null"] = GENERATED.format(*plain)
-    check = "@alembic_check"
+    kept_check = "@alembic_check"
     if step.operation.modify_type is not None:  # JSON brings its own along
-        check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
-    pieces = [literal(f"ALTER TABLE {table} MODIFY {name} "), *parts.values(), check]
+        kept_check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
+    pieces = [literal(f"ALTER TABLE {table} MODIFY {name} "), *parts.values(), kept_check]
     columns = step.server.questions["column"].replace("column_name FROM", "{} FROM", 1)
     asked = f"({filled_question(step, columns, step.table, column)})"
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
     missing = literal(f"alembic: there is no column {table}.{name} to alter")
+    check = filled_question(step, COLUMN_CHECK, step.table, column)
     step.write("SET @alembic_check = ''")
-    # MySQL's checks are all the table's
-    step.write_if(
-        "VERSION() LIKE '%MariaDB%'", filled_question(step, COLUMN_CHECK, step.table, column)
-    )
+    step.write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
     write_prepared(step, f"COALESCE({text}, {missing})")
 
 
@@ -83,8 +81,8 @@ COLUMN_CHECK = (
     " WHERE constraint_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
     " AND constraint_name = :name AND level = 'Column'"
 )
-# What information_schema.columns says of a column, as MODIFY wants it.  MariaDB's column_default is
-# an expression; MySQL's a bare text unless extra says DEFAULT_GENERATED:
+# The parts of a MODIFY in information_schema.columns.  MariaDB's column_default is an expression;
+# MySQL's is bare text unless extra has DEFAULT_GENERATED:
 # https://mariadb.com/kb/en/information-schema-columns-table/
 CATALOG_PARTS = {
     "type": "column_type, IF(collation_name IS NULL, '',"

@@ -189,7 +189,7 @@ def validate_constraint(step: Step) -> None:
 
 
 def validate(step: Step) -> None:
-    """Validate the constraint, or say which row breaks it."""
+    """Validate the constraint; name a row that breaks it."""
     try:
         step.database.run(validate_sql(step))
     except sa.exc.IntegrityError as error:

@@ -119,7 +119,7 @@ def indexes_on(step: Step, column: str) -> dict[str, str]:
 def index_keeper(step: Step) -> Callable[[], None]:
     """Note the indexes on a column that a batch drops and adds; return what makes them again.
 
-    In Alembic's batch, which rebuilds the table once, they would stay.
+    In Alembic's own batch, which rebuilds the table only once, they would stay.
     """
     noted = indexes_on(step, str(step.name))
 

@@ -108,12 +108,12 @@ def columns(database: Database, table: str, schema: str | None) -> dict[str, Def
     items = filter(is_column, table_items(database, table, schema))
     clauses = {column_name(item): clauses_without_pragma(item) for item in items}
     return {
-        column["name"]: describe_column(database, column) | clauses.get(column["name"].lower(), {})
+        column["name"]: define_column(database, column) | clauses.get(column["name"].lower(), {})
         for column in inspected_columns(database, table, schema)
     }
 
 
-def describe_column(database: Database, column: dict[str, Any]) -> Definition:
+def define_column(database: Database, column: dict[str, Any]) -> Definition:
     type_, default = column["type"], canonical_default(column["default"] or "")
     is_typed = not isinstance(type_, sa.types.NullType)
     return {

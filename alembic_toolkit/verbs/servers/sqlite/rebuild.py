@@ -64,7 +64,7 @@ def rebuild(step: Step, items: list[str]) -> None:
 def with_conventional_names(step: Step, items: list[str]) -> list[str]:
     """Write out the names that a batch's convention gives, as Alembic does in a rebuild.
 
-    An earlier or later revision can then drop such a constraint by its name alone.
+    A later revision can then drop such a constraint by its name.
     """
     fold = step.database.case_folded
     taken = {fold(name) for clause, _ in clauses_of(items) if (name := split_name(clause)[0])}
@@ -146,7 +146,7 @@ def make_again(step: Step, sql: str) -> None:
 
 @contextmanager
 def atomic(database: Database) -> Iterator[None]:
-    """Do all or nothing of what is done within, whether or not the driver began a transaction."""
+    """Do all that is within, or nothing, whether or not the driver began a transaction."""
     is_nested = database.in_transaction
     database.run("SAVEPOINT alembic_helpers" if is_nested else "BEGIN IMMEDIATE")
     try:
@@ -164,8 +164,8 @@ def foreign_keys_off(step: Step, items: list[str]) -> Iterator[None]:
     """Suspend foreign keys, whose actions would empty the children of a table that is rebuilt.
 
     The pragma is ignored inside a transaction (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
-    Where Alembic was told that DDL is transactional, the transaction is not ours to commit: refuse.
-    Elsewhere it holds only rows that the driver would have committed before any DDL of old.
+    With ``transactional_ddl`` the transaction is not ours to commit, so the rebuild is refused.
+    Without it the transaction holds only rows, which Python's sqlite3 once committed before DDL.
     """
     database, run = step.database, step.database.run
     is_referenced = children_of(step) or contains_word(",".join(items), step.table)
