@@ -83,7 +83,7 @@ def run_backfill(
     if step.offline:
         return write_backfill(step, values, where)
     step.database.forget()
-    require_table(step, step.table, step.schema)
+    require_table(step)
     pages = pages_of(step, values, in_group(where))
     if not pages.progress.total:
         return log_decision("skip", step, "no row is to be done")
