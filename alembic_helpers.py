@@ -1,4 +1,4 @@
-"""The verbs of a hand-written Alembic revision, which can be run again, and its questions.
+"""Verbs for hand-written Alembic revisions, which can be run again, and questions for them.
 
 Each verb has the name and the arguments of its namesake in ``alembic.op``.  It makes the database
 match, or does nothing because the database matches already, or stops and says how it differs::
@@ -240,7 +240,7 @@ def drop_table(
 
     :raises UnsafeOperation: on SQLite with ``foreign_keys=ON``, rows of another table reference
         this one: SQLite would delete them too, where the other servers refuse
-        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands); or the table is temporary.
     """
     guarded_operations().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
 
