@@ -40,11 +40,11 @@ INTRODUCTION = """\
 # Verbs
 
 This page shows what each verb does in each situation, on each server, and the SQL that the server
-gets: when the revision runs (`alembic upgrade`), and in a script (`alembic upgrade --sql`). The page
-is generated: a test runs each call in each situation and compares the page with what happened.
+gets: when the revision runs (`alembic upgrade`), and in a script (`alembic upgrade --sql`). It is
+generated: a test runs each call in each situation and compares the page with what happened.
 
-*act*: the database is changed. *skip*: the database is left as it is, and the log says why. Anything
-else is the error that is raised, before anything is changed.
+*act*: the database is changed. *skip*: the database is left as it is, and the log says why.
+Anything else is the error that is raised, before anything is changed.
 
 Two verbs have no table. `execute_file` runs all of its file each time, and a script gets the file's
 statements as they are. `irreversible` always raises `Irreversible`, and no script is written.
