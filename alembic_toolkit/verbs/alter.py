@@ -120,7 +120,7 @@ def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) ->
     if old:
         view = ask(step.database, "view", new_name, new_name, step.schema) if is_table else None
         found = f"both {old_name!r} and {new_name!r}"
-        why = "nobody knows which of the two holds the rows that count"
+        why = "only a person knows which of the two has the current rows"
         way = f"helpers.drop_{step.kind if view is None else 'view'}({on}{new_name!r})"
         way += "  # if the new one is the mistake: look into it first"
     stop(

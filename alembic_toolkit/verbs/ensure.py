@@ -50,7 +50,9 @@ def ensure(step: Step) -> Any:
         if name is None:
             raise
         log_decision(
-            "skip", step, f"table {step.table} is {name} already, as this revision has it later"
+            "skip",
+            step,
+            f"table {step.table} is {name} already, as this revision has it later",
         )
 
 

@@ -79,7 +79,7 @@ def require_names(step: Step) -> None:
             UnsafeOperation,
             f"{step.call}: cannot do this concurrently without a name.",
             (f"a {unnamed[0].kind} without a name", "a name, by which to find it half done"),
-            "Stopped, because after a crash nobody could tell whose constraint that is.",
+            "Stopped, because after a crash the verb could not find its constraint again.",
             f"{unnamed[0].verb}('{step.table}_...', ...)  # name it, or leave out"
             " postgresql_concurrently",
         )
@@ -159,6 +159,6 @@ def refuse_temporary(call: str, table: str) -> NoReturn:
         UnsafeOperation,
         f"{call}: a temporary table hides it.",
         (f"a temporary table {table}, of this session alone", f"table {table}"),
-        "Stopped, because what is done to it would be gone with the session.",
+        "Stopped, because the change would be lost when the session ends.",
         f"helpers.execute('DROP TABLE {table}')  # before this line: it finds the temporary one",
     )

@@ -128,7 +128,7 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
     typed = {name: type_text(columns[name].type, step.database.dialect) for name in names}
     paging = step.server.paging
     if unpaged := [f"{n} {t}" for n, t in typed.items() if paging.unpaged.match(t)]:
-        why = "values of this type are not read as they are, or not compared as they are sorted"
+        why = "values of this type are sorted as they are not compared, or the driver changes them"
         refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
     known = {step.database.case_folded(name): name for name in columns}
     if unknown := [name for name in values if step.database.case_folded(name) not in known]:
@@ -266,7 +266,7 @@ def refuse_repeating(pages: Pages) -> None:
     finally:
         database.run("ROLLBACK")
     if after[0] is not None and after[0] != after[1]:
-        why = "a run that is killed would do again what it has done"
+        why = "after a kill, rows that are done would be updated again"
         refuse_pages(pages.step, why, "a row that where still finds after it was done")
 
 

@@ -38,7 +38,7 @@ def read_statements(database: Database, path: Path, encoding: str) -> list[State
     try:
         text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except OSError as error:
-        refuse_file(path, f"cannot be read: {error.strerror}", "it is beside the revision's file")
+        refuse_file(path, f"cannot be read: {error.strerror}", "put it beside the revision's file")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         why = f"line {line} is not {encoding}"
@@ -70,5 +70,5 @@ def refuse_failed(
         f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
         f"  database says:   {' '.join(str(error.orig).split())}\n"
         f"  statement:       {brief(statement.text)}\n"
-        f"{kept}\nThe way on:\n    # mend line {statement.line}, then: alembic upgrade head"
+        f"{kept}\nThe way on:\n    # correct line {statement.line}, then: alembic upgrade head"
     ) from error

@@ -68,7 +68,7 @@ def require_mark(sqltext: Any, name: str) -> None:
         CommandError,
         f"execute({brief(sqltext)!r}, once={brief(name)!r}): this is no name for a mark.",
         (f"room for {MARK_LENGTH} characters, none of them white space at an end", found),
-        "Stopped, because the step could not be told from others when it is run again.",
+        "Stopped, because after a crash the step could not be recognised.",
         f"helpers.execute({brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
     )
 
@@ -78,7 +78,7 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
     if step.server.commits is not None and step.server.commits.match(str(sqltext)):
         stop(
             UnsafeOperation,
-            f"execute({brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
+            f"execute({brief(sqltext)!r}, once={name!r}): this server commits it at once.",
             ("a commit within the statement", "one commit of it and its mark"),
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
