@@ -271,7 +271,7 @@ def test_execute_refuses_when_the_server_commits_the_statement_by_itself(
     sql: str, bills: Database
 ) -> None:
     with revision(bills):
-        message = assert_unsafe(lambda: helpers.execute(sql, once="paid"), "commits it at once")
+        message = assert_unsafe(lambda: helpers.execute(sql, once="paid"), "commits it by itself")
     assert "helpers.create_index(...)" in message
 
 

@@ -122,13 +122,13 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
         refuse_pages(step, why, f"no primary key on {step.table}")
     given = {step.database.case_folded(name) for name in values}
     if changed := sorted(name for name in names if step.database.case_folded(name) in given):
-        refuse_pages(step, "it would change the key that divides the pages", ", ".join(changed))
+        refuse_pages(step, "it finds its pages by the key that it would change", ", ".join(changed))
     there = inspected_columns(step.database, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
     typed = {name: type_text(columns[name].type, step.database.dialect) for name in names}
     paging = step.server.paging
     if unpaged := [f"{n} {t}" for n, t in typed.items() if paging.unpaged.match(t)]:
-        why = "values of this type are sorted as they are not compared, or the driver changes them"
+        why = "values of this type are not read as they are, or not compared as they are sorted"
         refuse_pages(step, why, f"the primary key {', '.join(unpaged)}")
     known = {step.database.case_folded(name): name for name in columns}
     if unknown := [name for name in values if step.database.case_folded(name) not in known]:

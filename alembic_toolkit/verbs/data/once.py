@@ -78,7 +78,7 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
     if step.server.commits is not None and step.server.commits.match(str(sqltext)):
         stop(
             UnsafeOperation,
-            f"execute({brief(sqltext)!r}, once={name!r}): this server commits it at once.",
+            f"execute({brief(sqltext)!r}, once={name!r}): this server commits it by itself.",
             ("a commit within the statement", "one commit of it and its mark"),
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
