@@ -51,3 +51,8 @@ def identifier(mark: str, *parts: str | None) -> str:
     :param mark: what the server puts around an identifier.
     """
     return ".".join(f"{mark}{part.replace(mark, mark * 2)}{mark}" for part in parts if part)
+
+
+def mysql_literal(text: str, has_escapes: bool = True) -> str:
+    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
+    return literal(text.replace("\\", "\\\\") if has_escapes else text)
