@@ -147,7 +147,7 @@ def _column(text: str, collation: str) -> str:
     return text[:end] + ("" if given else f" COLLATE {collation}") + rest
 
 
-# Either is the default, said otherwise: https://mariadb.com/kb/en/foreign-keys/#constraints
+# Either is the default in other words: https://mariadb.com/kb/en/foreign-keys/#constraints
 _NO_ACTION = re.compile(r" ON (?:DELETE|UPDATE) (?:NO ACTION|RESTRICT)(?=$| ON )")
 
 
@@ -206,7 +206,7 @@ def _programs(connection: sa.Connection) -> Iterator[Item]:
     for kind, name in ask(connection, programs):
         [row] = ask(connection, f"SHOW CREATE {kind} {identifier('`', name)}")
         text = row[3 if kind == "EVENT" else 2] or ""
-        # When an event was made is when it starts, unless that was said: not a difference.
+        # An event starts when it was made, unless it has a time of its own: not a difference.
         if kind == "EVENT":
             text = re.sub(r" STARTS '[^']*'", "", text, count=1)
         text = _DEFINER.sub("", text, count=1).removeprefix("CREATE ")

@@ -274,7 +274,7 @@ def _default(table: _Table, tokens: list[str]) -> str:
 
 
 def _complete_key(table: _Table, options: set[str]) -> None:
-    """Say NOT NULL where a primary key implies it, as a rebuilt table does.
+    """Add NOT NULL where a primary key implies it, as a rebuilt table does.
 
     The columns of a key may be NULL unless it is the rowid, or the table has none, or is STRICT.
     https://www.sqlite.org/lang_createtable.html#the_primary_key
