@@ -1,4 +1,4 @@
-"""What a hand-written Alembic revision may say: verbs that can be run again, and questions.
+"""Verbs for hand-written Alembic revisions, which can be run again, and questions for them.
 
 Each verb has the name and the arguments of its namesake in ``alembic.op``.  It makes the database
 match, or does nothing because the database matches already, or stops and says how it differs::
@@ -23,14 +23,27 @@ alter_column    emit what differs     --                   raise        MissingP
 rename          old only: act; new only: skip; both or neither: SchemaConflict
 ==============  ====================  ===================  ===========  ====================
 
-*Same* is the server's own opinion: the wanted thing is made on an empty temporary table, and what
-the server says of both is compared.  Each decision is one line on the logger ``alembic.helpers``.
-Every look runs on ``get_bind()``: it sees what the transaction did so far, opens no connection and
-keeps nothing.  Servers: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.
+**The same** is the server's own opinion: the wanted thing is made on an empty temporary table, and
+the server's descriptions of both are compared.  So ``now()`` equals ``CURRENT_TIMESTAMP``.
 
-This one file can be copied into any project; it needs SQLAlchemy 2.0 and Alembic 1.18.4.
-Rooms, in reading order: errors, questions, verbs (table, column, index, constraint, view, enum,
-data), the one mechanism, looking, comparing, dialects.
+**Looks** run on the revision's own connection: they see what its transaction has done so far, and
+open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
+``alembic.helpers``.  Each error says what was asked, what the database has and the revision wants,
+why it stopped, and which lines to write.  It is raised before anything is changed, unless it says
+what is left.
+
+**Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later; others are refused.
+``postgresql_concurrently=True`` does a change in steps that do not block the application: what the
+revision did before is committed, and a killed run goes on where it stopped.  Other servers ignore
+it.  In a transaction that ``env.py`` began it raises UnsafeOperation.
+
+**Offline** (``--sql``) a verb writes SQL that the server skips where the thing is there, or gone:
+with ``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement (MariaDB, MySQL).
+A script goes by names and does not compare definitions.  SQLite has no conditions: where its
+grammar has no ``IF [NOT] EXISTS``, the verb raises OfflineUnsupported.  Questions always do.
+
+The rooms behind this file are in ``alembic_toolkit/``: ``verbs`` (what the verbs do, with a folder
+for each server), over ``sql`` and ``database``; CONTRIBUTING.md shows them on one page.
 """
 
 from __future__ import annotations
@@ -134,24 +147,24 @@ __all__ = [
 def table_exists(table_name: str, schema: str | None = None) -> bool:
     """Tell whether the table is there (a view is not a table).
 
-    A table of this session alone (``CREATE TEMPORARY TABLE``) counts on PostgreSQL, where it hides
-    one of its name from questions and verbs alike.  Elsewhere questions are about tables that last,
-    and a verb refuses, where the server lets it see, what a temporary one would get in its place.
+    A temporary table of this session counts on PostgreSQL, where it hides a table of the same name
+    from questions and verbs alike.  On the other servers questions are about permanent tables, and
+    a verb refuses, where the server lets it see this, to act on a temporary one by mistake.
     """
     return has_table(online_database("table_exists"), table_name, schema)
 
 
 def table_has_column(table_name: str, column_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table has a column of exactly this name, by the server's folding rules."""
+    """Tell whether the table has a column of this name; the server decides whether case matters."""
     database = online_database("table_has_column")
     return ask(database, "column", table_name, column_name, schema) is not None
 
 
 def table_has_index(table_name: str, index_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table has this index, usable: an INVALID one on PostgreSQL is not there.
+    """Tell whether the table has this index, and it is usable: an INVALID one counts as missing.
 
     The index behind a constraint is not an index, except on MariaDB and MySQL, where a unique
-    constraint *is* a unique index and nothing tells them apart
+    constraint *is* a unique index, and nothing tells them apart
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
     database = online_database("table_has_index")
@@ -182,7 +195,7 @@ def view_exists(view_name: str, schema: str | None = None) -> bool:
 
 
 def enum_exists(enum_name: str, schema: str | None = None) -> bool:
-    """Tell whether PostgreSQL has this enum type; False on servers that have no named enums."""
+    """Tell whether PostgreSQL has this enum type; False on servers without named enums."""
     database = online_database("enum_exists")
     return (
         "enum" not in database.server.lacks and enum_values(database, enum_name, schema) is not None
@@ -197,13 +210,17 @@ def create_table(
 ) -> sa.Table:
     """Create the table with its indexes, or confirm that it is there as wanted.
 
-    There already: each wanted column, key and constraint is compared, and indexes that are missing
-    are made.  What the table has beyond that is no conflict, because a revision that is run again
-    has added to it meanwhile; but a column without which no row can be inserted is.
+    If it is there, each wanted column, key and constraint is compared, and missing indexes are
+    made.  Further columns are no conflict, because the revision may be run again after later ones
+    have added them; a further column that is NOT NULL and has no default is one, because inserts
+    would fail.  ``prefixes=["TEMPORARY"]`` is passed to Alembic as it is, without a look.
+    Offline: ``IF NOT EXISTS``.
 
+    :param columns: ``sa.Column`` and constraints, as in ``sa.Table``.
+    :return: the ``sa.Table``, whether it was made or confirmed.
     :raises SchemaConflict: a table of that name is there with another definition.
-    :raises MissingParent: a foreign key leads to a table that is not there; not on SQLite, where it
-        may come later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+    :raises MissingParent: a foreign key refers to a table that is not there; not on SQLite, where
+        it may be made later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
     """
     table: sa.Table = guarded().create_table(
         table_name, *columns, if_not_exists=if_not_exists, **kw
@@ -214,11 +231,11 @@ def create_table(
 def drop_table(
     table_name: str, *, schema: str | None = None, if_exists: bool | None = None, **kw: Any
 ) -> None:
-    """Drop the table, or skip when it is not there.
+    """Drop the table, or skip when it is not there.  Offline: ``IF EXISTS``.
 
     :raises UnsafeOperation: on SQLite with ``foreign_keys=ON``, rows of another table reference
         this one: SQLite would delete them too, where the other servers refuse
-        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands); or the table is temporary.
     """
     guarded().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
 
@@ -226,7 +243,10 @@ def drop_table(
 def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None = None) -> None:
     """Rename the table, or skip when only the new name is there.
 
+    Offline: guarded in the same way; with both names, or neither, the server's own error.
+
     :raises SchemaConflict: both names are there, or neither.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().rename_table(old_table_name, new_table_name, schema=schema)
 
@@ -238,7 +258,9 @@ def create_table_comment(
     existing_comment: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Give the table this comment, or skip when it has it; nothing on SQLite, which has none.
+    """Give the table this comment, or skip when it has it; do nothing on SQLite, which has none.
+
+    Offline: the statement itself, which can be run twice.
 
     :param existing_comment: need not be given: the database is asked.
     :raises MissingParent: the table is not there.
@@ -251,7 +273,10 @@ def create_table_comment(
 def drop_table_comment(
     table_name: str, *, existing_comment: str | None = None, schema: str | None = None
 ) -> None:
-    """Take the comment off the table, or skip when it has none or is not there."""
+    """Remove the comment of the table, or skip when it has none or is not there.
+
+    Nothing on SQLite.  Offline: skipped by the server where the table is not there.
+    """
     guarded().drop_table_comment(table_name, existing_comment=existing_comment, schema=schema)
 
 
@@ -270,20 +295,20 @@ def batch_alter_table(
 ) -> Iterator[BatchOperations]:
     """Alter one table: each operation of the block is the verb of its name, run when it ends.
 
-    As in Alembic nothing happens if the block raises.  A table that SQLite must rebuild is rebuilt
-    from its own text by the verb that needs it, so it need not be described or reflected:
-    ``reflect_args`` and ``reflect_kwargs`` change nothing.  What follows counts where Alembic
-    would build the table anew: for the operations of the block on SQLite, or with
+    As in Alembic, nothing happens if the block raises.  The table need not be described or
+    reflected: when SQLite must rebuild it, the verb does so from the table's own ``CREATE TABLE``
+    text.  So ``reflect_args`` and ``reflect_kwargs`` change nothing.  The other parameters count
+    where Alembic would rebuild the table: for such operations on SQLite, or with
     ``recreate="always"`` on any server.
 
-    :param partial_reordering: the order of columns, which SQLite alone can change.
+    :param partial_reordering: tuples of column names in their new order; SQLite only.
     :param copy_from: on SQLite, unnamed unique and foreign keys that it lacks are dropped, which
-        otherwise takes a ``naming_convention``.  The rest of it changes nothing.
+        otherwise needs a ``naming_convention``.  Nothing else in it matters.
     :param table_args: constraints and indexes to add, unless they are there.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
-    :raises: what the verbs raise, before the operation that it is about.
+    :raises: what the verbs raise, online and offline, before the operation that it is about.
     """
     batch = GuardedBatch(current_database(), table_name, schema)
     yield batch
@@ -312,17 +337,18 @@ def add_column(
 ) -> None:
     """Add the column, or confirm that it is there with the same definition.
 
-    Type, nullability, server default, computed, identity, and a comment that is given, are
-    compared, but for what the same function of the revision alters later.  Its keys, checks and
-    indexes are verbs of their own: each is made or confirmed.
+    Compared are type, nullability, server default, computed, identity, and a comment if one is
+    given; what the same function of the revision alters later is left out.  The column's keys,
+    checks and indexes are made or confirmed by their own verbs.
 
-    ``postgresql_concurrently=True`` makes its keys, checks and indexes as their verbs do; other
-    servers ignore it.
-
+    :param postgresql_concurrently: its keys, checks and indexes are made concurrently.
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, its default calls a function: where it differs from row
-        to row (``gen_random_uuid()``), PostgreSQL rewrites the whole table while nobody can use it.
+    :raises UnsafeOperation: concurrently, the default calls a function: where its value differs
+        from row to row (``gen_random_uuid()``), PostgreSQL rewrites the table and blocks everybody
+        (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).  The
+        message has the lines to write instead: add, backfill, alter.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     flags: dict[str, Any] = {
         "if_not_exists": if_not_exists,
@@ -337,9 +363,10 @@ def drop_column(table_name: str, column_name: str, *, schema: str | None = None,
     """Drop the column, or skip when it or its table is not there.
 
     The indexes and constraints that use the column go with it, as on PostgreSQL; MariaDB takes the
-    column out of an index.
+    column out of an index of several.
 
     :raises UnsafeOperation: on SQLite, a view or trigger still uses the column.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().drop_column(table_name, column_name, schema=schema, **kw)
 
@@ -365,13 +392,19 @@ def alter_column(
     The ``existing_*`` parameters need not be given: the database is asked.  A rename is a step of
     its own: old name only, act; new name only, skip.
 
-    With ``nullable=False``, PostgreSQL reads the whole table while nobody else can.
-    ``postgresql_concurrently=True`` has a check read it before, beside readers and writers; it is
-    dropped in the end.  What the revision did before is committed.  Other servers ignore it.
+    With ``nullable=False``, PostgreSQL reads the whole table, and nobody else can use it meanwhile.
+    With ``postgresql_concurrently=True`` a check constraint, which is dropped in the end, is
+    validated before, while others read and write.
 
+    Offline: the ALTER itself, which can be run twice; on MariaDB and MySQL the server completes the
+    definition from its catalog, because what a MODIFY leaves out is lost.
+
+    :param type_, nullable, server_default, comment: what is to change; the rest stays as it is.
+        ``None`` as ``server_default`` or ``comment`` removes it.
     :raises MissingParent: the table or the column is not there.
-    :raises SchemaConflict: rename with both names there, or neither.
+    :raises SchemaConflict: a rename, with both names there or neither.
     :raises UnsafeOperation: concurrently, some rows are NULL.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().alter_column(
         table_name,
@@ -405,13 +438,17 @@ def create_index(
 ) -> None:
     """Create the index, or confirm that it is there with the same definition.
 
-    ``postgresql_concurrently=True`` opens the autocommit block itself, which commits what the
-    revision did before; other servers ignore it.  An INVALID index that a failed build left is
-    dropped and built again, and validity is checked before returning
+    An INVALID index, which a failed build left behind, is dropped and built again; after a
+    concurrent build the index is checked
     (https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
+    Offline: ``IF NOT EXISTS`` on SQLite and PostgreSQL, where the script also drops an INVALID one
+    before a concurrent build.
 
-    :raises SchemaConflict: an index of that name is there over something else.
+    :param columns: names, and SQL expressions as ``sa.text(...)``.
+    :raises SchemaConflict: an index of that name is there with another definition; or, on
+        PostgreSQL, the name is a table's or a view's.
     :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: concurrently, the table is partitioned, or the index ended INVALID.
     """
     guarded().create_index(
         index_name,
@@ -436,6 +473,8 @@ def drop_index(
 
     The index behind a constraint is skipped: ``drop_constraint`` is its verb.
     ``postgresql_concurrently=True`` as in :func:`create_index`.
+
+    :param table_name: MariaDB and MySQL need it: an index has its name within its table.
     """
     guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
 
@@ -453,11 +492,13 @@ def create_unique_constraint(
 ) -> None:
     """Create the unique constraint, or confirm that it is there over the same columns.
 
-    ``postgresql_concurrently=True`` makes it of an index that is built as in :func:`create_index`,
-    so that writers go on meanwhile; other servers ignore it.
+    With ``postgresql_concurrently=True`` it is made from an index that is built as in
+    :func:`create_index`, so that others go on writing meanwhile.
 
     :raises SchemaConflict: a constraint of that name is there over other columns.
     :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: concurrently, it has no name, or the table is partitioned.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().create_unique_constraint(constraint_name, table_name, columns, schema=schema, **kw)
 
@@ -472,11 +513,14 @@ def create_check_constraint(
 ) -> None:
     """Create the check, or confirm that it is there with the same condition.
 
-    ``postgresql_concurrently=True`` adds it ``NOT VALID``, commits, and then validates it, which
-    blocks neither readers nor writers; other servers ignore it.
+    With ``postgresql_concurrently=True`` it is added ``NOT VALID``, committed, and then validated,
+    which blocks neither readers nor writers.
 
     :raises SchemaConflict: a constraint of that name is there with another condition.
     :raises MissingParent: the table is not there.
+    :raises UnsafeOperation: concurrently, it has no name, or a row does not fulfil it; then it
+        stays ``NOT VALID``, and holds for new rows.
+    :raises OfflineUnsupported: offline on SQLite, or without a name.
     """
     guarded().create_check_constraint(constraint_name, table_name, condition, schema=schema, **kw)
 
@@ -499,11 +543,14 @@ def create_foreign_key(
 ) -> None:
     """Create the foreign key, or confirm that it is there with the same target and actions.
 
-    ``postgresql_concurrently=True`` as in :func:`create_check_constraint`: both tables can be
-    written to while their rows are compared.
+    ``postgresql_concurrently=True`` as in :func:`create_check_constraint`: others can write to both
+    tables while their rows are compared.
 
     :raises SchemaConflict: a constraint of that name is there, and differs.
-    :raises MissingParent: the table or its referent is not there.
+    :raises MissingParent: the table, or the one that it refers to, is not there.
+    :raises UnsafeOperation: as in :func:`create_check_constraint`; or, before PostgreSQL 18, the
+        table is partitioned.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().create_foreign_key(
         constraint_name,
@@ -529,6 +576,7 @@ def create_primary_key(
 
     :raises SchemaConflict: the table has a primary key over other columns.
     :raises MissingParent: the table is not there.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().create_primary_key(constraint_name, table_name, columns, schema=schema)
 
@@ -541,7 +589,7 @@ def create_exclude_constraint(
     :param elements: pairs of a column or an SQL expression, and an operator.
     :raises SchemaConflict: a constraint of that name is there, and differs.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: another server, which has no such constraint
+    :raises UnsafeOperation: on another server, which has no such constraint; offline, too
         (https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-EXCLUDE).
     """
     create: Any = getattr(guarded(), "create_exclude_constraint")  # noqa: B009
@@ -560,7 +608,9 @@ def drop_constraint(
     """Drop the constraint, or skip when it or its table is not there.
 
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
-        that type is dropped.  Not needed on any server.
+        that type is dropped.  No server needs it.
+    :raises UnsafeOperation: the name is None: nothing says which constraint is meant.
+    :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().drop_constraint(
         constraint_name, table_name, type_, schema=schema, if_exists=if_exists
@@ -570,13 +620,15 @@ def drop_constraint(
 def validate_constraint(
     constraint_name: str, table_name: str, *, schema: str | None = None
 ) -> None:
-    """Check the rows that a ``NOT VALID`` constraint of PostgreSQL has not seen yet.
+    """Check the rows that PostgreSQL has not checked yet, for a ``NOT VALID`` constraint.
 
-    Skipped when it is valid; nothing on other servers, whose constraints are valid from the start.
+    Skipped when it is valid, and on other servers, whose constraints are valid from the start.
     It blocks neither reads nor writes
     (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).
+    Offline: the statement itself, which can be run twice.
 
     :raises MissingParent: the constraint or its table is not there.
+    :raises UnsafeOperation: a row does not fulfil it.
     """
     ensure(step("validate_constraint", "constraint", constraint_name, schema, table=table_name))
 
@@ -587,9 +639,10 @@ def validate_constraint(
 def create_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
     """Create the view from its SELECT, or confirm that it is there.
 
-    SQLite and PostgreSQL compare the SELECT; MariaDB and MySQL keep it in words of their own, so
-    there it is compared by name, and the log line says so.
+    SQLite and PostgreSQL compare the SELECT.  MariaDB and MySQL store it rewritten, so there the
+    view is compared by name, and the log line says so.
 
+    :param definition: the SELECT, without ``CREATE VIEW ... AS``.
     :raises SchemaConflict: a view of that name is there with another SELECT.
     """
     ensure(step("create_view", "view", view_name, schema, wanted=definition))
@@ -598,10 +651,11 @@ def create_view(view_name: str, definition: str, *, schema: str | None = None) -
 def replace_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
     """Give the view this SELECT, whatever it had; create it when it is not there.
 
-    Skipped when the SELECT is the same; MariaDB and MySQL, which keep it in words of their own, are
-    told it each time.  Where PostgreSQL refuses to replace a view because its columns change, the
-    view is dropped and made anew, and its privileges with it.
+    Skipped when the SELECT is the same; on MariaDB and MySQL, which store it rewritten, the view is
+    replaced each time.  Where PostgreSQL refuses to replace a view because its columns change, the
+    view is dropped and created again, which loses its privileges.
 
+    :param definition: as in :func:`create_view`.
     :raises UnsafeOperation: on PostgreSQL, the columns change and other views use the view
         (https://www.postgresql.org/docs/current/sql-createview.html).
     """
@@ -609,14 +663,14 @@ def replace_view(view_name: str, definition: str, *, schema: str | None = None) 
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
-    """Drop the view, or skip when it is not there."""
+    """Drop the view, or skip when it is not there.  Offline: ``IF EXISTS``."""
     ensure(step("drop_view", "view", view_name, schema))
 
 
 def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = None) -> None:
     """Create PostgreSQL's enum type, or confirm that it has the same values in the same order.
 
-    Nothing on other servers, where an enum belongs to its column; the log line says so.
+    Skipped on other servers, where an enum belongs to its column; the log line says so.
 
     :raises SchemaConflict: a type of that name is there with other values.
     """
@@ -631,12 +685,13 @@ def add_enum_value(
     after: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Add a value to PostgreSQL's enum type, or confirm that it is there; nothing elsewhere.
+    """Add a value to PostgreSQL's enum type, or confirm that it is there; do nothing elsewhere.
 
-    It can be used later in the same revision: what the revision did before is committed, because
-    the server wants a value committed before its use
+    The revision can use the value in its later lines: PostgreSQL wants it committed first, so what
+    the revision did before is committed
     (https://www.postgresql.org/docs/current/sql-altertype.html#id-1.9.3.42.7).  In a transaction
-    that ``env.py`` began nothing is committed, and the value is of use after that.
+    that ``env.py`` began nothing is committed, and the value can be used after that transaction.
+    Offline: ``IF NOT EXISTS``, outside of the script's transaction.
 
     :param before, after: the value beside which it goes, one of them; at the end by default.
     :raises SchemaConflict: the value is there, on the wrong side of ``before`` or ``after``.
@@ -651,6 +706,8 @@ def rename_enum_value(
 ) -> None:
     """Rename a value of PostgreSQL's enum type, or skip when only the new one is there.
 
+    Skipped on other servers.  Offline: guarded in the same way.
+
     :raises SchemaConflict: both values are there, or neither.
     :raises MissingParent: the type is not there.
     """
@@ -659,7 +716,7 @@ def rename_enum_value(
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
-    """Drop PostgreSQL's enum type, or skip when it is not there; nothing on other servers."""
+    """Drop PostgreSQL's enum type, or skip when it is not there; do nothing elsewhere."""
     ensure(step("drop_enum", "enum", enum_name, schema))
 
 
@@ -678,25 +735,26 @@ def backfill(
     """Update the rows that ``where`` finds, page by page, each page committed by itself.
 
     A page is a range of the primary key, and no row stays locked longer than its page takes: pages
-    grow up to ``batch_size`` rows, and shrink where one takes more than a tenth of a second.
-    A page whose rows somebody else has locked is tried again for some twenty seconds.
-    ``where`` must exclude what is done, so that a run that was killed goes on where it stopped, and
-    no row is done twice; this is tried out on one row, and undone, before anything is changed::
+    grow up to ``batch_size`` rows, and shrink when one takes more than a tenth of a second.  A page
+    that meets a lock is tried again for some twenty seconds.
+
+    ``where`` must exclude what is done: so a killed run goes on where it stopped, and no row is
+    done twice.  This is tried on one row, and undone, before anything is changed::
 
         helpers.backfill("bills", {"cents": sa.text("amount * 100")}, where="cents IS NULL")
 
-    What the revision did before is committed first.  Rows that come meanwhile are updated where
-    their key is still ahead; so let the application (or a default) fill them from before on.  A bar
-    on a terminal, and elsewhere a log line every few seconds, say how far it is.  Skipped when
-    ``where`` finds no row.  Offline: one plain ``UPDATE``.
+    What the revision did before is committed first.  Rows that are inserted meanwhile are updated
+    only if their key is still ahead; so let the application, or a default, fill the column before.
+    Progress is a bar on a terminal, elsewhere a log line every few seconds.  Skipped when ``where``
+    finds no row.  Offline: one plain ``UPDATE``.
 
     :param values: a value, or an SQL expression (``sa.text`` and the like), for each column.
-    :param where: as in :func:`execute`, a string is SQL in which ``:name`` is a parameter.
-    :param batch_size: the rows that a page has at most, those that ``where`` excludes included.
+    :param where: a condition; in a string ``:name`` is a parameter, as in :func:`execute`.
+    :param batch_size: the most rows of a page, those that ``where`` excludes included.
     :param pause: seconds to wait after each page, for replicas and for other writers.
-    :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: ``where`` or a value is not given, or ``where`` does not exclude what
-        is done; there is no primary key to go by, or it would be changed; ``env.py`` began the
+    :raises MissingParent: the table or a column is not there.
+    :raises UnsafeOperation: ``where`` or a value is missing; ``where`` does not exclude what is
+        done; there is no usable primary key, or it would be changed; ``env.py`` began the
         transaction.
     """
     filling = step("backfill", "table", None, schema, table=table)
@@ -710,18 +768,18 @@ def bulk_insert(
     multiinsert: bool = True,
     key: Sequence[str] | None = None,
 ) -> None:
-    """Insert the rows; with ``key``, those alone whose key is not in the table yet.
+    """Insert the rows; with ``key``, only those whose key is not in the table yet.
 
     Without ``key`` this is Alembic's own.  With it, a row whose key is there is left as it is,
     whatever its other columns hold, and of two rows with one key the first counts.  Keys are equal
-    where the server says ``=``, by the column's collation; and NULL is NULL::
+    where the server says ``=``, by the column's collation; and NULL equals NULL::
 
         helpers.bulk_insert(kinds, [{"code": "a", "name": "one"}], key=["code"])
 
     Two sessions may look at the same time: only a unique constraint keeps both from inserting.
-    Offline: an ``INSERT`` for each row, which looks first, with the values written into it.
+    Offline: for each row an ``INSERT`` that looks first, with the values written into it.
 
-    :param multiinsert: as in Alembic; with ``key``, a row that holds SQL goes by itself anyway.
+    :param multiinsert: as in Alembic; with ``key``, a row that holds SQL is inserted by itself.
     :param key: names of columns of ``table`` that each row has.
     :raises MissingParent: the table, or a column of the key, is not there.
     :raises CommandError: a column of the key is not in ``table`` or in one of the rows.
@@ -743,27 +801,28 @@ def execute(
     r"""Run SQL; with ``unless``, only when that query returns no row; with ``once``, exactly once.
 
     Without them this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
-    parameter, as in ``sa.text``: write ``\:name`` for a colon that is none; ``%`` and ``::`` are
-    what they are (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
+    parameter, as in ``sa.text``; write ``\:name`` for a plain colon.  ``%`` and ``::`` have no
+    special meaning
+    (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
 
         helpers.execute(
             "UPDATE bills SET paid = 0 WHERE paid IS NULL",
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
-    Where no query can tell, ``once`` does: a mark of this name is written in the same commit as the
-    rows, so that a revision that is run again after a crash skips what it has done.  Marks are in
-    ``alembic_version_once``, a table beside the version table that is there while such a revision
-    is unfinished: with the revision's number they go, so that it runs whole after a downgrade::
+    Where no query can tell, use ``once``: a mark of this name is committed together with the rows,
+    so that a revision that is run again after a crash skips the step.  Marks are in the table
+    ``alembic_version_once``, beside the version table, until the revision is complete; after a
+    downgrade the step runs again::
 
         helpers.execute("UPDATE bills SET amount = amount * 100", once="cents")
 
-    On MariaDB and MySQL the first mark makes the table, which commits what came before: begin with
-    the steps that have one.
+    On MariaDB and MySQL the first mark creates that table, which commits what came before: begin
+    with the steps that have a mark.
 
-    Offline the script asks where it is run: in a ``DO`` block on PostgreSQL, for what MariaDB and
-    MySQL can ``PREPARE``, and on SQLite, by a temporary trigger, for an INSERT, UPDATE, DELETE or
-    REPLACE.
+    Offline the server decides when the script is run: by a ``DO`` block on PostgreSQL, by
+    ``PREPARE`` on MariaDB and MySQL, and on SQLite by a temporary trigger, which can only hold an
+    INSERT, UPDATE, DELETE or REPLACE.
 
     :param once: a name that no other step of the revision has, of 200 characters at most; not
         together with ``unless``.
@@ -780,24 +839,24 @@ def execute(
 def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
     """Run a file of SQL, statement by statement, each exactly as it is written.
 
-    ``%``, ``:name`` and ``?`` are nothing special.  Bodies of triggers, procedures and functions,
-    dollar quotes and ``DELIMITER`` are understood as the server at hand writes them; what cannot be
-    is refused before anything is run: an end that is missing, ``COPY ... FROM stdin``, commands of
+    ``%``, ``:name`` and ``?`` have no special meaning.  The file is split by the syntax of the
+    server at hand: bodies of triggers, procedures and functions, dollar quotes, ``DELIMITER``.
+    Refused before anything is run: a statement without an end, ``COPY ... FROM stdin``, commands of
     ``psql``, ``sqlite3`` and ``mariadb``, and ``BEGIN``, ``COMMIT`` and ``ROLLBACK``, because the
-    transaction is Alembic's.  (Savepoints are fine, and so are ``SET`` and ``LOCK TABLES``, which
-    dumps are full of; but what they set stays set for the rest of the ``alembic`` command.)
+    transaction is Alembic's.  Savepoints, ``SET`` and ``LOCK TABLES`` are allowed: dumps are full
+    of them.  What they set stays set for the rest of the ``alembic`` command.
 
-    The file runs whole each time: nothing is looked at, so write ``IF NOT EXISTS`` and the like in
-    it, or ask first::
+    The file is run whole each time, without a look, so write ``IF NOT EXISTS`` and the like in it,
+    or ask first::
 
         if not helpers.table_exists("countries"):
             helpers.execute_file("countries.sql")
 
-    Offline the statements are written into the script as they are.
+    Offline: the statements, as they are.
 
-    :param path: taken from where the revision's file is, unless it is absolute.
-    :raises CommandError: there is no such file; it cannot be taken apart; or a statement fails: the
-        message names its line.  Where DDL is transactional nothing of the file is kept.
+    :param path: relative to the directory of the revision's file, or absolute.
+    :raises CommandError: the file is missing or cannot be split, or a statement fails; the message
+        names its line.  Where DDL is transactional nothing of the file is kept.
     """
     run_file(step("execute_file", "file", str(path)), path, encoding)
 
@@ -808,15 +867,15 @@ def irreversible(why: str) -> NoReturn:
         def downgrade() -> None:
             helpers.irreversible("the old passwords were not kept")
 
-    Offline the same: no script is written.
+    Offline it raises, too, and no script is written.
 
     :raises Irreversible: always; the message names the revision and the ways to go on.
     """
     refuse_irreversible(why)
 
 
-# --------------------------------------------------------------------- what Alembic says as well
-# Passed on as they are, with their signatures, so that ``import alembic_helpers as op`` has them.
+# ------------------------------------------------------------------- what Alembic has as well
+# Alembic's own, with the same signatures, so that ``import alembic_helpers as op`` has them.
 
 _T = TypeVar("_T")
 
@@ -851,20 +910,20 @@ def run_async(async_function: Callable[..., Awaitable[_T]], *args: Any, **kw_arg
 
 
 def register_operation(name: str, sourcename: str | None = None) -> Any:
-    """Register an operation of a project's own, which then is an attribute of this module, too."""
+    """Register an operation of your own, which then is an attribute of this module, too."""
     return alembic.op.register_operation(name, sourcename)
 
 
 def implementation_for(op_cls: Any, replace: bool = False) -> Any:
-    """Register what carries out an operation of a project's own, or one of Alembic's."""
+    """Register the implementation of an operation, of your own or of Alembic's."""
     return alembic.op.implementation_for(op_cls, replace=replace)
 
 
 def invoke(operation: ops.MigrateOperation) -> Any:
     """Run one of Alembic's operation objects as the verb that it stands for.
 
-    Operations that are no verb of this module (a project's own, ``ops.ExecuteSQLOp``) run as they
-    are (https://alembic.sqlalchemy.org/en/latest/api/operations.html#operation-plugins).
+    Other operations (your own, ``ops.ExecuteSQLOp``) run as they are
+    (https://alembic.sqlalchemy.org/en/latest/api/operations.html#operation-plugins).
     """
     return guarded().invoke(operation)
 

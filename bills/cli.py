@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--status", choices=STATUSES, help="only these")
     command.set_defaults(run=commands.list_bills)
 
-    command = subparsers.add_parser("add", help="add a bill, and the user when new")
+    command = subparsers.add_parser("add", help="add a bill, and its user if new")
     command.add_argument("user", metavar="USER")
     command.add_argument("description", metavar="DESCRIPTION")
     command.add_argument("amount", metavar="AMOUNT", help="like 12.50")
@@ -44,10 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--email", help="of a new user, or to tell two of the same name apart")
     command.set_defaults(run=commands.add)
 
-    command = subparsers.add_parser("pay", help="pay a bill, the whole or a part of it")
+    command = subparsers.add_parser("pay", help="pay all or a part of a bill")
     command.add_argument("bill", metavar="BILL_ID")
     command.add_argument("amount", metavar="AMOUNT", help="like 12.50")
-    command.add_argument("--on", metavar="DATE", help="when it was paid, today unless told")
+    command.add_argument("--on", metavar="DATE", help="when it was paid (default: today)")
     command.set_defaults(run=commands.pay)
 
     command = subparsers.add_parser("owed", help="show what each user owes, and the total")

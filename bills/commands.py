@@ -45,7 +45,7 @@ def list_bills(session: Session, args: Namespace) -> str:
 
 
 def add(session: Session, args: Namespace) -> str:
-    """Add a bill, and the user when new."""
+    """Add a bill, and its user if new."""
     name = read.text("user name", args.user, 80)
     bill = Bill(
         description=read.text("description", args.description, 120),
@@ -64,7 +64,7 @@ def add(session: Session, args: Namespace) -> str:
 
 
 def pay(session: Session, args: Namespace) -> str:
-    """Pay a bill, the whole or a part of it."""
+    """Pay all or a part of a bill."""
     bill_id = read.number("bill", args.bill)
     amount = read.amount(args.amount)
     day = date.today() if args.on is None else read.day(args.on)
@@ -114,7 +114,7 @@ def _users_named(session: Session, name: str) -> Sequence[User]:
 
 
 def _user_for(session: Session, name: str, email: str | None) -> tuple[User, bool]:
-    """Return the user, and whether they were there before."""
+    """Return the user, and whether they existed before."""
     users = _users_named(session, name)
     if email is not None:
         owner = session.scalar(select(User).where(User.email == email))

@@ -1,7 +1,7 @@
 """Sample data, the same on every machine and on every day.
 
-`rows` gives it as plain values, so that a test of a migration can insert it at any revision with
-the columns of that day; `load` puts it into a database that is at head.
+`rows` returns it as plain values, so that a test of a migration can insert it at any revision, with
+the columns of that revision; `load` puts it into a database that is at head.
 """
 
 import random
@@ -86,9 +86,8 @@ def rows() -> dict[str, list[Row]]:
     Ids count from 1, money is `Decimal`, dates are `date` and `datetime`. Every paid bill has
     exactly one payment; some open bills have one and five have two; cancelled ones have none.
 
-    At an earlier revision, leave out the columns that it does not have and fill those that it has
-    instead. On PostgreSQL, inserting ids does not move the sequences: for rows that come after,
-    give the ids too.
+    At an earlier revision, leave out the columns that it does not have, and fill those that it has
+    instead. On PostgreSQL, inserting ids does not advance the sequences: give later rows ids, too.
 
         for name, sample in rows().items():
             connection.execute(insert(metadata.tables[name]), sample)

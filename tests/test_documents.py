@@ -160,7 +160,6 @@ class Reader:
     def write_env(self, block: Block) -> None:
         project = self.copy.directory.parent / f"line-{block.line}"
         project.mkdir()
-        shutil.copy(self.copy.directory / "alembic_helpers.py", project)
 
         def succeed(command: str) -> str:
             outcome = run(command, project, PYTHONPATH=str(self.copy.directory))
@@ -205,16 +204,12 @@ class Reader:
 REVISION = '''\
 """Create notes."""
 
-import pathlib
-
 import sqlalchemy as sa
 
 import alembic_helpers as helpers
 
 revision = "0001"
 down_revision = None
-
-assert pathlib.Path(helpers.__file__).parent == pathlib.Path.cwd(), "not the copy"
 
 
 def upgrade():
@@ -296,6 +291,22 @@ def test_page_names_files_that_exist(path: Path) -> None:
     words = {word for code in inline_code(path) for word in code.split()}
     named = {word for word in words if "/" in word and word.partition("/")[0] in entries}
     assert {word for word in named if not (ROOT / word).exists()} == set()
+
+
+def test_contributing_names_rooms_that_exist() -> None:
+    toolkit = ROOT / "alembic_toolkit"
+    entries = {entry.name for entry in toolkit.iterdir() if entry.is_dir()}
+    named = set()
+    for word in (word for code in inline_code(ROOT / "CONTRIBUTING.md") for word in code.split()):
+        path = word.replace("<server>", "postgresql").replace("<kind>", "column")
+        if (
+            "/" in path
+            and path.partition("/")[0] in entries
+            and not re.search("cockroachdb|mssql", path)
+        ):
+            named.add(path)
+    assert named
+    assert {path for path in named if not (toolkit / path).exists()} == set()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

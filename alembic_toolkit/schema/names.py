@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from alembic_toolkit.schema.ask import MARK
 from alembic_toolkit.sql import normal
+from alembic_toolkit.sql.tokens import unquoted
 
 # SQL that has none of these words defines nothing: it only changes rows. (A SELECT may have an
 # INTO, or call a function of an extension.)
@@ -82,7 +83,7 @@ def _names_in(sql: str) -> frozenset[str] | None:
             elif kind == "end":
                 words.append(";")
             elif kind == "quoted" or (kind == "text" and len(token) < 130):
-                found |= _unquoted(token)
+                found |= _names_of(token)
         if not _tells(words):
             return None
         of_column = words[:2] == ["alter", "table"] and ";" not in words[:-1]
@@ -94,9 +95,8 @@ def _names_in(sql: str) -> frozenset[str] | None:
 ABOUT_TYPES = " type"  # stands for a statement about types, and not about a column of another type
 
 
-def _unquoted(token: str) -> set[str]:
-    quote = token[-1]
-    name = token[1:-1].replace(quote * 2, quote)
+def _names_of(token: str) -> set[str]:
+    name = unquoted(token)
     names = {name, name.lower()}
     names |= {f'"{word}"' for word in names & normal.RESERVED}
     # 'public.t' in a function's argument
@@ -104,7 +104,7 @@ def _unquoted(token: str) -> set[str]:
 
 
 def _tells(words: list[str]) -> bool:
-    """Say whether the names in statements suffice to know what they change."""
+    """Tell whether the names in statements suffice to know what they change."""
     for place, word in enumerate(words):
         if word == "cascade" and not (place > 1 and words[place - 2] == "on"):
             return False  # a drop; but not ON DELETE CASCADE

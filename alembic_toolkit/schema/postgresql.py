@@ -12,6 +12,7 @@ from alembic_toolkit.schema.ask import ask
 from alembic_toolkit.schema.names import ABOUT_TYPES, DEFINING
 from alembic_toolkit.schema.snapshot import Snapshot, Thing, replaced
 from alembic_toolkit.sql import normal
+from alembic_toolkit.sql.quoting import identifier, postgresql_literal
 
 # The catalog's functions write names and constants as these settings say: fix them for one
 # statement, and put them back at its end. The branches of a UNION ALL run in their order.
@@ -380,17 +381,17 @@ _OTHERS = [
 ]
 
 
-def _postgresql_sql(sources: dict[str, str], touch: str, branches: list[str]) -> str:
+def _statement(sources: dict[str, str], touch: str, branches: list[str]) -> str:
     ends = [f"\n  SELECT '', '', '', concat({settings}), ''" for settings in (_SET, _RESET)]
     branches = [ends[0], *branches, ends[1]]
     return f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
 
 
-_POSTGRESQL_WHOLE = _postgresql_sql(_WHOLE, "", [*_BRANCHES, *_OTHERS])
+_WHOLE_SCHEMA = _statement(_WHOLE, "", [*_BRANCHES, *_OTHERS])
 _RELATIONS = _WHOLE | {"relations": _TOUCHED["relations"]}
-_POSTGRESQL_LOOKS = {
-    "alembic_toolkit_all": _postgresql_sql(_TOUCHED, _TOUCH, _BRANCHES),
-    "alembic_toolkit_relations": _postgresql_sql(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
+_LOOKS = {
+    "alembic_toolkit_all": _statement(_TOUCHED, _TOUCH, _BRANCHES),
+    "alembic_toolkit_relations": _statement(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
 }
 _BEYOND_RELATIONS = normal.words("rename domain function procedure aggregate") | {ABOUT_TYPES}
 _ROUTINES = ("function", "procedure", "aggregate")
@@ -407,13 +408,13 @@ def take(
 ) -> Snapshot:
     default = connection.dialect.default_schema_name or "public"
     if known is not None:
-        found = _touched_postgresql(connection, known, names, default, ignore)
+        found = _touched(connection, known, names, default, ignore)
         if found is not None:
             return found
-    for look in _POSTGRESQL_LOOKS:
+    for look in _LOOKS:
         connection.info.pop(look, None)  # DISCARD ALL may have removed it
     snapshot = Snapshot()
-    for item in _postgresql_items(ask(connection, _POSTGRESQL_WHOLE), default, ignore):
+    for item in _items(ask(connection, _WHOLE_SCHEMA), default, ignore):
         snapshot.add(*item)
     schemas = {thing.name for thing in snapshot if thing.kind == "schema"} - {default}
     snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
@@ -421,11 +422,11 @@ def take(
     return snapshot
 
 
-def _postgresql_items(
+def _items(
     rows: Iterable[Any], default: str, ignore: frozenset[str]
 ) -> Iterator[tuple[str, Thing, str]]:
-    plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", default)
-    prefix = default + "." if plain else '"' + default.replace('"', '""') + '".'
+    is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", default)
+    prefix = (default if is_plain else identifier('"', default)) + "."
     qualified = re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
     for kind, space, group, name, definition in rows:
         if not kind or group in ignore:
@@ -441,7 +442,7 @@ def _postgresql_items(
         yield f"{before}\0{group}", thing, text.strip()
 
 
-def _touched_postgresql(
+def _touched(
     connection: sa.Connection,
     known: Snapshot,
     names: frozenset[str],
@@ -449,7 +450,7 @@ def _touched_postgresql(
     ignore: frozenset[str],
 ) -> Snapshot | None:
     """Return what became of ``known``; None when it cannot be told without reading everything."""
-    if not _postgresql_knows(known, names):
+    if not _names_suffice(known, names):
         return None
     if not names & DEFINING:
         return known.copy()
@@ -461,11 +462,11 @@ def _touched_postgresql(
     few = not names & _BEYOND_RELATIONS
     look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
     arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
-    prepare(connection, look, arguments, _POSTGRESQL_LOOKS[look], nothing)
-    array = ", ".join(_postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
+    prepare(connection, look, arguments, _LOOKS[look], nothing)
+    array = ", ".join(postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
     rows = ask(connection, f"EXECUTE {look} (ARRAY[{array}]::name[], {renamed})")
-    items = list(_postgresql_items(rows, default, ignore))
+    items = list(_items(rows, default, ignore))
     # Names are cut to 63 bytes, as the server does.
     cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
     gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
@@ -479,8 +480,8 @@ def _is_relation(things: Iterable[Thing]) -> bool:
     return kind not in ("enum", "domain", "range", "type", *_ROUTINES)
 
 
-def _postgresql_knows(known: Snapshot, names: frozenset[str]) -> bool:
-    """Say whether nothing happened behind the names' back."""
+def _names_suffice(known: Snapshot, names: frozenset[str]) -> bool:
+    """Tell whether the names are enough: nothing else can have changed."""
     for name in names:
         for group in (space + "\0" + name for space in known.spaces):
             # A function that is called, replaced or dropped may do anything.
@@ -504,7 +505,7 @@ _PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enabl
 def prepare(connection: sa.Connection, name: str, types: str, sql: str, example: str) -> None:
     """Prepare a look-up in PostgreSQL's catalogs, once for each connection.
 
-    Planning it anew for each list of names would cost more than looking; its plan is good for any.
+    To plan it for each list of names would cost more than the look; its plan is good for any.
 
     :param example: arguments that find nothing.
     """
@@ -526,7 +527,3 @@ def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:
     pairs = zip(_PLANNED_WITH, values, strict=True)
     settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in pairs)
     ask(connection, f"SELECT {settings}")
-
-
-def _postgresql_literal(text: str) -> str:
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

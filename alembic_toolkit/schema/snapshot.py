@@ -49,7 +49,7 @@ class Snapshot(dict[Thing, str]):
         return other
 
     def __eq__(self, other: object) -> bool:
-        """Say whether all things are the same; groups are shared by copies, and few."""
+        """Tell whether all things are the same; groups are shared by copies, and few."""
         return (isinstance(other, Snapshot) and self.groups == other.groups) or dict.__eq__(
             self, other
         )
@@ -88,7 +88,7 @@ class Snapshot(dict[Thing, str]):
         return frozenset(item for item in self._group(name).items() if _decides(*item))
 
     def is_programmed(self, name: str) -> bool:
-        """Say whether a table may do more with rows than to keep them."""
+        """Tell whether a table may do more with rows than keep them."""
         return any(thing.kind in ("trigger", "rule") for thing in self._group(name))
 
     def _group(self, name: str) -> dict[Thing, str]:

@@ -11,6 +11,23 @@ import sqlalchemy as sa
 from alembic_toolkit.schema.ask import ask
 from alembic_toolkit.schema.snapshot import Item, Row, Snapshot, Thing, replaced
 from alembic_toolkit.sql import normal
+from alembic_toolkit.sql.create_table import (
+    column_name,
+    first_word,
+    is_column,
+    kind_of,
+    parse_create_table,
+    split_clauses,
+    split_name,
+)
+from alembic_toolkit.sql.quoting import identifier, literal
+from alembic_toolkit.sql.tokens import (
+    code_tokens,
+    split_list,
+    split_parentheses,
+    unquoted,
+    without_parentheses,
+)
 
 
 def take(
@@ -22,47 +39,49 @@ def take(
     """Read the texts, which is cheap; take apart those that ``known`` did not have."""
     # Not the names but the texts say what changed: that is exact.
     schemas = [row[1] for row in ask(connection, "PRAGMA database_list") if row[1] != "temp"]
-    rows = frozenset[Row]().union(*(_sqlite_rows(connection, schema) for schema in schemas))
+    rows = frozenset[Row]().union(*(_rows(connection, schema) for schema in schemas))
     before = known if known is not None else Snapshot()
-    changed = {_sqlite_group(row) for row in rows ^ before.rows}
+    changed = {_group(row) for row in rows ^ before.rows}
     if not changed:
         return before.copy()
     # A foreign key that names no columns means those of the primary key of another table.
     changed |= before.implicit
     new = sorted(row for row in rows if row[0] + row[3] in changed and row[3] not in ignore)
-    items = [item for row in new for item in _sqlite_items(row)]
+    items = [item for row in new for item in _items(row)]
     implicit = {group for group, _, text in items if _IMPLICIT in text}
     if implicit:
-        items = _sqlite_resolved(items, before)
+        items = _resolved(items, before)
     snapshot = replaced(before, changed, items)
     snapshot.rows, snapshot.implicit = rows, frozenset(implicit)
     return snapshot
 
 
-def _sqlite_rows(connection: sa.Connection, schema: str) -> list[Row]:
+def _rows(connection: sa.Connection, schema: str) -> list[Row]:
     # Every name in SQL of SQLite's own begins with sqlite_; automatic indexes have no text.
-    quoted = '"' + schema.replace('"', '""') + '"'
-    before = "" if schema == "main" else schema.replace("'", "''") + "."
+    before, master = (
+        "" if schema == "main" else f"{schema}.",
+        identifier('"', schema, "sqlite_master"),
+    )
     query = (
-        f"SELECT '{before}', type, name, tbl_name, sql FROM {quoted}.sqlite_master"
+        f"SELECT {literal(before)}, type, name, tbl_name, sql FROM {master}"
         " WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
     )
     return ask(connection, query)
 
 
-def _sqlite_group(row: Row) -> str:
+def _group(row: Row) -> str:
     return row[0] + row[3]
 
 
-def _sqlite_items(row: Row) -> list[Item]:
+def _items(row: Row) -> list[Item]:
     schema, kind, name, table, sql = row
-    group, owner = _sqlite_group(row), schema + table
+    group, owner = _group(row), schema + table
     if kind == "table":
         return [
             (group, Thing(part, "" if part == "table" else owner, own or owner), text)
-            for part, own, text in _sqlite_table(sql)
+            for part, own, text in _table(sql)
         ]
-    text = _sqlite_other(kind, sql)
+    text = _other(kind, sql)
     if kind == "view":
         return [(group, Thing(kind, "", owner), text)]
     return [(group, Thing(kind, owner, name), text)]
@@ -71,7 +90,7 @@ def _sqlite_items(row: Row) -> list[Item]:
 _IMPLICIT = "\0"  # stands for the columns of a key that are not named
 
 
-def _sqlite_resolved(items: list[Item], before: Snapshot) -> list[Item]:
+def _resolved(items: list[Item], before: Snapshot) -> list[Item]:
     """Name the columns that foreign keys leave to the primary key of their parent."""
     things = [*before.items(), *((thing, text) for _, thing, text in items)]
     keys = {
@@ -93,18 +112,15 @@ def _sqlite_resolved(items: list[Item], before: Snapshot) -> list[Item]:
 
 
 @lru_cache(maxsize=8192)
-def _sqlite_other(kind: str, sql: str) -> str:
+def _other(kind: str, sql: str) -> str:
     """Write the definition of an index, a trigger or a view."""
-    tokens = normal.sqlite_tokens(sql)
+    tokens = code_tokens(sql)
     words = [token.lower() for token in tokens]
     if kind == "index":
-        start = words.index("(", words.index("on"))
-        end = normal.closing(tokens, start)
+        inside, rest = split_parentheses(tokens[words.index("on") :])
         unique = "UNIQUE " if "unique" in words[:3] else ""
-        where = (
-            " WHERE " + normal.text(normal.bare(tokens[end + 2 :])) if end + 1 < len(tokens) else ""
-        )
-        return f"{unique}({_indexed(tokens[start + 1 : end])}){where}"
+        where = " WHERE " + normal.text(without_parentheses(rest[1:])) if rest else ""
+        return f"{unique}({_indexed(inside)}){where}"
     # After the name, which may be that of a schema first.
     start = words.index(kind) + 1
     start += 3 if words[start : start + 3] == ["if", "not", "exists"] else 0
@@ -115,13 +131,11 @@ def _sqlite_other(kind: str, sql: str) -> str:
 def _indexed(tokens: list[str]) -> str:
     """Write the columns of a key; ascending is how they are by default."""
     parts = []
-    for part in normal.listed(tokens):
-        words = [token.lower() for token in part]
-        if words[-1] in ("asc", "desc"):
-            part = part[:-1]
-        names = {normal.name_of(token).lower() for token in part if token[0] in '"`['}
-        text = normal.text(part, columns=names)
-        parts.append(text + (" DESC" if words[-1] == "desc" else ""))
+    for part in split_list(tokens):
+        last = part[-1].lower()
+        part = part[:-1] if last in ("asc", "desc") else part
+        names = {unquoted(token).lower() for token in part if token[0] in '"`['}
+        parts.append(normal.text(part, columns=names) + (" DESC" if last == "desc" else ""))
     return ", ".join(parts)
 
 
@@ -130,230 +144,137 @@ _Part = tuple[str, str, str]  # kind, name or "", definition
 
 @dataclass
 class _Table:
-    """A CREATE TABLE statement while it is taken apart."""
+    """What a CREATE TABLE statement says, as far as it is read."""
 
-    tokens: list[str]
-    words: tuple[str, ...]  # the tokens in lower case
-    place: int = 0
-    columns: dict[str, str] = field(default_factory=dict)  # as written, by lower case
+    columns: dict[str, str]  # as written, by lower case
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # type, null, default, ...
     parts: list[_Part] = field(default_factory=list)
     key: list[str] = field(default_factory=list)  # columns of the primary key, in lower case
     descending_inline: bool = False
 
-    def at(self, *words: str) -> bool:
-        """Say whether these words, without quotes, come next."""
-        return self.words[self.place : self.place + len(words)] == words
+    def add(self, kind: str, name: str | None, text: str) -> None:
+        self.parts.append((kind, name or text, text))
 
-    def skip(self, *words: str) -> bool:
-        """Step over these words if they come next."""
-        if not self.at(*words):
-            return False
-        self.place += len(words)
-        return True
-
-    def next(self) -> str:
-        """Return the next token and step over it."""
-        self.place += 1
-        return self.tokens[self.place - 1]
-
-    def enclosed(self) -> list[str]:
-        """Return what is in the parentheses that come next, and step over them."""
-        start = self.place
-        self.place = normal.closing(self.tokens, start) + 1
-        return self.tokens[start + 1 : self.place - 1]
-
-    def text(self, tokens: list[str]) -> str:
-        """Write an expression."""
-        return normal.text(tokens, columns=self.columns)
-
-    @property
-    def more(self) -> bool:
-        """Whether the list goes on."""
-        return self.place < len(self.tokens) and self.tokens[self.place] not in (",", ")")
-
-
-_CONSTRAINT = ("constraint", "primary", "unique", "check", "foreign")
-_COLUMN_CONSTRAINT = (*_CONSTRAINT, "not", "null", "default", "collate", "references", "generated")
-
-
-@lru_cache(maxsize=8192)
-def _sqlite_table(sql: str) -> tuple[_Part, ...]:
-    """Take a CREATE TABLE apart: columns, keys, and what the table itself is.
-
-    https://www.sqlite.org/lang_createtable.html
-    """
-    tokens = normal.sqlite_tokens(sql)
-    words = [token.lower() for token in tokens]
-    if "virtual" in words[:2]:
-        return (("table", "", "VIRTUAL " + normal.text(tokens[words.index("using") :])),)
-    start = words.index("(")
-    end = normal.closing(tokens, start)
-    options = {" ".join(part) for part in normal.listed(words[end + 1 :])}
-    table = _Table(tokens[: end + 1], tuple(words[: end + 1]))
-    table.columns = _column_names(normal.listed(tokens[start + 1 : end]))
-    table.place = start
-    while table.place < end:
-        table.place += 1  # "(" or ","
-        if table.words[table.place] not in _CONSTRAINT:
-            _sqlite_column(table)
-        while table.more:
-            _sqlite_constraint(table, None)
-    _sqlite_key(table, options)
-    columns = [
-        (
-            "column",
-            table.columns[name],
-            " ".join(filter(None, (facts[f] for f in _FACTS if f in facts))),
-        )
-        for name, facts in table.facts.items()
-    ]
-    return (("table", "", ", ".join(sorted(options)).upper()), *columns, *table.parts)
+    def expression(self, tokens: list[str]) -> str:
+        """Write what stands in parentheses."""
+        return normal.text(without_parentheses(tokens), columns=self.columns)
 
 
 _FACTS = ("type", "collate", "null", "generated", "default")
 
 
-def _column_names(parts: list[list[str]]) -> dict[str, str]:
-    names = [normal.name_of(part[0]) for part in parts if part[0].lower() not in _CONSTRAINT]
-    return {name.lower(): name for name in names}
+@lru_cache(maxsize=8192)
+def _table(sql: str) -> tuple[_Part, ...]:
+    """Take a CREATE TABLE apart: columns, keys, and what the table itself is.
+
+    https://www.sqlite.org/lang_createtable.html
+    """
+    tokens = code_tokens(sql)
+    words = [token.lower() for token in tokens]
+    if "virtual" in words[:2]:
+        return (("table", "", "VIRTUAL " + normal.text(tokens[words.index("using") :])),)
+    text = parse_create_table(sql)
+    names = [unquoted(first_word(item)) for item in text.items if is_column(item)]
+    table = _Table({name.lower(): name for name in names})
+    for item in text.items:
+        column, clauses = "", [item]
+        if is_column(item):
+            column = column_name(item)
+            first, *clauses = split_clauses(item)
+            kind = normal.text([unquoted(token) for token in code_tokens(first)[1:]]).upper()
+            table.facts[column] = {"type": kind.replace(" (", "(")}
+        for clause in clauses:
+            _read_clause(table, column, clause)
+    options = {" ".join(part) for part in split_list(code_tokens(text.tail.lower())[1:])}
+    _complete_key(table, options)
+    columns = [
+        ("column", table.columns[name], " ".join(facts[fact] for fact in _FACTS if facts.get(fact)))
+        for name, facts in table.facts.items()
+    ]
+    return (("table", "", ", ".join(sorted(options)).upper()), *columns, *table.parts)
 
 
-def _sqlite_column(table: _Table) -> None:
-    column = normal.name_of(table.next()).lower()
-    start = table.place
-    while table.more and table.words[table.place] not in (*_COLUMN_CONSTRAINT, "as"):
-        if table.at("("):
-            table.enclosed()
-        else:
-            table.place += 1
-    kind = normal.text(
-        [normal.name_of(token) for token in table.tokens[start : table.place]]
-    ).upper()
-    table.facts[column] = {"type": kind.replace(" (", "(")}
-    while table.more:
-        _sqlite_constraint(table, column)
-
-
-def _sqlite_constraint(table: _Table, column: str | None) -> None:
+def _read_clause(table: _Table, column: str, clause: str) -> None:
     """Read one constraint of a column, or of the table; a name may come before it."""
-    name = ""
-    if table.skip("constraint"):
-        name = normal.name_of(table.next())
-        if not table.more or table.at("constraint"):
-            return  # SQLite allows a name and nothing
-    if table.skip("primary", "key"):
-        _sqlite_primary(table, column, name)
-    elif table.skip("unique"):
-        columns = normal.quoted(column) if column else _indexed(table.enclosed())
-        _add(table, "unique", name, f"({columns})" + _conflict(table))
-    elif table.skip("check"):
+    name, tokens = split_name(clause)
+    inside, rest = split_parentheses(tokens)
+    kind = kind_of(clause)
+    if kind == "primary":
+        _read_primary(table, column, name, tokens)
+    elif kind == "unique":
+        columns = _indexed(inside) if inside else normal.quoted(column)
+        table.add("unique", name, f"({columns})" + _conflict(rest))
+    elif kind == "check":
         # The parentheses stay: they tell an unnamed check's text from a name.
-        text = f"({table.text(normal.bare(table.enclosed()))})"
-        _add(table, "check", name, text + _conflict(table))
-    elif table.skip("foreign", "key"):
-        columns = _indexed(table.enclosed())
-        table.skip("references")
-        _sqlite_foreign(table, name, columns)
-    elif table.skip("references"):
-        _sqlite_foreign(table, name, normal.quoted(column or ""))
-    elif column is not None:
-        _sqlite_fact(table, table.facts[column])
-    else:
-        table.place += 1
+        table.add("check", name, f"({table.expression(inside)})" + _conflict(rest))
+    elif kind == "foreignkey":
+        _read_foreign(table, column, name, tokens)
+    elif column and tokens:
+        table.facts[column] |= _fact(table, tokens)
 
 
-def _add(table: _Table, kind: str, name: str, text: str) -> None:
-    table.parts.append((kind, name or text, text))
+def _conflict(tokens: list[str]) -> str:
+    words = [token.upper() for token in tokens]
+    way = words[words.index("CONFLICT") + 1] if "CONFLICT" in words else "ABORT"
+    return "" if way == "ABORT" else f" ON CONFLICT {way}"
 
 
-def _conflict(table: _Table) -> str:
-    if not table.skip("on", "conflict"):
-        return ""
-    resolution = table.next().upper()
-    return "" if resolution == "ABORT" else f" ON CONFLICT {resolution}"
+def _read_primary(table: _Table, column: str, name: str | None, tokens: list[str]) -> None:
+    inside, rest = split_parentheses(tokens)
+    words = [token.upper() for token in tokens]
+    if column:
+        table.descending_inline = "DESC" in words
+        inside = [normal.quoted(column), "desc"] if "DESC" in words else [normal.quoted(column)]
+    inside = [token for token in inside if token.upper() != "AUTOINCREMENT"]
+    table.key = [unquoted(part[0]).lower() for part in split_list(inside)]
+    counts = " AUTOINCREMENT" if "AUTOINCREMENT" in words else ""
+    table.add("primary key", name, f"({_indexed(inside)}){counts}{_conflict(rest)}")
 
 
-def _sqlite_primary(table: _Table, column: str | None, name: str) -> None:
-    if column is None:
-        tokens = table.enclosed()
-    else:
-        table.descending_inline = table.at("desc")
-        order = [table.next()] if table.at("asc") or table.at("desc") else []
-        tokens = [normal.quoted(column), *order]
-    conflict = _conflict(table)
-    counts = table.skip("autoincrement") or tokens[-1].lower() == "autoincrement"
-    if tokens[-1].lower() == "autoincrement":
-        tokens = tokens[:-1]
-    table.key = [normal.name_of(part[0]).lower() for part in normal.listed(tokens)]
-    text = f"({_indexed(tokens)})" + (" AUTOINCREMENT" if counts else "") + conflict
-    _add(table, "primary key", name, text)
-
-
-def _sqlite_foreign(table: _Table, name: str, columns: str) -> None:
-    parent = normal.quoted(normal.name_of(table.next()).lower())
+def _read_foreign(table: _Table, column: str, name: str | None, tokens: list[str]) -> None:
+    place = [token.upper() for token in tokens].index("REFERENCES")
+    columns = normal.quoted(column) if column else _indexed(split_parentheses(tokens)[0])
+    parent = normal.quoted(unquoted(tokens[place + 1]).lower())
     # PRAGMA foreign_key_list, and so a rebuild, names the columns that the author left out.
-    target = f"({_indexed(table.enclosed())})" if table.at("(") else _IMPLICIT
-    target = target if target == _IMPLICIT else f" {target}"
-    tail: dict[str, str] = {}
-    while table.more:
-        if table.skip("on"):
-            event = table.next().upper()
-            action = table.next().upper()
-            if action in ("SET", "NO"):
-                action += " " + table.next().upper()
-            tail[f"ON {event}"] = action
-        elif table.skip("match"):
-            table.next()  # parsed and not obeyed: https://www.sqlite.org/foreignkeys.html
-        elif table.skip("not", "deferrable") or table.skip("deferrable"):
-            deferrable = table.words[table.place - 2] != "not"
-            deferred = table.skip("initially", "deferred")
-            table.skip("initially", "immediate")
-            tail["DEFERRABLE"] = "INITIALLY DEFERRED" if deferrable and deferred else ""
-        else:
-            break
-    text = f"({columns}) REFERENCES {parent}{target}" + "".join(
-        f" {what} {how}" for what, how in sorted(tail.items()) if how not in ("", "NO ACTION")
-    )
-    _add(table, "foreign key", name, text)
+    inside, tail = split_parentheses(tokens[place + 2 :])
+    target = f" ({_indexed(inside)})" if inside else _IMPLICIT
+    rest = " ".join(tail).upper()
+    # MATCH is parsed and not obeyed: https://www.sqlite.org/foreignkeys.html
+    actions = dict(re.findall(r"\b(ON (?:DELETE|UPDATE)) (SET \w+|NO ACTION|\w+)", rest))
+    if re.search(r"(?<!NOT )DEFERRABLE INITIALLY DEFERRED", rest):
+        actions["DEFERRABLE"] = "INITIALLY DEFERRED"
+    ways = [f" {what} {how}" for what, how in sorted(actions.items()) if how != "NO ACTION"]
+    table.add("foreign key", name, f"({columns}) REFERENCES {parent}{target}{''.join(ways)}")
 
 
-def _sqlite_fact(table: _Table, facts: dict[str, str]) -> None:
-    """Read NOT NULL, DEFAULT, COLLATE or GENERATED ALWAYS AS."""
-    if table.skip("not", "null"):
-        facts["null"] = "NOT NULL" + _conflict(table)
-    elif table.skip("null"):
-        _conflict(table)
-    elif table.skip("collate"):
-        collation = normal.name_of(table.next()).upper()
-        facts["collate"] = "" if collation == "BINARY" else f"COLLATE {collation}"
-    elif table.skip("default"):
-        facts["default"] = f"DEFAULT {_sqlite_default(table)}"
-    elif table.skip("generated", "always", "as") or table.skip("as"):
-        text = table.text(normal.bare(table.enclosed()))
-        stored = " STORED" if table.skip("stored") else ""
-        table.skip("virtual")
-        facts["generated"] = f"GENERATED ALWAYS AS ({text}){stored}"
-    else:
-        table.place += 1
+def _fact(table: _Table, tokens: list[str]) -> dict[str, str]:
+    """Return what NOT NULL, DEFAULT, COLLATE or GENERATED ALWAYS AS says of a column."""
+    word, inside = tokens[0].upper(), split_parentheses(tokens)[0]
+    if word == "NOT":
+        return {"null": "NOT NULL" + _conflict(tokens)}
+    if word == "COLLATE":
+        collation = unquoted(tokens[1]).upper()
+        return {"collate": "" if collation == "BINARY" else f"COLLATE {collation}"}
+    if word == "DEFAULT":
+        return {"default": f"DEFAULT {_default(table, tokens[1:])}"}
+    if word in ("GENERATED", "AS"):
+        stored = " STORED" if tokens[-1].upper() == "STORED" else ""
+        return {"generated": f"GENERATED ALWAYS AS ({table.expression(inside)}){stored}"}
+    return {}
 
 
-def _sqlite_default(table: _Table) -> str:
-    if table.at("("):
-        return table.text(normal.bare(table.enclosed()))
-    token = table.next()
-    if token in ("+", "-"):
-        return token + table.next().lower()
+def _default(table: _Table, tokens: list[str]) -> str:
+    if tokens[0] == "(":
+        return table.expression(tokens)
+    if tokens[0] in ("+", "-"):
+        return tokens[0] + tokens[1].lower()
     # "text" and unquoted words that are no keywords are strings here.
-    return (
-        "'" + normal.name_of(token).replace("'", "''") + "'"
-        if token[0] in '"`['
-        else table.text([token])
-    )
+    is_quoted = tokens[0][0] in '"`['
+    return literal(unquoted(tokens[0])) if is_quoted else normal.text(tokens[:1])
 
 
-def _sqlite_key(table: _Table, options: set[str]) -> None:
-    """Say NOT NULL where a primary key implies it, as a rebuilt table does.
+def _complete_key(table: _Table, options: set[str]) -> None:
+    """Add NOT NULL where a primary key implies it, as a rebuilt table does.
 
     The columns of a key may be NULL unless it is the rowid, or the table has none, or is STRICT.
     https://www.sqlite.org/lang_createtable.html#the_primary_key

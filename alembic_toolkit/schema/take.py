@@ -6,12 +6,12 @@ functions, MariaDB's SHOW CREATE. SQLite keeps what the author wrote, so that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from alembic_toolkit.database.own import IGNORE
-from alembic_toolkit.schema import mysql, postgresql, sqlite
+from alembic_toolkit.schema.servers import reader_of
 from alembic_toolkit.schema.snapshot import Snapshot
 
 
@@ -32,22 +32,8 @@ def take(
     :param ignore: tables that do not count, nor anything on them.
     :raises ValueError: there is no snapshot of this kind of database.
     """
-    server = _SERVERS.get(connection.dialect.name)
-    if server is None:
-        raise ValueError(f"no snapshot of {connection.dialect.name}")
     whole = known is None or names is None
-    return server(connection, None if whole else known, frozenset(names or ()), frozenset(ignore))
-
-
-_SERVERS: dict[
-    str,
-    Callable[
-        [sa.Connection, Snapshot | None, frozenset[str], frozenset[str]],
-        Snapshot,
-    ],
-] = {
-    "sqlite": sqlite.take,
-    "postgresql": postgresql.take,
-    "mysql": mysql.take,
-    "mariadb": mysql.take,
-}
+    take_schema = reader_of(connection.dialect.name)
+    return take_schema(
+        connection, None if whole else known, frozenset(names or ()), frozenset(ignore)
+    )

@@ -11,7 +11,6 @@ from alembic_toolkit.script.parts import (
     Script,
     blocked_condition,
     heading,
-    literal,
     mark_statements,
     reason,
     rows,
@@ -19,6 +18,7 @@ from alembic_toolkit.script.parts import (
 )
 from alembic_toolkit.script.readable import readable
 from alembic_toolkit.sql.bodies import MYSQL
+from alembic_toolkit.sql.quoting import literal, mysql_literal
 from alembic_toolkit.sql.statements import Reader, Unreadable
 
 _PREPARED = (
@@ -51,22 +51,22 @@ def write(script: Script) -> list[str]:
     ]
     if script.from_base:
         stray = stray_condition(script, known)
-        texts.append(_mysql_stop(stray, STRAY))
+        texts.append(_stop(stray, STRAY))
     for part in script.parts:
-        texts += _mysql_part(script, part, applied)
+        texts += _part(script, part, applied)
     return texts
 
 
-def _mysql_part(script: Script, part: Part, applied: str) -> list[str]:
+def _part(script: Script, part: Part, applied: str) -> list[str]:
     there = f"EXISTS (SELECT 1 FROM {applied} WHERE revision = {literal(part.id)})"
     texts = [part.comment, f"SET @alembic_todo = {'NOT ' if part.up else ''}{there};"]
     blocked = blocked_condition(script, part, applied)
     if blocked:
-        texts.append(_mysql_stop(f"@alembic_todo AND {blocked}", reason(part)))
+        texts.append(_stop(f"@alembic_todo AND {blocked}", reason(part)))
     texts.append("START TRANSACTION;")  # for rows; what creates or alters commits
     for _, statements in part.groups:
         for statement in statements:
-            texts += _mysql_guarded(statement)
+            texts += _guarded(statement)
     marks = mark_statements(script, part, applied, "@alembic_todo")
     return [*texts, *(f"{mark};" for mark in marks), "COMMIT;"]
 
@@ -80,7 +80,7 @@ def undelimited(statement: str) -> str:
     return body[2] if body else statement
 
 
-def _mysql_apart(text: str) -> list[str]:
+def _apart(text: str) -> list[str]:
     """Return the statements of a text, in which the server would take only one."""
     body = undelimited(text)
     reader, parts = Reader(body, MYSQL), list[str]()
@@ -93,21 +93,17 @@ def _mysql_apart(text: str) -> list[str]:
     return parts if len(parts) > 1 else [body]
 
 
-def _mysql_guarded(statement: str) -> list[str]:
+def _guarded(statement: str) -> list[str]:
     if statement.startswith(("--", *_HALF_DONE)):
         return [statement if statement.startswith("--") else f"{statement};"]
     if statement.startswith("PREPARE alembic_statement"):
         return ["SET @alembic_sql = IF(@alembic_todo, @alembic_sql, 'DO 0');", f"{statement};"]
-    return [_mysql_if("@alembic_todo", readable(part)) for part in _mysql_apart(statement)]
+    return [_if("@alembic_todo", readable(part)) for part in _apart(statement)]
 
 
-def _mysql_if(condition: str, sql: str) -> str:
-    return f"SET @alembic_sql = IF({condition}, {_mysql_literal(sql)}, 'DO 0');\n{_PREPARED}"
+def _if(condition: str, sql: str) -> str:
+    return f"SET @alembic_sql = IF({condition}, {mysql_literal(sql)}, 'DO 0');\n{_PREPARED}"
 
 
-def _mysql_stop(condition: str, message: str) -> str:
-    return _mysql_if(condition, f"alembic: {message}")  # a syntax error, which ends the client
-
-
-def _mysql_literal(text: str) -> str:
-    return literal(text.replace("\\", "\\\\"))
+def _stop(condition: str, message: str) -> str:
+    return _if(condition, f"alembic: {message}")  # a syntax error, which ends the client

@@ -11,9 +11,10 @@ from sqlalchemy.schema import CreateTable
 
 from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.script.readable import readable
+from alembic_toolkit.sql.quoting import in_parentheses, literal
 
-# The name of a dialect, and the server whose SQL it speaks.
-DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+# The dialects that there are guarded scripts for.
+DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
 # What Alembic writes, taken apart by revision
@@ -74,14 +75,7 @@ class Script:
     context: MigrationContext
     parts: list[Part]
     edges: dict[str, tuple[str, ...]]
-
-    @property
-    def server(self) -> str:
-        return DIALECTS[self.context.dialect.name]
-
-    @property
-    def dual(self) -> str:
-        return " FROM DUAL" if self.server == "mysql" else ""
+    dual: str
 
     @property
     def version_table(self) -> str:
@@ -149,12 +143,7 @@ def edges(context: MigrationContext) -> dict[str, tuple[str, ...]]:
 
 
 def listed(ids: Iterable[str]) -> str:
-    return f"({', '.join(map(literal, ids))})"
-
-
-def literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
+    return in_parentheses(map(literal, ids))
 
 
 def rows(pairs: list[tuple[str, str]]) -> str:
@@ -165,7 +154,7 @@ def rows(pairs: list[tuple[str, str]]) -> str:
 
 
 def reason(part: Part) -> str:
-    """Say why a revision cannot be run on a database that lacks what is before it."""
+    """Return why a revision cannot be run on a database that lacks what is before it."""
     if part.up:
         return f"revision {part.id} comes after {', '.join(part.parents)}, which is not there"
     return f"revision {part.id} cannot be taken back: one that comes after it is there"

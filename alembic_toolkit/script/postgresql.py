@@ -11,13 +11,13 @@ from alembic_toolkit.script.parts import (
     Script,
     blocked_condition,
     heading,
-    literal,
     mark_statements,
     reason,
     rows,
     stray_condition,
 )
-from alembic_toolkit.script.readable import dollar_quoted, readable
+from alembic_toolkit.script.readable import readable
+from alembic_toolkit.sql.quoting import dollar_quoted, literal
 
 
 def write(script: Script) -> list[str]:
@@ -34,59 +34,57 @@ def write(script: Script) -> list[str]:
     ]
     if script.from_base:
         stray = stray_condition(script, known)
-        texts.append(_postgresql_do([_postgresql_stop(stray, STRAY)]))
+        texts.append(_do([_stop(stray, STRAY)]))
     for part in script.parts:
-        texts += _postgresql_part(script, part, applied)
+        texts += _part(script, part, applied)
     return texts
 
 
-def _postgresql_part(script: Script, part: Part, applied: str) -> list[str]:
+def _part(script: Script, part: Part, applied: str) -> list[str]:
     there = f"EXISTS (SELECT FROM {applied} WHERE revision = {literal(part.id)})"
     todo, done = (f"NOT {there}", there) if part.up else (there, f"NOT {there}")
     blocked = blocked_condition(script, part, applied)
-    stop = [_postgresql_stop(blocked, reason(part))] if blocked else []
+    stop = [_stop(blocked, reason(part))] if blocked else []
     skip = f"  IF {done} THEN\n    RETURN;\n  END IF;"
     transactional = script.context.impl.transactional_ddl
     texts = [part.comment]
     for position, (in_transaction, statements) in enumerate(part.groups):
         is_last = position == len(part.groups) - 1
         if in_transaction and transactional:
-            body = [skip, *(stop if position == 0 else []), *map(_postgresql_execute, statements)]
+            body = [skip, *(stop if position == 0 else []), *map(_execute, statements)]
             if is_last:
                 body += [f"  {mark};" for mark in mark_statements(script, part, applied, "")]
-            texts += ["BEGIN;", _postgresql_do(body), "COMMIT;"]
+            texts += ["BEGIN;", _do(body), "COMMIT;"]
         else:
-            texts += [_postgresql_alone(statement, todo) for statement in statements]
+            texts += [_alone(statement, todo) for statement in statements]
     if not (part.groups[-1][0] and transactional):
-        texts.append(
-            _postgresql_do([skip, *(f"  {m};" for m in mark_statements(script, part, applied, ""))])
-        )
+        texts.append(_do([skip, *(f"  {m};" for m in mark_statements(script, part, applied, ""))]))
     return texts
 
 
-def _postgresql_do(body: list[str]) -> str:
-    text = "\n".join(["", "BEGIN", *body, "END", ""])
-    return f"DO {dollar_quoted(text, 'alembic')};"
+def _do(body: list[str]) -> str:
+    block = "\n".join(["BEGIN", *body, "END"])
+    return f"DO {dollar_quoted(block, 'alembic')};"
 
 
-def _postgresql_execute(statement: str) -> str:
+def _execute(statement: str) -> str:
     if statement.startswith("--"):
         return f"  {statement}"
-    block = _POSTGRESQL_BLOCK.fullmatch(statement)
+    block = _BLOCK.fullmatch(statement)
     if block:  # guarded already: a block within ours
         return f"{block[2]};"
-    return f"  EXECUTE {dollar_quoted(readable(statement), 'sql')};"
+    return f"  EXECUTE {dollar_quoted(readable(statement))};"
 
 
-_POSTGRESQL_BLOCK = re.compile(r"(?s)DO (\$alembic_*\$)\n(BEGIN\n.*\nEND)\n\1")
+_BLOCK = re.compile(r"(?s)DO (\$alembic_*\$)\n(BEGIN\n.*\nEND)\n\1")
 
 
-def _postgresql_stop(condition: str, message: str) -> str:
+def _stop(condition: str, message: str) -> str:
     escaped = literal(message.replace("%", "%%"))
     return f"  IF {condition} THEN\n    RAISE EXCEPTION {escaped};\n  END IF;"
 
 
-def _postgresql_alone(statement: str, todo: str) -> str:
+def _alone(statement: str, todo: str) -> str:
     if statement.startswith("--"):
         return statement
-    return f"SELECT {dollar_quoted(readable(statement), 'sql')}\nWHERE {todo} \\gexec"
+    return f"SELECT {dollar_quoted(readable(statement))}\nWHERE {todo} \\gexec"

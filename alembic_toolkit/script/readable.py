@@ -31,9 +31,3 @@ def _essence(sql: str) -> list[str]:
     pieces = _QUOTED.split(sql)
     pieces[::2] = ["".join(piece.split()) for piece in pieces[::2]]
     return pieces
-
-
-def dollar_quoted(text: str, tag: str) -> str:
-    while f"${tag}" in text:
-        tag += "_"
-    return f"${tag}${text}${tag}$"

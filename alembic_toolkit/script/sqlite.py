@@ -15,27 +15,27 @@ from alembic_toolkit.script.parts import (
     blocked_condition,
     heading,
     listed,
-    literal,
     mark_statements,
     reason,
     rows,
     stray_condition,
 )
 from alembic_toolkit.script.readable import readable
+from alembic_toolkit.sql.quoting import literal
 
-_SQLITE_NATIVE = re.compile(
+_NATIVE = re.compile(
     r"\s*(?:CREATE\s+(?:UNIQUE\s+)?(TABLE|INDEX|VIEW|TRIGGER)\s+IF\s+NOT\s+EXISTS"
     r"|DROP\s+(TABLE|INDEX|VIEW|TRIGGER)\s+IF\s+EXISTS)\s+(.+?)(?=\s*\(|\s+(?:AS|ON|BEFORE|AFTER"
     r"|INSTEAD)\b|$)",
     re.I | re.S,
 )
 # What plain `op` writes, and SQLite can guard.
-_SQLITE_PLAIN = re.compile(
+_PLAIN = re.compile(
     r"\A\s*(CREATE(?:\s+UNIQUE)?|DROP)\s+(TABLE|INDEX|VIEW|TRIGGER)\s+(?!IF\b)", re.I
 )
 # How alembic_helpers makes rows depend on a query: nothing of it lasts.
-_SQLITE_OWN = re.compile(r"CREATE TEMP (TABLE|TRIGGER) alembic_|DROP TABLE alembic_unless")
-_SQLITE_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
+_OWN = re.compile(r"CREATE TEMP (TABLE|TRIGGER) alembic_|DROP TABLE alembic_unless")
+_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
 
 
 def write(script: Script) -> list[str]:
@@ -54,54 +54,54 @@ def write(script: Script) -> list[str]:
     ]
     if script.from_base:
         stray = stray_condition(script, known)
-        texts.append(_sqlite_stop(stray, STRAY))
+        texts.append(_stop(stray, STRAY))
     beyond = script.beyond()
     if beyond:  # there is no IF: what it has already would be dropped and made again
         ahead = f"EXISTS (SELECT 1 FROM {applied} WHERE revision IN {listed(beyond)})"
-        texts.append(_sqlite_stop(ahead, "this database is beyond the end of this script"))
+        texts.append(_stop(ahead, "this database is beyond the end of this script"))
     gone = set[str]()
     for part in script.parts:
-        texts += _sqlite_part(script, part, applied, gone)
+        texts += _part(script, part, applied, gone)
     return texts
 
 
-def _sqlite_part(script: Script, part: Part, applied: str, gone: set[str]) -> list[str]:
+def _part(script: Script, part: Part, applied: str, gone: set[str]) -> list[str]:
     there = f"EXISTS (SELECT 1 FROM {applied} WHERE revision = {literal(part.id)})"
     todo = f"NOT {there}" if part.up else there
     texts = [part.comment, "BEGIN IMMEDIATE;"]
     blocked = blocked_condition(script, part, applied)
     if blocked:
-        texts.append(_sqlite_stop(f"{todo} AND {blocked}", reason(part)))
+        texts.append(_stop(f"{todo} AND {blocked}", reason(part)))
     for _, statements in part.groups:
-        texts += [_sqlite_guarded(part, statement, todo, gone) for statement in statements]
+        texts += [_guarded(part, statement, todo, gone) for statement in statements]
     marks = mark_statements(script, part, applied, todo)
     return [*texts, *(f"{mark};" for mark in marks), "COMMIT;"]
 
 
-def _sqlite_guarded(part: Part, statement: str, todo: str, gone: set[str]) -> str:
-    if statement.startswith("--") or _SQLITE_OWN.match(statement):
+def _guarded(part: Part, statement: str, todo: str, gone: set[str]) -> str:
+    if statement.startswith("--") or _OWN.match(statement):
         return statement if statement.startswith("--") else f"{statement};"
-    statement = _SQLITE_PLAIN.sub(_sqlite_guard, statement)
-    native = _SQLITE_NATIVE.match(statement)
+    statement = _PLAIN.sub(_guard, statement)
+    native = _NATIVE.match(statement)
     if native:
         name = native[3].strip("\"'`[]").lower()
         if native[2] and native[2].upper() == "TABLE":
             gone.add(name)
         elif native[1] and native[1].upper() == "TABLE" and name in gone:
             why = "it makes a table anew that the script drops, and a later run would drop its rows"
-            _sqlite_refuse(part, statement, why)
+            _refuse(part, statement, why)
         return f"{readable(statement)};"
-    if _SQLITE_ROWS.match(statement):
-        return _sqlite_if(todo, "alembic_do", f"  {readable(statement)};")
-    _sqlite_refuse(part, statement, "SQLite has no IF that could skip it in a database that has it")
+    if _ROWS.match(statement):
+        return _if(todo, "alembic_do", f"  {readable(statement)};")
+    _refuse(part, statement, "SQLite has no IF that could skip it in a database that has it")
 
 
-def _sqlite_guard(match: re.Match[str]) -> str:
+def _guard(match: re.Match[str]) -> str:
     exists = "IF EXISTS" if match[1].upper() == "DROP" else "IF NOT EXISTS"
     return f"{match[1]} {match[2]} {exists} "
 
 
-def _sqlite_refuse(part: Part, statement: str, why: str) -> NoReturn:
+def _refuse(part: Part, statement: str, why: str) -> NoReturn:
     first = " ".join(statement.split())[:80]
     raise CommandError(
         f"revision {part.id} cannot be part of a script for SQLite: {part.path}\n"
@@ -112,7 +112,7 @@ def _sqlite_refuse(part: Part, statement: str, why: str) -> NoReturn:
     )
 
 
-def _sqlite_if(condition: str, table: str, body: str) -> str:
+def _if(condition: str, table: str, body: str) -> str:
     """Return what runs the body of a trigger where the condition holds."""
     return (
         f"CREATE TEMPORARY TRIGGER alembic_step AFTER INSERT ON {table} BEGIN\n{body}\nEND;\n"
@@ -121,5 +121,5 @@ def _sqlite_if(condition: str, table: str, body: str) -> str:
     )
 
 
-def _sqlite_stop(condition: str, message: str) -> str:
-    return _sqlite_if(condition, "alembic_stop", f"  SELECT RAISE(ABORT, {literal(message)});")
+def _stop(condition: str, message: str) -> str:
+    return _if(condition, "alembic_stop", f"  SELECT RAISE(ABORT, {literal(message)});")

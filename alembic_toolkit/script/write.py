@@ -23,6 +23,7 @@ from alembic.util import CommandError
 
 from alembic_toolkit.project.env import intercepted
 from alembic_toolkit.script.parts import DIALECTS
+from alembic_toolkit.script.servers import server_of
 from alembic_toolkit.script.writer import Writer
 
 
@@ -40,7 +41,7 @@ def write(
     :raises CommandError: a revision is not known or cannot be written as SQL; the dialect is one
      for which nothing is known that would skip a statement.
     """
-    if dialect is not None and dialect not in DIALECTS:
+    if dialect is not None and server_of(dialect) is None:
         raise CommandError(
             f"there are no scripts for {dialect!r} that skip what is done; "
             f"name one of: {', '.join(DIALECTS)}"
@@ -71,7 +72,7 @@ def write(
 
 
 def _is_below(directory: ScriptDirectory, end: str, start: str | None) -> bool:
-    """Say whether the way to a revision leads downwards."""
+    """Tell whether the way to a revision leads downwards."""
     if start is None:
         return False
     if end == "base":
@@ -99,15 +100,17 @@ def _configured(
             names = ("connection", "url", "dialect_name", "transactional_ddl")
             options = {key: value for key, value in options.items() if key not in names}
             arguments, options["dialect_name"] = (), dialect
-            options["transactional_ddl"] = True if dialect == "sqlite" else None
+            server = server_of(dialect)
+            options["transactional_ddl"] = server.transactional_ddl if server else None
         options |= {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
         configure(*arguments, **options | {"output_buffer": buffer})
         context = environment.get_context()
-        if context.dialect.name not in DIALECTS:
+        server = server_of(context.dialect.name)
+        if server is None:
             raise CommandError(
                 f"there are no scripts for {context.dialect.name} that skip what is done; "
                 f"name another server: --dialect {', '.join(DIALECTS)}"
             )
-        writers.append(Writer.into(context))
+        writers.append(Writer.into(context, server))
 
     return configured

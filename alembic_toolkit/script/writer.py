@@ -11,8 +11,8 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.schema import DDLElement
 
-from alembic_toolkit.script import mysql, postgresql, sqlite
-from alembic_toolkit.script.parts import DIALECTS, Part, Script, edges, part
+from alembic_toolkit.script.parts import Part, Script, edges, part
+from alembic_toolkit.script.servers import Server, server_of
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 
@@ -22,6 +22,7 @@ class Writer:
     """What stands in for the script's file while Alembic writes."""
 
     context: MigrationContext
+    server: Server
     out: Any
     before: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
@@ -29,12 +30,12 @@ class Writer:
     inside: bool = False
 
     @classmethod
-    def into(cls, context: MigrationContext) -> Writer:
+    def into(cls, context: MigrationContext, server: Server) -> Writer:
         """Put a writer in the place of the context's output."""
         impl: Any = context.impl
         if isinstance(impl.output_buffer, Writer):
             return impl.output_buffer
-        writer = cls(context, impl.output_buffer)
+        writer = cls(context, server, impl.output_buffer)
         function, execute = context._migrations_fn, impl._exec
         assert function is not None
 
@@ -93,8 +94,8 @@ class Writer:
         """Write the script, now that all of it is known."""
         texts = self.before if self.is_stamp else [f"{text};" for text in self.before]
         if self.parts:
-            script = Script(self.context, self.parts, edges(self.context))
-            texts += _SERVERS[script.server](script)
+            script = Script(self.context, self.parts, edges(self.context), self.server.dual)
+            texts += self.server.write(script)
         for text in texts:
             self.out.write(f"{text}\n\n")
         self.before, self.parts = [], []
@@ -107,16 +108,10 @@ def guard(context: MigrationContext) -> Iterator[None]:
     What is written comes out when the block ends, and nothing of it after an error. On a dialect of
     which nothing is known, and for a script that only stamps, Alembic writes it as ever.
     """
-    if context.dialect.name not in DIALECTS or isinstance(context.impl.output_buffer, Writer):
+    server = server_of(context.dialect.name)
+    if server is None or isinstance(context.impl.output_buffer, Writer):
         yield
         return
-    writer = Writer.into(context)
+    writer = Writer.into(context, server)
     yield
     writer.finish()
-
-
-_SERVERS: dict[str, Callable[[Script], list[str]]] = {
-    "postgresql": postgresql.write,
-    "mysql": mysql.write,
-    "sqlite": sqlite.write,
-}

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from alembic_toolkit.sql.tokens import TOKEN, closing_parenthesis, is_noise, tokenize, unquoted
+from alembic_toolkit.sql.normal import words
+from alembic_toolkit.sql.tokens import (
+    TOKEN,
+    closing_parenthesis,
+    code_tokens,
+    is_noise,
+    tokenize,
+    unquoted,
+)
 
 
 @dataclass
@@ -64,27 +72,29 @@ def split_constraints(item: str) -> list[str]:
     return [item] if is_column(item) else split_clauses(item, CONSTRAINT_STARTS)
 
 
-CONSTRAINT_STARTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
-CLAUSE_STARTS = {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE"}
-CLAUSE_STARTS |= {"REFERENCES", "GENERATED", "AS"}
+CONSTRAINT_STARTS = words("CONSTRAINT PRIMARY UNIQUE CHECK FOREIGN")
+CLAUSE_STARTS = words(
+    "CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE REFERENCES GENERATED AS"
+)
 GLUED = {("NOT", "NULL"), ("DEFAULT", "NULL"), ("SET", "NULL"), ("SET", "DEFAULT")}
 GLUED |= {("ALWAYS", "AS")}
 
 
-def split_clauses(item: str, starts: set[str] | None = None) -> list[str]:
+def split_clauses(item: str, starts: Collection[str] = CLAUSE_STARTS) -> list[str]:
     """Split a column's definition: its name and type, then its constraints one by one."""
-    starts = CLAUSE_STARTS if starts is None else starts
     tokens = tokenize(item)
-    words = [token.upper() for token in tokens if not is_noise(token)]
+    folded = [token.upper() for token in tokens if not is_noise(token)]
     clauses, depth, seen = [""], 0, 0
-    named = 0 if words[:1] == ["CONSTRAINT"] else -9
+    named = 0 if folded[:1] == ["CONSTRAINT"] else -9
     for token in tokens:
         if not is_noise(token):
-            word, previous = words[seen], words[seen - 1] if seen else ""
-            following = words[seen + 1] if seen + 1 < len(words) else ""
+            word, previous = folded[seen], folded[seen - 1] if seen else ""
+            following = folded[seen + 1] if seen + 1 < len(folded) else ""
             begins = seen > 0 and depth == 0 and word in starts
             glued = (previous, word) in GLUED or (word, following) == ("NOT", "DEFERRABLE")
-            if begins and not glued and seen not in (named + 1, named + 2):
+            # SQLite allows CONSTRAINT and a name with nothing after them.
+            glued |= seen == named + 1 or (seen == named + 2 and word != "CONSTRAINT")
+            if begins and not glued:
                 clauses.append("")
                 named = seen if word == "CONSTRAINT" else named
             depth += {"(": 1, ")": -1}.get(token, 0)
@@ -108,7 +118,7 @@ KINDS_BY_WORD |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
 
 def split_name(clause: str) -> tuple[str | None, list[str]]:
     """Return the name of a constraint, None without one, and its other tokens."""
-    tokens = [token for token in tokenize(clause) if not is_noise(token)]
+    tokens = code_tokens(clause)
     if tokens and tokens[0].upper() == "CONSTRAINT":
         return unquoted(tokens[1]), tokens[2:]
     return None, tokens
@@ -126,8 +136,8 @@ def kind_of(clause: str) -> str | None:
 
 
 def is_column(item: str) -> bool:
-    first = first_word(item)
-    return bool(first) and first.upper() not in KINDS_BY_WORD
+    first = first_word(item).upper()
+    return first not in KINDS_BY_WORD and first not in ("", "CONSTRAINT")
 
 
 def column_name(item: str) -> str:
@@ -144,28 +154,20 @@ def column_position(items: list[str], column: str) -> int:
 
 
 # what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
-RESERVED = {
-    "AND",
-    "AS",
-    "BETWEEN",
-    "CASE",
-    "CHECK",
-    "COLLATE",
-    "CONSTRAINT",
-    "DEFAULT",
-    "DISTINCT",
-}
-RESERVED |= {"ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "IN", "IS", "ISNULL", "NOT", "NOTNULL"}
-RESERVED |= {"NULL", "ON", "OR", "PRIMARY", "REFERENCES", "SELECT", "SET", "TABLE", "THEN"}
-RESERVED |= {"UNIQUE", "WHEN", "WHERE"}
+RESERVED = words(
+    "AND AS BETWEEN CASE CHECK COLLATE CONSTRAINT DEFAULT DISTINCT ELSE ESCAPE EXISTS FOREIGN FROM"
+    " IN IS ISNULL NOT NOTNULL NULL ON OR PRIMARY REFERENCES SELECT SET TABLE THEN UNIQUE WHEN"
+    " WHERE"
+)
 # what is a column where one must come, and else an operator and the like
-OPERATORS = {"ASC", "DESC", "END", "GLOB", "LIKE", "MATCH", "REGEXP", "NULLS", "FIRST", "LAST"}
-BEFORE_NAME = set("(,=<>+-*/|&%~") | {"", "AND", "OR", "WHEN", "THEN", "ELSE", "BETWEEN", "WHERE"}
+OPERATORS = words("ASC DESC END GLOB LIKE MATCH REGEXP NULLS FIRST LAST")
+BEFORE_NAME = {"", *words("( , = < > + - * / | & % ~ || << >> <= >= <> != == -> ->>")}
+BEFORE_NAME |= words("AND OR WHEN THEN ELSE BETWEEN WHERE")
 
 
 def references_column(text: str, column: str) -> bool:
     """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
-    tokens = [token for token in tokenize(text) if not is_noise(token)]
+    tokens = code_tokens(text)
     return any(
         unquoted(token).lower() == column.lower()
         and (token[0] in '"`[' or is_column_reference(before.upper(), token.upper(), after))
@@ -182,12 +184,9 @@ def is_column_reference(before: str, word: str, after: str) -> bool:
 
 def inside_parentheses(constraint: str) -> str:
     """Return what a constraint is about: its parentheses, not what it is called or leads to."""
-    tokens = [token for token in tokenize(constraint) if not is_noise(token)]
-    return (
-        " ".join(tokens[tokens.index("(") : closing_parenthesis(tokens) + 1])
-        if "(" in tokens
-        else ""
-    )
+    tokens = code_tokens(constraint)
+    start = tokens.index("(") if "(" in tokens else len(tokens)
+    return " ".join(tokens[start : closing_parenthesis(tokens) + 1])
 
 
 def constraint_uses(item: str, column: str) -> bool:

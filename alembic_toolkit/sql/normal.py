@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from alembic_toolkit.sql.quoting import identifier
+from alembic_toolkit.sql.tokens import unquoted
+
 
 def words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
@@ -19,34 +22,14 @@ RESERVED = words(
     " values varchar varchar2 char numeric decimal when where with cascade restrict bigint smallint"
     " double float auto_increment"
 )
-
-
-_SQLITE_TOKEN = re.compile(
-    r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
-    | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-    | [^\W\d][\w$]* | [\d.]+(?:e[+-]?\d+)? | ->>|->|\|\||<<|>>|<=|>=|<>|!=|== | .""",
-    re.S | re.X | re.I,
-)
 _SPACED_BEFORE_PARENTHESIS = words(
     "in and or not check as values references over when then else like between is where from on"
     " select by join using exists case"
 )
 
 
-def sqlite_tokens(sql: str) -> list[str]:
-    return [match[0] for match in _SQLITE_TOKEN.finditer(sql) if not match["skip"]]
-
-
-def name_of(token: str) -> str:
-    """Return the name that a token is, without its quotes."""
-    if token[0] not in "\"'`[":
-        return token
-    quote = token[-1]
-    return token[1:-1] if quote == "]" else token[1:-1].replace(quote * 2, quote)
-
-
 def quoted(name: str) -> str:
-    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"[^\W\d]\w*", name) else identifier('"', name)
 
 
 def text(tokens: list[str], fold: bool = True, columns: Collection[str] = ()) -> str:
@@ -55,7 +38,7 @@ def text(tokens: list[str], fold: bool = True, columns: Collection[str] = ()) ->
     for place, token in enumerate(tokens):
         before = tokens[place - 1] if place else ""
         if token[0] in '"`[':
-            name = name_of(token)
+            name = unquoted(token)
             token = quoted(name.lower() if name.lower() in columns else name)
         elif token[0] != "'" and (fold or token.lower() in RESERVED):
             token = token.lower()
@@ -71,33 +54,3 @@ def _gap(before: str, token: str, earlier: str) -> str:
         return " " if before.lower() in _SPACED_BEFORE_PARENTHESIS else ""
     sign = before in "+-" and (not earlier or not (earlier[-1].isalnum() or earlier[-1] in "_)'\""))
     return "" if sign else " "
-
-
-def bare(tokens: list[str]) -> list[str]:
-    """Strip parentheses around the whole."""
-    while len(tokens) > 2 and tokens[0] == "(" and closing(tokens, 0) == len(tokens) - 1:
-        tokens = tokens[1:-1]
-    return tokens
-
-
-def closing(tokens: list[str], start: int) -> int:
-    """Return where the parenthesis at ``start`` is closed."""
-    depth = 0
-    for place in range(start, len(tokens)):
-        depth += (tokens[place] == "(") - (tokens[place] == ")")
-        if not depth:
-            return place
-    return len(tokens) - 1
-
-
-def listed(tokens: list[str]) -> list[list[str]]:
-    """Split at the commas that are in no parentheses."""
-    parts: list[list[str]] = [[]]
-    depth = 0
-    for token in tokens:
-        depth += (token == "(") - (token == ")")
-        if token == "," and not depth:
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return [part for part in parts if part]

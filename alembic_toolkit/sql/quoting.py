@@ -13,7 +13,7 @@ def literal(text: str) -> str:
 
 
 def dollar_quoted(text: str, tag: str = "sql") -> str:
-    while f"${tag}$" in text:
+    while f"${tag}" in text:  # with its second $ it could stand where the text ends
         tag += "_"
     return f"${tag}${text}${tag}$" if tag == "sql" else f"${tag}$\n{text}\n${tag}$"
 

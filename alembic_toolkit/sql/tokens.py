@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 TOKEN = re.compile(
-    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]* | \s+ | .""",
+    r"""--[^\n]* | /\*.*?(?:\*/|\Z) | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*`
+      | \[[^\]]*\] | (?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])*
+      | \.?\d(?:[\d.]*[eE][+-]\d+|[\w.]*) | \s+ | ->> | -> | \|\| | << | >> | [<>!=]= | <> | .""",
     re.S | re.X,
 )
 
@@ -19,6 +20,11 @@ def is_noise(token: str) -> bool:
     return token.isspace() or token.startswith(("--", "/*"))
 
 
+def code_tokens(text: str) -> list[str]:
+    """Split SQL; leave out white space and comments."""
+    return [token for token in tokenize(text) if not is_noise(token)]
+
+
 def unquoted(token: str) -> str:
     """Return an identifier without its quotes."""
     if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
@@ -29,9 +35,7 @@ def unquoted(token: str) -> str:
 
 def significant_tokens(text: str) -> list[str]:
     """Split SQL so that only what means something is left: no white space, case or quotes."""
-    words = [
-        t if t.startswith("'") else unquoted(t).lower() for t in tokenize(text) if not is_noise(t)
-    ]
+    words = [t if t.startswith("'") else unquoted(t).lower() for t in code_tokens(text)]
     return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
 
 
@@ -50,7 +54,7 @@ def unqualified(sql: str, table: str) -> str:
 
 def contains_word(text: str, name: str) -> bool:
     """Tell whether a name, or a word like it, is anywhere in SQL."""
-    tokens = (token for token in tokenize(text) if not is_noise(token) and token[0] != "'")
+    tokens = (token for token in code_tokens(text) if token[0] != "'")
     return any(unquoted(token).lower() == name.lower() for token in tokens)
 
 
@@ -64,8 +68,34 @@ def closing_parenthesis(tokens: list[str]) -> int:
     return len(tokens)
 
 
+def split_parentheses(tokens: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is in the first parentheses, and what comes after them; all, without any."""
+    if "(" not in tokens:
+        return [], tokens
+    end = closing_parenthesis(tokens)
+    return tokens[tokens.index("(") + 1 : end], tokens[end + 1 :]
+
+
+def without_parentheses(tokens: list[str]) -> list[str]:
+    """Strip the parentheses around the whole."""
+    while len(tokens) > 2 and tokens[0] == "(" and closing_parenthesis(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def split_list(tokens: list[str]) -> list[list[str]]:
+    """Split at the commas that are in no parentheses."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == "," and not depth:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
+
+
 def names_in(tokens: list[str]) -> list[str]:
     """Return the names in the first parentheses."""
-    inside = tokens[tokens.index("(") + 1 : closing_parenthesis(tokens)] if "(" in tokens else []
-    starts = [0] + [position + 1 for position, token in enumerate(inside) if token == ","]
-    return [unquoted(inside[start]) for start in starts] if inside else []
+    return [unquoted(part[0]) for part in split_list(split_parentheses(tokens)[0])]

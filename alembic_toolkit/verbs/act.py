@@ -86,7 +86,7 @@ def refuse_exclusion(step: Step) -> NoReturn:
         UnsafeOperation,
         f"{step.call}: this server has no exclusion constraint.",
         (step.server.name, "PostgreSQL"),
-        "Stopped, because rows that exclude each other would not be kept out.",
+        "Stopped, because rows that the constraint forbids could be inserted.",
         'if helpers.get_bind().dialect.name == "postgresql":  # or a trigger of your own, here',
     )
 

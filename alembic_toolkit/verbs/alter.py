@@ -39,7 +39,7 @@ def alter(step: Step) -> None:
             step.server.concurrently.drop_leftover(step)
     else:
         if found.get("of") and alters_table(rest, found):
-            require_table(step, step.table, step.schema)
+            require_table(step)
         step.operation = rest
         if step.operation.existing_type is not None and type_ is not None:
             step.operation.existing_type = verbatim(step.database, found["type"])
@@ -53,9 +53,9 @@ def renamed(step: Step) -> tuple[Step, Definition | None]:
     """Do the rename that is asked for, and return the step that is left and its column."""
     operation = step.operation
     is_plain = operation.modify_type is None and operation.modify_nullable is None
-    table = ("renamable" if is_plain else "table", step.table, step.table, step.schema)
+    table = step.question("renamable" if is_plain else "table")
     names = [str(step.name), step.operation.modify_name or str(step.name)]
-    columns = [("column", step.table, name, step.schema) for name in names]
+    columns = [step.question("column", name) for name in names]
     has_table, old, new = ask_all(step.database, [table, *columns])
     require_tables(step, [table], [has_table])
     rest = rename_column(step, old, new)
@@ -120,7 +120,7 @@ def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) ->
     if old:
         view = ask(step.database, "view", new_name, new_name, step.schema) if is_table else None
         found = f"both {old_name!r} and {new_name!r}"
-        why = "nobody knows which of the two holds the rows that count"
+        why = "only a person knows which of the two has the current rows"
         way = f"helpers.drop_{step.kind if view is None else 'view'}({on}{new_name!r})"
         way += "  # if the new one is the mistake: look into it first"
     stop(
@@ -134,7 +134,7 @@ def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) ->
 
 def missing_column(step: Step) -> NoReturn:
     if step.server.column is not None:
-        asked = [(what, step.table, "", step.schema) for what in ("sort", "columns")]
+        asked = [step.question("sort"), step.question("columns")]
         sort, names = ask_all(step.database, asked)
         if sort != "table":
             missing_table(step, step.table, step.schema, sort)

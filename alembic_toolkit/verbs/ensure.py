@@ -50,7 +50,9 @@ def ensure(step: Step) -> Any:
         if name is None:
             raise
         log_decision(
-            "skip", step, f"table {step.table} is {name} already, as this revision has it later"
+            "skip",
+            step,
+            f"table {step.table} is {name} already, as this revision has it later",
         )
 
 
@@ -136,7 +138,7 @@ def find_to_drop(step: Step, asked: list[Question]) -> Definition | None:
     """Return what is to be dropped, from one answer where that suffices."""
     if not asked:
         return FIND[step.kind](step)
-    table = [("table", step.table, step.table, step.schema)] if step.kind == "column" else []
+    table = [step.question("table")] if step.kind == "column" else []
     answer, *has_table = ask_all(step.database, [*asked, *table])  # a view has columns, too
     if answer is not None:
         require_tables(step, table, has_table)
@@ -161,9 +163,8 @@ def comment_on_table(step: Step) -> None:
     wanted = getattr(step.operation, "comment", None)
     if not step.database.dialect.supports_comments:
         return log_decision("skip", step, "this server has no comments")
-    table = ("table", step.table, step.table, step.schema)
-    comment = ("table comment", step.table, "", step.schema)
-    has_table, found = ask_all(step.database, [table, comment])
+    table = step.question("table")
+    has_table, found = ask_all(step.database, [table, step.question("table comment")])
     if wanted is None and has_table is None:
         return log_decision("skip", step, f"table {step.table} is not there")
     require_tables(step, [table], [has_table])

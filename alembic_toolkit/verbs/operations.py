@@ -63,6 +63,6 @@ def online_database(verb: str) -> Database:
             database,
             verb,
             "it asks the database, and a --sql script has none",
-            "alembic upgrade head  # without --sql; or say the step as a verb, which guards itself",
+            "alembic upgrade head  # without --sql; or use a verb, which looks by itself",
         )
     return database

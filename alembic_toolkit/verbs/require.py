@@ -17,7 +17,7 @@ from alembic_toolkit.verbs.values import CONSTRAINED, TABLELESS, Question, Step,
 def required_tables(step: Step) -> list[Question]:
     """Return the questions for the tables that must be there: the first one is the step's own."""
     what = "indexable" if step.kind == "index" else "table"
-    own = [] if step.kind in TABLELESS else [(what, step.table, step.table, step.schema)]
+    own = [] if step.kind in TABLELESS else [step.question(what)]
     return own + [("table", key.name, key.name, key.schema) for key in referents(step)]
 
 
@@ -40,14 +40,14 @@ def existence_question(step: Step) -> list[Question]:
         return []  # one look finds them
     else:
         what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
-    return [(what, step.table, name, step.schema)] if what in step.server.questions else []
+    return [step.question(what, name)] if what in step.server.questions else []
 
 
 def partition_question(step: Step) -> list[Question]:
     """Return the question for the partitions of a table that must not have any."""
     server = step.server.concurrently
     is_asked = server is not None and server.is_for_undivided(step)
-    return [("partitions", step.table, step.table, step.schema)] if is_asked else []
+    return [step.question("partitions")] if is_asked else []
 
 
 def referents(step: Step) -> list[sa.Table]:
@@ -79,15 +79,16 @@ def require_names(step: Step) -> None:
             UnsafeOperation,
             f"{step.call}: cannot do this concurrently without a name.",
             (f"a {unnamed[0].kind} without a name", "a name, by which to find it half done"),
-            "Stopped, because after a crash nobody could tell whose constraint that is.",
+            "Stopped, because after a crash the verb could not find its constraint again.",
             f"{unnamed[0].verb}('{step.table}_...', ...)  # name it, or leave out"
             " postgresql_concurrently",
         )
 
 
-def require_table(step: Step, table: str, schema: str | None) -> None:
-    asked = ("table", table, table, schema)
-    require_tables(step, [asked], ask_all(step.database, [asked]))
+def require_table(step: Step) -> None:
+    """Refuse when the step's own table is not there."""
+    asked = [step.question("table")]
+    require_tables(step, asked, ask_all(step.database, asked))
 
 
 def require_tables(step: Step, asked: list[Question], answers: list[Any]) -> None:
@@ -158,6 +159,6 @@ def refuse_temporary(call: str, table: str) -> NoReturn:
         UnsafeOperation,
         f"{call}: a temporary table hides it.",
         (f"a temporary table {table}, of this session alone", f"table {table}"),
-        "Stopped, because what is done to it would be gone with the session.",
+        "Stopped, because the change would be lost when the session ends.",
         f"helpers.execute('DROP TABLE {table}')  # before this line: it finds the temporary one",
     )

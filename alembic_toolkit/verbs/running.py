@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -81,11 +79,6 @@ def direction_of() -> tuple[str, str]:
         return "", "up"
     is_down = frames[-1].f_code.co_name.startswith("downgrade")
     return str(frames[-1].f_globals["revision"]), "down" if is_down else "up"
-
-
-def beside_revision(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file that a revision names: taken from the revision's folder."""
-    return Path(revision_globals().get("__file__", "")).parent / path
 
 
 def refuse_script(database: Database, call: str, why: str, *way: str) -> NoReturn:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from alembic_toolkit.sql.tokens import unqualified
-from alembic_toolkit.verbs.ask import describe_columns, view_select
+from alembic_toolkit.verbs.ask import describe_columns
 from alembic_toolkit.verbs.values import Database, Step
 
 SCRATCH = "_alembic_scratch"
@@ -96,19 +96,3 @@ def verbatim(database: Database, type_: str) -> Verbatim:
     """Return a type as the server writes it, for DDL in which the driver looks for ``%``."""
     doubled = database.dialect.paramstyle in ("format", "pyformat")
     return Verbatim(type_.replace("%", "%%") if doubled else type_)
-
-
-def wanted_select(database: Database, definition: str) -> str | None:
-    """Return a SELECT as the server would keep it; None where only the name can be compared."""
-    temporary = "TEMPORARY " if database.server.temporary_views else ""
-    with discarded(database, "VIEW"):
-        database.run(f"CREATE {temporary}VIEW {SCRATCH} AS {definition}")
-        return view_select(database, SCRATCH, database.server.scratch_schema)
-
-
-STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition", "compress")
-
-
-def scratch_options(options: Any) -> dict[str, Any]:
-    """Return the options of a table without those of its storage, which temporary ones refuse."""
-    return {k: v for k, v in options.items() if not any(word in k for word in STORAGE)}

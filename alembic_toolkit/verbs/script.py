@@ -38,34 +38,28 @@ def write_guarded(step: Step) -> None:
             "alembic upgrade head  # without --sql, on the database itself",
         )
     else:
-        condition = (
-            exists_condition(step)
-            if step.verb.startswith("drop")
-            else f"NOT {exists_condition(step)}"
-        )
+        there = exists_condition(step)
         for sql in plain_sql(step):
-            step.write_if(condition, sql)
+            step.write_if(there if step.verb.startswith("drop") else f"NOT {there}", sql)
     if step.kind in ("table", "column") and step.wanted is not None:
         for part in parts_of(step, created=False):
             write_step(part)
 
 
 def write_native(step: Step) -> None:
-    for sql in native_sql(step):
-        is_type = sql.startswith(("CREATE TYPE", "CREATE DOMAIN"))
-        write_new_type(step, sql) if is_type else step.write(sql)
-
-
-def native_sql(step: Step) -> list[str]:
-    """Return the statements of a verb that the server can guard by itself."""
-    operation = step.operation = copy.copy(step.operation)
-    flag = "if_exists" if step.verb.startswith("drop") else "if_not_exists"
-    if operation is not None:
-        setattr(operation, flag, True)
-    statements = plain_sql(step)
-    if step.verb in ("drop_column", "drop_constraint"):
-        return [sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1) for sql in statements]
-    return statements
+    """Write the statements of a verb that the server can guard by itself."""
+    step.operation = copy.copy(step.operation)
+    if step.operation is not None:
+        flag = "if_exists" if step.verb.startswith("drop") else "if_not_exists"
+        setattr(step.operation, flag, True)
+    for sql in plain_sql(step):
+        type_ = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
+        if type_ is not None:  # which goes before its table
+            step.write_if(f"to_regtype({postgresql_literal(type_[1])}) IS NULL", sql)
+        elif step.verb in ("drop_column", "drop_constraint"):
+            step.write(sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1))
+        else:
+            step.write(sql)
 
 
 def plain_sql(step: Step) -> list[str]:
@@ -96,13 +90,6 @@ class Statements(list[str]):
 
     def flush(self) -> None:
         """Do nothing: a list is written at once."""
-
-
-def write_new_type(step: Step, sql: str) -> None:
-    """Write the CREATE TYPE that goes before a table, unless the type is there."""
-    match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
-    assert match is not None
-    step.write_if(f"to_regtype({postgresql_literal(match[1])}) IS NULL", sql)
 
 
 def compiled(database: Database, statement: Any, call: str) -> str:

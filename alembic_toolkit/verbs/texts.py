@@ -73,7 +73,7 @@ def require_values(call: str, *things: Any) -> None:
             raise CommandError(
                 f"{call}: :{name} is a parameter, and has no value.\n"
                 f"  statement:       {brief(text)}\n"
-                "Stopped before anything was run, because nobody knows what to write there.\n"
+                "Stopped before anything was run, because the parameter has no value.\n"
                 "The way on:\n"
                 f"    r'... \\:{name} ...'  # for a colon that begins no parameter; or a value:\n"
                 f"    sa.text('... :{name} ...').bindparams({name}=...)"

@@ -1,7 +1,7 @@
 """Create users and bills: who owes what, and until when.
 
-The first schema, as a first day makes it: money in floats, an e-mail that may repeat, no history
-of payments. The revisions that follow mend all three.
+The first schema has typical faults: money in floats, an e-mail that may be there twice, no
+history of payments. Later revisions mend all three.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """Drop other from bills: nobody ever wrote a remark.
 
-The downgrade brings the column back, empty: what it held is gone with it. Drop a column only when
+The downgrade adds the column again, but it is empty: its values are lost. Drop a column only when
 no deployed code reads it any more.
 """
 

@@ -1,7 +1,8 @@
 """Create audit: what was done, when, and for whom.
 
-The trail outlives the user (SET NULL), and is read by date. Later revisions also keep here what the
-schema below them has no column for, so that an upgrade after a downgrade finds it again.
+A user's rows are kept when the user is deleted (SET NULL); the application reads the table by
+date. Downgrades of later revisions also keep here what the older schema has no column for, so
+that the next upgrade can bring it back.
 """
 
 import sqlalchemy as sa

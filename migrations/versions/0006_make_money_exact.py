@@ -1,8 +1,8 @@
 """Make money exact: floats become NUMERIC(12, 2), to the cent.
 
-A float of 15 digits holds each of these amounts to the cent, so neither direction loses one.
-PostgreSQL is told how to round; MariaDB rounds by itself; SQLite has no exact numbers and keeps
-what it is given, so there the rounding is a statement of its own.
+A float has 15 digits, which hold each of these amounts to the cent, so neither direction loses
+one. For PostgreSQL the revision says how to round. MariaDB rounds by itself. SQLite has no exact
+numbers and keeps what it is given, so there an UPDATE rounds.
 """
 
 import sqlalchemy as sa

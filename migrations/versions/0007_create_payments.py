@@ -1,11 +1,11 @@
 """Create payments, and fill it from bills.paid: one bill can be paid in parts.
 
-Expand: the sum stays in bills.paid while old code still reads it; the next revision contracts.
-DDL comes before the rows, because MariaDB commits at each DDL statement: so the rows are committed
-together with the revision's number, or not at all.
+This is the first half of expand and contract: the sum stays in bills.paid while old code still
+reads it, and the next revision drops it. DDL comes before the rows, because MariaDB commits at
+each DDL statement: so the rows are committed together with the revision's number, or not at all.
 
-The downgrade keeps each single payment in the audit trail, for bills.paid has only their sum, and
-the upgrade takes them from there. What was paid in between becomes one payment more.
+The downgrade keeps each single payment in the audit trail, because bills.paid only has their sum,
+and the upgrade takes them from there. What was paid in between becomes one further payment.
 """
 
 import sqlalchemy as sa
@@ -104,7 +104,7 @@ def downgrade() -> None:
             .where(~sa.exists().where(audit.c.action.startswith(kept)))
             .order_by(payments.c.id),
         ),
-        # dropped already, by a run that was killed before it could say so
+        # the table is gone already if a run was killed before Alembic noted the revision
         unless=f"SELECT 1 FROM (SELECT COUNT(*) AS n FROM {catalog}) AS there WHERE n = 0",
     )
     helpers.drop_table("payments")

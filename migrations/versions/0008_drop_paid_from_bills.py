@@ -1,7 +1,7 @@
-"""Drop paid from bills: the payments say it, and two truths drift apart.
+"""Drop paid from bills: the payments have the sum, and a second copy of it would come to differ.
 
-Contract: deployed when no running code reads the column any more. The downgrade adds the payments
-up again.
+This is the second half of expand and contract: deploy it when no running code reads the column
+any more. The downgrade computes the sums from the payments.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,8 @@
-"""Make the e-mail of a user unique, over data that has it twice.
+"""Make the e-mail of a user unique, although some are there twice.
 
-The user who had it first keeps it; from the others it moves to the audit trail, where a person
-finds it, and from where the downgrade brings it back. The comparison is the server's own, as in
-the constraint: MariaDB takes A@example.com and a@example.com for the same.
+The user who had an e-mail first keeps it. Those of the others move to the audit trail, where a
+person can find them, and from where the downgrade brings them back. The server compares, as it
+does for the constraint: for MariaDB A@example.com and a@example.com are equal.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,8 @@
 """Add status to bills: open, paid or cancelled.
 
-An enum type of its own on PostgreSQL, the column's own on MariaDB, a check on SQLite. What is fully
-paid is known; that a bill was cancelled is known to the audit trail, once there was a downgrade.
+The enum is a type on PostgreSQL, a part of the column on MariaDB, and a check on SQLite. Which
+bills are paid follows from the payments. Which were cancelled the audit trail knows, after a
+downgrade.
 """
 
 import sqlalchemy as sa
@@ -60,7 +61,7 @@ def downgrade() -> None:
             .where(~sa.exists().where(is_kept))
             .order_by(bills.c.id),
         ),
-        # dropped already, by a run that was killed before it could say so
+        # the column is gone already if a run was killed before Alembic noted the revision
         unless=f"SELECT 1 FROM (SELECT COUNT(*) AS n FROM {catalog}) AS there WHERE n = 0",
     )
     helpers.drop_column("bills", "status")

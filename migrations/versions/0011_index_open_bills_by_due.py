@@ -1,8 +1,9 @@
-"""Index open bills by the day they are due, without stopping those who pay.
+"""Index open bills by the day they are due, without blocking payments.
 
-Built concurrently, alone in its revision: PostgreSQL cannot do it in a transaction, and the verb
-commits what came before. A build that fails leaves an INVALID index; running the revision again
-repairs it. SQLite has partial indexes too; on MariaDB the index holds every bill.
+The index is built concurrently, and has a revision of its own, because PostgreSQL cannot do that
+in a transaction: the verb commits what came before. A build that fails leaves an INVALID index;
+running the revision again repairs it. SQLite has partial indexes too; on MariaDB the index has
+every bill.
 """
 
 import sqlalchemy as sa

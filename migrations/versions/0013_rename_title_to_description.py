@@ -1,7 +1,7 @@
-"""Rename title to description, as everybody calls it.
+"""Rename title to description, which is what everybody calls it.
 
-Old code fails as soon as this ran: fine for one program that is stopped meanwhile. Where it runs on
-many machines, add the new column, write both, and drop the old one later.
+Old code fails after this revision. That is fine for one program that is stopped meanwhile. If the
+code runs on many machines, add the new column, write both, and drop the old one later.
 """
 
 import alembic_helpers as helpers

@@ -1,6 +1,6 @@
-"""Require created_on: bills from the first days have none, and take the day they were due.
+"""Require created_on: bills from the first days have none, and get the day they were due.
 
-The rows first, then the constraint. The downgrade allows NULL again, and leaves the days.
+The rows come first, then the constraint. The downgrade allows NULL again, and keeps the days.
 """
 
 import alembic_helpers as helpers

@@ -20,7 +20,7 @@ def test_page_says_what_the_verb_does(row: Row, new_database: NewDatabase) -> No
         return database
 
     wanted = section(row, new, NAMES)
-    assert wanted in text, "to write the page anew: python -m tests.helpers.verbs_page"
+    assert wanted in text, "to write the page again: python -m tests.helpers.verbs_page"
 
 
 def test_page_has_no_other_section() -> None:

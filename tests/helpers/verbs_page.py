@@ -39,15 +39,15 @@ RENAMED = {
 INTRODUCTION = """\
 # Verbs
 
-What each verb does in each situation, on each server, and the SQL that the server gets: in a
-database (`alembic upgrade`), and in a script (`alembic upgrade --sql`). Nothing here is written by
-hand: a test runs each call in each situation and compares the page with what happened.
+This page shows what each verb does in each situation, on each server, and the SQL that the server
+gets: when the revision runs (`alembic upgrade`), and in a script (`alembic upgrade --sql`). It is
+generated: a test runs each call in each situation and compares the page with what happened.
 
-*act*: the database is changed. *skip*: it is left alone, and the log says why. Anything else is the
-error that is raised, before anything is changed.
+*act*: the database is changed. *skip*: the database is left as it is, and the log says why.
+Anything else is the error that is raised, before anything is changed.
 
-Two verbs have no cells. `execute_file` runs its file whole each time, and a script gets its
-statements as they are; `irreversible` always raises `Irreversible`, and no script is written.
+Two verbs have no table. `execute_file` runs all of its file each time, and a script gets the file's
+statements as they are. `irreversible` always raises `Irreversible`, and no script is written.
 """
 # What only looks, or makes nothing that lasts.
 LOOKS = re.compile(

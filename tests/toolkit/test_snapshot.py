@@ -108,6 +108,12 @@ SAME = [
     ("a INT CONSTRAINT x CHECK (a IN (1,2))", "a INT, CONSTRAINT 'x' CHECK (a in ( 1 , 2 ))"),
     ("a TEXT COLLATE BINARY", "a TEXT /* , b INT */"),
     ("a INT, UNIQUE (a) CHECK (a <> -1)", "a INT, CHECK (a <> - 1), UNIQUE (a)"),
+    ("a INT NOT NULL", "a INT CONSTRAINT w CONSTRAINT x NOT NULL, CONSTRAINT y"),
+    ("a INT, CHECK (a <> 1.5e+3)", "a INT CHECK (a<>1.5E+3), CONSTRAINT x CONSTRAINT 'y'"),
+    (
+        "a INT NOT NULL REFERENCES p ON DELETE SET NULL",
+        "a INT REFERENCES p (id) ON DELETE SET NULL NOT NULL",
+    ),
 ]
 OTHER = [
     ("a INT", "a INT NOT NULL"),

@@ -83,7 +83,7 @@ def run_backfill(
     if step.offline:
         return write_backfill(step, values, where)
     step.database.forget()
-    require_table(step, step.table, step.schema)
+    require_table(step)
     pages = pages_of(step, values, in_group(where))
     if not pages.progress.total:
         return log_decision("skip", step, "no row is to be done")
@@ -122,7 +122,7 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
         refuse_pages(step, why, f"no primary key on {step.table}")
     given = {step.database.case_folded(name) for name in values}
     if changed := sorted(name for name in names if step.database.case_folded(name) in given):
-        refuse_pages(step, "it would change the key that divides the pages", ", ".join(changed))
+        refuse_pages(step, "it finds its pages by the key that it would change", ", ".join(changed))
     there = inspected_columns(step.database, step.table, step.schema)
     columns = {c["name"]: sa.column(c["name"], c["type"]) for c in there}
     typed = {name: type_text(columns[name].type, step.database.dialect) for name in names}
@@ -266,7 +266,7 @@ def refuse_repeating(pages: Pages) -> None:
     finally:
         database.run("ROLLBACK")
     if after[0] is not None and after[0] != after[1]:
-        why = "a run that is killed would do again what it has done"
+        why = "after a kill, rows that are done would be updated again"
         refuse_pages(pages.step, why, "a row that where still finds after it was done")
 
 

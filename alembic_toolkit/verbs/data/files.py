@@ -11,17 +11,20 @@ from alembic.util import CommandError
 
 from alembic_toolkit.sql.quoting import brief
 from alembic_toolkit.sql.statements import Statement, Unreadable, split_statements
-from alembic_toolkit.verbs.running import beside_revision
+from alembic_toolkit.verbs.running import revision_globals
 from alembic_toolkit.verbs.values import Database, Step, log_line
 
 
 def run_file(step: Step, path: str | os.PathLike[str], encoding: str) -> None:
-    where = beside_revision(path)
+    where = Path(revision_globals().get("__file__", "")).parent / path
     statements = read_statements(step.database, where, encoding)
     if not statements:
         return log_line("skip", "execute_file", str(path), "no statement in it")
     if step.offline:
-        return write_statements(step, statements)
+        write = step.server.write_statement or (lambda step, statement: step.write(statement.text))
+        for statement in statements:
+            write(step, statement)
+        return
     log_line("apply", "execute_file", str(path), f"{len(statements)} statements")
     step.database.forget()
     for number, statement in enumerate(statements, 1):
@@ -35,7 +38,7 @@ def read_statements(database: Database, path: Path, encoding: str) -> list[State
     try:
         text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except OSError as error:
-        refuse_file(path, f"cannot be read: {error.strerror}", "it is beside the revision's file")
+        refuse_file(path, f"cannot be read: {error.strerror}", "put it beside the revision's file")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         why = f"line {line} is not {encoding}"
@@ -67,14 +70,5 @@ def refuse_failed(
         f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
         f"  database says:   {' '.join(str(error.orig).split())}\n"
         f"  statement:       {brief(statement.text)}\n"
-        f"{kept}\nThe way on:\n    # mend line {statement.line}, then: alembic upgrade head"
+        f"{kept}\nThe way on:\n    # correct line {statement.line}, then: alembic upgrade head"
     ) from error
-
-
-def write_statements(step: Step, statements: list[Statement]) -> None:
-    """Write the statements as they are; a body with semicolons behind a DELIMITER of its own."""
-    for statement in statements:
-        if step.server.write_statement is not None:
-            step.server.write_statement(step, statement)
-        else:
-            step.write(statement.text)

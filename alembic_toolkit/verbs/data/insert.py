@@ -22,7 +22,6 @@ from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.values import Database, Step, log_line
 
 ROWS_AT_ONCE = 200  # that one query looks for
-FILLED = ("table", "view")  # what rows can be inserted into
 
 
 def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
@@ -65,7 +64,9 @@ def insert_missing(
     for turn in rounds(rows, keys):
         for start in range(0, len(turn), ROWS_AT_ONCE):
             some = turn[start : start + ROWS_AT_ONCE]
-            missing = missing_rows(step.database, table, some, keys)
+            there = [key_is_there(table, row, keys).label(f"c{n}") for n, row in enumerate(some)]
+            found = step.database.connection.execute(sa.select(*there)).one()
+            missing = [row for row, is_there in zip(some, found, strict=True) if not is_there]
             inserted += len(missing)
             for batch, plain in alike(missing):
                 step.operations.bulk_insert(table, batch, multiinsert=multiinsert and plain)
@@ -78,8 +79,8 @@ def insert_missing(
 def require_columns(step: Step, table: Any, keys: list[str]) -> None:
     """Refuse a table, or a column of it, that the database does not have."""
     columns = [table.c[key] for key in keys]
-    kinds = [(what, table.name, table.name, table.schema) for what in FILLED]
-    asked = [("column", table.name, column.name, table.schema) for column in columns]
+    kinds = [step.question("table"), step.question("view")]  # that rows can be inserted into
+    asked = [step.question("column", column.name) for column in columns]
     found = ask_all(step.database, [*kinds, *asked])
     if all(there is None for there in found[: len(kinds)]):
         require_tables(step, kinds, [None])
@@ -117,15 +118,6 @@ def loose_text(value: Any) -> str:
         return str(int(value)) if value == int(value) else f"{float(value):.12g}"
     letters = unicodedata.normalize("NFKD", str(value)).casefold()
     return "".join(c for c in letters if c.isalnum()) or letters  # no accents, no spaces
-
-
-def missing_rows(
-    database: Database, table: Any, rows: list[dict[str, Any]], keys: list[str]
-) -> list[dict[str, Any]]:
-    """Return those of the rows whose key is not there, by one query."""
-    there = [key_is_there(table, row, keys).label(f"c{n}") for n, row in enumerate(rows)]
-    found = database.connection.execute(sa.select(*there)).one()
-    return [row for row, is_there in zip(rows, found, strict=True) if not is_there]
 
 
 def key_is_there(table: Any, row: dict[str, Any], keys: list[str]) -> Any:

@@ -68,7 +68,7 @@ def require_mark(sqltext: Any, name: str) -> None:
         CommandError,
         f"execute({brief(sqltext)!r}, once={brief(name)!r}): this is no name for a mark.",
         (f"room for {MARK_LENGTH} characters, none of them white space at an end", found),
-        "Stopped, because the step could not be told from others when it is run again.",
+        "Stopped, because after a crash the step could not be recognised.",
         f"helpers.execute({brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
     )
 

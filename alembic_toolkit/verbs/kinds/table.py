@@ -20,8 +20,11 @@ from alembic_toolkit.verbs.kinds.column import (
 from alembic_toolkit.verbs.kinds.constraint import foreign_key_text
 from alembic_toolkit.verbs.remedy import code_of, wanted_foreign_key
 from alembic_toolkit.verbs.require import keys_within, require_free_name
-from alembic_toolkit.verbs.scratch import SCRATCH, scratch_options, scratch_table
+from alembic_toolkit.verbs.scratch import SCRATCH, scratch_table
 from alembic_toolkit.verbs.values import Definition, Step
+
+# Options of a table's storage, which temporary tables refuse
+STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition", "compress")
 
 
 def find_table(step: Step) -> Definition:
@@ -34,7 +37,9 @@ def want_table(step: Step) -> Definition:
     table: sa.Table = step.wanted
     others = [c for c in table.constraints if not isinstance(c, sa.ForeignKeyConstraint)]
     names = {step.database.truncated(str(c.name)) for c in table.constraints if c.name}
-    with scratch_table(step, *table.columns, *others, **scratch_options(table.dialect_kwargs)):
+    given = table.dialect_kwargs.items()
+    options = {k: v for k, v in given if not any(word in k for word in STORAGE)}
+    with scratch_table(step, *table.columns, *others, **options):
         found = define_table(step, SCRATCH, step.server.scratch_schema, names)
     for key in keys_within(step):
         text = foreign_key_text(step.database, wanted_foreign_key(key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic_toolkit.verbs.ask import view_select
-from alembic_toolkit.verbs.scratch import wanted_select
+from alembic_toolkit.verbs.scratch import SCRATCH, discarded
 from alembic_toolkit.verbs.values import Definition, Step
 
 
@@ -15,7 +15,10 @@ def find_view(step: Step) -> Definition | None:
 def want_view(step: Step) -> Definition | None:
     if not step.server.temporary_views and step.verb != "replace_view":
         return None  # it has no temporary views, and to make a lasting one commits
-    text = wanted_select(step.database, step.wanted)
+    temporary = "TEMPORARY " if step.server.temporary_views else ""
+    with discarded(step.database, "VIEW"):
+        step.database.run(f"CREATE {temporary}VIEW {SCRATCH} AS {step.wanted}")
+        text = view_select(step.database, SCRATCH, step.server.scratch_schema)
     return None if text is None else {"definition": " ".join(text.split())}
 
 

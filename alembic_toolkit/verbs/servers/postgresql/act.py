@@ -171,7 +171,7 @@ def undivided_code(step: Step, name: str, table: str) -> str:
 
 
 def validate_constraint(step: Step) -> None:
-    require_table(step, step.table, step.schema)
+    require_table(step)
     found = {name: text for name, _, text in describe_constraints(step)}
     name = step.database.truncated(str(step.name))
     if name not in found:

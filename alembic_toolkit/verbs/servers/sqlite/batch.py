@@ -29,7 +29,7 @@ from alembic_toolkit.verbs.values import Step, log_decision
 
 def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any]) -> None:
     """Give the table another order of columns or an AUTOINCREMENT, unless it has them."""
-    require_table(step, step.table, step.schema)
+    require_table(step)
     text = table_text(step)
     items = in_order(text.items, order)
     if options.get("sqlite_autoincrement"):
