@@ -5,12 +5,17 @@ They are there while a revision is half done, so that it can go on when it is ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import RevisionError
 from sqlalchemy import column, inspect, table
+
+# How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
+NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
+FORGETS = re.compile(r"DELETE FROM \S+_once\W")
 
 
 def name_of(version_table: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +15,9 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
 from sqlalchemy.types import TypeEngine
 
+from alembic_toolkit.database import marks
 from alembic_toolkit.prove.scratch import Scratch, session_of
 from alembic_toolkit.rows.forms import form_of
-
-# How alembic_helpers notes, in the commit of its rows, that a step is done.
-_MARK = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Recorder:
         if self.statements is None:
             return
         self.statements.append(arguments[2])
-        if _MARK.match(arguments[2]) and arguments[2:4] not in self.marks:
+        if marks.NOTES.match(arguments[2]) and arguments[2:4] not in self.marks:
             self.marks.append(arguments[2:4])
         compiled = getattr(arguments[4], "compiled", None)
         if isinstance(compiled, DDLCompiler):

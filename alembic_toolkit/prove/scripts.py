@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
+from alembic_toolkit.database import marks
 from alembic_toolkit.project.env import Project, arguments, intercepted, read_config, told
 from alembic_toolkit.script.mysql import undelimited
 from alembic_toolkit.script.writer import PLAIN
@@ -30,9 +30,6 @@ class Written:
     error: str = ""  # it breaks
 
 
-_FORGETS = re.compile(r"DELETE FROM \S+_once\W")
-
-
 @dataclass
 class _Collector:
     """What stands in for the script's file."""
@@ -44,7 +41,7 @@ class _Collector:
         text = text.strip()
         left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
         # What forgets the marks of its steps comes after the version table's row.
-        written = self.last if _FORGETS.match(text) else self.current
+        written = self.last if marks.FORGETS.match(text) else self.current
         if written is not None and not left_out:
             written.statements.append(undelimited(text.removesuffix(";")))
 

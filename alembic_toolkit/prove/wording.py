@@ -18,6 +18,11 @@ from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Running
 
 
+def running_name(up: bool) -> str:
+    """Return the name of a direction's function."""
+    return "upgrade()" if up else "downgrade()"
+
+
 def declared(revision: Script) -> str | None:
     """Return why a revision cannot be taken back, where its file says so."""
     why = getattr(revision.module, "irreversible", None)

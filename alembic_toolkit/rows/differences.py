@@ -79,7 +79,7 @@ def doubled(before: Content, between: Content, after: Content, now: Content) -> 
 def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
     """Return the rows by their keys, each `_told_apart`; without one, equal rows by a number.
 
-    A row that was there before, or that `_fill` wrote, is not new because a value of it is.
+    A row that was there before, or that `fill` wrote, is not new because a value of it is.
     """
     at = [content.index(name) for name in content.table.primary]
     texts = _told_apart(content)

@@ -53,6 +53,15 @@ def identifier(mark: str, *parts: str | None) -> str:
     return ".".join(f"{mark}{part.replace(mark, mark * 2)}{mark}" for part in parts if part)
 
 
+def unescaped_percent(sql: str, dialect: Any) -> str:
+    """Return compiled SQL as it is: some drivers have each ``%`` written twice."""
+    return sql.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else sql
+
+
 def mysql_literal(text: str, has_escapes: bool = True) -> str:
     """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
     return literal(text.replace("\\", "\\\\") if has_escapes else text)
+
+
+def comment_clause(text: str | None) -> str:
+    return f"COMMENT {literal(text)}" if text else ""

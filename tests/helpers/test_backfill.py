@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy import event
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs.data import backfill
 from tests.databases import Database
 from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
@@ -236,7 +237,7 @@ def assert_tries_again(others: Database, ours: Database, between: list[Act]) -> 
 def test_backfill_gives_up_in_the_end_when_a_row_stays_locked(
     bills: Database, between: list[Act], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helpers, "_WAITS", (0,))
+    monkeypatch.setattr(backfill, "WAITS", (0,))
 
     def impatient() -> None:
         with revision(bills) as connection:
@@ -486,7 +487,7 @@ def test_backfill_logs_every_few_seconds_elsewhere(
 ) -> None:
     stderr = io.StringIO()
     monkeypatch.setattr("sys.stderr", stderr)
-    monkeypatch.setattr(helpers, "_TOLD_EVERY", 0)
+    monkeypatch.setattr(backfill, "TOLD_EVERY", 0)
     with revision(bills), heard() as lines:
         once(batch_size=5)
     assert lines[1].startswith("apply backfill bills: 5 of 10 rows in 1 pages, ")

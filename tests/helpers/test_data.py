@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs.data.insert import rounds
 from tests.databases import Database
 from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
@@ -150,7 +151,7 @@ def test_bulk_insert_takes_unlike_keys_at_once(keys: Any, database: Database) ->
     prepare(database, "CREATE TABLE things (v BLOB)")
     table = sa.table("things", sa.column("v"))
     new = [{"v": str(key) if isinstance(key, Decimal) else key} for key in keys]
-    assert len(helpers._turns([{"v": key} for key in keys], ["v"])) == 1
+    assert len(rounds([{"v": key} for key in keys], ["v"])) == 1
     with revision(database), counted(database.engine) as statements:
         helpers.bulk_insert(table, new, key=["v"])
     assert len(statements) == 3
@@ -448,6 +449,7 @@ def test_script_of_execute_guards_ddl(database: Database) -> None:
 
 SOURCE = """
 import alembic_helpers as helpers
+from alembic_toolkit.verbs.data.insert import rounds
 revision = "0007"
 down_revision = {below!r}
 def downgrade():

@@ -9,6 +9,7 @@ import pytest
 from alembic.operations import BatchOperations, MigrateOperation, Operations
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs.batch import GuardedBatch
 
 # What ``alembic.op`` shows by accident of how it is made.
 INTERNAL = {"Operations", "context", "create_module_class_proxy"}
@@ -66,4 +67,4 @@ def test_name_that_nobody_has_is_an_attribute_error() -> None:
 
 
 def test_batch_operations_are_alembics_own() -> None:
-    assert issubclass(helpers._BatchOperations, BatchOperations)
+    assert issubclass(GuardedBatch, BatchOperations)

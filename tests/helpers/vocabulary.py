@@ -24,6 +24,7 @@ from alembic.util import CommandError
 from sqlalchemy import event
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs import values
 from tests.databases import Database
 
 Act = Callable[[], Any]
@@ -141,11 +142,11 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
             patch.setattr(psycopg.Cursor, "execute", execute)
             yield statements
         return
-    look = helpers._Database.fetch
+    look = values.Database.fetch
     event.listen(engine, "before_cursor_execute", note)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(helpers._Database, "fetch", fetch)
+            patch.setattr(values.Database, "fetch", fetch)
             yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)

@@ -95,7 +95,7 @@ def test_proof_is_the_same_when_only_what_was_touched_is_looked_at(
     assert not touched.misled
     assert found == whole
     assert {f.revision for f in found.findings if f.check == DOWN} >= {*FAULTY[1:]}
-    assert touched.snap == all_of_it.snap
+    assert touched.known.snap == all_of_it.known.snap
 
 
 def rewritten(project: Project, *bodies: str) -> Project:
@@ -121,7 +121,7 @@ def test_rows_are_as_triggers_left_them(project: Project, database: Database) ->
     found, prover = proven(rewritten(project, MADE, PROGRAMMED), database)
     assert not found.findings
     assert not prover.misled
-    assert 7 in prover.contents["t"].values("b")
+    assert 7 in prover.known.contents["t"].values("b")
 
 
 @pytest.mark.databases("sqlite")
@@ -130,7 +130,7 @@ def test_new_table_has_rows_when_its_revision_was_run_again(
 ) -> None:
     anew = rewritten(project, AGAIN)
     _, prover = proven(anew, database, checks=ALWAYS | {RERUN})
-    assert prover.contents["t0"].rows
+    assert prover.known.contents["t0"].rows
 
 
 @pytest.mark.databases("sqlite")

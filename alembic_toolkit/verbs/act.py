@@ -1,0 +1,108 @@
+"""Doing it: in the server's own way where it has one, else as Alembic does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+
+from alembic_toolkit.verbs.errors import UnsafeOperation, stop
+from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.require import refuse_hidden
+from alembic_toolkit.verbs.translate import CONSTRAINT_KINDS
+from alembic_toolkit.verbs.values import Step
+
+
+def act(step: Step) -> Any:
+    """Do it: in the server's own way where it has one, else as Alembic does."""
+    refuse_hidden(step)
+    operation = step.operation = copy.copy(step.operation)
+    for flag in ("if_exists", "if_not_exists"):  # answered by looking; SQLite has no such grammar
+        if getattr(operation, flag, None) is not None:
+            setattr(operation, flag, None)
+    if step.verb in step.server.acts:
+        return step.server.acts[step.verb](step)
+    sql = statement_of(step)
+    if sql is not None:
+        return step.database.run(sql)
+    return ACTS.get(step.verb, run_alembic)(step)
+
+
+def statement_of(step: Step) -> str | None:
+    """Return the SQL of a verb that Alembic has no operation for."""
+    say = step.server.statements.get(step.verb, STATEMENTS.get(step.verb))
+    return None if say is None else say(step)
+
+
+def run_alembic(step: Step) -> Any:
+    return Operations(step.operations.migration_context).invoke(step.operation)
+
+
+def default_create_table(step: Step) -> sa.Table:
+    table: sa.Table = step.wanted
+    if not step.offline:
+        step.operations.impl.create_table(table)
+        return table
+    indexes, table.indexes = table.indexes, set()  # in a script they are steps of their own
+    impl: Any = step.operations.impl
+    impl.create_table(table, if_not_exists=True)
+    table.indexes = indexes
+    return table
+
+
+def default_create_index(step: Step) -> None:
+    """Create the index that the step has made of the operation."""
+    flag = step.operation.if_not_exists
+    step.operations.impl.create_index(
+        step.wanted, **({} if flag is None else {"if_not_exists": flag})
+    )
+
+
+def default_add_constraint(step: Step) -> None:
+    """Add the constraint that the step has made of the operation."""
+    step.operations.impl.add_constraint(step.wanted)
+
+
+def default_add_column(step: Step) -> None:
+    """Add the column alone: its constraints and indexes are steps of their own."""
+    operation, impl, column = step.operation, step.operations.impl, step.wanted
+    names = ("if_not_exists", "inline_references", "inline_primary_key")
+    flags = {name: getattr(operation, name) for name in names}
+    kw = {k: v for k, v in operation.kw.items() if k not in ("insert_before", "insert_after")}
+    impl.add_column(step.table, column, schema=step.schema, **flags, **kw)
+    dialect = step.database.dialect
+    if column.comment is not None and dialect.supports_comments and not dialect.inline_comments:
+        impl.create_column_comment(column)
+
+
+def refuse_exclusion(step: Step) -> NoReturn:
+    stop(
+        UnsafeOperation,
+        f"{step.call}: this server has no exclusion constraint.",
+        (step.server.name, "PostgreSQL"),
+        "Stopped, because rows that exclude each other would not be kept out.",
+        'if helpers.get_bind().dialect.name == "postgresql":  # or a trigger of your own, here',
+    )
+
+
+def rename_column_sql(step: Step, new_name: str) -> str:
+    database = step.database
+    table = database.quoted(step.table, step.schema)
+    old, new = database.quoted(str(step.name)), database.quoted(new_name)
+    return f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+
+
+STATEMENTS: dict[str, Callable[[Step], str]] = {
+    "create_view": create_view_sql,
+    "drop_view": drop_sql,
+    "replace_view": replace_view_sql,
+}
+ACTS: dict[str, Callable[[Step], Any]] = {
+    "create_table": default_create_table,
+    "add_column": default_add_column,
+    "create_index": default_create_index,
+    **{verb: default_add_constraint for verb, _ in CONSTRAINT_KINDS.values()},
+}

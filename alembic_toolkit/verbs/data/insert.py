@@ -1,0 +1,178 @@
+"""``bulk_insert(key=...)``: the rows whose key is not there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.util import CommandError
+
+from alembic_toolkit.verbs.ask import ask_all
+from alembic_toolkit.verbs.errors import MissingParent, stop
+from alembic_toolkit.verbs.require import require_tables
+from alembic_toolkit.verbs.script import compiled
+from alembic_toolkit.verbs.texts import require_values
+from alembic_toolkit.verbs.values import Database, Step, log_line
+
+ROWS_AT_ONCE = 200  # that one query looks for
+FILLED = ("table", "view")  # what rows can be inserted into
+
+
+def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
+    """Refuse, before anything is changed, rows that cannot be looked for."""
+    if not isinstance(rows, list):
+        raise TypeError("List expected")
+    lacking = [f"table {table.name}"] if not keys or set(keys) - set(table.c.keys()) else []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise TypeError("List of dictionaries expected")
+        lacking += [f"row {number}"] if set(keys) - row.keys() else []
+        if unknown := sorted(row.keys() - set(table.c.keys())):
+            lacking.append(f"table {table.name}: it has no {', '.join(unknown)} of row {number},")
+    if lacking:
+        raise CommandError(
+            f"bulk_insert({table.name!r}, ..., key={keys!r}): no such column in {lacking[0]}.\n"
+            f"  table has:       {', '.join(table.c.keys())}\n"
+            f"  revision wants:  {', '.join(keys) or 'no column'} as the key\n"
+            "Stopped, because without the key nobody can tell which rows are there.\n"
+            "The way on:\n"
+            f"    helpers.bulk_insert({table.name}, rows, key=[...])  # columns that each row has"
+        )
+
+
+def insert_missing(
+    step: Step, table: Any, rows: Any, key: Sequence[str], multiinsert: bool
+) -> None:
+    """Insert the rows whose key is not there."""
+    keys = [key] if isinstance(key, str) else list(key)
+    require_rows(table, rows, keys)
+    sql = (v for row in rows for v in row.values() if isinstance(v, sa.ClauseElement))
+    require_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
+    if step.offline:
+        for row in rows:
+            step.write(guarded_insert(step.database, table, row, keys))
+        return
+    what, inserted = f"on {table.name}", 0
+    if rows:
+        require_columns(step, table, keys)
+    for turn in rounds(rows, keys):
+        for start in range(0, len(turn), ROWS_AT_ONCE):
+            some = turn[start : start + ROWS_AT_ONCE]
+            missing = missing_rows(step.database, table, some, keys)
+            inserted += len(missing)
+            for batch, plain in alike(missing):
+                step.operations.bulk_insert(table, batch, multiinsert=multiinsert and plain)
+    if inserted:
+        log_line("apply", "bulk_insert", what, f"{inserted} of {len(rows)} rows were not there")
+    else:
+        log_line("skip", "bulk_insert", what, f"all {len(rows)} rows are there")
+
+
+def require_columns(step: Step, table: Any, keys: list[str]) -> None:
+    """Refuse a table, or a column of it, that the database does not have."""
+    columns = [table.c[key] for key in keys]
+    kinds = [(what, table.name, table.name, table.schema) for what in FILLED]
+    asked = [("column", table.name, column.name, table.schema) for column in columns]
+    found = ask_all(step.database, [*kinds, *asked])
+    if all(there is None for there in found[: len(kinds)]):
+        require_tables(step, kinds, [None])
+    for column, there in zip(columns, found[len(kinds) :], strict=True):
+        if there is None:
+            stop(
+                MissingParent,
+                f"bulk_insert({table.name!r}, ...): there is no such column.",
+                (f"no column {column.name} in {table.name}", f"{', '.join(keys)} as the key"),
+                "Stopped, because without the key nobody can tell which rows are there.",
+                f"helpers.add_column({table.name!r}, sa.Column({column.name!r}, ...))  # before",
+            )
+
+
+def rounds(rows: list[dict[str, Any]], keys: list[str]) -> list[list[dict[str, Any]]]:
+    """Split rows so that no two of a turn can have one key, whatever the server takes for equal.
+
+    The second of two that look alike is looked for when the first has been inserted.
+    """
+    turns: list[list[dict[str, Any]]] = []
+    seen: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        alike = tuple(loose_text(row[key]) for key in keys)
+        turns += [[]] if seen[alike] == len(turns) else []
+        turns[seen[alike]].append(row)
+        seen[alike] += 1
+    return turns
+
+
+def loose_text(value: Any) -> str:
+    """Return a text that is the same for all values that some server may find equal."""
+    if isinstance(value, sa.BindParameter):
+        value = value.value
+    if isinstance(value, (int, float, Decimal)) and math.isfinite(value):
+        return str(int(value)) if value == int(value) else f"{float(value):.12g}"
+    letters = unicodedata.normalize("NFKD", str(value)).casefold()
+    return "".join(c for c in letters if c.isalnum()) or letters  # no accents, no spaces
+
+
+def missing_rows(
+    database: Database, table: Any, rows: list[dict[str, Any]], keys: list[str]
+) -> list[dict[str, Any]]:
+    """Return those of the rows whose key is not there, by one query."""
+    there = [key_is_there(table, row, keys).label(f"c{n}") for n, row in enumerate(rows)]
+    found = database.connection.execute(sa.select(*there)).one()
+    return [row for row, is_there in zip(rows, found, strict=True) if not is_there]
+
+
+def key_is_there(table: Any, row: dict[str, Any], keys: list[str]) -> Any:
+    same = [
+        table.c[key].is_(None) if row[key] is None else table.c[key] == row[key] for key in keys
+    ]
+    return sa.exists(sa.select(sa.literal_column("1")).select_from(table).where(*same))
+
+
+def alike(rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    """Split rows into batches that give the same columns; tell of each whether it is all values."""
+    for names, batch in itertools.groupby(rows, key=dict.keys):
+        same = list(batch)
+        yield same, not any(isinstance(row[n], sa.ClauseElement) for row in same for n in names)
+
+
+def guarded_insert(database: Database, table: Any, row: dict[str, Any], keys: list[str]) -> str:
+    """Return an INSERT of one row that does nothing where its key is."""
+    filled = python_defaults(table, row) | row
+    values = {name: as_literal(database, table.c[name], value) for name, value in filled.items()}
+    key = {k: None if row[k] is None else values[k] for k in keys}
+    new = sa.select(*values.values()).where(~key_is_there(table, key, keys))
+    insert = table.insert().from_select(list(values), new, include_defaults=False)
+    return compiled(database, insert, "bulk_insert")
+
+
+def python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what SQLAlchemy would fill in: in a script it would write NULL instead."""
+    given: dict[str, Any] = {
+        column.key: column.default
+        for column in table.c
+        if column.key not in row and getattr(column, "default", None) is not None
+    }
+    return {
+        key: default.arg(None) if default.is_callable else default.arg
+        for key, default in given.items()
+        if not default.is_sequence
+    }
+
+
+def as_literal(database: Database, column: Any, value: Any) -> Any:
+    if isinstance(value, sa.ClauseElement):
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        return sa.literal_column(database.server.bytes_literal.format(value.hex()))
+    typed = None if isinstance(column.type, sa.types.NullType) else column.type
+    if isinstance(typed, sa.JSON) and not (value is None and typed.none_as_null):
+        dialect: Any = database.dialect
+        return sa.literal((dialect._json_serializer or json.dumps)(value), sa.String())
+    return sa.null() if value is None and typed is None else sa.literal(value, typed)

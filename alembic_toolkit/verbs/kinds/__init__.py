@@ -1,0 +1,1 @@
+"""The kinds of things: how each is found, wanted and compared."""

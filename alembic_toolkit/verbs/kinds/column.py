@@ -1,0 +1,162 @@
+"""A column: what is there, what is wanted, and how to mend a conflict."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from alembic_toolkit.sql.quoting import comment_clause
+from alembic_toolkit.verbs.ask import describe_column, describe_columns
+from alembic_toolkit.verbs.compare import DATED
+from alembic_toolkit.verbs.remedy import code_of
+from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table, verbatim
+from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
+
+
+def find_column(step: Step) -> Definition | None:
+    found = describe_column(step.database, step.table, str(step.name), step.schema)
+    return (
+        found
+        if found is None or step.wanted is None
+        else without_server_defaults(found, step.wanted)
+    )
+
+
+def want_column(step: Step) -> Definition | None:
+    wanted = without_server_defaults(scratch_column(step, step.wanted), step.wanted)
+    return with_comment(step, wanted, step.wanted.comment)
+
+
+def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
+    """Let the server describe a column, beside the others where an expression may use them."""
+    others = plain_columns(step, without=column.name) if column.computed is not None else []
+    with scratch_table(step, column, *others):
+        made = describe_columns(step.database, SCRATCH, step.server.scratch_schema)
+    return made[step.database.truncated(column.name)]
+
+
+def want_altered_column(step: Step, found: Definition) -> Definition:
+    """Describe the column as the operation asks for it, in the properties that it asks for."""
+    operation = step.operation
+    default = operation.modify_server_default
+    asked = {"type": operation.modify_type, "null": operation.modify_nullable}
+    keys = {key for key, value in asked.items() if value is not None}
+    keys |= {"default", "computed", "identity", *COUNTING} if default is not False else set()
+    keys |= {"comment"} if operation.modify_comment is not False else set()
+    word = canonical_type(step.database, operation.modify_type)
+    plain = word is not None and not found.get("collate")
+    if default is False and ("type" not in keys or plain):  # nothing to ask the server
+        said = {"type": word or "", "null": "NULL" if operation.modify_nullable else "NOT NULL"}
+        said |= with_comment(step, {}, operation.modify_comment or "")
+        return {key: value for key, value in said.items() if key in keys}
+    column: sa.Column[Any] = sa.Column(
+        step.name,
+        operation.modify_type or verbatim(step.database, found["type"]),
+        nullable=operation.modify_nullable is not False and not isinstance(default, sa.Identity),
+        server_default=None if default is False else default,
+        comment=operation.modify_comment or None,
+    )
+    wanted = without_server_defaults(scratch_column(step, column), column)
+    if wanted.get("collate") or step.server.normal_forms:  # elsewhere a type keeps it
+        keys |= {"collate"} if "type" in keys else set()
+    if "comment" in keys:
+        wanted = with_comment(step, wanted, operation.modify_comment or "")
+    return {key: value for key, value in wanted.items() if key in keys}
+
+
+def with_comment(step: Step, definition: Definition, comment: str | None) -> Definition:
+    """Return the definition with the wanted comment; without one where none is asked for."""
+    rest = {key: value for key, value in definition.items() if key != "comment"}
+    if comment is None or not step.database.dialect.supports_comments:
+        return rest
+    return rest | {"comment": comment_clause(comment)}
+
+
+def without_server_defaults(definition: Definition, column: sa.Column[Any] | None) -> Definition:
+    """Return the definition without what a revision leaves to the server.
+
+    That is how an identity counts, where it says nothing of it, and how the sequence is called that
+    goes with a SERIAL column.
+    """
+    said = None if column is None else column.identity
+    given = {key for key in COUNTING if getattr(said, key, None) is not None}
+    given |= {key for key in COUNTING if getattr(said, f"no{key}", None)}
+    kept = {k: v for k, v in definition.items() if k not in COUNTING or k in given}
+    if column is None or column.server_default is None or counts_up(column):
+        kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
+    elif (said_moment := MOMENT.match(str(getattr(column.server_default, "arg", "")))) and (
+        re.fullmatch(f"DEFAULT {DATED}", kept.get("default", ""))
+    ):
+        kept["default"] = f"DEFAULT '{said_moment[1].lower()}'"
+    return kept
+
+
+# What PostgreSQL reads once, as it makes the column: no two are the same
+# (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
+MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
+
+
+def counts_up(column: sa.Column[Any]) -> bool:
+    """Tell whether SQLAlchemy writes SERIAL, whatever default the revision gives beside it."""
+    table = getattr(column, "table", None)
+    return isinstance(table, sa.Table) and table._autoincrement_column is column
+
+
+def identity_of(found: Definition) -> sa.Identity:
+    """Return the identity of a column that has one, for Alembic to see what differs."""
+    counting: dict[str, Any] = {key: int(found[key].split()[-1]) for key in COUNTING[:-1]}
+    cycle = not found["cycle"].startswith("NO")
+    return sa.Identity(always="ALWAYS" in found["identity"], cycle=cycle, **counting)
+
+
+def canonical_type(database: Database, type_: Any) -> str | None:
+    """Return the server's own word for a plain type, None where only the server can tell."""
+    words = database.server.canonical_types
+    if type_ is None or not words:
+        return None
+    text = sa.types.to_instance(type_).compile(dialect=database.dialect)
+    found = ((re.fullmatch(pattern, text), word) for pattern, word in words.items())
+    return next((match.expand(word).lower() for match, word in found if match), None)
+
+
+def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
+    """Return the verb that alters the column where it can be, else one that puts it aside."""
+    column: sa.Column[Any] = step.wanted
+    changes: dict[str, Any] = {}
+    if "type" in differing:
+        changes |= {"modify_type": column.type, **cast_of(step, column.name, wanted["type"])}
+    if "null" in differing:
+        changes["modify_nullable"] = column.nullable
+    if "default" in differing:
+        changes["modify_server_default"] = default_of(wanted)
+    if "comment" in differing:
+        changes["modify_comment"] = column.comment
+    if {"collate", "computed", "identity", *COUNTING} & set(differing) or not changes:
+        changes = {"modify_name": f"{column.name}_old"}
+    alter = ops.AlterColumnOp(step.table, column.name, schema=step.schema, **changes)
+    return code_of(alter)
+
+
+def add_code(step: Step, wanted: Definition) -> str:
+    """Return the verb that adds the wanted column."""
+    column: sa.Column[Any] = step.wanted._copy()
+    if column.computed is None and column.identity is None:
+        column.server_default = default_of(wanted)
+    return code_of(ops.AddColumnOp(step.table, column, schema=step.schema))
+
+
+def default_of(wanted: Definition) -> sa.DefaultClause | None:
+    """Return the default of a column as the server writes it."""
+    default = wanted.get("default", "").removeprefix("DEFAULT ")
+    return sa.DefaultClause(sa.text(default)) if default else None
+
+
+def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:
+    """Return the cast that PostgreSQL must be given; ``%`` doubled, as the driver reads it."""
+    if not step.server.needs_cast:
+        return {}
+    using = f"{step.database.quoted(column)}::{type_}".replace("%", "%%")
+    return {"postgresql_using": using}

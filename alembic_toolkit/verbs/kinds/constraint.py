@@ -1,0 +1,224 @@
+"""Constraints: what is there, and what is wanted."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from alembic_toolkit.sql.create_table import kind_of, split_name
+from alembic_toolkit.sql.quoting import in_parentheses, qualified
+from alembic_toolkit.sql.tokens import closing_parenthesis, names_in, unquoted
+from alembic_toolkit.verbs.ask import constraint_type, describe_constraints, inspected_key
+from alembic_toolkit.verbs.compare import is_same
+from alembic_toolkit.verbs.kinds.index import compiled_index_text
+from alembic_toolkit.verbs.remedy import wanted_foreign_key
+from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table
+from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Definition, Step
+
+
+def find_constraint(step: Step) -> Definition | None:
+    """Find what drop_constraint names: by name, and by type where one is given."""
+    database, type_ = step.database, step.operation.constraint_type
+    found = constraint_type(database, step.table, str(step.name), step.schema, type_)
+    if found is None and step.server.conventional is not None:
+        found = step.server.conventional(step)
+    return of_type(step, found)
+
+
+def of_type(step: Step, found: str | None) -> Definition | None:
+    """Return what a drop has found, None when it is about a constraint of another type."""
+    if found is None or step.operation.constraint_type not in (None, found):
+        return None
+    return {"type": found}
+
+
+def find_constrained(step: Step) -> Definition | None:
+    """Find a constraint by its name, or by what it says when the revision gives it no name."""
+    if step.name is None:
+        wanted = WANT_CONSTRAINT[step.kind](step) or {}
+        texts = [text for _, kind, text in describe_constraints(step) if kind == step.kind]
+        same = (text for text in texts if is_same(step.server, text, wanted.get("definition", "")))
+        return next(({"definition": text} for text in same), None)
+    other = constraint_type(step.database, step.table, step.name, step.schema, step.kind)
+    if other is None:
+        return None
+    if other != step.kind:
+        return {"definition": f"a {LONG_NAMES.get(other, other)}"}
+    same_kind = [
+        (n, text) for n, kind, text in describe_constraints(step) if n and kind == step.kind
+    ]
+    names = {step.database.case_folded(name): text for name, text in same_kind}
+    return {"definition": names[step.database.case_folded(step.name)]}
+
+
+def find_primary(step: Step) -> Definition | None:
+    """Find the table's primary key, whatever its name: there can be only one."""
+    keys = [(name, text) for name, kind, text in describe_constraints(step) if kind == "primary"]
+    for name, text in keys:
+        gone = (
+            step.server.replaces_key
+            and step.batch.makes_key
+            and (step.batch.frees_key or is_replaced(step, name, text))
+        )
+        return None if gone else {"definition": text}
+    return None
+
+
+def is_replaced(step: Step, name: str | None, text: str) -> bool:
+    """Tell whether a batch's new primary key is to take the place of the one that is there."""
+    if key_columns(text) == key_columns(want_key(step)["definition"]):
+        return bool(step.name) and step.database.case_folded(name) != step.database.case_folded(
+            step.name
+        )
+    dropped = {column.lower() for column in step.batch.drops}
+    going = any(column.lower() in dropped for column in key_columns(text))
+    return going or name is None  # which nothing could drop
+
+
+def key_columns(text: str) -> set[str]:
+    return set(text.removeprefix("PRIMARY KEY (").removesuffix(")").split(", "))
+
+
+def want_key(step: Step) -> Definition:
+    names = [step.database.truncated(str(column.name)) for column in step.wanted.columns]
+    if step.kind == "primary":
+        return {"definition": f"PRIMARY KEY {in_parentheses(names)}"}
+    options = dict(step.wanted.dialect_kwargs)
+    if included := options.get("postgresql_include"):
+        included = [str(getattr(column, "name", column)) for column in included]
+        options["postgresql_include"] = [step.database.truncated(name) for name in included]
+    text = unique_text(names, options)
+    deferred = (step.wanted.initially or "").upper() == "DEFERRED"
+    return {"definition": text + deferral(step.wanted.deferrable, deferred)}
+
+
+def want_check(step: Step) -> Definition | None:
+    wanted = sa.CheckConstraint(step.wanted.sqltext, name=sa.schema.conv("wanted"))
+    try:
+        with scratch_table(step, *plain_columns(step), wanted):
+            found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
+    except (sa.exc.CompileError, sa.exc.DBAPIError):
+        return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
+    late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
+    return next({"definition": text + late} for name, _, text in found if name == "wanted")
+
+
+def want_exclude(step: Step) -> Definition | None:
+    operation = copy.copy(step.operation)
+    operation.table_name, operation.schema, operation._orig_constraint = SCRATCH, None, None
+    with scratch_table(step, *plain_columns(step)):
+        step.operations.impl.add_constraint(operation.to_constraint())
+        found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
+    return next({"definition": text} for _, kind, text in found if kind == "exclude")
+
+
+def want_foreignkey(step: Step) -> Definition:
+    key = wanted_foreign_key(step.wanted)
+    hidden = step.server.foreign_keys.hidden_schema
+    if hidden is not None and key["referred_schema"] is not None:
+        key["referred_schema"] = hidden(
+            step.database, key["referred_schema"], key["referred_table"]
+        )
+    late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
+    return {"definition": foreign_key_text(step.database, key) + late}
+
+
+def compiled_definition(step: Step) -> Definition:
+    """Describe an index or a constraint as the revision spells it, without asking the server."""
+    if step.kind == "index":
+        return {"table": f"ON {step.table}", "definition": compiled_index_text(step)}
+    compiler = step.database.dialect.ddl_compiler(step.database.dialect, None)  # type: ignore[arg-type]
+    return {"definition": str(compiler.process(step.wanted))}
+
+
+def describe_clause(
+    database: Database, clause: str, column: list[str], schema: str | None = None
+) -> Constraint:
+    """Describe one constraint from its text, be it the table's or one column's."""
+    name, tokens = split_name(clause)
+    kind = str(kind_of(clause))
+    if kind == "check":
+        return name, kind, " ".join(tokens[: closing_parenthesis(tokens) + 1])
+    columns = column or names_in(tokens)
+    if kind == "foreignkey":
+        reference = parse_reference(database, tokens, columns)
+        reference["referred_schema"] = reference["referred_schema"] or schema
+        return name, kind, foreign_key_text(database, reference)
+    text = (
+        f"PRIMARY KEY {in_parentheses(columns)}" if kind == "primary" else unique_text(columns, {})
+    )
+    return name, kind, text
+
+
+def parse_reference(database: Database, tokens: list[str], columns: list[str]) -> dict[str, Any]:
+    words = [token.upper() for token in tokens]
+    target = tokens[words.index("REFERENCES") + 1 :]
+    actions = " ".join(token.upper() for token in target)
+    options: dict[str, Any] = {
+        key: next(iter(re.findall(rf"\bON {word} (SET \w+|NO ACTION|\w+)", actions)), None)
+        for key, word in (("ondelete", "DELETE"), ("onupdate", "UPDATE"))
+    }
+    options["deferrable"] = "DEFERRABLE" in actions and "NOT DEFERRABLE" not in actions
+    options["initially"] = "DEFERRED" if "INITIALLY DEFERRED" in actions else None
+    table, schema = target[0], None
+    if target[1:2] == ["."]:
+        schema, table = unquoted(target[0]), target[2]
+    referred = names_in(target)
+    if "(" not in target[:4]:  # SQLite: the primary key of the other table
+        referred = inspected_key(database, unquoted(table))
+    return {
+        "constrained_columns": columns,
+        "referred_schema": schema,
+        "referred_table": unquoted(table),
+        "referred_columns": referred,
+        "options": options,
+    }
+
+
+def foreign_key_text(database: Database, key: Any) -> str:
+    options = key.get("options", {})
+    schema = key["referred_schema"]
+    keys = database.server.foreign_keys
+    if schema == database.dialect.default_schema_name or keys.stay_in_schema:
+        schema = None
+    columns, referred = (
+        in_parentheses(database.truncated(str(name)) for name in key[names])
+        for names in ("constrained_columns", "referred_columns")
+    )
+    target = qualified(database.truncated(key["referred_table"]), schema)
+    text = f"FOREIGN KEY {columns} REFERENCES {target} {referred}"
+    for word, action in (("UPDATE", "onupdate"), ("DELETE", "ondelete")):
+        verb, *of = re.split(r"\s*(?=\()", options.get(action) or "NO ACTION", maxsplit=1)
+        wanted = " ".join([verb.upper(), *of])
+        text += "" if wanted in keys.default_actions else f" ON {word} {wanted}"
+    if not keys.are_deferrable:
+        return text
+    if (options.get("match") or "").upper() == "FULL" and keys.match_full:
+        text += " MATCH FULL"
+    deferred = (options.get("initially") or "").upper() == "DEFERRED"
+    return text + deferral(options.get("deferrable"), deferred)
+
+
+def unique_text(columns: Iterable[str | None], options: Any) -> str:
+    nulls = " NULLS NOT DISTINCT" if options.get("postgresql_nulls_not_distinct") else ""
+    included = options.get("postgresql_include")
+    include = f" INCLUDE {in_parentheses(str(column) for column in included)}" if included else ""
+    return f"UNIQUE{nulls} {in_parentheses(sorted(str(column) for column in columns))}{include}"
+
+
+def deferral(deferrable: Any, deferred: bool) -> str:
+    text = " DEFERRABLE" if deferrable or deferred else ""
+    return text + (" INITIALLY DEFERRED" if deferred else "")
+
+
+WANT_CONSTRAINT: dict[str, Callable[[Step], Definition | None]] = {
+    "unique": want_key,
+    "check": want_check,
+    "foreignkey": want_foreignkey,
+    "primary": want_key,
+    "exclude": want_exclude,
+}

@@ -1,0 +1,37 @@
+"""An index: what is there, and what is wanted."""
+
+from __future__ import annotations
+
+from sqlalchemy.schema import CreateIndex
+
+from alembic_toolkit.sql.create_table import index_definition
+from alembic_toolkit.sql.quoting import unescaped_percent
+from alembic_toolkit.verbs.ask import describe_index, is_on
+from alembic_toolkit.verbs.values import Definition, Step
+
+
+def find_index(step: Step) -> Definition | None:
+    found = describe_index(step.database, step.table or None, str(step.name), step.schema)
+    step.is_invalid = (
+        found is not None and "invalid" in found and is_on(step.database, found, step.table)
+    )
+    if found is None or (step.verb == "create_index" and step.is_invalid):
+        return None
+    if step.verb == "drop_index" and step.table and not is_on(step.database, found, step.table):
+        return None
+    if step.verb == "drop_index":
+        return found
+    found = step.server.index_defined(step.database, found)
+    if "constraint" in found:
+        found["definition"] = f"CONSTRAINT {found['constraint']} {found['definition']}"
+    return found
+
+
+def want_index(step: Step) -> Definition | None:
+    on = f"ON {step.database.truncated(step.table)}"
+    return {"table": on, "definition": step.server.index_text(step)}
+
+
+def compiled_index_text(step: Step) -> str:
+    sql = str(CreateIndex(step.wanted).compile(dialect=step.database.dialect))
+    return index_definition(unescaped_percent(sql, step.database.dialect))

@@ -1,0 +1,68 @@
+"""The entrance: Alembic's operations, guarded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic.operations import Operations, ops
+
+from alembic_toolkit.sql.quoting import brief
+from alembic_toolkit.verbs.ensure import ensure
+from alembic_toolkit.verbs.running import (
+    current_connection,
+    forget,
+    migration_context,
+    refuse_script,
+)
+from alembic_toolkit.verbs.servers import server_of
+from alembic_toolkit.verbs.texts import require_values
+from alembic_toolkit.verbs.translate import is_verb, step_of
+from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step
+
+
+class Guarded(Entrance):
+    """Alembic's operations, each of which looks before it acts."""
+
+    def invoke(self, operation: ops.MigrateOperation) -> Any:
+        if not is_verb(operation):
+            return pass_on(self, operation)
+        return ensure(step_of(self, operation))
+
+
+def guarded(batch: Batch | None = None) -> Guarded:
+    return Guarded(migration_context(), current_database(), batch)
+
+
+def step(verb: str, kind: str, name: str | None, schema: str | None = None, **more: Any) -> Step:
+    """Say what a verb is about that Alembic has no operation for."""
+    return Step(guarded(), None, verb, kind, name, schema=schema, **more)
+
+
+def pass_on(operations: Any, operation: Any) -> Any:
+    """Run what is no verb as Alembic does."""
+    forget()
+    if isinstance(operation, ops.ExecuteSQLOp):
+        require_values(f"execute({brief(operation.sqltext)!r})", operation.sqltext)
+    return Operations(operations.migration_context).invoke(operation)
+
+
+def current_database() -> Database:
+    """Return the revision's connection with its server.
+
+    :raises CommandError: the server is not one of those that are known.
+    """
+    connection = current_connection()
+    return Database(connection, server_of(connection.dialect.name))
+
+
+def online_database(verb: str) -> Database:
+    """Return the revision's database, or refuse: a script has none to look at."""
+    database = current_database()
+    if migration_context().as_sql:
+        refuse_script(
+            database,
+            verb,
+            "it asks the database, and a --sql script has none",
+            "alembic upgrade head  # without --sql; or say the step as a verb, which guards itself",
+        )
+    return database

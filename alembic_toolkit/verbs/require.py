@@ -1,0 +1,162 @@
+"""What must be there, or free, before a verb acts."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+
+from alembic_toolkit.sql.quoting import qualified
+from alembic_toolkit.verbs.ask import ask, ask_all
+from alembic_toolkit.verbs.errors import MissingParent, SchemaConflict, UnsafeOperation, stop
+from alembic_toolkit.verbs.remedy import schema_code
+from alembic_toolkit.verbs.translate import parts_of
+from alembic_toolkit.verbs.values import CONSTRAINED, TABLELESS, Question, Step, by_name
+
+
+def required_tables(step: Step) -> list[Question]:
+    """Return the questions for the tables that must be there: the first one is the step's own."""
+    what = "indexable" if step.kind == "index" else "table"
+    own = [] if step.kind in TABLELESS else [(what, step.table, step.table, step.schema)]
+    return own + [("table", key.name, key.name, key.schema) for key in referents(step)]
+
+
+def existence_question(step: Step) -> list[Question]:
+    """Return the question without which there is no need to look further, where there is one.
+
+    An answer of None means that there is no such thing; any other, that it is worth a closer look.
+    """
+    what = step.kind
+    if step.kind in ("table", "column"):
+        name = str(step.name if step.kind == "column" else step.table)
+        what = "relation" if step.verb == "create_table" else what
+    elif step.kind == "primary":
+        what, name = "primary", ""
+    elif step.verb == "drop_constraint":
+        is_key = step.operation.constraint_type == "primary"
+        own = step.server.primary_key_name if is_key else None
+        what, name = "constraint types", own or str(step.name)
+    elif step.kind in ("view", "enum") or not (step.name and step.table):
+        return []  # one look finds them
+    else:
+        what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
+    return [(what, step.table, name, step.schema)] if what in step.server.questions else []
+
+
+def partition_question(step: Step) -> list[Question]:
+    """Return the question for the partitions of a table that must not have any."""
+    server = step.server.concurrently
+    is_asked = server is not None and server.is_for_undivided(step)
+    return [("partitions", step.table, step.table, step.schema)] if is_asked else []
+
+
+def referents(step: Step) -> list[sa.Table]:
+    """Return the tables that must be there for the foreign keys that are to be made."""
+    if step.kind == "foreignkey":
+        return [step.wanted.elements[0].column.table]
+    if step.kind != "table" or not step.server.foreign_keys.referents_first:
+        return []
+    keys = by_name(keys_within(step))
+    tables = [key.elements[0].column.table for key in keys]
+    return [table for table in tables if table is not step.wanted]
+
+
+def keys_within(step: Step) -> list[sa.ForeignKeyConstraint]:
+    """Return the foreign keys that CREATE TABLE makes: one with ``use_alter`` is left for later.
+
+    https://docs.sqlalchemy.org/en/20/core/constraints.html#creating-dropping-foreign-key-constraints-via-alter
+    """
+    later = step.database.dialect.supports_alter
+    return [k for k in step.wanted.foreign_key_constraints if not (k.use_alter and later)]
+
+
+def require_names(step: Step) -> None:
+    """Refuse what is done in steps without a name: run again, nobody could tell whose it is."""
+    parts = parts_of(step, created=False) if step.verb == "add_column" else []
+    unnamed = [one for one in (step, *parts) if one.name is None and one.kind in CONSTRAINED]
+    if unnamed:
+        stop(
+            UnsafeOperation,
+            f"{step.call}: cannot do this concurrently without a name.",
+            (f"a {unnamed[0].kind} without a name", "a name, by which to find it half done"),
+            "Stopped, because after a crash nobody could tell whose constraint that is.",
+            f"{unnamed[0].verb}('{step.table}_...', ...)  # name it, or leave out"
+            " postgresql_concurrently",
+        )
+
+
+def require_table(step: Step, table: str, schema: str | None) -> None:
+    asked = ("table", table, table, schema)
+    require_tables(step, [asked], ask_all(step.database, [asked]))
+
+
+def require_tables(step: Step, asked: list[Question], answers: list[Any]) -> None:
+    """Refuse when one of the tables that were asked for is not there."""
+    pairs = zip(asked, answers, strict=False)
+    missing = next((question for question, answer in pairs if answer is None), None)
+    if missing is not None:
+        _, table, _, schema = missing
+        missing_table(step, table, schema, ask(step.database, "sort", table, table, schema))
+
+
+def missing_table(step: Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
+    """Say that there is no such table; or that it is a view, and the like.
+
+    :param sort: what there is of this name, None for nothing.
+    """
+    name = qualified(table, schema)
+    if sort is None:
+        stop(
+            MissingParent,
+            f"{step.call}: there is no table {table!r}.",
+            (f"no table {name}", f"table {name}"),
+            "Stopped, because there is nothing to build on.",
+            f"helpers.create_table({table!r}, ...)  # before this line; or see: alembic current",
+        )
+    way = f"helpers.execute('ALTER {sort.upper()} ...')"
+    if sort == "view":
+        verb = "create" if step.verb == "rename_table" else "replace"
+        name_ = str(step.name) if step.verb == "rename_table" else table
+        way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{schema_code(schema)})"
+    stop(
+        MissingParent,
+        f"{step.call}: {table!r} is a {sort}, and no table.",
+        (f"{sort} {name}", f"table {name}"),
+        f"Stopped, because a {sort} cannot be altered so.",
+        f"{way}  # instead of this line, or name the table that it is made of",
+    )
+
+
+def require_free_name(step: Step) -> None:
+    """Refuse to make a table or a view whose name something of another kind has."""
+    name = str(step.name or step.table)
+    sort = ask(step.database, "sort", name, name, step.schema)
+    if sort in (None, step.kind):
+        return
+    drop = f"helpers.execute('DROP {sort.upper()} ...')"
+    if sort in ("table", "view"):
+        drop = f"helpers.drop_{sort}({name!r}{schema_code(step.schema)})"
+    stop(
+        SchemaConflict,
+        f"{step.call}: this is the name of a {sort}.",
+        (f"{sort} {name}", f"{step.kind} {name}"),
+        "Stopped, because only a person knows which of the two is right.",
+        "# before this line, if the revision is right:",
+        drop,
+    )
+
+
+def refuse_hidden(step: Step) -> None:
+    """Refuse to alter a table that a temporary one hides, where the server tells so."""
+    if step.server.is_hidden is not None and step.table and step.server.is_hidden(step):
+        refuse_temporary(step.call, step.table)
+
+
+def refuse_temporary(call: str, table: str) -> NoReturn:
+    stop(
+        UnsafeOperation,
+        f"{call}: a temporary table hides it.",
+        (f"a temporary table {table}, of this session alone", f"table {table}"),
+        "Stopped, because what is done to it would be gone with the session.",
+        f"helpers.execute('DROP TABLE {table}')  # before this line: it finds the temporary one",
+    )

@@ -1,0 +1,251 @@
+"""The same for ``--sql``: each statement is written so that the server skips what is done."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from alembic_toolkit.sql.quoting import postgresql_literal, unescaped_percent
+from alembic_toolkit.verbs.act import ACTS, rename_column_sql, run_alembic, statement_of
+from alembic_toolkit.verbs.ask import fill_placeholders, type_text
+from alembic_toolkit.verbs.running import refuse_script
+from alembic_toolkit.verbs.scratch import verbatim
+from alembic_toolkit.verbs.translate import parts_of, step_of, type_checks
+from alembic_toolkit.verbs.values import CONSTRAINED, Database, Step, log_decision
+
+
+def write_step(step: Step) -> Any:
+    """Write the step into the script, so that the server skips what is done already."""
+    if step.kind in step.server.lacks:
+        return log_decision("skip", step, f"this server has no {step.kind}s of this sort")
+    step.server.scripts.get(step.verb, write_guarded)(step)
+    return step.wanted if step.kind == "table" else None
+
+
+def write_guarded(step: Step) -> None:
+    """Write what Alembic would write: with IF [NOT] EXISTS where there is such, else wrapped."""
+    if step.verb in step.server.if_exists:
+        write_native(step)
+    elif step.server.write_if is None:
+        refuse_script(
+            step.database,
+            step.call,
+            "SQLite has no IF [NOT] EXISTS for it, so it could not be run twice",
+            "alembic upgrade head  # without --sql, on the database itself",
+        )
+    else:
+        condition = (
+            exists_condition(step)
+            if step.verb.startswith("drop")
+            else f"NOT {exists_condition(step)}"
+        )
+        for sql in plain_sql(step):
+            step.write_if(condition, sql)
+    if step.kind in ("table", "column") and step.wanted is not None:
+        for part in parts_of(step, created=False):
+            write_step(part)
+
+
+def write_native(step: Step) -> None:
+    for sql in native_sql(step):
+        is_type = sql.startswith(("CREATE TYPE", "CREATE DOMAIN"))
+        write_new_type(step, sql) if is_type else step.write(sql)
+
+
+def native_sql(step: Step) -> list[str]:
+    """Return the statements of a verb that the server can guard by itself."""
+    operation = step.operation = copy.copy(step.operation)
+    flag = "if_exists" if step.verb.startswith("drop") else "if_not_exists"
+    if operation is not None:
+        setattr(operation, flag, True)
+    statements = plain_sql(step)
+    if step.verb in ("drop_column", "drop_constraint"):
+        return [sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1) for sql in statements]
+    return statements
+
+
+def plain_sql(step: Step) -> list[str]:
+    """Return the statements that Alembic would write, without their semicolons."""
+    sql = statement_of(step)
+    if sql is not None:
+        return [sql]
+    return captured(step, lambda: ACTS.get(step.verb, run_alembic)(step))
+
+
+def captured(step: Step, act: Callable[[], Any]) -> list[str]:
+    """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
+    impl = step.context.impl
+    buffer, impl.output_buffer = impl.output_buffer, Statements()
+    try:
+        act()
+        written: Statements = impl.output_buffer
+    finally:
+        impl.output_buffer = buffer
+    return [unescaped_percent(sql, step.database.dialect) for sql in written]
+
+
+class Statements(list[str]):
+    """What Alembic writes, statement by statement."""
+
+    def write(self, text: str) -> None:
+        self.append(text.strip().removesuffix(";"))
+
+    def flush(self) -> None:
+        """Do nothing: a list is written at once."""
+
+
+def write_new_type(step: Step, sql: str) -> None:
+    """Write the CREATE TYPE that goes before a table, unless the type is there."""
+    match = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
+    assert match is not None
+    step.write_if(f"to_regtype({postgresql_literal(match[1])}) IS NULL", sql)
+
+
+def compiled(database: Database, statement: Any, call: str) -> str:
+    """Return SQL with its values written into it, or refuse a value that has no literal form."""
+    try:
+        return with_values(statement, database.dialect)
+    except (sa.exc.CompileError, NotImplementedError, TypeError, ValueError) as error:
+        why = str(error).split(" (Background")[0]
+        way = "alembic upgrade head  # without --sql; or write the value as sa.text(...)"
+        refuse_script(database, call, f"SQLAlchemy cannot write it: {why}", way)
+
+
+def with_values(statement: Any, dialect: sa.Dialect) -> str:
+    options: Any = {"literal_binds": True}
+    sql = statement.compile(dialect=dialect, compile_kwargs=options)
+    return unescaped_percent(str(sql), dialect)
+
+
+def exists_condition(step: Step, name: str | None = None, what: str | None = None) -> str:
+    """Return an SQL condition: the thing that the step is about is there.
+
+    It asks what an online run asks, of the same catalog.
+    """
+    what = what or step.kind
+    name = step.name if name is None else name
+    if what in CONSTRAINED:
+        return constraint_condition(step, what, name)
+    catalog = step.server.questions
+    sql = catalog.get(what, catalog["table"])
+    return condition(step, sql, step.table or str(name), str(name))
+
+
+def condition(step: Step, sql: str, table: str, name: str) -> str:
+    """Return a question of the catalog as a condition, with its values written into it."""
+    return f"EXISTS ({filled_question(step, sql, table, name)})"
+
+
+def filled_question(step: Step, sql: str, table: str, name: str) -> str:
+    return fill_placeholders(step.database, sql, ("script", table, name, step.schema))
+
+
+def constraint_condition(step: Step, kind: str, name: str | None) -> str:
+    """Return the condition for a constraint: by its name, or by what it says without one."""
+    catalog = step.server.questions
+    if kind == "primary":
+        return condition(step, catalog["primary"], step.table, "")
+    if name is not None:
+        typed = "" if kind == "constraint" else catalog["of type"].format(TYPE_CODES[kind])
+        return condition(step, catalog["constraint"] + typed, step.table, name)
+    columns = [column.name for column in getattr(step.wanted, "columns", ())]
+    if kind not in ("unique", "foreignkey"):
+        refuse_script(
+            step.database,
+            step.call,
+            "without a name nobody can tell whether it is there",
+            f"helpers.{step.verb}('ck_{step.table}_...', ...)  # name it",
+        )
+    sql = catalog["unnamed"].replace("{type}", TYPE_CODES[kind].replace(" ", "_")[:1].lower())
+    sql = sql.replace("{kind}", TYPE_CODES[kind])
+    return condition(step, sql, step.table, ",".join(str(column) for column in columns))
+
+
+TYPE_CODES = {"unique": "UNIQUE", "check": "CHECK", "foreignkey": "FOREIGN KEY"}
+TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
+
+
+def write_rename(step: Step) -> None:
+    """Write a rename: only the new name there, skip; both or neither, the server's own error."""
+    old = exists_condition(step, step.table, "renamable")
+    renamed = copy.copy(step)
+    renamed.table = str(step.name)
+    new = exists_condition(renamed, str(step.name), "relation")
+    for sql in plain_sql(step):
+        step.write_if(f"{old} OR NOT {new}", sql)
+
+
+def write_comment(step: Step) -> None:
+    """Write a comment, which can be said twice; one on a table that may be gone, with a guard."""
+    for sql in plain_sql(step):
+        if step.verb == "drop_table_comment":
+            step.write_if(exists_condition(step, step.table, "table"), sql)
+        else:
+            step.write(sql)
+
+
+def write_alter_column(step: Step) -> None:
+    """Write an ALTER, which can be said twice; a rename with its guard, and before the rest."""
+    operation = step.operation
+    new_name = operation.modify_name
+    if new_name is not None and new_name != step.name:
+        old, new = exists_condition(step), exists_condition(step, new_name)
+        step.write_if(f"{old} OR NOT {new}", rename_column_sql(step, new_name))
+        step = copy.copy(step)
+        operation = step.operation = copy.copy(operation)
+        step.name = operation.column_name = new_name
+        operation.modify_name = None
+        if not operation.has_changes():
+            return
+    type_, existing = operation.modify_type, operation.existing_type
+    added = type_checks(step, type_)
+    gone = type_checks(step, existing if type_ is not None else None)
+    for check in gone:
+        if str(check.name) not in {str(new.name) for new in added}:
+            write_step(step_of(step.operations, check.operation.reverse()))
+    step.server.scripts.get("alter_type", write_altered)(without_type_checks(step))
+    for check in added:
+        write_step(check)
+
+
+def without_type_checks(step: Step) -> Step:
+    """Return the step with types that bring no check along: those are steps of their own."""
+    step = copy.copy(step)
+    operation = step.operation = copy.copy(step.operation)
+    database = step.database
+    for attribute in ("modify_type", "existing_type"):
+        type_ = getattr(operation, attribute)
+        if type_ is not None and type_checks(step, type_):
+            setattr(operation, attribute, verbatim(database, type_text(type_, database.dialect)))
+    return step
+
+
+def write_altered(step: Step) -> None:
+    for sql in plain_sql(step):
+        step.write(sql)
+
+
+def skip_validation(step: Step) -> None:
+    log_decision("skip", step, "this server validates a constraint when it is made")
+
+
+def write_as_it_is(step: Step) -> None:
+    """Write a statement that can be run twice."""
+    step.write(str(statement_of(step)))
+
+
+def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
+    # on a line of its own, because the statement may end with a comment
+    step.server.write_unless(step, condition, f"{sql}\n;{mark}")
+
+
+COMMON_SCRIPTS: dict[str, Callable[[Step], Any]] = {
+    "rename_table": write_rename,
+    "alter_column": write_alter_column,
+    "create_table_comment": write_comment,
+    "drop_table_comment": write_comment,
+}

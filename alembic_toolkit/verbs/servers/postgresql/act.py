@@ -1,0 +1,213 @@
+"""What PostgreSQL does in its own way."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations, ops
+from sqlalchemy.schema import CreateTable
+
+from alembic_toolkit.verbs.act import act, default_create_index, default_create_table, run_alembic
+from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index, enum_values
+from alembic_toolkit.verbs.ensure import ensure
+from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
+from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.remedy import code_of, schema_code
+from alembic_toolkit.verbs.require import require_table
+from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
+from alembic_toolkit.verbs.transaction import outside_transaction
+from alembic_toolkit.verbs.values import Step, by_name, log_decision
+
+
+def create_table(step: Step) -> sa.Table:
+    """Create the table; an enum type that is there already is confirmed, not made twice."""
+    table: sa.Table = step.wanted
+    kinds: list[Any] = [column.type for column in table.columns]
+    enums = {t.name: t for t in kinds if isinstance(t, sa.Enum) and t.native_enum and t.name}
+    there = [t for t in enums.values() if enum_values(step.database, str(t.name), t.schema)]
+    if not there:
+        default_create_table(step)
+        remember_table(step)
+        return table
+    for type_ in enums.values():
+        if not getattr(type_, "create_type", True):
+            continue  # it is said to be there; which labels it has is not said, or believed
+        enum = Step(step.operations, None, "create_enum", "enum", type_.name, schema=type_.schema)
+        enum.wanted = list(type_.enums)
+        ensure(enum)
+    impl: Any = step.operations.impl
+    impl.execute(CreateTable(table))
+    for index in by_name(table.indexes):
+        impl.create_index(index)
+    if table.comment is not None:
+        impl.create_table_comment(table)
+    for column in table.columns:
+        if column.comment is not None:
+            impl.create_column_comment(column)
+    remember_table(step)
+    return table
+
+
+def create_index(step: Step) -> None:
+    if not step.operation.kw.get("postgresql_concurrently", False):
+        drop_invalid(step, concurrently=False)
+        default_create_index(step)
+        remember_index(step)
+        return
+    with outside_transaction(step):
+        drop_invalid(step, concurrently=True)
+        run_alembic(step)
+        found = describe_index(step.database, step.table, str(step.name), step.schema)
+    if found is None or "invalid" in found:
+        stop(
+            UnsafeOperation,
+            f"{step.call}: the index was built, and is INVALID.",
+            ("an INVALID index, which no query uses", "a valid index"),
+            "Stopped, because a build that met duplicates or a lock was not repeated.",
+            "alembic upgrade head  # again: drops it and builds it anew",
+        )
+
+
+def drop_invalid(step: Step, concurrently: bool) -> None:
+    if not step.is_invalid:
+        return
+    log_decision("apply", step, "INVALID after a failed build, dropped to be built again")
+    how: dict[str, Any] = {"postgresql_concurrently": True} if concurrently else {}
+    drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **how)
+    Operations(step.operations.migration_context).invoke(drop)
+
+
+def drop_index(step: Step) -> None:
+    concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    if step.schema is None and step.found and "hidden_in" in step.found:
+        step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
+    if concurrently:
+        name = str(step.name)
+        require_undivided(step, ask(step.database, "partitions", name, name, step.operation.schema))
+    with outside_transaction(step) if concurrently else nullcontext():
+        run_alembic(step)
+
+
+def replace_view(step: Step) -> None:
+    """Replace it; drop and make it anew where PostgreSQL refuses because its columns change."""
+    savepoint = step.database.connection.begin_nested()
+    try:
+        step.database.run(replace_view_sql(step))
+        savepoint.commit()
+        return
+    except sa.exc.DBAPIError as error:
+        savepoint.rollback()
+        if getattr(error.orig, "sqlstate", None) not in CANNOT_REPLACE:
+            raise
+    savepoint = step.database.connection.begin_nested()
+    try:
+        step.database.run(drop_sql(step))
+        step.database.run(create_view_sql(step))
+        savepoint.commit()
+    except sa.exc.DBAPIError as error:
+        savepoint.rollback()
+        stop(
+            UnsafeOperation,
+            f"{step.call}: the columns of the view change, and other things use it.",
+            (" ".join(str(error.orig).split()), "no view that uses this one"),
+            "Stopped, because what uses the view would have to be dropped with it.",
+            "helpers.drop_view(...)  # what uses it, before this line; create_view it after",
+        )
+
+
+CANNOT_REPLACE = {"42P16"}  # invalid_table_definition
+
+
+def require_undivided(step: Step, parts: list[str | None] | None) -> None:
+    """Refuse, before anything is committed, what cannot be done so to a partitioned table.
+
+    :param parts: the partitions, None for a table that is whole.
+
+    https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    """
+    if parts is None:
+        return
+    name = str(step.name) if step.verb == "drop_index" else step.table
+    plain = undivided_code(step, str(step.name), step.table)
+    code = [f"{plain}  # without postgresql_concurrently and the like: it locks"]
+    if parts[0] is not None and step.verb != "drop_index":
+        part = undivided_code(step, f"{step.name}_{parts[0]}", parts[0])
+        code = [f"{part[:-1]}, postgresql_concurrently=True)  # and so for each partition; then"]
+        code += [f"{plain}  # which takes those, and is quick"]
+    what = "index" if step.verb == "drop_index" else "table"
+    stop(
+        UnsafeOperation,
+        f"{step.call}: cannot do this concurrently to a partitioned {what}.",
+        (f"{name}, partitioned into {', '.join(filter(None, parts)) or 'nothing'}", f"a {what}"),
+        "Stopped, because this server can only do it to the partitions.",
+        *code,
+    )
+
+
+def is_for_undivided(step: Step) -> bool:
+    if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
+        late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
+        return bool(late) and (step.database.dialect.server_version_info or ()) < (18,)
+    concurrently: bool = getattr(step.operation, "kw", {}).get("postgresql_concurrently", False)
+    return step.kind in ("unique", "index") and (step.concurrently or concurrently)
+
+
+def undivided_code(step: Step, name: str, table: str) -> str:
+    """Return the verb without what a partitioned table cannot have, for a name and a table."""
+    operation: Any
+    if step.verb == "drop_index":
+        operation = ops.DropIndexOp(name, table, schema=step.schema)
+    elif step.kind == "index":
+        columns, unique = list(step.wanted.expressions), step.wanted.unique
+        operation = ops.CreateIndexOp(name, table, columns, schema=step.schema, unique=unique)
+    else:
+        operation = ops.AddConstraintOp.from_constraint(step.wanted)
+        operation.constraint_name = name
+        operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_not_valid"}
+        setattr(operation, "source_table" if step.kind == "foreignkey" else "table_name", table)
+    return code_of(operation)
+
+
+def validate_constraint(step: Step) -> None:
+    require_table(step, step.table, step.schema)
+    found = {name: text for name, _, text in describe_constraints(step)}
+    name = step.database.truncated(str(step.name))
+    if name not in found:
+        stop(
+            MissingParent,
+            f"{step.call}: there is no such constraint.",
+            (", ".join(str(name) for name in found) or "no constraint", name),
+            "Stopped, because there is nothing to validate.",
+            f"helpers.create_check_constraint({name!r}, {step.table!r}, ...)  # before this line",
+        )
+    if not found[name].endswith(" NOT VALID"):
+        return log_decision("skip", step, "valid already")
+    log_decision("apply", step, "NOT VALID until now")
+    act(step)
+
+
+def validate(step: Step) -> None:
+    try:
+        step.database.run(validate_sql(step))
+    except sa.exc.IntegrityError as error:
+        names = f"{str(step.name)!r}, {step.table!r}{schema_code(step.schema)}"
+        drop = f"helpers.drop_constraint({names})"
+        stop(
+            UnsafeOperation,
+            f"{step.call}: some rows do not fulfil it.",
+            (" ".join(str(error.orig).split()), "rows that all fulfil it"),
+            "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
+            " UPDATE of such a row fails, too, unless it mends it.",
+            f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+            f"# or lift it until then: {drop}",
+        )
+
+
+def validate_sql(step: Step) -> str:
+    table, name = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
+    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"

@@ -1,0 +1,145 @@
+"""What PostgreSQL's scripts say in their own way."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from alembic_toolkit.sql.quoting import dollar_quoted
+from alembic_toolkit.sql.tokens import is_noise, tokenize
+from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.script import (
+    condition,
+    exists_condition,
+    plain_sql,
+    write_alter_column,
+    write_guarded,
+)
+from alembic_toolkit.verbs.servers.postgresql.act import validate_sql
+from alembic_toolkit.verbs.servers.postgresql.concurrently import (
+    not_null_name,
+    require_one_default,
+    split_nullable,
+    unique_index,
+    using_index_sql,
+)
+from alembic_toolkit.verbs.servers.postgresql.enums import add_value_sql, rename_value_sql
+from alembic_toolkit.verbs.values import Step
+
+
+def write_if(step: Step, condition: str, sql: str) -> None:
+    """Write a statement in a DO block, which looks before it runs it."""
+    text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
+    step.write(f"DO {dollar_quoted(text, 'alembic')}")
+
+
+def write_index(step: Step) -> None:
+    """Write CREATE or DROP INDEX, outside of the transaction where it is CONCURRENTLY.
+
+    What a failed build left is dropped first: IF NOT EXISTS would be content with it.
+    """
+    concurrently = step.operation.kw.get("postgresql_concurrently", False)
+    if step.verb == "create_index" and concurrently:
+        drop = step.database.quoted(step.database.truncated(str(step.name)), step.schema)
+        step.write_if(exists_condition(step, what="invalid"), f"DROP INDEX {drop}")
+    context = step.operations.migration_context
+    with context.autocommit_block() if concurrently else nullcontext():
+        write_guarded(step)
+
+
+def write_add_value(step: Step) -> None:
+    """Write ADD VALUE outside of the transaction, so that what follows can use the value."""
+    with step.operations.migration_context.autocommit_block():
+        step.write(add_value_sql(step))
+
+
+def write_rename_value(step: Step) -> None:
+    """Write the rename: only the new one there, skip; both or neither, the server's own error."""
+    sql = step.server.questions["label"]
+    old, new = (condition(step, sql, str(step.name), value) for value in step.wanted)
+    step.write_if(f"{old} OR NOT {new}", rename_value_sql(step))
+
+
+def write_view(step: Step) -> None:
+    """Write a replacement that falls back to DROP and CREATE where the columns change."""
+    tag, steps = "sql", (replace_view_sql, drop_sql, create_view_sql)
+    replace, drop, create = (dollar_quoted(say(step), tag) for say in steps)
+    text = (
+        f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
+        f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
+    )
+    step.write(f"DO {dollar_quoted(text, 'alembic')}")
+
+
+def write_constraint(step: Step) -> None:
+    """Write it; concurrently NOT VALID, and what validates it, each a transaction of its own."""
+    if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
+        return write_guarded(step)
+    step.wanted.dialect_kwargs["postgresql_not_valid"] = True
+    with step.operations.migration_context.autocommit_block():
+        write_guarded(step)
+        step.write(validate_sql(step))
+
+
+def write_unique(step: Step) -> None:
+    if not step.concurrently:
+        return write_guarded(step)
+    step.operations.invoke(unique_index(step))
+    with step.operations.migration_context.autocommit_block():
+        step.write_if(f"NOT {exists_condition(step)}", using_index_sql(step))
+
+
+def write_add_column(step: Step) -> None:
+    require_one_default(step)
+    write_guarded(step)
+
+
+def write_alter(step: Step) -> None:
+    if not (step.concurrently and step.operation.modify_nullable is False):
+        return write_alter_column(step)
+    rest, alone = split_nullable(step)
+    if rest.operation.has_changes() or rest.operation.modify_name:
+        write_alter_column(rest)
+    [plain] = plain_sql(alone)
+    write_not_null(alone, condition(alone, NULLABLE, step.table, str(alone.name)), plain)
+
+
+def write_alter_type(step: Step) -> None:
+    """Write an ALTER; to make an identity, or an end of one, with the guard that it needs."""
+    is_identity = condition(step, IS_IDENTITY, step.table, str(step.name))
+    for sql in plain_sql(step):
+        words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
+        if words[-2:] == ["DROP", "IDENTITY"]:
+            step.write(f"{sql} IF EXISTS")
+        elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
+            step.write_if(f"NOT {is_identity}", sql)
+        elif words[-2:-1] != ["COLUMN"]:  # else nothing of an identity is to change
+            step.write(sql)
+
+
+IS_IDENTITY = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND attidentity <> ''"
+)
+NULLABLE = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+    " AND NOT attnotnull"
+)
+
+
+def write_not_null(step: Step, todo: str, plain: str) -> None:
+    """Write the steps to NOT NULL, each in a transaction of its own, with their condition.
+
+    :param plain: the last of them, which needs none.
+    """
+    table, column = (
+        step.database.quoted(step.table, step.schema),
+        step.database.quoted(str(step.name)),
+    )
+    alter, check = f"ALTER TABLE {table}", step.database.quoted(not_null_name(step))
+    drop = f"DROP CONSTRAINT IF EXISTS {check}"
+    add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
+    with step.operations.migration_context.autocommit_block():
+        step.write_if(todo, f"{alter} {drop}, {add}")
+        step.write_if(todo, f"{alter} VALIDATE CONSTRAINT {check}")
+        step.write(plain)
+        step.write(f"{alter} {drop}")

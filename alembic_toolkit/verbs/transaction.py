@@ -1,0 +1,58 @@
+"""Outside of the transaction, and several statements in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic_toolkit.verbs.errors import UnsafeOperation, stop
+from alembic_toolkit.verbs.values import Database, Step
+
+
+@contextmanager
+def outside_transaction(step: Step, what: str = "do this concurrently") -> Iterator[None]:
+    """Open Alembic's autocommit block, for what cannot run in a transaction.
+
+    The block asserts that Alembic began the transaction.  One that our own look began is
+    committed; one that ``env.py`` began is not ours to commit.
+    """
+    context, connection = step.context, step.database.connection
+    if commits_each(step.database):
+        yield  # the revision opened the block itself
+        return
+    if getattr(context, "_in_external_transaction", False):
+        stop(
+            UnsafeOperation,
+            f"{step.call}: cannot {what} inside a transaction.",
+            (
+                "a transaction that env.py began before context.configure()",
+                "none, or Alembic's own",
+            ),
+            "Stopped, because committing it here would commit what env.py wanted to keep together.",
+            "connection.commit()  # in env.py, before context.configure(connection=connection)",
+        )
+    if getattr(context, "_transaction", None) is None and connection.in_transaction():
+        connection.commit()
+    with context.autocommit_block():
+        yield
+
+
+def commits_each(database: Database) -> bool:
+    """Tell whether the connection commits each statement, as within an autocommit block."""
+    options = database.connection.get_execution_options()
+    return bool(options.get("isolation_level") == "AUTOCOMMIT")
+
+
+@contextmanager
+def one_transaction(database: Database) -> Iterator[None]:
+    """Make one commit of what is done within, where each statement would have its own."""
+    if not commits_each(database):
+        yield
+        return
+    database.run(database.server.begin)
+    try:
+        yield
+    except BaseException:
+        database.run("ROLLBACK")
+        raise
+    database.run("COMMIT")

@@ -1,0 +1,299 @@
+"""What every room of the verbs hands on: servers, databases, steps."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+
+from alembic_toolkit.sql.bodies import SQLITE
+from alembic_toolkit.sql.quoting import identifier, literal
+from alembic_toolkit.sql.statements import Statement, Syntax
+
+log = logging.getLogger("alembic.helpers")
+Question = tuple[str, str, str, str | None]
+"""What is asked of the catalog, of which table, by which name, in which schema."""
+Constraint = tuple[str | None, str, str]
+"""A constraint's name, its type as Alembic calls it, and its definition."""
+Definition = dict[str, str]
+"""What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
+MADE = "alembic_helpers: tables of this transaction"  # under which it is in Connection.info
+
+
+@dataclass(frozen=True)
+class ForeignKeys:
+    """What of a foreign key a server keeps, and how it writes it."""
+
+    stay_in_schema: bool = False  # a key never leaves its database
+    referents_first: bool = True  # the table that a key refers to must be there
+    default_actions: frozenset[str] = frozenset({"NO ACTION"})
+    are_deferrable: bool = True
+    match_full: bool = False
+    hidden_schema: Callable[[Database, str, str], str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Concurrently:
+    """How a server does things in steps that block nobody, each committed."""
+
+    finish: Callable[[Step, Definition], Definition]  # what a killed run began
+    drop_leftover: Callable[[Step], None]
+    is_for_undivided: Callable[[Step], bool]  # it cannot be done so to a partitioned table
+    require_undivided: Callable[[Step, list[str | None] | None], None]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """How the primary keys of a server divide a table into pages."""
+
+    unpaged: re.Pattern[str] = re.compile(r"(?!)")  # types by whose order no page can be found
+    as_text: re.Pattern[str] = re.compile(r"(?!)")  # types that the driver cannot always read
+    reads_as_text: bool = False  # whether there are any
+    compares_rows: bool = True  # reads a range of the key where rows are compared
+    keys_may_be_null: bool = False
+    prepare: Callable[[Database], None] | None = None
+
+
+@dataclass(frozen=True)
+class Rebuilding:
+    """What a batch can ask of a server that rebuilds its tables."""
+
+    reshape: Callable[[Step, Sequence[Sequence[str]], dict[str, Any]], None]
+    drop_uncopied: Callable[[Step, sa.Table], None]
+    index_keeper: Callable[[Step], Callable[[], None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """All that the verbs know of one server: facts, and what it does in its own way."""
+
+    name: str
+    # Names and texts
+    mark: str = '"'  # around an identifier
+    longest_name: int | None = None  # bytes; what is longer is cut without a word
+    folds_case: bool = True  # two names that differ in their case are one
+    primary_key_name: str | None = None  # of every primary key, where none can be chosen
+    literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
+    bytes_literal: str = "X'{}'"
+    syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
+    normal_forms: bool = False  # describes in one form what means the same
+    # how a plain type is compiled -> what the server calls it
+    canonical_types: Mapping[str, str] = field(default_factory=dict)
+    counts_up: str | None = None  # the default of a column that alter_column can have count up
+    foreign_keys: ForeignKeys = ForeignKeys()
+    # What it has
+    lacks: frozenset[str] = frozenset()  # kinds
+    replaces_key: bool = False  # a batch's new primary key takes the place of an unnamed one
+    commits: re.Pattern[str] | None = None  # the statements that commit what came before
+    begin: str = "BEGIN"
+    needs_cast: bool = False  # of the rows, to be told, when a type changes
+    # Looking
+    questions: Mapping[str, str] = field(default_factory=dict)
+    ask: Callable[[Database, Sequence[Question]], list[Any]]
+    placeholders: Callable[[Database, Question], dict[str, str]]
+    columns: Callable[[Database, str, str | None], dict[str, Definition]]
+    column: Callable[[Database, str, str, str | None], Definition | None] | None = None
+    constraints: Callable[[Database, str, str | None], list[Constraint]]
+    conventional: Callable[[Step], str | None] | None = None  # finds one by a naming convention
+    index: Callable[[Database, str | None, str, str | None], Definition | None]
+    index_defined: Callable[[Database, Definition], Definition] = lambda database, found: found
+    index_text: Callable[[Step], str]
+    view_select: Callable[[str], str] = lambda text: text
+    is_hidden: Callable[[Step], bool] | None = None  # by a temporary table
+    # Comparing
+    scratch_schema: str | None = None
+    undoes_scratch: bool = False  # a savepoint takes back what was made
+    drops_temporary: bool = False  # a plain DROP would commit
+    temporary_views: bool = True
+    table_defaults: Callable[[Step], dict[str, Any]] = lambda step: {}
+    # Acting
+    verbs: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # looked at, and done
+    acts: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # when there is need to
+    statements: Mapping[str, Callable[[Step], str]] = field(default_factory=dict)
+    concurrently: Concurrently | None = None
+    paging: Paging = Paging()
+    batch: Rebuilding | None = None
+    # Writing scripts
+    if_exists: frozenset[str] = frozenset()  # verbs whose grammar has IF [NOT] EXISTS
+    scripts: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)
+    write_if: Callable[[Step, str, str], None] | None = None
+    write_unless: Callable[[Step, str, str], None]
+    write_both_if: Callable[[Step, str, str, str], None] | None = None
+    write_statement: Callable[[Step, Statement], None] | None = None
+
+
+@dataclass(frozen=True)
+class Database:
+    """The revision's connection, and the server behind it."""
+
+    connection: sa.Connection
+    server: Server
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self.connection.dialect
+
+    @property
+    def autocommits(self) -> bool:
+        return bool(getattr(self.connection.connection.dbapi_connection, "autocommit", False))
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether the driver is in a transaction, whoever began it."""
+        driver = self.connection.connection.driver_connection
+        return bool(getattr(driver, "in_transaction", False))
+
+    def run(self, sql: str, parameters: Any = None) -> Any:
+        """Run SQL as it is: without parameters no ``:name`` and no ``%`` in it is one."""
+        if parameters is not None:
+            return self.connection.exec_driver_sql(sql, parameters)
+        return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+    def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
+        """Return rows and the names of their columns, read through the driver itself.
+
+        SQLAlchemy's way to them takes longer than most looks.  It tells whatever fails.
+        """
+        if not self.connection.in_transaction():  # which SQLAlchemy has to begin
+            result = self.run(sql)
+            return result.all(), list(result.keys())
+        error: Any = self.dialect.loaded_dbapi.Error
+        with closing(self.connection.connection.cursor()) as cursor:
+            try:
+                cursor.execute(sql)
+            except error as raised:
+                lost = self.dialect.is_disconnect(raised, self.connection.connection, cursor)
+                raise sa.exc.DBAPIError.instance(
+                    sql, None, raised, error, connection_invalidated=lost, dialect=self.dialect
+                ) from raised
+            return cursor.fetchall(), [column[0] for column in cursor.description]
+
+    def forget(self) -> None:
+        """Forget what is known of the transaction: after other SQL nobody can tell."""
+        self.connection.info.pop(MADE, None)
+
+    def literal(self, text: str) -> str:
+        return self.server.literal(text, self.dialect)
+
+    def quoted(self, name: str, schema: str | None = None) -> str:
+        """Quote a name for SQL that is run as it is: SQLAlchemy would double a ``%``."""
+        return identifier(self.server.mark, schema, name)
+
+    def quoted_if_needed(self, name: str | None) -> str | None:
+        """Quote a name that is not one word."""
+        return name if name is None or re.fullmatch(r"\w+", name) else self.quoted(name)
+
+    def truncated(self, name: str) -> str:
+        """Return the name as the server keeps it."""
+        if self.server.longest_name is None:
+            return name
+        return name.encode()[: self.server.longest_name].decode(errors="ignore")
+
+    def case_folded(self, name: str | None) -> str:
+        """Return the name so that two names of one thing are equal."""
+        return str(name).lower() if self.server.folds_case else self.truncated(str(name))
+
+
+@dataclass
+class Batch:
+    """What a batch does besides: its verbs must know it."""
+
+    naming_convention: dict[str, str] | None = None
+    makes_key: bool = False  # a primary key that the batch goes on to make
+    frees_key: bool = False  # the one that is there, for which it dropped that
+    drops: frozenset[str] = frozenset()  # columns
+
+
+class Entrance(Operations):
+    """Alembic's operations on a database that is known; what it is given is guarded."""
+
+    def __init__(
+        self, context: MigrationContext, database: Database, batch: Batch | None = None
+    ) -> None:
+        super().__init__(context)
+        self.database = database
+        self.batch = batch or Batch()
+
+
+@dataclass
+class Step:
+    """One verb, about one thing in the database."""
+
+    operations: Entrance
+    operation: Any
+    verb: str
+    kind: str
+    name: str | None
+    table: str = ""
+    schema: str | None = None
+    wanted: Any = None
+    is_invalid: bool = False  # an index that must be dropped before it is made
+    found: Definition | None = None  # what is to be dropped
+    concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
+
+    def __post_init__(self) -> None:
+        self.database: Database = self.operations.database
+        self.server: Server = self.database.server
+        self.context: Any = self.operations.migration_context
+        self.batch: Batch = self.operations.batch
+
+    @property
+    def offline(self) -> bool:
+        return bool(self.context.as_sql)
+
+    @property
+    def call(self) -> str:
+        """Return the call, as far as it tells what it is about."""
+        if not self.table or self.kind in ("table", "comment"):
+            return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
+        names = (self.table, self.name) if self.kind == "column" else (self.name, self.table)
+        return f"{self.verb}({names[0]!r}, {names[1]!r})"
+
+    def write(self, sql: str) -> None:
+        """Write one statement into the script."""
+        self.context.impl.static_output(f"{sql};")
+
+    def write_if(self, condition: str, sql: str) -> None:
+        """Write one statement that the server runs only where the condition holds.
+
+        :param condition: an SQL expression that names no table that may be missing.
+        :param sql: one statement without its semicolon.
+        """
+        assert self.server.write_if is not None, f"{self.server.name} has no conditions"
+        self.server.write_if(self, condition, sql)
+
+
+CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
+TABLELESS = {"table", "view", "enum"}
+LONG_NAMES = {
+    "unique": "unique constraint",
+    "check": "check constraint",
+    "foreignkey": "foreign key",
+    "primary": "primary key",
+    "exclude": "exclusion constraint",
+}
+COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # of an identity
+
+
+def log_decision(decision: str, step: Step, reason: str) -> None:
+    if step.kind in ("table", "comment"):
+        log_line(decision, step.verb, step.table, reason)
+    else:
+        name = str("(unnamed)" if step.name is None else step.name)
+        name = f"{name} on {step.table}" if step.table else name
+        log_line(decision, step.verb, name, reason)
+
+
+def log_line(decision: str, verb: str, what: str, reason: str) -> None:
+    log.info("%s %s %s: %s", decision, verb, what, reason)
+
+
+def by_name(things: Iterable[Any]) -> list[Any]:
+    return sorted(things, key=lambda thing: str(thing.name))
