@@ -58,10 +58,8 @@ def take(
 
 def _rows(connection: sa.Connection, schema: str) -> list[Row]:
     # Every name in SQL of SQLite's own begins with sqlite_; automatic indexes have no text.
-    before, master = (
-        "" if schema == "main" else f"{schema}.",
-        identifier('"', schema, "sqlite_master"),
-    )
+    before = "" if schema == "main" else f"{schema}."
+    master = identifier('"', schema, "sqlite_master")
     query = (
         f"SELECT {literal(before)}, type, name, tbl_name, sql FROM {master}"
         " WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"

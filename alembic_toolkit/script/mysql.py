@@ -18,22 +18,9 @@ from alembic_toolkit.script.parts import (
 )
 from alembic_toolkit.script.readable import readable
 from alembic_toolkit.sql.bodies import MYSQL
+from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded
 from alembic_toolkit.sql.quoting import literal, mysql_literal
 from alembic_toolkit.sql.statements import Reader, Unreadable
-
-_PREPARED = (
-    "PREPARE alembic_statement FROM @alembic_sql;\n"
-    "EXECUTE alembic_statement;\n"
-    "DEALLOCATE PREPARE alembic_statement;"
-)
-# How alembic_helpers writes a guarded statement; it looks at the catalog only.  What begins a
-# transaction is no harm, and MySQL could not prepare it.
-_HALF_DONE = (
-    "SET @alembic_",
-    "EXECUTE alembic_statement",
-    "DEALLOCATE PREPARE alembic_statement",
-    "START TRANSACTION",
-)
 
 
 def write(script: Script) -> list[str]:
@@ -94,15 +81,19 @@ def _apart(text: str) -> list[str]:
 
 
 def _guarded(statement: str) -> list[str]:
-    if statement.startswith(("--", *_HALF_DONE)):
-        return [statement if statement.startswith("--") else f"{statement};"]
-    if statement.startswith("PREPARE alembic_statement"):
+    if statement.startswith("--"):
+        return [statement]
+    if statement == RUN_PREPARED[0]:
         return ["SET @alembic_sql = IF(@alembic_todo, @alembic_sql, 'DO 0');", f"{statement};"]
+    # What begins a transaction is no harm, and MySQL could not prepare it.
+    if isinstance(statement, Guarded) or statement.startswith("START TRANSACTION"):
+        return [f"{statement};"]
     return [_if("@alembic_todo", readable(part)) for part in _apart(statement)]
 
 
 def _if(condition: str, sql: str) -> str:
-    return f"SET @alembic_sql = IF({condition}, {mysql_literal(sql)}, 'DO 0');\n{_PREPARED}"
+    body = f"SET @alembic_sql = IF({condition}, {mysql_literal(sql)}, 'DO 0')"
+    return "\n".join(f"{statement};" for statement in (body, *RUN_PREPARED))
 
 
 def _stop(condition: str, message: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from alembic_toolkit.script.parts import (
     APPLIED,
     STRAY,
@@ -17,6 +15,7 @@ from alembic_toolkit.script.parts import (
     stray_condition,
 )
 from alembic_toolkit.script.readable import readable
+from alembic_toolkit.sql.guarded import Guarded, do_block
 from alembic_toolkit.sql.quoting import dollar_quoted, literal
 
 
@@ -63,20 +62,15 @@ def _part(script: Script, part: Part, applied: str) -> list[str]:
 
 
 def _do(body: list[str]) -> str:
-    block = "\n".join(["BEGIN", *body, "END"])
-    return f"DO {dollar_quoted(block, 'alembic')};"
+    return do_block("\n".join(["BEGIN", *body, "END"])) + ";"
 
 
 def _execute(statement: str) -> str:
     if statement.startswith("--"):
         return f"  {statement}"
-    block = _BLOCK.fullmatch(statement)
-    if block:  # guarded already: a block within ours
-        return f"{block[2]};"
+    if isinstance(statement, Guarded):
+        return f"{statement.block};"
     return f"  EXECUTE {dollar_quoted(readable(statement))};"
-
-
-_BLOCK = re.compile(r"(?s)DO (\$alembic_*\$)\n(BEGIN\n.*\nEND)\n\1")
 
 
 def _stop(condition: str, message: str) -> str:

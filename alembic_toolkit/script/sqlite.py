@@ -21,6 +21,7 @@ from alembic_toolkit.script.parts import (
     stray_condition,
 )
 from alembic_toolkit.script.readable import readable
+from alembic_toolkit.sql.guarded import Guarded
 from alembic_toolkit.sql.quoting import literal
 
 _NATIVE = re.compile(
@@ -33,8 +34,6 @@ _NATIVE = re.compile(
 _PLAIN = re.compile(
     r"\A\s*(CREATE(?:\s+UNIQUE)?|DROP)\s+(TABLE|INDEX|VIEW|TRIGGER)\s+(?!IF\b)", re.I
 )
-# How alembic_helpers makes rows depend on a query: nothing of it lasts.
-_OWN = re.compile(r"CREATE TEMP (TABLE|TRIGGER) alembic_|DROP TABLE alembic_unless")
 _ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
 
 
@@ -79,8 +78,10 @@ def _part(script: Script, part: Part, applied: str, gone: set[str]) -> list[str]
 
 
 def _guarded(part: Part, statement: str, todo: str, gone: set[str]) -> str:
-    if statement.startswith("--") or _OWN.match(statement):
-        return statement if statement.startswith("--") else f"{statement};"
+    if statement.startswith("--"):
+        return statement
+    if isinstance(statement, Guarded):
+        return f"{statement};"
     statement = _PLAIN.sub(_guard, statement)
     native = _NATIVE.match(statement)
     if native:

@@ -85,7 +85,7 @@ class Writer:
             if self.inside:  # but one that leaves it, for CREATE INDEX CONCURRENTLY, must
                 self.parts[-1].begin(text == "BEGIN;")
         elif not text.startswith("-- Running ") or self.inside:
-            (self.parts[-1].add if self.parts else self.before.append)(text.rstrip("; \n"))
+            (self.parts[-1].add if self.parts else self.before.append)(text.strip("; \n"))
 
     def flush(self) -> None:
         """Do nothing: what was written is not complete yet."""
