@@ -256,13 +256,17 @@ class Step:
         names = (self.table, self.name) if self.kind == "column" else (self.name, self.table)
         return f"{self.verb}({names[0]!r}, {names[1]!r})"
 
+    @property
+    def quoted_table(self) -> str:
+        return self.database.quoted(self.table, self.schema)
+
     def question(self, what: str, name: str | None = None) -> Question:
         """Return a question about the step's table, or about a thing of this name in it."""
         return what, self.table, self.table if name is None else name, self.schema
 
     def write(self, sql: str) -> None:
         """Write one statement into the script."""
-        self.context.impl.static_output(f"{sql};")
+        self.context.impl.static_output(sql + ";")
 
     def write_if(self, condition: str, sql: str) -> None:
         """Write one statement that the server runs only where the condition holds.

@@ -16,20 +16,14 @@ from alembic_toolkit.sql.create_table import (
     inside_parentheses,
     kind_of,
     split_clauses,
-    split_name,
 )
 from alembic_toolkit.sql.quoting import unescaped_percent
+from alembic_toolkit.sql.show_create import CLAUSES, read_column, read_part
 from alembic_toolkit.sql.statements import Syntax
 from alembic_toolkit.sql.tokens import tokenize, unquoted
 from alembic_toolkit.verbs.act import rename_column_sql, run_alembic
 from alembic_toolkit.verbs.ask import describe_index, type_text
-from alembic_toolkit.verbs.servers.mysql.catalog import (
-    STARTS,
-    define_column,
-    has_escapes,
-    table_items,
-    text_of_literal,
-)
+from alembic_toolkit.verbs.servers.mysql.catalog import has_escapes, table_items
 from alembic_toolkit.verbs.values import Database, Step, log_decision
 
 # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/, behind white space and
@@ -75,19 +69,15 @@ PARTS = ("type", "null", "default", "counts", "hidden", "comment")  # in the ord
 
 def current_parts(database: Database, item: str) -> dict[str, str]:
     """Return the parts of a column in SHOW CREATE TABLE, in the order of MODIFY."""
-    column = define_column(item)
-    clauses = {clause.split()[0]: clause.strip() for clause in split_clauses(item, STARTS)[1:]}
-    counts = column["default"] == "AUTO_INCREMENT"
-    default = column["computed"] or ("" if counts else column["default"])
-    comment = text_of_literal(clauses.get("COMMENT", "").removeprefix("COMMENT "))
+    column = read_column(item)
     return {
-        "type": column["type"],
-        "null": "" if column["computed"] else f" {column['null']}",
-        "default": f" {default}".rstrip(),
-        "counts": " AUTO_INCREMENT" if counts else "",
-        "hidden": " INVISIBLE" if "INVISIBLE" in clauses else "",
-        "comment": comment_part(database, comment),
-        "check": f" {clauses['CHECK']}" if "CHECK" in clauses else "",
+        "type": column.type,
+        "null": "" if column.generated else f" {column.null}",
+        "default": f" {column.generated or column.default}".rstrip(),
+        "counts": " AUTO_INCREMENT" if column.counts else "",
+        "hidden": " INVISIBLE" if column.is_invisible else "",
+        "comment": comment_part(database, column.comment),
+        "check": f" {column.check}".rstrip(),
     }
 
 
@@ -128,7 +118,7 @@ def default_clause(step: Step, default: Any) -> str:
     column: sa.Column[Any] = sa.Column(step.name, sa.Integer(), server_default=default)
     table = step.operations.schema_obj.table(step.table, column)
     text = str(CreateColumn(table.columns[column.key]).compile(dialect=dialect))
-    clauses = split_clauses(unescaped_percent(text, dialect), STARTS)[1:]
+    clauses = split_clauses(unescaped_percent(text, dialect), CLAUSES)[1:]
     wanted = ("DEFAULT", "GENERATED", "ON")  # ON UPDATE is a part of the default's text
     return "".join(f" {c.strip()}" for c in clauses if c.split()[0].upper() in wanted)
 
@@ -145,9 +135,8 @@ def drop_column(step: Step) -> None:
         kind, tokens = kind_of(item), tokenize(inside_parentheses(item))
         used = [unquoted(token).lower() for token in tokens if token[0] in '`"']
         if kind in ("foreignkey", "check", "unique") and name in used:
-            found, words = split_name(item)
-            constraint = unquoted(words[2]) if kind == "unique" else str(found)  # UNIQUE KEY `name`
-            drop = ops.DropConstraintOp(constraint, step.table, kind, schema=step.schema)
+            named = read_part(item).name
+            drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
             step.operations.invoke(drop)
     run_alembic(step)
 

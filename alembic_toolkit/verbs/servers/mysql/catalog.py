@@ -9,9 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from alembic_toolkit.sql.create_table import kind_of, parse_create_table, split_clauses
+from alembic_toolkit.sql.create_table import kind_of
 from alembic_toolkit.sql.quoting import comment_clause, in_parentheses
-from alembic_toolkit.sql.tokens import tokenize, unquoted
+from alembic_toolkit.sql.show_create import (
+    parse_show_create,
+    read_column,
+    read_part,
+    with_doubled_quotes,
+)
 from alembic_toolkit.verbs.ask import ask, ask_in_one, ask_rows
 from alembic_toolkit.verbs.kinds.constraint import describe_clause
 from alembic_toolkit.verbs.kinds.index import compiled_index_text
@@ -119,67 +124,37 @@ def table_defaults(step: Step) -> dict[str, Any]:
     return {f"{step.database.dialect.name}_collate": found} if found else {}
 
 
-# the words that begin a clause of a column in SHOW CREATE TABLE
-STARTS = {"NOT", "NULL", "DEFAULT", "AUTO_INCREMENT", "ON", "COMMENT", "GENERATED", "CHECK"}
-STARTS |= {"INVISIBLE"}
-
-
 def table_items(database: Database, table: str, schema: str | None) -> list[str]:
     row: Any = database.run(f"SHOW CREATE TABLE {database.quoted(table, schema)}").first()
     if row[1].upper().startswith("CREATE TEMPORARY") and table != SCRATCH:
         refuse_temporary(f"table {table!r}", table)
-    return [item.strip() for item in parse_create_table(double_quotes(row[1])).items]
-
-
-def double_quotes(sql: str) -> str:
-    """Write each quote in a string as two, which MariaDB writes with a backslash in some places."""
-
-    def doubled(match: re.Match[str]) -> str:
-        inside = re.sub(
-            r"\\(.)", lambda m: "''" if m[1] == "'" else m[0], match[0][1:-1], flags=re.S
-        )
-        return f"'{inside}'" if match[0][0] == "'" else match[0]
-
-    return re.sub(r"(?s)`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'", doubled, sql)
+    return [with_doubled_quotes(item) for item in parse_show_create(row[1]).items]
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
     """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
-    items = [item for item in table_items(database, table, schema) if item[0] in '`"']
-    return {unquoted(tokenize(item)[0]): define_column(item) for item in items}
+    items = [(read_part(item), item) for item in table_items(database, table, schema)]
+    return {part.name: define_column(item) for part, item in items if part.kind == "column"}
 
 
 def define_column(item: str) -> Definition:
-    head, *rest = split_clauses(item, STARTS)
-    clauses = {clause.split()[0].upper(): clause.strip() for clause in rest}
-    default = clauses.get("DEFAULT", "").removesuffix("DEFAULT NULL")
-    default = f"{default} {clauses.get('ON', '')}".strip()
-    comment = clauses.get("COMMENT", "").removeprefix("COMMENT ")
+    column = read_column(item)
     return {
-        "type": head.removeprefix(tokenize(item)[0]).strip(),
-        "null": "NOT NULL" if "NOT" in clauses else "NULL",
-        "default": clauses.get("AUTO_INCREMENT", default),
-        "computed": clauses.get("GENERATED", ""),
-        "comment": comment_clause(text_of_literal(comment)),
+        "type": column.type,
+        "null": column.null,
+        "default": "AUTO_INCREMENT" if column.counts else column.default,
+        "computed": column.generated,
+        "comment": comment_clause(column.comment),
     }
-
-
-def text_of_literal(literal: str) -> str:
-    """Return what a string literal of SHOW CREATE TABLE stands for."""
-    escapes = {"n": "\n", "r": "\r", "0": "\0"}
-    text = literal[1:-1].replace("''", "'")
-    return re.sub(r"\\(.)", lambda match: escapes.get(match[1], match[1]), text)
 
 
 def constraints(database: Database, table: str, schema: str | None) -> list[Constraint]:
     found: list[Constraint] = []
     for item in table_items(database, table, schema):
-        if item[0] in '`"':
-            checks = [c for c in split_clauses(item, STARTS)[1:] if kind_of(c) == "check"]
-            column = unquoted(tokenize(item)[0])
-            found += [(column, *describe_clause(database, check, [column])[1:]) for check in checks]
+        part = read_part(item)
+        if part.kind == "column" and (check := read_column(item).check):
+            found.append((part.name, *describe_clause(database, check, [part.name])[1:]))
         elif kind_of(item) is not None:
             name, kind, text = describe_clause(database, item, [], schema)
-            words = [token for token in tokenize(item) if not token.isspace()]
-            found.append((unquoted(words[2]) if kind == "unique" else name, kind, text))
+            found.append((part.name if kind == "unique" else name, kind, text))
     return found

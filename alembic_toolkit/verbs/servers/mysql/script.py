@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded
 from alembic_toolkit.sql.statements import Statement
 from alembic_toolkit.verbs.script import condition, exists_condition, filled_question, write_guarded
 from alembic_toolkit.verbs.servers.mysql.act import requested_parts
@@ -16,10 +17,9 @@ def write_if(step: Step, condition: str, sql: str) -> None:
 
 def write_prepared(step: Step, expression: str) -> None:
     """Write what runs the statement that an SQL expression results in."""
-    step.write(f"SET @alembic_sql = {expression}")
-    step.write("PREPARE alembic_statement FROM @alembic_sql")
-    step.write("EXECUTE alembic_statement")
-    step.write("DEALLOCATE PREPARE alembic_statement")
+    step.write(Guarded(f"SET @alembic_sql = {expression}"))
+    for statement in RUN_PREPARED:
+        step.write(statement)
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
@@ -51,7 +51,7 @@ def write_alter(step: Step) -> None:
     statement together when the script runs.
     """
     literal, column = step.database.literal, str(step.name)
-    table = step.database.quoted(step.table, step.schema)
+    table = step.quoted_table
     name = step.database.quoted(column)
     requested = requested_parts(step, with_existing=True)
     parts = {
@@ -70,7 +70,7 @@ def write_alter(step: Step) -> None:
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
     missing = literal(f"alembic: there is no column {table}.{name} to alter")
     check = filled_question(step, COLUMN_CHECK, step.table, column)
-    step.write("SET @alembic_check = ''")
+    step.write(Guarded("SET @alembic_check = ''"))
     step.write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
     write_prepared(step, f"COALESCE({text}, {missing})")
 
@@ -107,7 +107,7 @@ GENERATED = (
 
 def write_drop_column(step: Step) -> None:
     """Write the drop of the foreign and unique keys that use the column, then its own."""
-    alter = step.database.literal(f"ALTER TABLE {step.database.quoted(step.table, step.schema)} ")
+    alter = step.database.literal(f"ALTER TABLE {step.quoted_table} ")
     for keys in (FOREIGN_KEYS, UNIQUE_KEYS):
         asked = filled_question(step, keys, step.table, str(step.name)).replace("{}", alter, 1)
         write_prepared(step, f"COALESCE(({asked}), 'DO 0')")
@@ -130,7 +130,7 @@ UNIQUE_KEYS = (
 def write_drop_constraint(step: Step) -> None:
     """Write the drop; of a foreign key, with the index that came with it, unless it is needed."""
     type_ = step.operation.constraint_type
-    alter = f"ALTER TABLE {step.database.quoted(step.table, step.schema)}"
+    alter = f"ALTER TABLE {step.quoted_table}"
     name = step.database.quoted(str(step.name))
     exists = exists_condition(step, what=type_ or "constraint")
     if type_ == "primary":
@@ -138,7 +138,7 @@ def write_drop_constraint(step: Step) -> None:
     drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
     may_be_foreign = type_ in ("foreignkey", None)
     if may_be_foreign:
-        step.write(f"SET @alembic_key = {exists_condition(step, what='foreignkey')}")
+        step.write(Guarded(f"SET @alembic_key = {exists_condition(step, what='foreignkey')}"))
     step.write_if(exists, f"{alter} DROP {drop} {name}")
     if may_be_foreign:
         unneeded = condition(step, UNNEEDED, step.table, str(step.name))

@@ -206,6 +206,6 @@ def validate(step: Step) -> None:
 
 
 def validate_sql(step: Step) -> str:
-    table = step.database.quoted(step.table, step.schema)
+    table = step.quoted_table
     name = step.database.quoted(str(step.name))
     return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"

@@ -90,7 +90,7 @@ def unique_index(step: Step) -> ops.CreateIndexOp:
 
 
 def using_index_sql(step: Step) -> str:
-    table = step.database.quoted(step.table, step.schema)
+    table = step.quoted_table
     name = step.database.quoted(step.database.truncated(str(step.name)))
     is_deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     later = deferral(step.wanted.deferrable, is_deferred)

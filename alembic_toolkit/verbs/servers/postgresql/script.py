@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alembic_toolkit.sql.guarded import do_block
 from alembic_toolkit.sql.quoting import dollar_quoted
 from alembic_toolkit.sql.tokens import is_noise, tokenize
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
@@ -27,7 +28,7 @@ from alembic_toolkit.verbs.values import Step
 def write_if(step: Step, condition: str, sql: str) -> None:
     """Write a statement in a DO block, which looks before it runs it."""
     text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
-    step.write(f"DO {dollar_quoted(text, 'alembic')}")
+    step.write(do_block(text))
 
 
 def write_index(step: Step) -> None:
@@ -68,7 +69,7 @@ def write_view(step: Step) -> None:
         f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
         f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
     )
-    step.write(f"DO {dollar_quoted(text, 'alembic')}")
+    step.write(do_block(text))
 
 
 def write_constraint(step: Step) -> None:
@@ -103,7 +104,7 @@ def write_alter(step: Step) -> None:
         write_alter_column(rest)
     is_nullable = condition(not_null, NULLABLE, step.table, str(not_null.name))
     [set_not_null] = plain_sql(not_null)
-    alter = f"ALTER TABLE {step.database.quoted(step.table, step.schema)}"
+    alter = f"ALTER TABLE {step.quoted_table}"
     column = step.database.quoted(str(not_null.name))
     check = step.database.quoted(not_null_name(not_null))
     drop = f"DROP CONSTRAINT IF EXISTS {check}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from alembic_toolkit.sql.guarded import Guarded
 from alembic_toolkit.sql.quoting import brief
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql
 from alembic_toolkit.verbs.running import refuse_script
@@ -24,8 +25,8 @@ def write_unless(step: Step, condition: str, sql: str) -> None:
             "SQLite can make only an INSERT, UPDATE, DELETE or REPLACE depend on a query",
             "alembic upgrade head  # without --sql, on the database itself",
         )
-    step.write("CREATE TEMP TABLE alembic_unless (done INTEGER)")
+    step.write(Guarded("CREATE TEMP TABLE alembic_unless (done INTEGER)"))
     body = f"AFTER INSERT ON alembic_unless BEGIN\n  {sql};\nEND"
-    step.write(f"CREATE TEMP TRIGGER alembic_execute {body}")
+    step.write(Guarded(f"CREATE TEMP TRIGGER alembic_execute {body}"))
     step.write(f"INSERT INTO alembic_unless SELECT 0 WHERE {condition}")
-    step.write("DROP TABLE alembic_unless")  # and the trigger with it
+    step.write(Guarded("DROP TABLE alembic_unless"))  # and the trigger with it
