@@ -76,8 +76,8 @@ class Failures:
         They are enforced, because many applications have SQLite do so. Where nothing of the project
         does, what fails on them alone is no fault of it.
         """
-        is_sqlite = self.steps.scratch.server == "sqlite"
-        fails = is_sqlite and "FOREIGN KEY constraint failed" in str(error)
+        unenforced = self.steps.scratch.server.unenforced
+        fails = unenforced and unenforced in str(error)
         if not fails or self.steps.project.enforces or running.position in self.steps.loose:
             return False
         self.steps.loose[running.position] = running.check

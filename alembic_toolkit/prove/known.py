@@ -111,7 +111,8 @@ class Known:
         types = self.snap.types
         keys = {name: (name, self.snap.table(name), types) for name in names}
         unknown = {n for n, key in keys.items() if key not in self.looked_at}
-        if self.steps.scratch.server == "mariadb":  # whose snapshot has one database of several
+        # Where a schema is a database, a snapshot has one of several.
+        if self.steps.scratch.server.schema_is_database:
             unknown |= {name for name, key in keys.items() if not key[1]}
         else:
             unknown = {name for name in unknown if keys[name][1]}

@@ -29,7 +29,7 @@ class Offline:
 
     def write(self) -> None:
         """Have every script written, in two processes; say why, where that cannot be."""
-        url = self.steps.scratch.url.render_as_string(hide_password=False)
+        url = self.steps.scratch.address
         try:
             self.scripts = {up: scripts(self.steps.project, url, up) for up in (True, False)}
             self.elsewhere = scripts_elsewhere(self.steps.project, url)

@@ -30,6 +30,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config
 from alembic_toolkit.prove import results
@@ -84,7 +85,7 @@ def roundtrip(
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
             tasks = [
-                Task(str(path), name, _address(one), settings)
+                Task(str(path), name, one.address, settings)
                 for name, one in zip(names(addresses), given, strict=True)
             ]
             report.proofs = _work(tasks, given, settings.timeout, progress)
@@ -141,10 +142,6 @@ def _bare(metadata: sa.MetaData) -> sa.MetaData:
     return bare
 
 
-def _address(given: Scratch) -> str:
-    return given.url.render_as_string(hide_password=False)
-
-
 def names(addresses: Sequence[str | None]) -> list[str]:
     """Name each database after its server; the second one of a kind gets a number.
 
@@ -152,10 +149,9 @@ def names(addresses: Sequence[str | None]) -> list[str]:
     """
     found: list[str] = []
     for address in addresses:
-        server = parse_known(address).get_backend_name() if address else "sqlite"
-        server = {"mysql": "mariadb"}.get(server, server)
-        same = sum(name.partition("-")[0] == server for name in found)
-        found.append(f"{server}-{same + 1}" if same else server)
+        label = server_of(parse_known(address or "sqlite://").get_backend_name()).label
+        same = sum(name.partition("-")[0] == label for name in found)
+        found.append(f"{label}-{same + 1}" if same else label)
     return found
 
 
@@ -269,14 +265,16 @@ def _run(task: Task, pipe: Pipe) -> None:
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
     one = opened(parse_known(task.url))
-    one.tell = lambda session: pipe.send(("session", session))
+    one.opened = lambda session: pipe.send(("session", session))
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
     found = Proof(task.name, one.shown)
     begin = time.perf_counter()
     project = None
     try:
-        found.server = _version(one)
+        with one.engine.connect() as connection:
+            version = connection.exec_driver_sql(one.server.version).scalar_one()
+        found.server = one.server.title(version)
         project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
         prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
     except CommandError as error:
@@ -296,18 +294,9 @@ def _leave_nothing(one: Scratch) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        one.tell = lambda session: None  # there is nobody to tell
+        one.opened = lambda session: None  # nobody listens any more
         one.last = threading.get_ident()  # or the walk would begin anew
         try:
             close(one)
         finally:
             os._exit(2)
-
-
-def _version(one: Scratch) -> str:
-    with one.engine.connect() as connection:
-        sql = "SELECT sqlite_version()" if one.server == "sqlite" else "SELECT version()"
-        words = str(connection.execute(sa.text(sql)).scalar())
-    if one.server == "postgresql":
-        return " ".join(words.split()[:2])
-    return f"SQLite {words}" if one.server == "sqlite" else f"MariaDB {words.partition('-')[0]}"

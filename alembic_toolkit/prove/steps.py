@@ -19,7 +19,7 @@ from alembic_toolkit.prove import results
 from alembic_toolkit.prove.recorder import Recorder, enforce
 from alembic_toolkit.prove.results import Proof, Running
 from alembic_toolkit.prove.scratch import Scratch, empty, restore, saved
-from alembic_toolkit.prove.walk import Step, forget_temporary, temporary, walk
+from alembic_toolkit.prove.walk import Step, temporary, walk
 from alembic_toolkit.rows.write import alone
 
 Walking = Generator[Step, None, None]
@@ -86,7 +86,7 @@ class Steps:
         self.is_inside = False
         if made := temporary(executed):
             with self.aside() as connection:
-                forget_temporary(connection, made)
+                self.scratch.server.drop_temporary(connection, made)
         if not running.silent:
             record.seconds[running.check] = time.perf_counter() - begin
         marks = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \W?{self.version_table}\b")

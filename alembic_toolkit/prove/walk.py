@@ -15,7 +15,7 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
 from alembic_toolkit.database.address import same
 from alembic_toolkit.project.env import (
@@ -55,7 +55,7 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
         return steps(context)
 
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    url = scratch.url.render_as_string(hide_password=False)
+    url = scratch.address
     config = read_config(project.path, arguments(project, url))
     with scratch.engine.connect() as connection, told(project, url):
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -80,7 +80,7 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
     ) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
-        _refuse_elsewhere(options.get("version_table_schema"), scratch.url)
+        _refuse_elsewhere(options.get("version_table_schema"), scratch)
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
@@ -90,16 +90,17 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
-def _refuse_elsewhere(schema: str | None, ours: URL) -> None:
+def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
     """Refuse a version table that is not in the scratch database, and stays when that is emptied.
 
     To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
     """
-    if schema and ours.get_backend_name() in ("mysql", "mariadb") and schema != ours.database:
+    ours = scratch.url.database
+    if schema and scratch.server.schema_is_database and schema != ours:
         raise CommandError(
             "env.py has its version table in another database than the scratch one.\n"
             f"  found   {schema}\n"
-            f"  wanted  {ours.database}\n"
+            f"  wanted  {ours}\n"
             "Stopped, because it would be left behind, and what it says be believed next time.\n"
             "The way on, in env.py:\n"
             "    version_table_schema=None  # on MariaDB, where a schema is a database"
@@ -107,28 +108,8 @@ def _refuse_elsewhere(schema: str | None, ours: URL) -> None:
 
 
 _TEMPORARY = re.compile(r"\bTEMP(?:ORARY)?\s", re.I)
-_TEMPORARY_TABLE = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\s+(?:TABLE|SEQUENCE)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    r"((?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))?)",
-    re.I,
-)
 
 
 def temporary(statements: Iterable[str]) -> list[str]:
     """Return the statements that may make temporary tables."""
     return [sql for sql in statements if "TEMP" in sql.upper() and _TEMPORARY.search(sql)]
-
-
-def forget_temporary(connection: Connection, made: Iterable[str]) -> None:
-    """Drop the temporary tables that statements made: another process would not find them."""
-    run, server = connection.exec_driver_sql, connection.dialect.name
-    if server == "postgresql":
-        run("DISCARD TEMP")
-    elif server == "sqlite":
-        left = run("SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view')")
-        for kind, name in left.all():
-            quoted = name.replace('"', '""')
-            run(f'DROP {kind} temp."{quoted}"')
-    else:  # MariaDB lists none before 11.2
-        for name in _TEMPORARY_TABLE.findall(" ".join(made)):
-            run(f"DROP TEMPORARY TABLE IF EXISTS {name}".replace("%", "%%"))
