@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.address import same
-from alembic_toolkit.project.env import (
-    Project,
-    arguments,
-    elsewhere,
-    intercepted,
-    read_config,
-    told,
-)
+from alembic_toolkit.project.env import Project, elsewhere, run_env
 from alembic_toolkit.prove.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -35,7 +26,7 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 def load_in_env(project: Project, scratch: Scratch) -> None:
     """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
 
-    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    :raises CommandError: ``env.py`` uses another database.
     """
 
     def steps(_: MigrationContext) -> Iterator[Step]:
@@ -46,37 +37,17 @@ def load_in_env(project: Project, scratch: Scratch) -> None:
 
 
 def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
-    """Run ``env.py`` on the scratch database, and the steps in it.
+    """Run ``env.py`` on the scratch database, and the steps in it: one transaction for each.
 
-    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    :raises CommandError: ``env.py`` uses another database.
     """
+    calls = list[bool]()
 
     def upgrade(_: Any, context: MigrationContext) -> Iterator[Step]:
         return steps(context)
 
-    upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    url = scratch.address
-    config = read_config(project.path, arguments(project, url))
-    with scratch.engine.connect() as connection, told(project, url):
-        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        config.attributes["connection"] = connection
-        environment = EnvironmentContext(
-            config, project.directory, fn=upgrade, as_sql=False, destination_rev="heads"
-        )
-        with environment, _watched(environment, project, scratch):
-            project.directory.run_env()
-
-
-@contextmanager
-def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch) -> Iterator[None]:
-    """See to it that ``env.py`` uses the scratch database, one transaction for each revision."""
-    calls = list[bool]()
-
     def configured(
-        configure: Callable[..., None],
-        connection: Any = None,
-        *arguments: Any,
-        **options: Any,
+        configure: Callable[..., None], connection: Any = None, *arguments: Any, **options: Any
     ) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
@@ -84,14 +55,16 @@ def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
-    with intercepted(environment, configured):
-        yield
+    upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
+    options = {"fn": upgrade, "as_sql": False, "destination_rev": "heads"}
+    with scratch.engine.connect() as connection:
+        run_env(project, scratch.address, configured, {"connection": connection}, **options)
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
 def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
-    """Refuse a version table that is not in the scratch database, and stays when that is emptied.
+    """Refuse a version table outside of the scratch database: it would not be emptied.
 
     To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
     """
