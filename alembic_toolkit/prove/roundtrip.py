@@ -2,8 +2,8 @@
 
     alembic-toolkit roundtrip --url postgresql+psycopg://postgres@localhost/scratch
 
-The process that walks through the history can hang, or be killed; this one cannot. It opens each
-scratch database before, and empties it after, whatever happens to the other.
+The process that walks through the history can hang, or be killed. This one opens each scratch
+database before, and empties it after, whatever happens to the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection as Pipe
@@ -95,14 +95,14 @@ def roundtrip(
 
 
 def _note_stale(report: Report, settings: Settings) -> None:
-    """Note of each known exception that was met nowhere that it can go."""
+    """Note which known exceptions are proven everywhere by now, and can go."""
     found: dict[tuple[str, str], set[str]] = {}
     for one in report.proofs:
         for id_, outcomes in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
             for check, outcome in outcomes.items():
                 found.setdefault((id_, check), set()).add(outcome.status)
     for id_, check in settings.exceptions:
-        if found.get((id_, check), set()) == {results.PROVEN}:
+        if found.get((id_, check)) == {results.PROVEN}:
             about = f"revision {id_}" if id_ else "the whole history"
             note = f"a known exception is none any more, {about}, {check!r}: it is proven now"
             for one in report.proofs:
@@ -112,13 +112,14 @@ def _note_stale(report: Report, settings: Settings) -> None:
 def _portable(settings: Settings) -> Settings:
     """Make metadata fit for another process: without what only matters when rows are written.
 
-    :raises CommandError: there is something else in it that only lives in this process.
+    :raises CommandError: something else in it cannot be pickled.
     """
     metadata = settings.metadata
     if metadata is None or isinstance(metadata, str):
         return settings
-    copies = [_bare(one) for one in (metadata if isinstance(metadata, Sequence) else [metadata])]
-    bare = copies if isinstance(metadata, Sequence) else copies[0]
+    bare: Any = (
+        [_bare(one) for one in metadata] if isinstance(metadata, Sequence) else _bare(metadata)
+    )
     try:
         pickle.dumps(bare)
     except Exception as error:
@@ -143,7 +144,7 @@ def _bare(metadata: sa.MetaData) -> sa.MetaData:
 
 
 def names(addresses: Sequence[str | None]) -> list[str]:
-    """Name each database after its server; the second one of a kind gets a number.
+    """Name each database after its server; the second of a server gets a number.
 
     :raises CommandError: an address cannot be read, or names another server.
     """
@@ -159,7 +160,7 @@ def names(addresses: Sequence[str | None]) -> list[str]:
 
 
 def read_files(path: Path, wanted: Settings) -> Report:
-    """Check what can be told from the files.
+    """Make the checks that need only the files.
 
     :raises CommandError: one is not Python.
     """
@@ -170,7 +171,12 @@ def read_files(path: Path, wanted: Settings) -> Report:
     for one in unread:
         if "computed" not in one.problem:  # Alembic, which imports the file, knows
             raise CommandError(str(one))
-    found = {} if unread else {results.GRAPH: checks.graph(readable) or _heads(readable)}
+    found: dict[str, Iterable[revisions.Finding]] = {}
+    if not unread:
+        found[results.GRAPH] = checks.graph(readable)
+        # Several heads are fine where the labels of branches tell them apart.
+        if not found[results.GRAPH] and not any(one.branch_labels for one in readable):
+            found[results.GRAPH] = checks.several_heads(readable)
     roots = checks.import_roots(config)
     imports = checks.application_imports(readable, roots, Path(script.dir))
     found[results.SELF_CONTAINED] = imports
@@ -183,12 +189,6 @@ def read_files(path: Path, wanted: Settings) -> Report:
                 shown = revisions.shown(one.path)
                 report.findings.append(Finding(check, "", id_, shown, problem, (), one.remedy))
     return report
-
-
-def _heads(readable: Sequence[revisions.Revision]) -> list[revisions.Finding]:
-    """Say that there are several heads, unless they are told apart by the labels of branches."""
-    labelled = any(revision.branch_labels for revision in readable)
-    return [] if labelled else checks.several_heads(readable)
 
 
 # The processes
@@ -226,19 +226,19 @@ def _hear(
     timeout: float,
     progress: Callable[[str, int, int, str], None],
 ) -> bool:
-    """Take what a process says; tell whether it has ended."""
+    """Receive what a process sends; return whether it has ended."""
     wait([each.pipe for each in all_], 0.2)
     try:
         while one.pipe.poll():
-            what, *said = one.pipe.recv()
+            what, *values = one.pipe.recv()
             one.heard = time.monotonic()
             if what == "at":
-                one.at = said[-1]
-                progress(one.task.name, *said)
+                one.at = values[-1]
+                progress(one.task.name, *values)
             elif what == "session":
-                one.scratch.sessions.add(*said)
+                one.scratch.sessions.add(*values)
             else:
-                one.proof = said[0]
+                one.proof = values[0]
                 return True
     except EOFError:
         one.proof.error = f"the process that ran it ended{_after(one)}: it was killed, or crashed"
@@ -255,12 +255,12 @@ def _after(one: _Running) -> str:
 
 
 def _run(task: Task, pipe: Pipe) -> None:
-    """Prove one database; what comes of it goes into the pipe."""
+    """Prove one database, and send the results through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
-    gc.set_threshold(20_000, 50, 100)  # what is kept of a long history is no garbage
+    gc.set_threshold(20_000, 50, 100)  # most of what a long history needs stays to the end
     warnings.simplefilter("ignore")
-    # What revisions and env.py print is not the report's.
+    # What revisions and env.py print does not belong into the report.
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
@@ -276,7 +276,7 @@ def _run(task: Task, pipe: Pipe) -> None:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
         project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
-        prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
+        prove(project, one, task.settings, found, lambda *at: pipe.send(("at", *at)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
@@ -290,12 +290,12 @@ def _run(task: Task, pipe: Pipe) -> None:
 
 
 def _leave_nothing(one: Scratch) -> None:
-    """Empty the database when the process that watches over this one is gone."""
+    """Empty the database when the process that started this one is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
         one.opened = lambda session: None  # nobody listens any more
-        one.last = threading.get_ident()  # or the walk would begin anew
+        one.last = threading.get_ident()  # else the walk would connect again
         try:
             close(one)
         finally:
