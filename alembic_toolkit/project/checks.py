@@ -1,4 +1,4 @@
-"""What is wrong in a history, told from its files: nothing is imported, no database is touched.
+"""What is wrong in the files of a history: nothing is imported, no database is touched.
 
 `check` finds all of it; each of the small functions below finds one kind of it.
 """

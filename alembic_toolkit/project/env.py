@@ -1,4 +1,4 @@
-"""A project, and how its ``env.py`` is told which database to use."""
+"""A project, and how its ``env.py`` gets the database to use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["'
 
 @dataclass
 class Project:
-    """A history, and how its ``env.py`` is told which database to use."""
+    """A history, with its configuration."""
 
     path: Path
     config: Config
@@ -58,7 +58,7 @@ class Project:
         """
         config = read_config(path)
         project = cls(path, config, ScriptDirectory.from_config(config), x)
-        with told(project, url), suppress(Exception):  # load_in_env says what it is
+        with told(project, url), suppress(Exception):  # load_in_env raises it again
             project.load_revisions()
         return project
 

@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Revision:
-    """One file of the history, as it is written."""
+    """One file of the history, as parsed."""
 
     path: Path
     tree: ast.Module = field(repr=False)

@@ -86,17 +86,13 @@ class Prover:
         self.failures = Failures(self.steps, self.known, self.verdicts)
         self.offline = Offline(self.steps, self.known, self.verdicts)
 
-    @property
-    def order(self) -> list[Script]:
-        return self.project.order
-
     def run(self) -> None:
         """Prove the revisions one by one, then the models, then the way down to base."""
-        self.proof.revisions += [self._record(revision) for revision in self.order]
+        self.proof.revisions += [self._record(revision) for revision in self.project.order]
         if results.OFFLINE in self.wanted.checks:
             self.offline.write()
         start = 0
-        while start < len(self.order):
+        while start < len(self.project.order):
             start = self.failures.walk(partial(self._from, start), from_base=False)
             if self.known.gentle is not None and self.known.gentle.position != start:
                 self.known.gentle = None
@@ -104,7 +100,7 @@ class Prover:
             # Where the last revision has a finding, the walk did not end at head.
             is_left = results.MODELS in self.wanted.checks - self.proof.checks.keys()
             if is_left and not self._unreachable:
-                self.failures.walk(partial(self._from, len(self.order)), from_base=False)
+                self.failures.walk(partial(self._from, len(self.project.order)), from_base=False)
             if results.CRASH in self.wanted.checks:
                 Crashes(self.steps, self.known, self.verdicts, self.failures).run()
             if results.BASE in self.wanted.checks and not self._unreachable:
@@ -130,8 +126,8 @@ class Prover:
         return RevisionProof(revision.revision, path, title, parents, needs)
 
     def _report(self, steps: int, position: int) -> None:
-        total = len(self.order) * (2 if results.BASE in self.wanted.checks else 1)
-        self.progress(steps, total, self.order[position].revision)
+        total = len(self.project.order) * (2 if results.BASE in self.wanted.checks else 1)
+        self.progress(steps, total, self.project.order[position].revision)
 
     # One revision
 
@@ -143,7 +139,7 @@ class Prover:
         self.known.look(None)
         self.known.read_rows(None)
         self.known.fill(None)
-        for position in range(start, len(self.order)):
+        for position in range(start, len(self.project.order)):
             yield from self._prove(position)
             self._report(position + 1, position)
             if self.known.gentle is not None:
@@ -166,9 +162,9 @@ class Prover:
             self.verdicts.judge_lost(position, "upgrade", lost)
             emptied = differences.emptied(before.rows, after.rows)
             self.known.fill(executed, within=tables, but=emptied)
-        if wording.refuses(self.order[position]):
+        if wording.refuses(self.project.order[position]):
             return self.verdicts.note_declared(position, str(self.verdicts.declared(position)))
-        if not hasattr(self.order[position].module, "downgrade"):
+        if not hasattr(self.project.order[position].module, "downgrade"):
             return self.verdicts.judge_missing(position)
         known = {differences.subject(line) for line in lost}
         back = yield from self._down(position, before, after, known)
@@ -269,11 +265,11 @@ class Prover:
         # How many revisions from the first on can be taken back.
         top = sum(1 for _ in itertools.takewhile(bool, proven))
         done = self.failures.walk(partial(self._up_and_down, top))
-        if top < len(self.order) and done == len(self.order):
+        if top < len(self.project.order) and done == len(self.project.order):
             self.failures.walk(partial(self._up_and_down, top, below=True))
 
     def _up_and_down(self, top: int, below: bool = False) -> Walking:
-        steps = len(self.order)
+        steps = len(self.project.order)
         highest = top if below else steps
         for position in range(highest):
             yield from self.steps.step(Running(position, True, results.UP, silent=True))

@@ -59,7 +59,7 @@ class Recorder:
 
     def note_failed(self, context: Any) -> None:
         """Take a statement that the server refused: a revision may catch it."""
-        # The error itself would keep the connection, and its locks, as long as it is kept.
+        # The text only: the error itself would keep the connection, and its locks.
         self.failed = self.failed or " ".join(str(context.original_exception).split())
 
     def _note_types(self, compiled: DDLCompiler) -> None:

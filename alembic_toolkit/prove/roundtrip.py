@@ -41,26 +41,19 @@ from alembic_toolkit.prove.settings import Settings, read
 
 
 @dataclass
-class Task:
-    """What one process is to do."""
-
-    path: str
-    name: str
-    url: str
-    settings: Settings
-
-
-@dataclass
 class _Running:
-    """A process at work."""
+    """A process at work on one database."""
 
-    task: Task
     scratch: Scratch
     process: Any
     pipe: Pipe
     proof: Proof
     heard: float = field(default_factory=time.monotonic)
     at: str = ""
+
+    @property
+    def after(self) -> str:
+        return f", after {self.at}" if self.at else ""
 
 
 def roundtrip(
@@ -71,9 +64,9 @@ def roundtrip(
     """Prove every revision of a history, on every database at the same time.
 
     :param path: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param settings: which databases and checks; by default what ``pyproject.toml`` says. Its URLs
-     name empty databases, which are empty again afterwards; without one it is a temporary file of
-     SQLite.
+    :param settings: which databases and checks; by default those of ``pyproject.toml``. The URLs
+     name empty databases, which are empty again afterwards; without one, the database is a
+     temporary file of SQLite.
     :param progress: called with a database's name, the steps done, all of them, the revision.
     :raises CommandError: the history or a database cannot be used; nothing was run.
     """
@@ -84,11 +77,8 @@ def roundtrip(
         addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
-            tasks = [
-                Task(str(path), name, one.address, settings)
-                for name, one in zip(names(addresses), given, strict=True)
-            ]
-            report.proofs = _work(tasks, given, settings.timeout, progress)
+            databases = dict(zip(names(addresses), given, strict=True))
+            report.proofs = _work(path, settings, databases, progress)
         _note_stale(report, settings)
     report.seconds = time.perf_counter() - begin
     return report
@@ -195,24 +185,25 @@ def read_files(path: Path, wanted: Settings) -> Report:
 
 
 def _work(
-    tasks: Sequence[Task],
-    given: Sequence[Scratch],
-    timeout: float,
+    path: Path,
+    settings: Settings,
+    databases: dict[str, Scratch],
     progress: Callable[[str, int, int, str], None],
 ) -> list[Proof]:
     spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
     running: list[_Running] = []
     try:
-        for task, one in zip(tasks, given, strict=True):
+        for name, one in databases.items():
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_run, args=(task, theirs), daemon=True)
+            arguments = (path, name, one.address, settings, theirs)
+            process = spawn.Process(target=_run, args=arguments, daemon=True)
             process.start()
             theirs.close()
-            running.append(_Running(task, one, process, ours, Proof(task.name, one.shown)))
-        left = list(running)
+            running.append(_Running(one, process, ours, Proof(name, one.shown)))
+        left = running
         while left:
-            for one_done in [r for r in left if _hear(r, left, timeout, progress)]:
-                left.remove(one_done)
+            wait([each.pipe for each in left], 0.2)
+            left = [each for each in left if not _hear(each, settings.timeout, progress)]
     finally:
         for each in running:
             each.process.kill()
@@ -220,41 +211,31 @@ def _work(
     return [each.proof for each in running]
 
 
-def _hear(
-    one: _Running,
-    all_: Sequence[_Running],
-    timeout: float,
-    progress: Callable[[str, int, int, str], None],
-) -> bool:
+def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str], None]) -> bool:
     """Receive what a process sends; return whether it has ended."""
-    wait([each.pipe for each in all_], 0.2)
     try:
         while one.pipe.poll():
             what, *values = one.pipe.recv()
             one.heard = time.monotonic()
             if what == "at":
                 one.at = values[-1]
-                progress(one.task.name, *values)
+                progress(one.proof.database, *values)
             elif what == "session":
                 one.scratch.sessions.add(*values)
             else:
                 one.proof = values[0]
                 return True
     except EOFError:
-        one.proof.error = f"the process that ran it ended{_after(one)}: it was killed, or crashed"
+        one.proof.error = f"the process that ran it ended{one.after}: it was killed, or crashed"
         return True
     if time.monotonic() - one.heard > timeout:
         one.process.kill()
-        one.proof.error = f"a step took longer than {timeout:.0f} seconds{_after(one)}"
+        one.proof.error = f"a step took longer than {timeout:.0f} seconds{one.after}"
         return True
     return False
 
 
-def _after(one: _Running) -> str:
-    return f", after {one.at}" if one.at else ""
-
-
-def _run(task: Task, pipe: Pipe) -> None:
+def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> None:
     """Prove one database, and send the results through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
@@ -264,19 +245,19 @@ def _run(task: Task, pipe: Pipe) -> None:
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
-    one = opened(parse_known(task.url))
+    one = opened(parse_known(url))
     one.opened = lambda session: pipe.send(("session", session))
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
-    found = Proof(task.name, one.shown)
+    found = Proof(name, one.shown)
     begin = time.perf_counter()
     project = None
     try:
         with one.engine.connect() as connection:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
-        project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
-        prove(project, one, task.settings, found, lambda *at: pipe.send(("at", *at)))
+        project = Project.load(path, tuple(settings.x), url)
+        prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:

@@ -148,7 +148,7 @@ def saved(given: Scratch, connection: Connection) -> sqlite3.Connection | None:
 
 
 def restore(given: Scratch, copy: sqlite3.Connection) -> None:
-    """Make an empty database of SQLite what it was when it was `saved`."""
+    """Copy a `saved` database of SQLite back into an empty one."""
     with contextlib.closing(sqlite3.connect(str(given.url.database))) as target:
         copy.backup(target)
 
