@@ -66,17 +66,17 @@ class Offline:
             self.known.read_rows(written.statements)
 
     def _script(self, position: int, up: bool) -> Written | None:
-        """Return the script of one direction; note why, where there is none."""
+        """Return the script of one direction, or None, and note why there is none."""
         record = self.verdicts.proof.revisions[position]
         written = self.scripts[up][record.id]
         if written.error:
             problem = f"{running_name(up)} fails when it is written as a script (--sql)"
             remedy = "nothing that needs an answer from the database, or a clear refusal"
             self.verdicts.find(results.OFFLINE, position, problem, [written.error], remedy)
-        elif written.refused:
+            return None
+        if written.refused:
             why = Outcome(results.NOT_JUDGED, written.refused.partition("\n")[0])
             record.checks.setdefault(results.OFFLINE, why)
-        if written.error or written.refused:
             return None
         there = self.elsewhere.get(f"{'up' if up else 'down'} {record.id}", [])
         if there != written.statements:

@@ -62,7 +62,7 @@ def prove(
 
 @dataclass
 class Prover:
-    """One database, and all that is proven on it."""
+    """Makes all checks on one database."""
 
     project: Project
     scratch: Scratch
@@ -132,7 +132,7 @@ class Prover:
     # One revision
 
     def _from(self, start: int) -> Walking:
-        """Prove from a revision on."""
+        """Prove the revisions from this one on."""
         first = self.known.look(None)
         self.at_base = first if self.at_base is None else self.at_base
         yield from self.steps.lead(start)
@@ -162,9 +162,8 @@ class Prover:
             self.verdicts.judge_lost(position, "upgrade", lost)
             emptied = differences.emptied(before.rows, after.rows)
             self.known.fill(executed, within=tables, but=emptied)
-        if wording.refuses(self.project.order[position]):
-            return self.verdicts.note_declared(position, str(self.verdicts.declared(position)))
-        if not hasattr(self.project.order[position].module, "downgrade"):
+        revision = self.project.order[position]
+        if wording.refuses(revision) or not hasattr(revision.module, "downgrade"):
             return self.verdicts.judge_missing(position)
         known = {differences.subject(line) for line in lost}
         back = yield from self._down(position, before, after, known)
@@ -198,7 +197,7 @@ class Prover:
         return Moment(snap, rows)
 
     def _up_again(self, position: int, before: Moment, after: Moment, back: Moment) -> Walking:
-        """Run a revision after it was taken back, and where wanted once more."""
+        """Run a revision after its downgrade, and once more where that is wanted."""
         start = self.known.snap
         executed = yield from self.steps.step(Running(position, True, results.UP_AGAIN), fresh=True)
         with self.steps.aside():
@@ -208,9 +207,8 @@ class Prover:
             found = self.known.look(executed, expected=after.snap if is_same else None)
             self.verdicts.judge_same(position, results.UP_AGAIN, after.snap, found)
             rows = self.known.read_rows(executed)
-            self.verdicts.judge_doubled(
-                position, before.rows, after.rows, back.rows, rows, executed
-            )
+            seen = before.rows, after.rows, back.rows, rows
+            self.verdicts.judge_doubled(position, seen, executed)
             if results.RERUN not in self.wanted.checks:
                 self.known.fill(executed)
         if results.RERUN in self.wanted.checks:

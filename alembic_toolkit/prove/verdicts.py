@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,27 +62,18 @@ class Verdicts:
         self.find(check, position, problem, differing, remedy)
         raise Restart
 
-    def judge_doubled(
-        self,
-        position: int,
-        before: Rows,
-        between: Rows,
-        after: Rows,
-        again: Rows,
-        executed: list[str],
-    ) -> None:
+    def judge_doubled(self, position: int, rows: Sequence[Rows], executed: list[str]) -> None:
         """Find rows that the downgrade left, and the upgrade inserted a second time.
 
-        :param again: the rows that are there now, after what was executed.
+        :param rows: before the upgrade, after it, after the downgrade, and now.
         """
         doubled = []
         changed = changed_by(executed)
-        for name, now in again.items():
+        for name, now in rows[-1].items():
             # Without a key, a row with changed values cannot be told from a new row.
             is_clear = now.table.primary or (changed is not None and name not in changed)
-            there = name in before and name in between and name in after
-            if is_clear and there and now is not after[name]:
-                seen = before[name], between[name], after[name], now
+            if is_clear and all(name in some for some in rows) and now is not rows[-2][name]:
+                seen = [some[name] for some in rows]
                 doubled += [f"+ row of {name}: {row}" for row in differences.doubled(*seen)]
         if doubled:
             problem = "downgrade() leaves rows that upgrade() inserted, and inserts again"
@@ -115,10 +106,8 @@ class Verdicts:
         declared = self.declared(position)
         if declared is not None:
             return self.note_declared(position, declared)
-        remedy = (
-            'what takes the change back; where nothing can: irreversible = "why", in the module'
-        )
-        self.find(results.DOWN, position, "there is no downgrade()", (), remedy)
+        problem = "there is no downgrade()"
+        self.find(results.DOWN, position, problem, remedy=wording.TAKE_BACK)
 
     def judge_lost(self, position: int, direction: str, lost: list[str]) -> None:
         if not lost:

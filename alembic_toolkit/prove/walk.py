@@ -1,8 +1,8 @@
 """Walk a database through a history, step by step, in one run of the project's own ``env.py``.
 
-Alembic asks a function which steps to run. Here that function is a generator: whatever it does
-between two steps, it does where the one is committed and the other has not begun. So ``env.py``
-runs once, the revisions are loaded once, and nothing is planned twice.
+Alembic asks a function which steps to run. Here that function is a generator, whose own code runs
+when one step is committed and the next has not begun. So ``env.py`` runs once, and the revisions
+are loaded once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 
 
 def load_in_env(project: Project, scratch: Scratch) -> None:
-    """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
+    """Load every revision where Alembic does: after ``env.py`` has changed ``sys.path``.
 
     :raises CommandError: ``env.py`` uses another database.
     """
@@ -74,7 +74,7 @@ def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
             "env.py has its version table in another database than the scratch one.\n"
             f"  found   {schema}\n"
             f"  wanted  {ours}\n"
-            "Stopped, because it would be left behind, and what it says be believed next time.\n"
+            "Stopped, because it would stay there, and the next round trip would believe it.\n"
             "The way on, in env.py:\n"
             "    version_table_schema=None  # on MariaDB, where a schema is a database"
         )

@@ -17,6 +17,8 @@ from alembic_toolkit.project.revisions import last_name
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Running
 
+TAKE_BACK = 'what takes the change back; where nothing can: irreversible = "why", in the module'
+
 
 def running_name(up: bool) -> str:
     """Return the name of a direction's function."""
@@ -24,7 +26,7 @@ def running_name(up: bool) -> str:
 
 
 def declared(revision: Script) -> str | None:
-    """Return why a revision cannot be taken back, where its file says so."""
+    """Return why a revision is irreversible, if its file declares that."""
     why = getattr(revision.module, "irreversible", None)
     if isinstance(why, str):
         return why
@@ -75,7 +77,7 @@ def remedy(error: BaseException, running: Running, path: Path) -> str:
     raised = [*traceback.extract_tb(error.__traceback__)][-1:]
     here = any(Path(frame.filename).resolve() == path.resolve() for frame in raised)
     if isinstance(error, NotImplementedError) and here and not running.up:
-        return 'what takes the change back; where nothing can: irreversible = "why", in the module'
+        return TAKE_BACK
     no_alter = 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error)
     if no_alter or isinstance(error, NotImplementedError):
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
