@@ -129,7 +129,7 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
         session = session_of(connection)
         if session is not None and session not in scratch.sessions:
             scratch.sessions.add(session)
-            scratch.opened(session)
+            scratch.on_session(session)
         if hasattr(connection, "prepare_threshold"):
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None

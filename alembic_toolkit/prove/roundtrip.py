@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.database.address import parse_known, shown
 from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config
@@ -176,8 +176,8 @@ def read_files(path: Path, wanted: Settings) -> Report:
             id_ = ids.get(one.path, "")
             if check in wanted.checks and (id_, check) not in wanted.exceptions:
                 problem = f"line {one.line}: {one.problem}" if one.line else one.problem
-                shown = revisions.shown(one.path)
-                report.findings.append(Finding(check, "", id_, shown, problem, (), one.remedy))
+                place = revisions.shown(one.path)
+                report.findings.append(Finding(check, "", id_, place, problem, (), one.remedy))
     return report
 
 
@@ -199,7 +199,7 @@ def _work(
             process = spawn.Process(target=_run, args=arguments, daemon=True)
             process.start()
             theirs.close()
-            running.append(_Running(one, process, ours, Proof(name, one.shown)))
+            running.append(_Running(one, process, ours, Proof(name, shown(one.url))))
         left = running
         while left:
             wait([each.pipe for each in left], 0.2)
@@ -246,10 +246,10 @@ def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> Non
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
     one = opened(parse_known(url))
-    one.opened = lambda session: pipe.send(("session", session))
+    one.on_session = lambda session: pipe.send(("session", session))
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
-    found = Proof(name, one.shown)
+    found = Proof(name, shown(one.url))
     begin = time.perf_counter()
     project = None
     try:
@@ -275,7 +275,7 @@ def _leave_nothing(one: Scratch) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        one.opened = lambda session: None  # nobody listens any more
+        one.on_session = lambda session: None  # nobody listens any more
         one.last = threading.get_ident()  # else the walk would connect again
         try:
             close(one)

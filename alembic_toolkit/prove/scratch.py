@@ -16,10 +16,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, NullPool
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database import address
-from alembic_toolkit.database.address import parse_known, synchronous
+from alembic_toolkit.database.address import explained, parse_known, shown, synchronous
 from alembic_toolkit.database.driver import ask
 from alembic_toolkit.prove.servers import Initial, ScratchServer, server_of
 
@@ -33,7 +32,7 @@ class Scratch:
     initial: Initial = frozenset()
     sessions: set[int] = field(default_factory=set)  # of the walk, as the server numbers them
     last: int | None = None  # the one thread that may still connect
-    opened: Callable[[int], None] = field(default=lambda session: None)  # called with a session
+    on_session: Callable[[int], None] = field(default=lambda session: None)  # for a new one
 
     @property
     def server(self) -> ScratchServer:
@@ -43,10 +42,6 @@ class Scratch:
     def address(self) -> str:
         """Return the URL with its password."""
         return self.url.render_as_string(hide_password=False)
-
-    @property
-    def shown(self) -> str:
-        return address.shown(self.url)
 
 
 @contextmanager
@@ -60,7 +55,7 @@ def scratch(address: str | None) -> Iterator[Scratch]:
         url = parse_known("sqlite://" if address is None else address)
         if url.database in (None, "", ":memory:"):
             if not server_of(url.get_backend_name()).facts.is_file:
-                raise CommandError(f"{url!r} names no database: say which, an empty one")
+                raise CommandError(f"{shown(url)} names no database: say which, an empty one")
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roundtrip-"))
             url = parse_known(f"sqlite:///{Path(directory, 'scratch.db')}")
         given = opened(url)
@@ -74,28 +69,20 @@ def opened(url: URL) -> Scratch:
 
     :raises CommandError: it cannot be reached, or is not empty.
     """
-    try:
-        engine = sa.create_engine(synchronous(url), poolclass=NullPool)
-    except (NoSuchModuleError, ImportError) as error:
-        drivername = synchronous(url).drivername
-        raise CommandError(f"{drivername} cannot be used: {error}") from error
-    found = Scratch(url, engine)
-    if found.server.facts.is_file and url.database and not Path(url.database).parent.is_dir():
-        raise CommandError(f"{found.shown} cannot be used: there is no such directory")
-    try:
+    is_file = server_of(url.get_backend_name()).facts.is_file
+    if is_file and url.database and not Path(url.database).parent.is_dir():
+        raise CommandError(f"{shown(url)} cannot be used: there is no such directory")
+    with explained(url):
+        found = Scratch(url, sa.create_engine(synchronous(url), poolclass=NullPool))
         with found.engine.connect() as connection:
             things = contents(connection)
             if found.server.initial:
                 rows = ask(connection, found.server.initial)
                 found.initial = frozenset((kind, name) for kind, name in rows)
-    except (DBAPIError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        words = " ".join(str(cause.args[-1] if cause.args else cause).split())
-        raise CommandError(f"{found.shown} cannot be used: {words}") from error
     if things:
         found.engine.dispose()
         raise CommandError(
-            f"{found.shown} is not empty: it has {', '.join(things[:3])}"
+            f"{shown(url)} is not empty: it has {', '.join(things[:3])}"
             f"{', ...' if len(things) > 3 else ''}\n"
             "Stopped, because what a round trip makes and drops must not meet what is there.\n"
             "The way on:\n    CREATE DATABASE scratch  # and name that one with --url"
