@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; without the first, the others mean nothing."""
+    """Add the options; without the first, the others do nothing."""
     group = parser.getgroup("alembic-toolkit", "proof of Alembic revisions (alembic-toolkit)")
     group.addoption(
         "--roundtrip",
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Have pytest load the project's ``conftest.py``, even if it is told to run the proof alone."""
+    """Have pytest load the project's ``conftest.py``, even if it is to run the proof alone."""
     known = early_config.known_args_namespace
     if known.roundtrip and known.file_or_dir:
         root = early_config.rootpath

@@ -1,6 +1,6 @@
-"""What is wrong in a history, told from its files: nothing is imported, no database is touched.
+"""What is wrong in the files of a history: nothing is imported, no database is touched.
 
-`check` says all of it; the small functions below say one thing each, as a list of `Finding`.
+`check` finds all of it; each of the small functions below finds one kind of it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def check(config: Config) -> tuple[list[Revision], list[Finding]]:
 
 
 def graph(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say all that keeps the revisions from being run one after the other."""
+    """Return all that keeps the revisions from being run one after the other."""
     return [
         *duplicate_ids(revisions),
         *unusable_ids(revisions),
@@ -61,10 +61,9 @@ def graph(revisions: Sequence[Revision]) -> list[Finding]:
     ]
 
 
-def duplicate_ids(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which revisions have an id that is taken: Alembic runs only one of them."""
+def duplicate_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find revisions with an id that is taken: Alembic runs only one of them."""
     first: dict[str, Revision] = {}
-    found = []
     for revision in revisions:
         other = first.setdefault(revision.id, revision)
         if other is not revision:
@@ -73,44 +72,38 @@ def duplicate_ids(revisions: Sequence[Revision]) -> list[Finding]:
                 f'revision = "{next_id(known.id for known in revisions)}" and the down_revision '
                 "that it comes after; then rename the file"
             )
-            found.append(Finding(revision.path, problem, remedy))
-    return found
+            yield Finding(revision.path, problem, remedy)
 
 
-def unusable_ids(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which ids are too long for the version table, or have characters with a meaning."""
-    found = []
+def unusable_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find ids that are too long for the version table, or have a meaning to Alembic."""
     for revision in revisions:
         if len(revision.id) > MAX_ID_LENGTH:
             problem = (
                 f"its id {revision.id} has {len(revision.id)} characters, "
                 f"the version table holds {MAX_ID_LENGTH}"
             )
-            found.append(Finding(revision.path, problem, "a shorter id, here and where it is used"))
+            yield Finding(revision.path, problem, "a shorter id, here and where it is used")
         if _RESERVED & set(revision.id) or revision.id in _SYMBOLS:
             problem = f"its id {revision.id!r} means something else to alembic"
-            found.append(Finding(revision.path, problem, "letters, digits and underscores"))
-    return found
+            yield Finding(revision.path, problem, "letters, digits and underscores")
 
 
-def duplicate_labels(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which labels of branches are taken, by another branch or as an id."""
+def duplicate_labels(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find labels of branches that are taken, by another branch or as an id."""
     taken = {revision.id: revision for revision in revisions}
-    found = []
     for revision in revisions:
         for label in revision.branch_labels:
             other = taken.setdefault(label, revision)
             if other is not revision or label == revision.id:
                 problem = f"its branch label {label} is taken by {other.path.name}"
-                found.append(Finding(revision.path, problem, 'branch_labels = "...", another one'))
-    return found
+                yield Finding(revision.path, problem, 'branch_labels = "...", another one')
 
 
-def missing_ids(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which revisions come after, or depend on, one that is not there."""
+def missing_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find revisions that come after, or depend on, one that does not exist."""
     ids = {revision.id for revision in revisions}
     labels = {label for revision in revisions for label in revision.branch_labels}
-    found = []
     for revision in revisions:
         wrong = [("down_revision", id_) for id_ in revision.down_revisions if id_ not in ids]
         for id_ in revision.depends_on:
@@ -120,30 +113,25 @@ def missing_ids(revisions: Sequence[Revision]) -> list[Finding]:
         for name, id_ in wrong:
             near = difflib.get_close_matches(id_, ids - {revision.id}, n=1, cutoff=0.5)
             remedy = ", perhaps ".join(["the id of a file that is there", *near])
-            found.append(Finding(revision.path, f"its {name} {id_} is in no file", remedy))
-    return found
+            yield Finding(revision.path, f"its {name} {id_} is in no file", remedy)
 
 
-def cycles(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which revisions come after themselves."""
-    after = {
-        revision.id: (*revision.down_revisions, *revision.depends_on) for revision in revisions
-    }
+def cycles(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find revisions that come after themselves."""
+    after = {one.id: (*one.down_revisions, *one.depends_on) for one in revisions}
     files = {revision.id: revision.path for revision in revisions}
     reported: set[str] = set()
-    found = []
     for id_ in after:
         circle = _circle(id_, after)
         if circle and reported.isdisjoint(circle):
             reported.update(circle)
             problem = f"comes after itself: {' -> '.join([*circle, id_])}"
             remedy = "in one of these files, the down_revision that was there before"
-            found.append(Finding(files[id_], problem, remedy))
-    return found
+            yield Finding(files[id_], problem, remedy)
 
 
 def _circle(start: str, after: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return a way from a revision back to itself, or nothing."""
+    """Return a path from a revision back to itself, or nothing."""
     came_from: dict[str, str] = {}
     todo = [start]
     while todo:
@@ -161,13 +149,13 @@ def _circle(start: str, after: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def heads(revisions: Sequence[Revision]) -> list[Revision]:
-    """Return the revisions that no other one comes after."""
+    """Return the revisions that no other comes after."""
     passed = {id_ for revision in revisions for id_ in revision.down_revisions}
     return [revision for revision in revisions if revision.id not in passed]
 
 
 def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say that the history ends in more than one place."""
+    """Find that the history ends in more than one place."""
     ends = heads(revisions)
     if len({revision.id for revision in ends}) < 2:
         return []
@@ -180,12 +168,11 @@ def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
     return [Finding(last.path, f"{len(ends)} heads: {names}", remedy)]
 
 
-def unwritten_revisions(revisions: Sequence[Revision]) -> list[Finding]:
-    """Say which revisions were made from a template and never filled in.
+def unwritten_revisions(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find revisions that were made from a template and never filled in.
 
     A module-level ``irreversible = "why"`` stands for the downgrade that cannot be.
     """
-    found = []
     for revision in revisions:
         directions = ["upgrade", "downgrade"]
         if defines(revision.tree, "irreversible"):
@@ -201,8 +188,7 @@ def unwritten_revisions(revisions: Sequence[Revision]) -> list[Finding]:
         if is_empty(revision.tree) and not revision.may_be_empty:
             problems.append("its upgrade() and downgrade() are both empty")
         remedy = "the statements that make the change, and those that take it back"
-        found += [Finding(revision.path, problem, remedy) for problem in problems]
-    return found
+        yield from (Finding(revision.path, problem, remedy) for problem in problems)
 
 
 # What they import
@@ -223,12 +209,11 @@ def import_roots(config: Config) -> list[Path]:
 
 def application_imports(
     revisions: Sequence[Revision], roots: Sequence[Path], environment: Path
-) -> list[Finding]:
-    """Say which revisions import the project, whose meaning changes when the project does.
+) -> Iterator[Finding]:
+    """Find revisions that import the project, whose meaning changes when the project does.
 
-    What lies in the ``environment``, the directory of ``env.py``, is there for the revisions.
+    What is in the ``environment``, the directory of ``env.py``, is there for the revisions.
     """
-    found = []
     for revision in revisions:
         for name, line in _imports(revision.tree):
             where = _module_path(name, roots)
@@ -239,8 +224,7 @@ def application_imports(
                 "a copy of what it needs: the literal value, or "
                 'sa.table("...", sa.column("...")) for a model'
             )
-            found.append(Finding(revision.path, problem, remedy, line))
-    return found
+            yield Finding(revision.path, problem, remedy, line)
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:

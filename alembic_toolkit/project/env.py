@@ -1,4 +1,4 @@
-"""A project, and how its ``env.py`` is told which database to use."""
+"""A project, and how its ``env.py`` gets the database to use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -42,7 +42,7 @@ _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["'
 
 @dataclass
 class Project:
-    """A history, and how its ``env.py`` is told which database to use."""
+    """A history, with its configuration."""
 
     path: Path
     config: Config
@@ -58,7 +58,7 @@ class Project:
         """
         config = read_config(path)
         project = cls(path, config, ScriptDirectory.from_config(config), x)
-        with told(project, url), suppress(Exception):  # load_in_env says what it is
+        with told(project, url), suppress(Exception):  # load_in_env raises it again
             project.load_revisions()
         return project
 
@@ -77,25 +77,42 @@ class Project:
 
     @cached_property
     def enforces(self) -> bool:
-        """Say whether anything of the project has SQLite enforce foreign keys.
+        """Return whether any file of the project has SQLite enforce foreign keys.
 
         By itself SQLite does not, and then what they forbid or cascade does not happen either.
         https://sqlite.org/foreignkeys.html#fk_enable
         """
         return any(_ENFORCES.search(_text(path)) for path in self.sources)
 
+    @property
+    def env_path(self) -> Path:
+        return Path(self.directory.dir, "env.py")
+
     @cached_property
-    def variables(self) -> list[str]:
-        """Return what settings elsewhere in the project may take a database's URL from."""
+    def variables(self) -> tuple[str, ...]:
+        """Return the environment variables that the project may take a database's URL from."""
+        named = _READS.findall(_text(self.env_path))
+        likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
         named = [name for path in self.sources for name in _READS.findall(_text(path))]
-        return [name for name in named if _NAMES_DATABASE.search(name)]
+        likely += [name for name in named if _NAMES_DATABASE.search(name)]
+        return tuple(dict.fromkeys([*_VARIABLES, *likely]))
 
     @cached_property
     def sources(self) -> list[Path]:
-        """Return the Python files of the project, but its revisions."""
-        roots = [Path(self.directory.dir), *checks.import_roots(self.config)]
+        """Return the Python files of the project without its revisions, up to a limit."""
         own = {place.resolve() for place in revisions.locations(self.directory)}
-        return [*_sources(roots, own)]
+        found: dict[Path, None] = {}
+        for root in (Path(self.directory.dir), *checks.import_roots(self.config)):
+            for directory, below, names in os.walk(root):
+                here = Path(directory).resolve()
+                if here in own or "pyvenv.cfg" in names:
+                    below.clear()
+                    continue
+                below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
+                found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
+                if len(found) > _MOST_FILES:
+                    break
+        return [*found][:_MOST_FILES]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
         """Return what a revision comes after, and depends on."""
@@ -105,8 +122,8 @@ class Project:
     def step(self, revision: Script, up: bool, fresh: bool = False) -> RevisionStep:
         """Return the step that runs a revision.
 
-        :param fresh: load its file anew, as another process would: what it made up when it was
-         imported (a random name, today's date) is made up again.
+        :param fresh: load its file again, as another process would: what the file computes when it
+         is imported (a random name, today's date) is computed again.
         """
         step = _Step(self.directory.revision_map, revision, up)
         if fresh:
@@ -117,11 +134,11 @@ class Project:
     def stamp(self, revision: Script, up: bool) -> StampStep:
         """Return the step that marks a revision as run, or as not run, and runs nothing."""
         parents = self.parents(revision)
-        ends = (parents, (revision.revision,)) if up else ((revision.revision,), parents)
         branch = len(parents) != 1
-        map_ = self.directory.revision_map
-        from_, to_ = (ends[0], ends[1]) if branch else (ends[0][0], ends[1][0])
-        return StampStep(from_ or None, to_ or None, up, branch, map_)
+        before: Any = parents if branch else parents[0]
+        after: Any = (revision.revision,) if branch else revision.revision
+        from_, to_ = (before, after) if up else (after, before)
+        return StampStep(from_ or None, to_ or None, up, branch, self.directory.revision_map)
 
 
 def _load(path: Path) -> ModuleType:
@@ -135,16 +152,16 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-@lru_cache(maxsize=8)  # it is loaded twice within a few steps
+@lru_cache(maxsize=8)  # a file is loaded twice within a few steps
 def _compiled(path: Path, text: bytes) -> CodeType:
     return compile(text, path, "exec", dont_inherit=True)
 
 
 class _Step(RevisionStep):
-    """A step of Alembic's, that does not go through all revisions below where it need not."""
+    """A step of Alembic that walks through all revisions below only where it must."""
 
     def should_delete_branch(self, heads: set[str]) -> bool:
-        """Say no where nothing but this revision is there, and it comes after one other."""
+        """Return False for the only head when it comes after exactly one revision."""
         if heads == {self.revision.revision} and len(self.to_revisions) == 1:
             return False
         return super().should_delete_branch(heads)
@@ -154,22 +171,6 @@ _ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
 _NAMES_DATABASE = re.compile(r"(DATABASE|DB|SQL|POSTGRES|PG|MARIA).*(UR[LI]|DSN)", re.I)
 _MOST_FILES = 3000
 _NOT_OURS = ("site-packages", "node_modules", "__pycache__")
-
-
-def _sources(roots: Iterable[Path], without: Collection[Path]) -> Iterator[Path]:
-    """Yield the Python files of a project, its revisions left out; not more than enough."""
-    found: dict[Path, None] = {}
-    for root in roots:
-        for directory, below, names in os.walk(root):
-            here = Path(directory).resolve()
-            if here in without or "pyvenv.cfg" in names:
-                below.clear()
-                continue
-            below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
-            found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
-            if len(found) > _MOST_FILES:
-                break
-    yield from [*found][:_MOST_FILES]
 
 
 def _text(path: Path) -> str:
@@ -196,27 +197,20 @@ def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Conf
 
 
 def arguments(project: Project, url: str) -> argparse.Namespace:
-    """Return what the command line would have told ``env.py``."""
+    """Return the arguments that ``env.py`` would get from Alembic's command line."""
     given = {argument.partition("=")[0] for argument in project.x}
-    told = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
+    urls = [f"{name}={url}" for name in _ARGUMENTS if url and name not in given]
     options = {"revision": "heads", "sql": False, "tag": None}
     cmd = (command.upgrade, ["revision"], ["sql", "tag"])  # as CommandLine has it
     return argparse.Namespace(
-        x=[*project.x, *told], config=[str(project.path)], cmd=cmd, raiseerr=True, **options
+        x=[*project.x, *urls], config=[str(project.path)], cmd=cmd, raiseerr=True, **options
     )
-
-
-def variables(project: Project) -> tuple[str, ...]:
-    """Return the environment variables that ``env.py`` may take the URL from."""
-    named = _READS.findall(_text(Path(project.directory.dir, "env.py")))
-    likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
-    return tuple(dict.fromkeys([*_VARIABLES, *likely, *project.variables]))
 
 
 @contextmanager
 def told(project: Project, url: str) -> Iterator[None]:
-    """Name the scratch database in the environment."""
-    names = variables(project) if url else ()
+    """Name the database in the environment."""
+    names = project.variables if url else ()
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, url))
     try:
@@ -243,16 +237,36 @@ def intercepted(environment: EnvironmentContext, configure: Callable[..., None])
         del environment.configure
 
 
+def run_env(
+    project: Project,
+    url: str,
+    configure: Callable[..., None],
+    attributes: Mapping[str, Any],
+    **options: Any,
+) -> None:
+    """Run ``env.py``, and name the database in every way that it may look at.
+
+    :param configure: called instead of ``context.configure``, as with `intercepted`.
+    :param attributes: further ``config.attributes``.
+    :param options: those of Alembic's ``EnvironmentContext``.
+    """
+    config = read_config(project.path, arguments(project, url))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.attributes.update(attributes)
+    environment = EnvironmentContext(config, project.directory, **options)
+    with environment, told(project, url), intercepted(environment, configure):
+        project.directory.run_env()
+
+
 def hint(error: BaseException) -> str:
-    """Return what to do about an error that many an ``env.py`` ends with, or nothing."""
-    said = str(error)
-    if "outside of application context" in said:
+    """Return what to do about a common error of ``env.py``, or nothing."""
+    if "outside of application context" in str(error):
         return (
             "\nThe way on, in env.py, where current_app is first used:\n"
             "    from myapp import create_app  # your own\n"
             "    create_app().app_context().push()"
         )
-    if "asyncio extension requires an async driver" in said:
+    if "asyncio extension requires an async driver" in str(error):
         return (
             "\nThe way on: name the driver that env.py needs, such as "
             "--url sqlite+aiosqlite:///... or postgresql+asyncpg://..."
@@ -261,15 +275,15 @@ def hint(error: BaseException) -> str:
 
 
 def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
-    """Say that ``env.py`` uses another database, and what it was told."""
+    """Return the message that ``env.py`` uses another database, with what was tried."""
     found = "no connection"
     if isinstance(connection, Connection):
         found = shown(connection.engine.url)
     elif isinstance(connection, Engine):
         found = "an engine, where a connection must be"
-    names = ", ".join(variables(project))
+    names = ", ".join(project.variables)
     return (
-        f"{history_path(project)} does not use the database that it is told to.\n"
+        f"{project.env_path} does not use the database that it is told to.\n"
         f"  found   {found}\n"
         f"  wanted  {shown(wanted)}\n"
         'Tried: config.attributes["connection"], sqlalchemy.url of the ini file, '
@@ -278,8 +292,3 @@ def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
         '    connection = context.config.attributes.get("connection")'
         "  # and the usual engine when it is None"
     )
-
-
-def history_path(project: Project) -> str:
-    """Return the path of the project's ``env.py``."""
-    return str(Path(project.directory.dir, "env.py"))

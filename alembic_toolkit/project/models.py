@@ -16,7 +16,10 @@ def of(context: MigrationContext, given: Any = None) -> tuple[Any, str]:
 
     :param given: metadata, or ``package.module:name``.
     """
-    metadata = context.opts.get("target_metadata") or _imported(given)
+    if isinstance(given, str) and not context.opts.get("target_metadata"):
+        module, _, name = given.partition(":")
+        given = operator.attrgetter(name)(importlib.import_module(module))
+    metadata = context.opts.get("target_metadata") or given
     if not metadata:
         return None, "env.py gives no target_metadata, and pyproject.toml none"
     if not any(one.tables for one in to_tuple(metadata)):
@@ -25,21 +28,12 @@ def of(context: MigrationContext, given: Any = None) -> tuple[Any, str]:
 
 
 def differences(context: MigrationContext, metadata: Any) -> list[str]:
-    """Say in a line each what Alembic's comparison finds between the models and the database."""
+    """Return a line for each difference that Alembic finds between models and database."""
     found = compare_metadata(context, metadata)
     return [line for difference in found for line in _lines(difference)]
 
 
-def _imported(metadata: Any) -> Any:
-    """Return the metadata, where ``package.module:name`` is given instead."""
-    if not isinstance(metadata, str):
-        return metadata
-    module, _, name = metadata.partition(":")
-    return operator.attrgetter(name)(importlib.import_module(module))
-
-
 def _lines(difference: Any) -> list[str]:
-    """Say in a line each what Alembic's comparison found between the models and the database."""
     if isinstance(difference, list):  # several changes of one column
         return [line for part in difference for line in _lines(part)]
     what, *rest = difference

@@ -30,8 +30,9 @@ def databases(config: Path) -> dict[str, str]:
 
 
 def read_document(config: Path) -> tuple[Path | None, dict[str, Any]]:
-    """Return the file that belongs to an ``alembic.ini``, if there is one, and what it says."""
-    path = _file(config)
+    """Return the nearest ``pyproject.toml`` above an ``alembic.ini``, and our part of it."""
+    files = (directory / "pyproject.toml" for directory in config.absolute().parents)
+    path = next((path for path in files if path.is_file()), None)
     if path is None:
         return None, {}
     try:
@@ -39,12 +40,3 @@ def read_document(config: Path) -> tuple[Path | None, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
     return path, document.get("tool", {}).get("alembic-toolkit", {})
-
-
-def _file(config: Path) -> Path | None:
-    """Return the nearest pyproject.toml, from the directory of the ini file upwards."""
-    for directory in (config.absolute().parent, *config.absolute().parent.parents):
-        path = directory / "pyproject.toml"
-        if path.is_file():
-            return path
-    return None

@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Revision:
-    """One file of the history, as it is written."""
+    """One file of the history, as parsed."""
 
     path: Path
     tree: ast.Module = field(repr=False)
@@ -45,7 +45,7 @@ class Revision:
 
     @property
     def may_be_empty(self) -> bool:
-        """Say whether the revision has a meaning without any statement: a base or a merge."""
+        """Return whether the revision makes sense without a statement: a base or a merge."""
         return len(self.down_revisions) != 1
 
 
@@ -53,7 +53,7 @@ class Revision:
 
 
 def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
-    """Read every revision file, in the order of their names; say which cannot be read."""
+    """Read every revision file, in the order of their names; also return what cannot be read."""
     revisions: list[Revision] = []
     found: list[Finding] = []
     for path in revision_files(script):
@@ -107,14 +107,8 @@ def read_file(path: Path) -> Revision | Finding:
     if not defines(tree, "down_revision"):
         remedy = 'down_revision = "...", the id of the revision before it (None for the first)'
         return Finding(path, "has no down_revision", remedy)
-    return Revision(
-        path,
-        tree,
-        names["revision"][0],
-        names["down_revision"],
-        names["depends_on"],
-        names["branch_labels"],
-    )
+    [id_], *others = names.values()
+    return Revision(path, tree, id_, *others)
 
 
 def shown(path: Path) -> str:
@@ -184,18 +178,19 @@ def next_id(ids: Iterable[str]) -> str:
 
 
 def placeholder(tree: ast.Module, direction: str) -> str | None:
-    """Return the statement that stands for a direction nobody wrote, as in our template, or None.
-
-    That is a single ``raise NotImplementedError``.
-    """
-    body = _body(tree, direction)
-    if body is not None and len(body) == 1 and _is_not_implemented(body[0]):
-        return ast.unparse(body[0])
+    """Return the ``raise NotImplementedError`` that is all of a direction, as in our template."""
+    match _body(tree, direction):
+        case [
+            ast.Raise(
+                exc=ast.Name("NotImplementedError") | ast.Call(ast.Name("NotImplementedError"))
+            ) as only
+        ]:
+            return ast.unparse(only)
     return None
 
 
 def is_empty(tree: ast.Module) -> bool:
-    """Say whether both directions have no statement, as in the template of Alembic."""
+    """Return whether both directions have no statement, as in Alembic's template."""
     return _body(tree, "upgrade") == _body(tree, "downgrade") == []
 
 
@@ -213,13 +208,6 @@ def _does_nothing(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Pass)
 
 
-def _is_not_implemented(statement: ast.stmt) -> bool:
-    if not isinstance(statement, ast.Raise) or statement.exc is None:
-        return False
-    raised = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
-    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
-
-
 def last_name(node: ast.expr) -> str:
-    """Return what a name, or an attribute of something, is called in the end."""
+    """Return a name, or the last part of a dotted one."""
     return ast.unparse(node).rpartition(".")[2]

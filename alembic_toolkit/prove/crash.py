@@ -20,12 +20,12 @@ from alembic_toolkit.schema.snapshot import difference
 
 
 class _Differs(Exception):
-    """What came of it is not what should."""
+    """The database is not as it should be."""
 
 
 @dataclass
 class Crashes:
-    """What a process leaves that was killed."""
+    """Proves that a revision continues after its process was killed."""
 
     steps: Steps
     known: Known
@@ -50,12 +50,12 @@ class Crashes:
                 at = -1
                 continue
             if at != position:
-                self.failures.walk(partial(self.steps.lead, position), anew=False)
+                self.failures.walk(partial(self.steps.lead, position), from_base=False)
             at = position + 1 if self._crash(position) else -1
-            self.verdicts.say(position, results.CRASH)
+            self.verdicts.note(position, results.CRASH)
 
     def _crash(self, position: int) -> bool:
-        """Stop one revision wherever it can be stopped; say whether it arrived each time."""
+        """Stop one revision after each of its statements; return whether all went well."""
         seen = differences.Seen()
         self.steps.go_on(partial(self._uninterrupted, position, seen))
         for up in (True, False):
@@ -70,10 +70,10 @@ class Crashes:
         yield from self.steps.step(Running(position, up, results.CRASH, silent=True), fresh=True)
 
     def _uninterrupted(self, position: int, seen: differences.Seen) -> Walking:
-        """Go up and down twice: what is the same each time is what a crash must not change."""
+        """Go up and down twice: a crash must not change what is the same each time."""
         seen.snaps[False] = self.known.look(None)
         self.known.read_rows(None)
-        self.known.fill(None)  # what the revision before has made is empty as yet
+        self.known.fill(None)  # the tables of the revision before are still empty
         for turn in range(2):
             for up in (True, False):
                 running = Running(position, up, results.CRASH, silent=True)
@@ -83,36 +83,36 @@ class Crashes:
                 seen.keep(up, turn, self.known.read_rows(with_marks))
 
     def _survives(self, position: int, up: bool, number: int, seen: differences.Seen) -> bool:
+        """Stop a step after one statement and run it again; return whether that went well."""
         running = Running(position, up, results.CRASH)
+        remedy = wording.remedy(_Differs(), running, Path())
         sql = " ".join(seen.statements[up][number - 1].split())
         where = f"stopped after statement {number} of {len(seen.statements[up])}: {sql[:200]}"
         self.steps.recorder.stop_after = number
         self.steps.recorder.killed = False
         try:
             self.steps.go_on(partial(self._plainly, position, up))
-        except BaseException:  # what env.py does on its way out may fail by itself
+        except BaseException:  # env.py may raise another error while it ends
             if not self.steps.recorder.killed:
                 raise
         finally:
             self.steps.recorder.stop_after = None
-        gc.collect()  # what the stack held of a connection keeps SQLite's lock
+        gc.collect()  # a connection left in the traceback would keep SQLite's lock
         try:
             self.steps.go_on(partial(self._resumed, position, up, seen))
         except _Differs as differs:
-            problem = f"{running_name(up)}, run again after a crash, arrives somewhere else"
-            details, remedy = [where, *differs.args[0]], wording.remedy(differs, running, Path())
-            self.verdicts.find(results.CRASH, position, problem, details, remedy)
-            return False
+            problem, lines = "arrives somewhere else", differs.args[0]
         except Exception as error:
             if not self.steps.is_inside:
                 raise
             path = Path(self.steps.order[position].path)
-            details = [where, *wording.error_lines(error, path, self.steps.executed)]
-            problem = f"{running_name(up)}, run again after a crash, fails"
+            problem, lines = "fails", wording.error_lines(error, path, self.steps.executed)
             remedy = wording.remedy(error, running, Path())
-            self.verdicts.find(results.CRASH, position, problem, details, remedy)
-            return False
-        return True
+        else:
+            return True
+        problem = f"{running_name(up)}, run again after a crash, {problem}"
+        self.verdicts.find(results.CRASH, position, problem, [where, *lines], remedy)
+        return False
 
     def _resumed(self, position: int, up: bool, seen: differences.Seen) -> Walking:
         """Run a step again that was stopped, and take it back."""

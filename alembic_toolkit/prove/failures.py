@@ -1,4 +1,4 @@
-"""What becomes of a walk when a step fails: which revision it is about, and how to try again."""
+"""What happens when a step fails: which revision the finding is about, and how to try again."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alembic_toolkit.prove import results, wording
-from alembic_toolkit.prove.gentle import GENTLE, Gentle, allowed, attempts, reached
+from alembic_toolkit.prove.gentle import GENTLE, Gentle, allowed, attempts, progress
 from alembic_toolkit.prove.known import Known
 from alembic_toolkit.prove.results import Outcome, Running
-from alembic_toolkit.prove.steps import Anew, Steps, Walking
+from alembic_toolkit.prove.scratch import empty, restore
+from alembic_toolkit.prove.steps import Restart, Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 
 
 @dataclass
 class Failures:
-    """Walk, and say of a step that fails what is to be said."""
+    """Walks, and notes the steps that fail."""
 
     steps: Steps
     known: Known
     verdicts: Verdicts
 
-    def walk(self, steps: Callable[[], Walking], anew: bool = True) -> int:
-        """Walk a fresh database; return the position to begin anew at, after what went wrong.
+    def walk(self, steps: Callable[[], Walking], from_base: bool = True) -> int:
+        """Empty the database, and walk; return the position to restart at after a failure.
 
-        :param anew: from the first revision on, and not from where a copy was saved.
+        :param from_base: start at base, and not at the copy that was saved.
         """
-        self.steps.begin_anew(at_base=anew)
+        empty(self.steps.scratch)
+        if self.steps.saved and not from_base:
+            restore(self.steps.scratch, self.steps.saved[1])
         try:
             self.steps.go_on(steps)
-        except Anew:
+        except Restart:
             assert self.steps.running is not None
             return self.steps.running.position + 1
         except Exception as error:
@@ -39,65 +42,64 @@ class Failures:
         return len(self.steps.order)
 
     def _failed(self, error: BaseException, running: Running) -> int:
-        """Note that a step failed; return the position to begin anew at."""
+        """Note that a step failed; return the position to restart at."""
         position = running.position
-        checks = self.verdicts.proof.revisions[position].checks
-        direction = "upgrade" if running.up else "downgrade"
-        why = wording.why_irreversible(error)
-        if why is not None and not running.up:
-            self.verdicts.say_declared(position, why)
+        function = wording.running_name(running.up)
+        # The error of a declaration is known by its name: a project may have its own copy.
+        names = {kind.__name__ for kind in type(error).__mro__}
+        if "Irreversible" in names and not running.up:
+            self.verdicts.note_declared(position, str(error).partition("\n")[0])
             return position + 1
-        known = checks.get(running.check)
+        known = self.verdicts.proof.revisions[position].checks.get(running.check)
         if running.silent:
             if known is None or known.status == results.PROVEN:
-                problem = f"{direction}() fails on empty tables"
-                self.verdicts.fail(running, error, problem)
+                self.verdicts.fail(running, error, f"{function} fails on empty tables")
             elif known.status == results.FAULTY and running.check == results.UP:
-                self.verdicts.correct(running, error, f"{direction}() fails, with rows and without")
+                self.verdicts.correct(running, error, f"{function} fails, with rows and without")
             self.verdicts.unreached(position + 1)
             return len(self.steps.order)
         if self._looser(error, running) or self._gentler(error, running):
             return position
         if self._lacking(error, running):
             return len(self.steps.order)
-        if self.known.gentle is not None:  # nothing helped: what came furthest says most
-            error, running, self.steps.executed = max(self.known.gentle.failures, key=reached)
-            direction = "upgrade" if running.up else "downgrade"
+        if self.known.gentle is not None:  # nothing helped: report the attempt that came furthest
+            error, running, self.steps.executed = max(self.known.gentle.failures, key=progress)
+            function = wording.running_name(running.up)
         is_again = running.check in (results.UP_AGAIN, results.RERUN)
         again = " when it is run again" if is_again else ""
         rows_ = " on tables with rows" if running.check == results.UP else ""
         rows_ = ", run by itself" if rows_ and wording.TYPE_IS_THERE.search(str(error)) else rows_
-        self.verdicts.fail(running, error, f"{direction}() fails{again}{rows_}")
+        self.verdicts.fail(running, error, f"{function} fails{again}{rows_}")
         return position + 1
 
     def _looser(self, error: BaseException, running: Running) -> bool:
-        """Say whether to try a revision again without SQLite's foreign keys.
+        """Return whether to try a revision again without SQLite's foreign keys.
 
-        They are enforced, because many applications have SQLite do so. Where nothing of the project
-        does, what fails on them alone is no fault of it.
+        They are enforced, because many applications have SQLite do so. In a project that never
+        does, a step that fails only on them is not faulty.
         """
-        is_sqlite = self.steps.scratch.server == "sqlite"
-        fails = is_sqlite and "FOREIGN KEY constraint failed" in str(error)
+        unenforced = self.steps.scratch.server.unenforced
+        fails = unenforced and unenforced in str(error)
         if not fails or self.steps.project.enforces or running.position in self.steps.loose:
             return False
         self.steps.loose[running.position] = running.check
         return True
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
-        """Say whether a revision needs what the server has not got; then nothing can be told."""
+        """Return whether a revision needs an extension that the server does not have."""
         match = wording.NO_EXTENSION.search(str(error))
         if match is None or running.check != results.UP:
             return False
         record = self.verdicts.proof.revisions[running.position]
         why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
-        self.verdicts.say_of_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
+        self.verdicts.note_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
         self.verdicts.unreached(running.position + 1)
         way_on = "The way on: --url of a PostgreSQL that has it"
         self.verdicts.proof.error = f"{record.id}: {why}\n{way_on}"
         return True
 
     def _gentler(self, error: BaseException, running: Running) -> bool:
-        """Say whether to try a revision again, with rows that it may have a right to expect."""
+        """Return whether to try a revision again, with rows that it may have a right to expect."""
         position = running.position
         if not allowed(error) and any(content.rows for content in self.known.contents.values()):
             self.known.gentle = self.known.gentle or Gentle(

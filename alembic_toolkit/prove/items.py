@@ -1,9 +1,8 @@
-"""What `pytest --roundtrip` runs: a test for each revision and check, made of a report's outcomes.
+"""The tests of `pytest --roundtrip`: one for each revision and check, from a report's outcomes.
 
     alembic.ini::0007_create_payments[postgresql-down leaves no trace]
 
-The proof itself is one, of all databases at the same time, and is made when the first test asks
-for its outcome.
+All databases are proven at the same time, when the first test asks for an outcome.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ WHOLE = "history"  # stands for the revisions in the name of a test that is abou
 # What a project may define in its conftest.py; a suffix of the first names one of several.
 ENGINE, METADATA, ROWS = "roundtrip_engine", "roundtrip_metadata", "roundtrip_rows"
 _UNUSABLE = (CommandError, configparser.Error, OSError, ValueError)
-# Whoever waits for another process to prove the same waits as long as that takes.
-_PATIENCE = 24 * 3600.0
+_PATIENCE = 24 * 3600.0  # seconds to wait for the worker that proves the same
 
 
 class Plugin:
@@ -50,8 +48,12 @@ class Plugin:
         self.config = config
         self.path = _path(config)
         config.addinivalue_line("markers", "roundtrip: a test of `pytest --roundtrip`")
-        if not any(_names(argument, self.path, config) for argument in config.args):
-            config.args.append(str(self.path))
+        for argument in config.args:
+            file, _, test = argument.partition("::")
+            # It chooses single tests, or this file.
+            if test or Path(config.invocation_params.dir, file).resolve() == self.path:
+                return
+        config.args.append(str(self.path))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -71,7 +73,7 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
-        """Let a skipped test say which file it is about, not where it was skipped."""
+        """Report a skipped test with the file that it is about, not the line that skipped it."""
         report = yield
         if isinstance(item, Check) and isinstance(report.longrepr, tuple):
             report.longrepr = (str(item.subject), 1, report.longrepr[2])
@@ -102,12 +104,6 @@ def _path(config: pytest.Config) -> Path:
     )
 
 
-def _names(argument: str, path: Path, config: pytest.Config) -> bool:
-    """Say whether an argument chooses single tests, or this file."""
-    file, _, test = argument.partition("::")
-    return bool(test) or Path(config.invocation_params.dir, file).resolve() == path
-
-
 def _given(plugins: Iterable[object]) -> types.ModuleType:
     """Return what the project's conftest.py defines for a proof, and the fixtures that it needs."""
     found = types.ModuleType("given")
@@ -128,7 +124,7 @@ def _given(plugins: Iterable[object]) -> types.ModuleType:
 
 @dataclass
 class Database:
-    """What is to be proven on one database, or on all those that one fixture gives."""
+    """One database, or all those that one fixture gives."""
 
     name: str
     address: str | None = None
@@ -136,19 +132,21 @@ class Database:
 
 
 class History(pytest.File):
-    """A history, as a file with tests in it."""
+    """A history, as a file with tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield the tests of the files, then of each database."""
         try:
             with _quietly():
                 revisions = _revisions(self.path)
-                self.settings = self._settings()
+                self.settings = settings.read(self.path)
+                option = self.config.option
+                further = settings.ASKED if option.roundtrip_all else option.roundtrip_check or ()
+                self.settings.ask(further)
         except _UNUSABLE as error:
             raise self.CollectError(str(error).strip()) from None
         self.databases = self._databases()
-        paths = {one.path for one in revisions.values()}
-        self.proven = Proven(self.path, self.settings, paths)
+        self.proven = Proven(self.path, self.settings, {one.path for one in revisions.values()})
         checks = self.settings.checks
         for check in (check for check in results.OF_HISTORY if check in checks):
             yield from (self._check(name, one, check) for name, one in revisions.items())
@@ -167,16 +165,10 @@ class History(pytest.File):
         shown = f"{name}[{on.name}-{check}]" if on else f"{name}[{check}]"
         made: Check = Check.from_parent(self, name=shown, callobj=_nothing)
         made.revision, made.check, made.database = one, check, on
-        made.fixturenames = ["request"]  # and none of those that are for every other test
+        made.fixturenames = ["request"]  # and none of the project's autouse fixtures
         made.add_marker("roundtrip")
         made.extra_keyword_matches |= {check, *([one.id] if one else [])}
         return made
-
-    def _settings(self) -> Settings:
-        option = self.config.option
-        found = settings.read(self.path)
-        found.ask(settings.ASKED if option.roundtrip_all else option.roundtrip_check or ())
-        return found
 
     def _databases(self) -> list[Database]:
         """Return those of the command line, else of fixtures, else of pyproject.toml, else one."""
@@ -195,7 +187,7 @@ class History(pytest.File):
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision, by what is needed to name it."""
+    """The names of one revision."""
 
     id: str
     path: str
@@ -222,7 +214,7 @@ def _revisions(path: Path) -> dict[str, Revision]:
 
 
 def _sorted(found: list[revisions.Revision]) -> list[revisions.Revision]:
-    """Return the older ones first; as they are, when that cannot be told."""
+    """Return the older ones first; unsorted, when the graph is broken."""
     by_id = {one.id: one for one in found}
     before = {one.id: (*one.down_revisions, *one.depends_on) for one in found}
     try:
@@ -234,7 +226,7 @@ def _sorted(found: list[revisions.Revision]) -> list[revisions.Revision]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Leave the session's path and filters as they are: an ini file may change one of them."""
+    """Keep the session's path and warnings filters as they are: an ini file may change them."""
     path = [*sys.path]
     try:
         with warnings.catch_warnings():
@@ -264,13 +256,13 @@ class Check(pytest.Function):
         return self.revision.path if self.revision else self.parent.path
 
     def setup(self) -> None:
-        """Have the proof made, if it is not yet."""
+        """Prove the history, if that is not done yet."""
         super().setup()
         if self.database is not None:
             self.parent.proven.need(self.database, self)
 
     def runtest(self) -> None:
-        """Say what came of it."""
+        """Pass, fail or skip, by the outcome."""
         if self.database is None:
             found = self.parent.proven.of_files(self.check, self.revision)
             if not found:
@@ -280,11 +272,12 @@ class Check(pytest.Function):
             if reason is not None:
                 pytest.xfail(f"known exception: {reason}")
             pytest.fail("\n\n".join(map(_words, found)), pytrace=False)
-        for one in self.parent.proven.on(self.database):
+        assert self.parent.proven.results is not None
+        for one in self.parent.proven.results.proofs[self.database.name]:
             self._judge(one)
 
     def _judge(self, one: Proof) -> None:
-        """Pass, fail or skip, as the proof of one database has it."""
+        """Pass, fail or skip, by the outcome on one database."""
         outcomes = one.checks
         if self.revision is not None:
             outcomes = next((r.checks for r in one.revisions if r.id == self.revision.id), {})
@@ -292,7 +285,10 @@ class Check(pytest.Function):
         if outcome is None and one.error:
             pytest.fail(f"could not run on {one.database}: {one.error}", pytrace=False)
         if outcome is None:
-            outcome = _not_reached(outcomes)
+            # The check that ended it.
+            ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != results.PROVEN)
+            why = next(ends, "a revision before it has a finding")
+            outcome = Outcome(results.NOT_REACHED, why)
         if outcome.status == results.FAULTY:
             id_ = self.revision.id if self.revision else ""
             found = [f for f in one.findings if (f.revision, f.check) == (id_, self.check)]
@@ -303,18 +299,11 @@ class Check(pytest.Function):
             pytest.skip(f"{outcome.status}: {outcome.why}")
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return where it stands."""
         return self.parent.path, None, self.name
 
 
-def _not_reached(outcomes: dict[str, Outcome]) -> Outcome:
-    """Say which check ended it."""
-    ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != results.PROVEN)
-    return Outcome(results.NOT_REACHED, next(ends, "a revision before it has a finding"))
-
-
 def _words(finding: Finding) -> str:
-    """Return what a finding says: what is wrong, where, how, and what to write instead."""
+    """Return a finding as text: what is wrong, where, how, and what to write instead."""
     lines = [finding.problem, *(f"    {line}" for line in finding.details)]
     if finding.path:
         lines.insert(1, f"in {finding.path}{f' on {finding.database}' if finding.database else ''}")
@@ -328,7 +317,7 @@ def _words(finding: Finding) -> str:
 
 @dataclass
 class Results:
-    """What came of the databases, by their names here; it can be handed to another process."""
+    """The proofs of the databases, by name; another process can have them."""
 
     proofs: dict[str, list[Proof]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -337,17 +326,15 @@ class Results:
 
 
 class Proven:
-    """A proof that is made when something of it is asked for."""
+    """A proof that is made when a test asks for it."""
 
     def __init__(self, path: Path, wanted: Settings, paths: set[str]) -> None:
         self.path, self.settings, self.paths = path, wanted, paths
         self.results: Results | None = None
         self.files: list[Finding] | None = None
 
-    # The files
-
     def of_files(self, check: str, revision: Revision | None) -> list[Finding]:
-        """Return what the files show of a revision; with None, what belongs to no single one."""
+        """Return the findings in a revision's file; with None, those in no single one."""
         if self.files is None:
             every = dataclasses.replace(self.settings, exceptions={})
             with _quietly():
@@ -356,17 +343,10 @@ class Proven:
             return [f for f in self.files if (f.check, f.path) == (check, revision.path)]
         return [f for f in self.files if f.path not in self.paths]
 
-    # The databases
-
-    def on(self, database: Database) -> list[Proof]:
-        """Return what came of a database."""
-        assert self.results is not None
-        return self.results.proofs[database.name]
-
     def need(self, database: Database, item: Check) -> None:
-        """See to it that there is an outcome, or stop the test with the reason why there is none.
+        """Prove the databases of all tests that were chosen; skip or fail without an outcome.
 
-        :param item: the test that asks; those that are chosen say which databases are needed.
+        :param item: the test that asks.
         """
         if self.results is None:
             chosen = [one for one in item.session.items if isinstance(one, Check)]
@@ -387,10 +367,12 @@ class Proven:
         self, databases: list[Database], request: pytest.FixtureRequest, results: Results
     ) -> None:
         """Prove all databases at the same time."""
-        addresses = {}
+        addresses: dict[str, list[str]] = {}
         for one in databases:
             try:
-                addresses[one.name] = _addresses(one, request)
+                given = request.getfixturevalue(one.fixture) if one.fixture else one.address
+                several = given if isinstance(given, list | tuple) else [given]
+                addresses[one.name] = [_url(engine) for engine in several]
             except pytest.skip.Exception as skipped:
                 results.skipped[one.name] = str(skipped)
             except Exception as error:
@@ -414,12 +396,10 @@ class Proven:
             wanted.rows = wanted.rows | request.getfixturevalue(ROWS)
         return wanted
 
-    def _run(
-        self, addresses: dict[str, list[str | None]], wanted: Settings, results: Results
-    ) -> None:
+    def _run(self, addresses: dict[str, list[str]], wanted: Settings, results: Results) -> None:
         """Prove them together; one by one, if one of them keeps the others from being proven."""
         urls = [url for of_one in addresses.values() for url in of_one]
-        wanted = dataclasses.replace(wanted, urls=[url or "sqlite://" for url in urls])
+        wanted = dataclasses.replace(wanted, urls=urls)
         try:
             with _quietly():
                 report = roundtrip.roundtrip(self.path, wanted)
@@ -438,25 +418,17 @@ class Proven:
                 results.errors[name] = why
 
 
-def _addresses(database: Database, request: pytest.FixtureRequest) -> list[str | None]:
-    """Return the URLs of a database, which a fixture may have to give."""
-    if not database.fixture:
-        return [database.address]
-    given = request.getfixturevalue(database.fixture)
-    return [_url(one) for one in (given if isinstance(given, list | tuple) else [given])]
-
-
 def _url(given: Any) -> str:
-    """Return the URL of an engine with its password; a URL may be given as well."""
-    url = getattr(given, "url", given)
+    """Return the URL of an engine with its password; a URL, or None, may be given as well."""
+    url = getattr(given, "url", given) or "sqlite://"
     return url if isinstance(url, str) else str(url.render_as_string(hide_password=False))
 
 
 @contextlib.contextmanager
 def _shared(request: pytest.FixtureRequest) -> Iterator[Results]:
-    """Give what another worker of pytest-xdist has found out; else keep what this one does.
+    """Give the results of another worker of pytest-xdist; if there are none, store this one's.
 
-    A file of SQLite is a lock that no crash leaves behind, and holds what was found out.
+    They are in a file of SQLite, which is a lock, too, and one that no crash leaves behind.
     """
     if not hasattr(request.config, "workerinput"):
         yield Results()

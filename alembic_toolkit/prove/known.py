@@ -1,6 +1,6 @@
-"""What was looked at of a database: its schema, its tables, their rows; and rows put into it.
+"""What is known of a database: its schema, its tables, their rows; and rows put into it.
 
-After a step only what its statements name is looked at again: the rest is what it was.
+After a step only what its statements name is looked at again: the rest has not changed.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ class Known:
 
     steps: Steps
     given: dict[str, list[dict[str, Any]]]  # a project's own rows, by table
-    whole: bool = False  # look at everything after each step: slow, and never wrong
+    whole: bool = False  # look at everything after each step: slow, but always right
     snap: Snapshot = field(default_factory=Snapshot)
     tables: Tables = field(default_factory=dict)
     contents: Rows = field(default_factory=dict)
-    read_at: Snapshot = field(default_factory=Snapshot)  # what it was when they were read
+    read_at: Snapshot = field(default_factory=Snapshot)  # the schema when the rows were read
     looked_at: dict[Any, Table | None] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)  # whose rows are others since `fill`
+    changed: set[str] = field(default_factory=set)  # the tables whose rows changed since `fill`
     unfilled: dict[str, str] = field(default_factory=dict)
-    gentle: Gentle | None = None  # with which rows, where not with ours
+    gentle: Gentle | None = None  # a second attempt, with other rows than ours
 
     @property
     def now(self) -> Moment:
-        """Return what the database holds, as far as it was looked at."""
+        """Return what the database held when it was last looked at."""
         return Moment(self.snap, self.contents)
 
     def look(self, executed: list[str] | None, expected: Snapshot | None = None) -> Snapshot:
         """Look at the schema; after these statements only at what they name.
 
-        :param expected: what it is, unless that cannot be told from the statements.
+        :param expected: what to return without a look, if the statements can be understood.
         """
         whole = executed is None or self.whole
         names = None if whole or executed is None else names_in(executed)
@@ -70,7 +70,7 @@ class Known:
         return self.snap
 
     def _touched(self, executed: Collection[str] | None) -> set[str] | None:
-        """Return the tables that statements are about; None: any, it cannot be told which."""
+        """Return the tables that statements are about; None: it may be any."""
         names = None if executed is None else names_in(executed)
         if names is None or executed is None or self.whole:
             return None
@@ -107,16 +107,16 @@ class Known:
         self.changed |= {*fresh}
 
     def _look_at(self, connection: Connection, names: set[str]) -> Tables:
-        """Look at tables; not again at one that is what it was when it was looked at."""
+        """Look at tables, each only once while its schema stays the same."""
         types = self.snap.types
         keys = {name: (name, self.snap.table(name), types) for name in names}
         unknown = {n for n, key in keys.items() if key not in self.looked_at}
-        if self.steps.scratch.server == "mariadb":  # whose snapshot has one database of several
+        # Where a schema is a database, a snapshot has one of several.
+        if self.steps.scratch.server.schema_is_database:
             unknown |= {name for name, key in keys.items() if not key[1]}
         else:
             unknown = {name for name in unknown if keys[name][1]}
-        found = look(connection, unknown, self.steps.own_tables)
-        found = self._labelled(found)
+        found = self._labelled(look(connection, unknown, self.steps.own_tables))
         self.looked_at |= {keys[name]: found.get(name) for name in unknown}
         seen = {name: self.looked_at.get(key) for name, key in keys.items()}
         return {name: table for name, table in seen.items() if table is not None}
@@ -130,10 +130,10 @@ class Known:
         within: Tables | None = None,
         but: Collection[str] = (),
     ) -> None:
-        """Put rows into what is new, and read them.
+        """Put rows into new and changed tables, and read them.
 
         :param within: the older tables, which must be able to hold the values as well.
-        :param but: tables that are left alone.
+        :param but: tables that get no rows.
         """
         names = None if executed is None or self.whole else self.changed & self.tables.keys()
         self.changed = set()
@@ -157,20 +157,19 @@ class Known:
             self._note_written(connection, filled)
 
     def _note_written(self, connection: Connection, filled: Filled) -> None:
-        """Take over what the server said that it wrote; read it where triggers may do more."""
+        """Keep the rows that the server returned; read tables where triggers may change rows."""
         written = {name: self.tables[name] for name in filled.written}
-        told = {
+        returned = {
             name: content(table, self.contents[name].rows + filled.returned[name])
             for name, table in written.items()
             if name in filled.returned and not self.snap.is_programmed(name)
         }
-        unknown = {name: table for name, table in written.items() if name not in told}
-        self.contents = self.contents | told | read(connection, unknown)
+        unknown = {name: table for name, table in written.items() if name not in returned}
+        self.contents = self.contents | returned | read(connection, unknown)
 
     def is_misled(self) -> bool:
-        """Look at everything once, and say whether what was kept of it is wrong."""
+        """Look at everything once; return whether what was known of it is wrong."""
         if self.whole:
             return False
         kept, kept_rows = self.snap, self.contents
-        seen = self.look(None), self.read_rows(None)
-        return seen[0] != kept or not same(seen[1], kept_rows)
+        return self.look(None) != kept or not same(self.read_rows(None), kept_rows)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field
 
-from alembic_toolkit.project.env import history_path
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.known import Known
 from alembic_toolkit.prove.results import Outcome, Running
 from alembic_toolkit.prove.scripts import Written, scripts, scripts_elsewhere
-from alembic_toolkit.prove.statements import run_script
 from alembic_toolkit.prove.steps import Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 from alembic_toolkit.prove.wording import running_name
@@ -19,7 +17,7 @@ from alembic_toolkit.schema.snapshot import Snapshot
 
 @dataclass
 class Offline:
-    """The scripts of a history, by direction and revision."""
+    """Prove the scripts of a history, by direction and revision."""
 
     steps: Steps
     known: Known
@@ -28,15 +26,15 @@ class Offline:
     elsewhere: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self) -> None:
-        """Have every script written, in two processes; say why, where that cannot be."""
-        url = self.steps.scratch.url.render_as_string(hide_password=False)
+        """Have every script written, in two processes; note why, where that is impossible."""
+        url = self.steps.scratch.address
         try:
             self.scripts = {up: scripts(self.steps.project, url, up) for up in (True, False)}
             self.elsewhere = scripts_elsewhere(self.steps.project, url)
         except Exception as error:
             self.scripts = {}
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            why = f"{history_path(self.steps.project)} cannot write a script (--sql): {said}"
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            why = f"{self.steps.project.env_path} cannot write a script (--sql): {words}"
             for record in self.verdicts.proof.revisions:
                 record.checks[results.OFFLINE] = Outcome(results.NOT_JUDGED, why)
 
@@ -46,7 +44,7 @@ class Offline:
             written = self._script(position, up)
             if written is None and up:
                 return
-            if written is None:  # back to where the others begin
+            if written is None:  # back to where the other checks begin
                 running = Running(position, up, results.OFFLINE, silent=True)
                 yield from self.steps.step(running, fresh=True)
                 self.known.look(None)
@@ -55,7 +53,12 @@ class Offline:
             self.steps.running, self.steps.is_inside = Running(position, up, results.OFFLINE), True
             self.steps.executed = written.statements
             with self.steps.scratch.engine.connect() as connection:
-                run_script(connection, written.statements)
+                connection = connection.execution_options(
+                    isolation_level="AUTOCOMMIT", no_parameters=True
+                )
+                for statement in written.statements:
+                    if not statement.startswith("--"):
+                        connection.exec_driver_sql(statement)
             self.steps.is_inside = False
             yield from self.steps.stamp(position, up)
             found = self.known.look(written.statements)
@@ -63,26 +66,22 @@ class Offline:
             self.known.read_rows(written.statements)
 
     def _script(self, position: int, up: bool) -> Written | None:
-        """Return the script of one direction; say why, where there is none."""
+        """Return the script of one direction, or None, and note why there is none."""
         record = self.verdicts.proof.revisions[position]
         written = self.scripts[up][record.id]
         if written.error:
             problem = f"{running_name(up)} fails when it is written as a script (--sql)"
             remedy = "nothing that needs an answer from the database, or a clear refusal"
             self.verdicts.find(results.OFFLINE, position, problem, [written.error], remedy)
-        elif written.refused:
+            return None
+        if written.refused:
             why = Outcome(results.NOT_JUDGED, written.refused.partition("\n")[0])
             record.checks.setdefault(results.OFFLINE, why)
-        else:
-            self._judge_elsewhere(position, up, written)
-            return written
-        return None
-
-    def _judge_elsewhere(self, position: int, up: bool, written: Written) -> None:
-        record = self.verdicts.proof.revisions[position]
+            return None
         there = self.elsewhere.get(f"{'up' if up else 'down'} {record.id}", [])
         if there != written.statements:
             lines = [*difflib.unified_diff(written.statements, there, lineterm="", n=0)][2:]
             problem = "the --sql script differs from one process to the next"
             remedy = "what is in a set, in order: sorted(...); no names or dates made up on the way"
             self.verdicts.find(results.OFFLINE, position, problem, lines, remedy)
+        return written

@@ -1,12 +1,13 @@
 """Prove every revision of a history on one database: up, down and up again, with rows in it.
 
 The database is empty at first and walks through the history once, looked at after each step. What
-goes wrong is a `Finding`, and the walk begins anew above the revision that it is about, on a fresh
+goes wrong is a `Finding`, and the walk starts again above the revision that it is about, on a fresh
 database: the other revisions are proven all the same.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,7 @@ from alembic_toolkit.prove.recorder import Recorder, recorder
 from alembic_toolkit.prove.results import Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.prove.scratch import Scratch
 from alembic_toolkit.prove.settings import Settings
-from alembic_toolkit.prove.steps import Anew, Steps, Walking
+from alembic_toolkit.prove.steps import Restart, Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 from alembic_toolkit.prove.walk import Step, load_in_env
 from alembic_toolkit.prove.wording import running_name
@@ -53,7 +54,7 @@ def prove(
             load_in_env(project, scratch)
         prover = Prover(project, scratch, wanted, listening, found, progress)
         prover.run()
-        if prover.misled:  # something changed that no statement named: look at everything
+        if prover.misled:  # something changed that no statement names: look at everything
             for noted in (found.revisions, found.findings, found.checks, found.notes):
                 noted.clear()
             Prover(project, scratch, wanted, listening, found, progress, whole=True).run()
@@ -61,7 +62,7 @@ def prove(
 
 @dataclass
 class Prover:
-    """One database, and all that is proven on it."""
+    """Makes all checks on one database."""
 
     project: Project
     scratch: Scratch
@@ -69,7 +70,7 @@ class Prover:
     recorder: Recorder
     proof: Proof
     progress: Callable[[int, int, str], None]
-    whole: bool = False  # look at everything after each step: slow, and never wrong
+    whole: bool = False  # look at everything after each step: slow, but always right
     misled: bool = False
     at_base: Snapshot | None = None
     steps: Steps = field(init=False)
@@ -85,30 +86,30 @@ class Prover:
         self.failures = Failures(self.steps, self.known, self.verdicts)
         self.offline = Offline(self.steps, self.known, self.verdicts)
 
-    @property
-    def order(self) -> list[Script]:
-        return self.project.order
-
     def run(self) -> None:
         """Prove the revisions one by one, then the models, then the way down to base."""
-        self.proof.revisions += [self._record(revision) for revision in self.order]
+        self.proof.revisions += [self._record(revision) for revision in self.project.order]
         if results.OFFLINE in self.wanted.checks:
             self.offline.write()
         start = 0
-        while start < len(self.order):
-            start = self.failures.walk(partial(self._from, start), anew=False)
+        while start < len(self.project.order):
+            start = self.failures.walk(partial(self._from, start), from_base=False)
             if self.known.gentle is not None and self.known.gentle.position != start:
                 self.known.gentle = None
         if not self.misled:
-            self._models_after_all()
+            # Where the last revision has a finding, the walk did not end at head.
+            is_left = results.MODELS in self.wanted.checks - self.proof.checks.keys()
+            if is_left and not self._unreachable:
+                self.failures.walk(partial(self._from, len(self.project.order)), from_base=False)
             if results.CRASH in self.wanted.checks:
                 Crashes(self.steps, self.known, self.verdicts, self.failures).run()
-            self._base()
+            if results.BASE in self.wanted.checks and not self._unreachable:
+                self._base()
             self._complete()
             self.proof.notes += [f"no rows in {t}: {why}" for t, why in self.known.unfilled.items()]
 
     def _complete(self) -> None:
-        """Say why what was not judged of the whole database was not."""
+        """Note why checks of the whole database were not made."""
         outcome = Outcome(results.NOT_JUDGED, "head cannot be reached")
         for found in self.proof.findings:
             if found.check == results.BASE:  # the finding of a downgrade that fails on the way
@@ -124,28 +125,28 @@ class Prover:
         parents = tuple(id_ for id_ in self.project.parents(revision) if id_ not in needs)
         return RevisionProof(revision.revision, path, title, parents, needs)
 
-    def _tell(self, steps: int, position: int) -> None:
-        total = len(self.order) * (2 if results.BASE in self.wanted.checks else 1)
-        self.progress(steps, total, self.order[position].revision)
+    def _report(self, steps: int, position: int) -> None:
+        total = len(self.project.order) * (2 if results.BASE in self.wanted.checks else 1)
+        self.progress(steps, total, self.project.order[position].revision)
 
     # One revision
 
     def _from(self, start: int) -> Walking:
-        """Prove from a revision on."""
+        """Prove the revisions from this one on."""
         first = self.known.look(None)
         self.at_base = first if self.at_base is None else self.at_base
         yield from self.steps.lead(start)
         self.known.look(None)
         self.known.read_rows(None)
         self.known.fill(None)
-        for position in range(start, len(self.order)):
+        for position in range(start, len(self.project.order)):
             yield from self._prove(position)
-            self._tell(position + 1, position)
+            self._report(position + 1, position)
             if self.known.gentle is not None:
                 failed = self.known.gentle.failures[0][1].check
                 judged = Outcome(results.NOT_JUDGED, self.known.gentle.why)
                 self.proof.revisions[position].checks[failed] = judged
-                raise Anew
+                raise Restart
         self._models()
         self.misled = self.known.is_misled()
 
@@ -157,30 +158,29 @@ class Prover:
         with self.steps.aside():
             after = Moment(self.known.look(executed), self.known.read_rows(executed))
             lost = lost_after_up(before.rows, after.rows, changed_by(executed))
-            self.verdicts.say(position, results.UP)
-            self.verdicts.say_lost(position, "upgrade", lost)
+            self.verdicts.note(position, results.UP)
+            self.verdicts.judge_lost(position, "upgrade", lost)
             emptied = differences.emptied(before.rows, after.rows)
             self.known.fill(executed, within=tables, but=emptied)
-        if wording.refuses(self.order[position]):
-            return self.verdicts.say_declared(position, str(self.verdicts.declared(position)))
-        if not hasattr(self.order[position].module, "downgrade"):
-            return self.verdicts.say_missing(position)
-        said = {differences.subject(line) for line in lost}
-        back = yield from self._down(position, before, after, said)
+        revision = self.project.order[position]
+        if wording.refuses(revision) or not hasattr(revision.module, "downgrade"):
+            return self.verdicts.judge_missing(position)
+        known = {differences.subject(line) for line in lost}
+        back = yield from self._down(position, before, after, known)
         if results.RERUN in self.wanted.checks:
             yield from self._again(position, False, back.snap)
         if self.offline.scripts:
             yield from self.offline.prove(position, before.snap, after.snap)
         yield from self._up_again(position, before, after, back)
         for check in (results.UP_AGAIN, results.ROWS, results.RERUN, results.OFFLINE):
-            self.verdicts.say(position, check)
+            self.verdicts.note(position, check)
 
     def _down(
-        self, position: int, before: Moment, after: Moment, said: set[str]
+        self, position: int, before: Moment, after: Moment, known: set[str]
     ) -> Generator[Step, None, Moment]:
         """Take a revision back; return what is there then.
 
-        :param said: what was said to be lost on the way up, and need not be said again.
+        :param known: what the way up is known to lose, and is not reported again.
         """
         written = since(after.rows, self.known.contents)
         executed = yield from self.steps.step(Running(position, False, results.DOWN), fresh=True)
@@ -192,24 +192,23 @@ class Prover:
         lost = lost_after_up(written, rows, changed_by(executed))
         fed = any(content.rows and n not in before.rows for n, content in written.items())
         lost += lost_after_down(before.rows, after.rows, rows, fed=fed)
-        lost = [line for line in lost if differences.subject(line) not in said]
-        self.verdicts.say_lost(position, "downgrade", lost)
+        lost = [line for line in lost if differences.subject(line) not in known]
+        self.verdicts.judge_lost(position, "downgrade", lost)
         return Moment(snap, rows)
 
     def _up_again(self, position: int, before: Moment, after: Moment, back: Moment) -> Walking:
-        """Run a revision after it was taken back, and where wanted once more."""
+        """Run a revision after its downgrade, and once more where that is wanted."""
         start = self.known.snap
         executed = yield from self.steps.step(Running(position, True, results.UP_AGAIN), fresh=True)
         with self.steps.aside():
-            # The same statements make the same of the same: it need not be looked at.
+            # The same statements on the same schema lead to the same one: no need to look.
             record = self.proof.revisions[position]
             is_same = start == before.snap and executed == record.upgrade
             found = self.known.look(executed, expected=after.snap if is_same else None)
             self.verdicts.judge_same(position, results.UP_AGAIN, after.snap, found)
             rows = self.known.read_rows(executed)
-            self.verdicts.judge_doubled(
-                position, before.rows, after.rows, back.rows, rows, executed
-            )
+            seen = before.rows, after.rows, back.rows, rows
+            self.verdicts.judge_doubled(position, seen, executed)
             if results.RERUN not in self.wanted.checks:
                 self.known.fill(executed)
         if results.RERUN in self.wanted.checks:
@@ -217,11 +216,11 @@ class Prover:
             self.known.fill(executed)
 
     def _again(self, position: int, up: bool, wanted: Snapshot) -> Walking:
-        """Take the mark of a step away, and run it again."""
+        """Delete the mark of a step, and run it again."""
         before, marks = self.known.contents, self.steps.recorder.marks
         yield from self.steps.stamp(position, not up)
         with self.steps.aside() as connection:
-            # They went in the commit that noted the revision: without that they are there.
+            # The commit that noted the revision deleted them; without it they would be there.
             for statement, values in marks if len(marks) > 1 else ():
                 connection.exec_driver_sql(statement, values or None)
         executed = yield from self.steps.step(Running(position, up, results.RERUN), fresh=True)
@@ -250,15 +249,6 @@ class Prover:
             remedy = 'a revision that makes it so: alembic revision -m "..."'
             self.verdicts.find(results.MODELS, None, problem, differing, remedy)
 
-    def _models_after_all(self) -> None:
-        """Compare the models where the walk had no end at head: the last revision had a finding."""
-        if results.MODELS not in self.wanted.checks or results.MODELS in self.proof.checks:
-            return
-        if not self._unreachable:
-            self.failures.walk(partial(self._from, len(self.order)), anew=False)
-        why = "head cannot be reached"
-        self.proof.checks.setdefault(results.MODELS, Outcome(results.NOT_JUDGED, why))
-
     @property
     def _unreachable(self) -> bool:
         ups = (r.checks.get(results.UP) for r in self.proof.revisions)
@@ -268,36 +258,25 @@ class Prover:
 
     def _base(self) -> None:
         """Go up to head and down to base on empty tables: nothing may be left."""
-        if results.BASE not in self.wanted.checks:
-            return
-        if self._unreachable:
-            why = "head cannot be reached"
-            self.proof.checks[results.BASE] = Outcome(results.NOT_JUDGED, why)
-            return
-        top = self._reversible()
+        downs = [record.checks.get(results.DOWN) for record in self.proof.revisions]
+        proven = (down is not None and down.status == results.PROVEN for down in downs)
+        # How many revisions from the first on can be taken back.
+        top = sum(1 for _ in itertools.takewhile(bool, proven))
         done = self.failures.walk(partial(self._up_and_down, top))
-        if top < len(self.order) and done == len(self.order):
+        if top < len(self.project.order) and done == len(self.project.order):
             self.failures.walk(partial(self._up_and_down, top, below=True))
 
-    def _reversible(self) -> int:
-        """Return how many revisions from the first on can be taken back."""
-        for position, record in enumerate(self.proof.revisions):
-            outcome = record.checks.get(results.DOWN)
-            if outcome is None or outcome.status != results.PROVEN:
-                return position
-        return len(self.order)
-
     def _up_and_down(self, top: int, below: bool = False) -> Walking:
-        steps = len(self.order)
+        steps = len(self.project.order)
         highest = top if below else steps
         for position in range(highest):
             yield from self.steps.step(Running(position, True, results.UP, silent=True))
-            self._tell(steps + position // 2, position)
+            self._report(steps + position // 2, position)
         if highest != top:
             return
         for position in reversed(range(top)):
             yield from self.steps.step(Running(position, False, results.BASE))
-            self._tell(2 * steps - position // 2, position)
+            self._report(2 * steps - position // 2, position)
         left = difference(self.at_base or Snapshot(), self.known.look(None))
         outcome = Outcome(results.PROVEN)
         if top < steps:

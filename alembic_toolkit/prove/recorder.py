@@ -1,9 +1,9 @@
-"""Every statement that this process sends to a server, and what it says of types."""
+"""Records every statement that this process sends to a server, and the types that it names."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,19 +22,19 @@ from alembic_toolkit.rows.forms import form_of
 
 @dataclass
 class Recorder:
-    """Every statement that this process sends to a server, while it is listening."""
+    """Records every statement that this process sends to a server, while it is on."""
 
     statements: list[str] | None = None
     stop_after: int | None = None  # how many statements until it stops as if it were killed
     killed: bool = False
-    failed: str = ""  # what the server said when it refused something first
+    failed: str = ""  # the first error of the server
     labels: dict[_Key, tuple[str, ...]] = field(default_factory=dict)
     forms: dict[_Key, str] = field(default_factory=dict)
-    marks: list[tuple[str, Any]] = field(default_factory=list)  # that it wrote for steps done once
+    marks: list[tuple[str, Any]] = field(default_factory=list)  # written for steps that run once
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
-        """Listen."""
+        """Record what is executed meanwhile."""
         self.statements, self.failed = [], ""
         # The table may have been there before, made by a script.
         self.marks = [mark for mark in self.marks if mark[0].lstrip().startswith("CREATE")][:1]
@@ -44,7 +44,7 @@ class Recorder:
             self.statements = None
 
     def note(self, *arguments: Any) -> None:
-        """Take one statement that was executed."""
+        """Record one statement that was executed."""
         if self.statements is None:
             return
         self.statements.append(arguments[2])
@@ -59,13 +59,16 @@ class Recorder:
 
     def note_failed(self, context: Any) -> None:
         """Take a statement that the server refused: a revision may catch it."""
-        # The error itself would keep the connection, and its locks, as long as it is kept.
+        # The text only: the error itself would keep the connection, and its locks.
         self.failed = self.failed or " ".join(str(context.original_exception).split())
 
     def _note_types(self, compiled: DDLCompiler) -> None:
-        """Take what a statement says of types that the server does not know."""
+        """Record the types in a statement that the server does not know."""
         types = _types(compiled.statement)
-        self.labels |= _labels(types)
+        # An Enum may be just a text on the server.
+        plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
+        enums = {key: type_ for key, type_ in plain.items() if isinstance(type_, Enum)}
+        self.labels |= {key: tuple(type_.enums) for key, type_ in enums.items() if type_.enums}
         forms = {key: form_of(type_, compiled.dialect) for key, type_ in types.items()}
         self.forms |= {key: form for key, form in forms.items() if form}
         renamed = _renamed(compiled.statement)
@@ -78,7 +81,7 @@ _Key = tuple[str, str]  # a table and a column
 
 
 def _renamed(statement: Any) -> Callable[[_Key], _Key] | None:
-    """Return what tells a column's table and name after a statement that renames."""
+    """Return a function that gives a column's table and name after a statement that renames."""
     if isinstance(statement, RenameTable):
         old, new = str(statement.table_name), str(statement.new_table_name)
         return lambda key: (new, key[1]) if key[0] == old else key
@@ -90,7 +93,7 @@ def _renamed(statement: Any) -> Callable[[_Key], _Key] | None:
 
 
 def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
-    """Return the types of the columns that a statement makes, by table and column."""
+    """Return the types of the columns that a statement creates, by table and column."""
     columns = []
     if isinstance(statement, CreateTable):
         name = statement.element.name.removeprefix("_alembic_tmp_")
@@ -100,18 +103,12 @@ def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
     return {(name, column.name): column.type for column in columns}
 
 
-def _labels(types: Mapping[_Key, TypeEngine[Any]]) -> dict[_Key, tuple[str, ...]]:
-    """Return what the columns hold that are an Enum to SQLAlchemy, and a text to the server."""
-    plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
-    return {key: tuple(t.enums) for key, t in plain.items() if isinstance(t, Enum) and t.enums}
-
-
 class Killed(BaseException):
-    """What stands for the end of the process; no ``except Exception`` may stop it."""
+    """Ends a step as the end of its process would; no ``except Exception`` may catch it."""
 
 
 def is_sqlite(connection: Any) -> bool:
-    """Say whether a driver's connection is one of Python's own driver of SQLite."""
+    """Return whether a driver's connection is one of Python's own driver for SQLite."""
     return type(connection).__module__.partition(".")[0] == "sqlite3"
 
 
@@ -128,11 +125,11 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
 
     def prepare(connection: Any, _: Any) -> None:
         if scratch.last not in (None, threading.get_ident()):
-            raise ConnectionAbortedError("the process that watches over this one is gone")
+            raise ConnectionAbortedError("the process that started this one is gone")
         session = session_of(connection)
         if session is not None and session not in scratch.sessions:
             scratch.sessions.add(session)
-            scratch.tell(session)
+            scratch.on_session(session)
         if hasattr(connection, "prepare_threshold"):
             # psycopg would prepare statements, and with its own drop those of snapshots.
             connection.prepare_threshold = None

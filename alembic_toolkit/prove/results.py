@@ -1,4 +1,4 @@
-"""What a round trip found out: for each database, each revision, each check; values, no behaviour.
+"""What a round trip found: for each database, each revision, each check; values, no behaviour.
 
 `roundtrip` makes them, `report` shows them, the pytest plugin makes one test of each.
 """
@@ -17,12 +17,12 @@ OF_REVISION = (UP, DOWN, UP_AGAIN, ROWS, RERUN, CRASH, OFFLINE)
 OF_DATABASE = (MODELS, BASE)
 CHECKS = (*OF_HISTORY, *OF_REVISION, *OF_DATABASE)
 
-# What can come of a check.
+# The outcomes of a check.
 PROVEN = "proven"
 FAULTY = "finding"  # there is a Finding that says what
-EXCEPTED = "known exception"  # there is one, and the project has said that it knows, and why
+EXCEPTED = "known exception"  # there is one that the project knows; `why` has its reason
 DECLARED = "declared irreversible"
-NOT_JUDGED = "not judged"  # it could not be, and `why` says so
+NOT_JUDGED = "not judged"  # `why` says why it could not be
 NOT_REACHED = "not reached"  # a revision below it could not be run
 
 
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """What came of one check."""
+    """The outcome of one check."""
 
     status: str
     why: str = ""
@@ -74,12 +74,12 @@ class Proof:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # a table that could not be filled, ...
     seconds: float = 0.0
-    error: str = ""  # why it could not run, or not to its end
+    error: str = ""  # why it could not run to its end
 
 
 @dataclass
 class Report:
-    """All of it."""
+    """The whole round trip."""
 
     config: str  # the configuration file
     revisions: int
@@ -106,4 +106,4 @@ class Running:
     position: int
     up: bool
     check: str  # which one it is part of
-    silent: bool = False  # it only leads to where something is proven
+    silent: bool = False  # it only leads to the step that is proven

@@ -2,8 +2,8 @@
 
     alembic-toolkit roundtrip --url postgresql+psycopg://postgres@localhost/scratch
 
-The process that walks through the history can hang, or be killed; this one cannot. It opens each
-scratch database before, and empties it after, whatever happens to the other.
+The process that walks through the history can hang, or be killed. This one opens each scratch
+database before, and empties it after, whatever happens to the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection as Pipe
@@ -29,7 +29,8 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.database.address import parse_known, shown
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config
 from alembic_toolkit.prove import results
@@ -40,26 +41,19 @@ from alembic_toolkit.prove.settings import Settings, read
 
 
 @dataclass
-class Task:
-    """What one process is to do."""
-
-    path: str
-    name: str
-    url: str
-    settings: Settings
-
-
-@dataclass
 class _Running:
-    """A process at work."""
+    """A process at work on one database."""
 
-    task: Task
     scratch: Scratch
     process: Any
     pipe: Pipe
     proof: Proof
     heard: float = field(default_factory=time.monotonic)
     at: str = ""
+
+    @property
+    def after(self) -> str:
+        return f", after {self.at}" if self.at else ""
 
 
 def roundtrip(
@@ -70,9 +64,9 @@ def roundtrip(
     """Prove every revision of a history, on every database at the same time.
 
     :param path: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param settings: which databases and checks; by default what ``pyproject.toml`` says. Its URLs
-     name empty databases, which are empty again afterwards; without one it is a temporary file of
-     SQLite.
+    :param settings: which databases and checks; by default those of ``pyproject.toml``. The URLs
+     name empty databases, which are empty again afterwards; without one, the database is a
+     temporary file of SQLite.
     :param progress: called with a database's name, the steps done, all of them, the revision.
     :raises CommandError: the history or a database cannot be used; nothing was run.
     """
@@ -83,25 +77,22 @@ def roundtrip(
         addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
-            tasks = [
-                Task(str(path), name, _address(one), settings)
-                for name, one in zip(names(addresses), given, strict=True)
-            ]
-            report.proofs = _work(tasks, given, settings.timeout, progress)
+            databases = dict(zip(names(addresses), given, strict=True))
+            report.proofs = _work(path, settings, databases, progress)
         _note_stale(report, settings)
     report.seconds = time.perf_counter() - begin
     return report
 
 
 def _note_stale(report: Report, settings: Settings) -> None:
-    """Note of each known exception that was met nowhere that it can go."""
+    """Note which known exceptions are proven everywhere by now, and can go."""
     found: dict[tuple[str, str], set[str]] = {}
     for one in report.proofs:
         for id_, outcomes in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
             for check, outcome in outcomes.items():
                 found.setdefault((id_, check), set()).add(outcome.status)
     for id_, check in settings.exceptions:
-        if found.get((id_, check), set()) == {results.PROVEN}:
+        if found.get((id_, check)) == {results.PROVEN}:
             about = f"revision {id_}" if id_ else "the whole history"
             note = f"a known exception is none any more, {about}, {check!r}: it is proven now"
             for one in report.proofs:
@@ -111,13 +102,14 @@ def _note_stale(report: Report, settings: Settings) -> None:
 def _portable(settings: Settings) -> Settings:
     """Make metadata fit for another process: without what only matters when rows are written.
 
-    :raises CommandError: there is something else in it that only lives in this process.
+    :raises CommandError: something else in it cannot be pickled.
     """
     metadata = settings.metadata
     if metadata is None or isinstance(metadata, str):
         return settings
-    copies = [_bare(one) for one in (metadata if isinstance(metadata, Sequence) else [metadata])]
-    bare = copies if isinstance(metadata, Sequence) else copies[0]
+    bare: Any = (
+        [_bare(one) for one in metadata] if isinstance(metadata, Sequence) else _bare(metadata)
+    )
     try:
         pickle.dumps(bare)
     except Exception as error:
@@ -141,21 +133,16 @@ def _bare(metadata: sa.MetaData) -> sa.MetaData:
     return bare
 
 
-def _address(given: Scratch) -> str:
-    return given.url.render_as_string(hide_password=False)
-
-
 def names(addresses: Sequence[str | None]) -> list[str]:
-    """Name each database after its server; the second one of a kind gets a number.
+    """Name each database after its server; the second of a server gets a number.
 
     :raises CommandError: an address cannot be read, or names another server.
     """
     found: list[str] = []
     for address in addresses:
-        server = parse_known(address).get_backend_name() if address else "sqlite"
-        server = {"mysql": "mariadb"}.get(server, server)
-        same = sum(name.partition("-")[0] == server for name in found)
-        found.append(f"{server}-{same + 1}" if same else server)
+        label = server_of(parse_known(address or "sqlite://").get_backend_name()).label
+        same = sum(name.partition("-")[0] == label for name in found)
+        found.append(f"{label}-{same + 1}" if same else label)
     return found
 
 
@@ -163,7 +150,7 @@ def names(addresses: Sequence[str | None]) -> list[str]:
 
 
 def read_files(path: Path, wanted: Settings) -> Report:
-    """Check what can be told from the files.
+    """Make the checks that need only the files.
 
     :raises CommandError: one is not Python.
     """
@@ -174,7 +161,12 @@ def read_files(path: Path, wanted: Settings) -> Report:
     for one in unread:
         if "computed" not in one.problem:  # Alembic, which imports the file, knows
             raise CommandError(str(one))
-    found = {} if unread else {results.GRAPH: checks.graph(readable) or _heads(readable)}
+    found: dict[str, Iterable[revisions.Finding]] = {}
+    if not unread:
+        found[results.GRAPH] = checks.graph(readable)
+        # Several heads are fine where the labels of branches tell them apart.
+        if not found[results.GRAPH] and not any(one.branch_labels for one in readable):
+            found[results.GRAPH] = checks.several_heads(readable)
     roots = checks.import_roots(config)
     imports = checks.application_imports(readable, roots, Path(script.dir))
     found[results.SELF_CONTAINED] = imports
@@ -184,39 +176,34 @@ def read_files(path: Path, wanted: Settings) -> Report:
             id_ = ids.get(one.path, "")
             if check in wanted.checks and (id_, check) not in wanted.exceptions:
                 problem = f"line {one.line}: {one.problem}" if one.line else one.problem
-                shown = revisions.shown(one.path)
-                report.findings.append(Finding(check, "", id_, shown, problem, (), one.remedy))
+                place = revisions.shown(one.path)
+                report.findings.append(Finding(check, "", id_, place, problem, (), one.remedy))
     return report
-
-
-def _heads(readable: Sequence[revisions.Revision]) -> list[revisions.Finding]:
-    """Say that there are several heads, unless they are told apart by the labels of branches."""
-    labelled = any(revision.branch_labels for revision in readable)
-    return [] if labelled else checks.several_heads(readable)
 
 
 # The processes
 
 
 def _work(
-    tasks: Sequence[Task],
-    given: Sequence[Scratch],
-    timeout: float,
+    path: Path,
+    settings: Settings,
+    databases: dict[str, Scratch],
     progress: Callable[[str, int, int, str], None],
 ) -> list[Proof]:
     spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
     running: list[_Running] = []
     try:
-        for task, one in zip(tasks, given, strict=True):
+        for name, one in databases.items():
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_run, args=(task, theirs), daemon=True)
+            arguments = (path, name, one.address, settings, theirs)
+            process = spawn.Process(target=_run, args=arguments, daemon=True)
             process.start()
             theirs.close()
-            running.append(_Running(task, one, process, ours, Proof(task.name, one.shown)))
-        left = list(running)
+            running.append(_Running(one, process, ours, Proof(name, shown(one.url))))
+        left = running
         while left:
-            for one_done in [r for r in left if _hear(r, left, timeout, progress)]:
-                left.remove(one_done)
+            wait([each.pipe for each in left], 0.2)
+            left = [each for each in left if not _hear(each, settings.timeout, progress)]
     finally:
         for each in running:
             each.process.kill()
@@ -224,61 +211,53 @@ def _work(
     return [each.proof for each in running]
 
 
-def _hear(
-    one: _Running,
-    all_: Sequence[_Running],
-    timeout: float,
-    progress: Callable[[str, int, int, str], None],
-) -> bool:
-    """Take what a process says; tell whether it has ended."""
-    wait([each.pipe for each in all_], 0.2)
+def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str], None]) -> bool:
+    """Receive what a process sends; return whether it has ended."""
     try:
         while one.pipe.poll():
-            what, *said = one.pipe.recv()
+            what, *values = one.pipe.recv()
             one.heard = time.monotonic()
             if what == "at":
-                one.at = said[-1]
-                progress(one.task.name, *said)
+                one.at = values[-1]
+                progress(one.proof.database, *values)
             elif what == "session":
-                one.scratch.sessions.add(*said)
+                one.scratch.sessions.add(*values)
             else:
-                one.proof = said[0]
+                one.proof = values[0]
                 return True
     except EOFError:
-        one.proof.error = f"the process that ran it ended{_after(one)}: it was killed, or crashed"
+        one.proof.error = f"the process that ran it ended{one.after}: it was killed, or crashed"
         return True
     if time.monotonic() - one.heard > timeout:
         one.process.kill()
-        one.proof.error = f"a step took longer than {timeout:.0f} seconds{_after(one)}"
+        one.proof.error = f"a step took longer than {timeout:.0f} seconds{one.after}"
         return True
     return False
 
 
-def _after(one: _Running) -> str:
-    return f", after {one.at}" if one.at else ""
-
-
-def _run(task: Task, pipe: Pipe) -> None:
-    """Prove one database; what comes of it goes into the pipe."""
+def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> None:
+    """Prove one database, and send the results through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
-    gc.set_threshold(20_000, 50, 100)  # what is kept of a long history is no garbage
+    gc.set_threshold(20_000, 50, 100)  # most of what a long history needs stays to the end
     warnings.simplefilter("ignore")
-    # What revisions and env.py print is not the report's.
+    # What revisions and env.py print does not belong into the report.
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
-    one = opened(parse_known(task.url))
-    one.tell = lambda session: pipe.send(("session", session))
+    one = opened(parse_known(url))
+    one.on_session = lambda session: pipe.send(("session", session))
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
-    found = Proof(task.name, one.shown)
+    found = Proof(name, shown(one.url))
     begin = time.perf_counter()
     project = None
     try:
-        found.server = _version(one)
-        project = Project.load(Path(task.path), tuple(task.settings.x), task.url)
-        prove(project, one, task.settings, found, lambda *said: pipe.send(("at", *said)))
+        with one.engine.connect() as connection:
+            version = connection.exec_driver_sql(one.server.version).scalar_one()
+        found.server = one.server.title(version)
+        project = Project.load(path, tuple(settings.x), url)
+        prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
@@ -292,22 +271,13 @@ def _run(task: Task, pipe: Pipe) -> None:
 
 
 def _leave_nothing(one: Scratch) -> None:
-    """Empty the database when the process that watches over this one is gone."""
+    """Empty the database when the process that started this one is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        one.tell = lambda session: None  # there is nobody to tell
-        one.last = threading.get_ident()  # or the walk would begin anew
+        one.on_session = lambda session: None  # nobody listens any more
+        one.last = threading.get_ident()  # else the walk would connect again
         try:
             close(one)
         finally:
             os._exit(2)
-
-
-def _version(one: Scratch) -> str:
-    with one.engine.connect() as connection:
-        sql = "SELECT sqlite_version()" if one.server == "sqlite" else "SELECT version()"
-        words = str(connection.execute(sa.text(sql)).scalar())
-    if one.server == "postgresql":
-        return " ".join(words.split()[:2])
-    return f"SQLite {words}" if one.server == "sqlite" else f"MariaDB {words.partition('-')[0]}"

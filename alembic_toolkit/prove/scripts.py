@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from alembic_toolkit.database import marks
-from alembic_toolkit.project.env import Project, arguments, intercepted, read_config, told
+from alembic_toolkit.project.env import Project, run_env
 from alembic_toolkit.script.mysql import undelimited
 from alembic_toolkit.script.writer import PLAIN
 
@@ -26,13 +25,13 @@ class Written:
     """The script of one revision in one direction, or why there is none."""
 
     statements: list[str] = field(default_factory=list)
-    refused: str = ""  # the revision says clearly that it has no script
-    error: str = ""  # it breaks
+    refused: str = ""  # the message of a revision that refuses to be written as one
+    error: str = ""  # any other error
 
 
 @dataclass
 class _Collector:
-    """What stands in for the script's file."""
+    """Takes the place of the script's file."""
 
     current: Written | None = None
     last: Written | None = None
@@ -40,7 +39,7 @@ class _Collector:
     def write(self, text: str) -> None:
         text = text.strip()
         left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
-        # What forgets the marks of its steps comes after the version table's row.
+        # The DELETE of its marks comes after the version table's row.
         written = self.last if marks.FORGETS.match(text) else self.current
         if written is not None and not left_out:
             written.statements.append(undelimited(text.removesuffix(";")))
@@ -61,25 +60,19 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
         written.update((revision.revision, Written()) for revision in order)
         made = [project.step(revision, up) for revision in order]
         for step in made:
-            step.migration_fn = _collected(
-                step.migration_fn, collector, written[step.revision.revision]
-            )
+            of_step = written[step.revision.revision]
+            step.migration_fn = _collected(step.migration_fn, collector, of_step)
         return made
 
-    config = read_config(project.path, arguments(project, url))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    config.attributes[PLAIN] = True
-    environment = EnvironmentContext(
-        config,
-        project.directory,
-        fn=steps,
-        as_sql=True,
-        starting_rev=None if up else "heads",
-        destination_rev="heads" if up else "base",
-    )
-    configured = _collecting(collector, url)
-    with environment, told(project, url), intercepted(environment, configured):
-        project.directory.run_env()
+    def configured(configure: Callable[..., None], *_: Any, **options: Any) -> None:
+        options = {k: v for k, v in options.items() if k not in ("connection", "dialect_name")}
+        options |= {"url": make_url(url), "dialect_opts": {"paramstyle": "named"}}
+        options |= {"literal_binds": True, "transaction_per_migration": True}
+        configure(**options | {"output_buffer": collector})
+
+    ends = (None, "heads") if up else ("heads", "base")
+    options = {"fn": steps, "as_sql": True, "starting_rev": ends[0], "destination_rev": ends[1]}
+    run_env(project, url, configured, {PLAIN: True}, **options)
     return written
 
 
@@ -98,20 +91,8 @@ def _collected(function: Any, collector: _Collector, written: Written) -> Any:
     return run
 
 
-def _collecting(collector: _Collector, url: str) -> Callable[..., None]:
-    """Return what has ``env.py`` configure a script of this server that the collector gets."""
-
-    def configured(configure: Callable[..., None], *_: Any, **options: Any) -> None:
-        options = {k: v for k, v in options.items() if k not in ("connection", "dialect_name")}
-        options |= {"url": make_url(url), "dialect_opts": {"paramstyle": "named"}}
-        options |= {"literal_binds": True, "transaction_per_migration": True}
-        configure(**options | {"output_buffer": collector})
-
-    return configured
-
-
 def scripts_elsewhere(project: Project, url: str) -> dict[str, list[str]]:
-    """Return what another process writes, in which sets and dicts of ids have another order.
+    """Return what another process writes, in which sets have another order.
 
     :raises CommandError: it failed.
     """

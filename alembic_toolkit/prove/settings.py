@@ -1,4 +1,4 @@
-"""What a project says in ``pyproject.toml``: of its databases, and of its round trip::
+"""The settings of a project in ``pyproject.toml``: its databases, and its round trip::
 
 [tool.alembic-toolkit.databases]         # for status and upgrade; variables are replaced
 production = "$PRODUCTION_URL"
@@ -38,7 +38,7 @@ TIMEOUT = 600.0
 
 @dataclass
 class Settings:
-    """One project's wishes."""
+    """What one project wants of its round trip."""
 
     urls: list[str] = field(default_factory=list)
     checks: frozenset[str] = ALWAYS
@@ -49,7 +49,7 @@ class Settings:
     timeout: float = TIMEOUT
 
     def ask(self, checks: Iterable[str]) -> None:
-        """Want further checks.
+        """Make further checks.
 
         :raises CommandError: there is no such check.
         """
@@ -67,10 +67,7 @@ def read(config: Path) -> Settings:
     :raises CommandError: they cannot be read, or one of them is not known.
     """
     path, document = read_document(config)
-    return _settings(path, dict(document.get("roundtrip", {}))) if path else Settings()
-
-
-def _settings(path: Path, found: dict[str, Any]) -> Settings:
+    found: dict[str, Any] = dict(document.get("roundtrip", {}))
     settings = Settings()
     where = f"{path}: [tool.alembic-toolkit.roundtrip]"
     settings.ask(found.pop("checks", []))

@@ -1,11 +1,8 @@
-"""What can be told from a statement of the rows that it changes."""
+"""Which rows a statement can change, by its text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-
-from sqlalchemy import Connection
 
 # Statements that change no rows; and those that change none of other tables than they name. Not
 # where several are sent at once.
@@ -27,13 +24,6 @@ LOOKS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|BEGIN|SAVEPOINT|RELEASE|SET)
 
 
 def about(sql: str) -> str:
-    """Return of a statement only which table it is about, where no other's rows can change."""
+    """Return a statement that names only the table whose rows it changes, if it is one table."""
     match = _ONE_TABLE.match(sql)
     return f"INSERT INTO {match[1]}" if match else sql
-
-
-def run_script(connection: Connection, statements: Sequence[str]) -> None:
-    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-    for statement in statements:
-        if not statement.startswith("--"):
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

@@ -18,20 +18,20 @@ from alembic_toolkit.project.env import Project
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.recorder import Recorder, enforce
 from alembic_toolkit.prove.results import Proof, Running
-from alembic_toolkit.prove.scratch import Scratch, empty, restore, saved
-from alembic_toolkit.prove.walk import Step, forget_temporary, temporary, walk
+from alembic_toolkit.prove.scratch import Scratch, saved
+from alembic_toolkit.prove.walk import Step, temporary, walk
 from alembic_toolkit.rows.write import alone
 
 Walking = Generator[Step, None, None]
 
 
-class Anew(Exception):
-    """Begin anew above the revision at hand, on a fresh database."""
+class Restart(Exception):
+    """Start again above the revision at hand, on a fresh database."""
 
 
 @dataclass
 class Steps:
-    """One database on its way through the history."""
+    """Runs the steps of a history on one database."""
 
     project: Project
     scratch: Scratch
@@ -39,8 +39,8 @@ class Steps:
     proof: Proof
     context: Any = None
     running: Running | None = None
-    is_inside: bool = False  # a step, and not between two
-    is_aside: bool = False  # between two, looking
+    is_inside: bool = False  # a step is running
+    is_aside: bool = False  # between two steps, `aside` gives the connection
     executed: list[str] = field(default_factory=list)
     loose: dict[int, str] = field(default_factory=dict)  # the check that foreign keys made fail
     saved: tuple[int, Any] | None = None  # how many revisions a copy of the database has
@@ -49,17 +49,8 @@ class Steps:
     def order(self) -> list[Script]:
         return self.project.order
 
-    def begin_anew(self, at_base: bool) -> None:
-        """Empty the database.
-
-        :param at_base: stay there, and do not go to where a copy was saved.
-        """
-        empty(self.scratch)
-        if not at_base and self.saved:
-            restore(self.scratch, self.saved[1])
-
     def go_on(self, steps: Callable[[], Walking]) -> None:
-        """Walk on where the database stands."""
+        """Continue where the database is."""
 
         def begun(context: MigrationContext) -> Walking:
             self.context = context
@@ -69,7 +60,7 @@ class Steps:
         walk(self.project, self.scratch, begun)
 
     def step(self, running: Running, fresh: bool = False) -> Generator[Step, None, list[str]]:
-        """Run a step; return the statements that it executed, the version table's not."""
+        """Run a step; return the statements that it executed, without the version table's."""
         self.running, self.is_inside = running, True
         if self.loose:  # else env.py decides
             driver = self.context.connection.connection.driver_connection
@@ -77,8 +68,8 @@ class Steps:
         record = self.proof.revisions[running.position]
         begin = time.perf_counter()
         if fresh or not running.silent:
-            # Another process has made no enum type yet, and makes those again that are there, or
-            # that were dropped.
+            # Alembic remembers the enum types that this process created. A new process remembers
+            # none, and creates all of them.
             self.context.impl.memo.clear()
         with self.recorder.on() as executed:
             self.executed = executed
@@ -86,7 +77,7 @@ class Steps:
         self.is_inside = False
         if made := temporary(executed):
             with self.aside() as connection:
-                forget_temporary(connection, made)
+                self.scratch.server.drop_temporary(connection, made)
         if not running.silent:
             record.seconds[running.check] = time.perf_counter() - begin
         marks = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \W?{self.version_table}\b")
@@ -96,7 +87,7 @@ class Steps:
         yield self.project.stamp(self.order[position], up)
 
     def lead(self, position: int) -> Walking:
-        """Go up to a revision on empty tables; on SQLite, from where that was done last."""
+        """Go up to a revision on empty tables; on SQLite, from the copy saved last."""
         for before in range(self.saved[0] if self.saved else 0, position):
             yield from self.step(Running(before, True, results.UP, silent=True))
         if position and not self.context.version_table_schema:
@@ -116,7 +107,7 @@ class Steps:
     def aside(self) -> Iterator[Connection]:
         """Give the connection of the walk, between two steps; leave it in no transaction.
 
-        Inside another one, in the same transaction: each costs a message to the server.
+        Nested calls share one transaction: each transaction costs a message to the server.
         """
         connection: Connection = self.context.connection
         outer, self.is_aside = self.is_aside, True
@@ -126,4 +117,4 @@ class Steps:
         finally:
             self.is_aside = outer
         if not outer and not self.context._in_external_transaction:
-            connection.commit()  # before the first step, Alembic's version table
+            connection.commit()  # before the first step, it creates Alembic's version table

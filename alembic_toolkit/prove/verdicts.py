@@ -1,8 +1,8 @@
-"""What is said of each check: proven, a finding, a known exception, or why it was not judged."""
+"""The outcome of each check: proven, a finding, a known exception, or why it was not judged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from alembic_toolkit.prove import results, wording
 from alembic_toolkit.prove.results import Finding, Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.prove.settings import Settings
 from alembic_toolkit.prove.statements import LOOKS
-from alembic_toolkit.prove.steps import Anew, Steps
+from alembic_toolkit.prove.steps import Restart, Steps
 from alembic_toolkit.rows import differences
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.lost import changed_by
@@ -19,7 +19,7 @@ from alembic_toolkit.schema.snapshot import Snapshot, difference
 
 @dataclass
 class Verdicts:
-    """Judge what was seen, and note it in a proof."""
+    """Judges what was seen, and notes the outcome in a proof."""
 
     steps: Steps
     wanted: Settings
@@ -30,14 +30,14 @@ class Verdicts:
     ) -> None:
         left = difference(before, back)
         if not left:
-            return self.say(position, results.DOWN)
+            return self.note(position, results.DOWN)
         problem = "downgrade() leaves the schema other than it was before upgrade()"
         remedy = f"in downgrade(), what makes it as it was: {wording.undo(left)}"
         if all(map(LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
             remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
         self.find(results.DOWN, position, problem, left, remedy)
-        raise Anew
+        raise Restart
 
     def judge_same(
         self, position: int, check: str, wanted: Snapshot, got: Snapshot, what: str = "upgrade()"
@@ -60,29 +60,20 @@ class Verdicts:
             ),
         }[check]
         self.find(check, position, problem, differing, remedy)
-        raise Anew
+        raise Restart
 
-    def judge_doubled(
-        self,
-        position: int,
-        before: Rows,
-        between: Rows,
-        after: Rows,
-        again: Rows,
-        executed: list[str],
-    ) -> None:
-        """Say which rows the downgrade left, and the upgrade inserted a second time.
+    def judge_doubled(self, position: int, rows: Sequence[Rows], executed: list[str]) -> None:
+        """Find rows that the downgrade left, and the upgrade inserted a second time.
 
-        :param again: the rows that are there now, after what was executed.
+        :param rows: before the upgrade, after it, after the downgrade, and now.
         """
         doubled = []
         changed = changed_by(executed)
-        for name, now in again.items():
-            # Without a key it cannot be told which row is new where values were changed.
-            told = now.table.primary or (changed is not None and name not in changed)
-            there = name in before and name in between and name in after
-            if told and there and now is not after[name]:
-                seen = before[name], between[name], after[name], now
+        for name, now in rows[-1].items():
+            # Without a key, a row with changed values cannot be told from a new row.
+            is_clear = now.table.primary or (changed is not None and name not in changed)
+            if is_clear and all(name in some for some in rows) and now is not rows[-2][name]:
+                seen = [some[name] for some in rows]
                 doubled += [f"+ row of {name}: {row}" for row in differences.doubled(*seen)]
         if doubled:
             problem = "downgrade() leaves rows that upgrade() inserted, and inserts again"
@@ -91,7 +82,8 @@ class Verdicts:
             )
             self.find(results.ROWS, position, problem, doubled, remedy)
 
-    def say(self, position: int, check: str) -> None:
+    def note(self, position: int, check: str) -> None:
+        """Note a check as proven, unless there is an outcome."""
         if check in self.wanted.checks:
             outcome = Outcome(results.PROVEN)
             if self.steps.loose.get(position) == check:
@@ -99,26 +91,25 @@ class Verdicts:
                 outcome = Outcome(results.NOT_JUDGED, why)
             self.proof.revisions[position].checks.setdefault(check, outcome)
 
-    def say_of_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
-        """Say the same of each of these checks that is wanted, and of which nothing was said."""
+    def note_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
+        """Note an outcome of each of these checks that is wanted and has none."""
         for check in checks:
             if check in self.wanted.checks:
                 record.checks.setdefault(check, replace(outcome))
 
-    def say_declared(self, position: int, why: str) -> None:
+    def note_declared(self, position: int, why: str) -> None:
         outcome = Outcome(results.DECLARED, why)
-        self.say_of_all(self.proof.revisions[position], results.OF_REVISION[1:], outcome)
+        self.note_all(self.proof.revisions[position], results.OF_REVISION[1:], outcome)
 
-    def say_missing(self, position: int) -> None:
-        remedy = (
-            'what takes the change back; where nothing can: irreversible = "why", in the module'
-        )
+    def judge_missing(self, position: int) -> None:
+        """Judge a revision without a downgrade."""
         declared = self.declared(position)
         if declared is not None:
-            return self.say_declared(position, declared)
-        self.find(results.DOWN, position, "there is no downgrade()", (), remedy)
+            return self.note_declared(position, declared)
+        problem = "there is no downgrade()"
+        self.find(results.DOWN, position, problem, remedy=wording.TAKE_BACK)
 
-    def say_lost(self, position: int, direction: str, lost: list[str]) -> None:
+    def judge_lost(self, position: int, direction: str, lost: list[str]) -> None:
         if not lost:
             return
         remedy = (
@@ -141,12 +132,13 @@ class Verdicts:
         details: Iterable[str] = (),
         remedy: str = "",
     ) -> None:
-        """Note that something is wrong, unless the project knows, or the same was said before."""
+        """Note that something is wrong, unless the project knows or it was noted before."""
         record = self.proof.revisions[position] if position is not None else None
         id_, path = (record.id, record.path) if record else ("", "")
         checks = record.checks if record else self.proof.checks
         declared = self.declared(position) if position is not None else None
-        if declared is not None and check in (results.DOWN, results.ROWS) and self._is_below():
+        is_down = self.steps.running is not None and not self.steps.running.up
+        if declared is not None and check in (results.DOWN, results.ROWS) and is_down:
             checks[check] = Outcome(results.DECLARED, declared)
             return
         reason = self.wanted.exceptions.get((id_, check))
@@ -159,29 +151,22 @@ class Verdicts:
         if finding not in self.proof.findings:
             self.proof.findings.append(finding)
 
-    def _is_below(self) -> bool:
-        """Say whether the step at hand is a downgrade, or was to be taken back by one."""
-        return self.steps.running is not None and not self.steps.running.up
-
     def unreached(self, start: int) -> None:
         outcome = Outcome(results.NOT_REACHED, "a revision before it cannot be run")
         for record in self.proof.revisions[start:]:
-            self.say_of_all(record, results.OF_REVISION, outcome)
+            self.note_all(record, results.OF_REVISION, outcome)
 
     def fail(self, running: Running, error: BaseException, problem: str) -> None:
         script = self.steps.order[running.position]
         details = wording.error_lines(error, Path(script.path), self.steps.executed)
-        details += self._caught_before(error)
+        # PostgreSQL refuses every statement after the error that the revision caught.
+        if "current transaction is aborted" in str(error) and self.steps.recorder.failed:
+            details.append(f"after it caught: {self.steps.recorder.failed[:400]}")
         remedy = wording.remedy(error, running, Path(script.path))
         self.find(running.check, running.position, problem, details, remedy)
 
-    def _caught_before(self, error: BaseException) -> list[str]:
-        """Say what a revision caught, when PostgreSQL goes on with nothing after it."""
-        aborted = "current transaction is aborted" in str(error) and self.steps.recorder.failed
-        return [f"after it caught: {self.steps.recorder.failed[:400]}"] if aborted else []
-
     def correct(self, running: Running, error: BaseException, problem: str) -> None:
-        """Say of a step that failed on tables with rows that it fails without them as well."""
+        """Note that a step that failed on tables with rows fails without them as well."""
         record = self.proof.revisions[running.position]
         remedy = wording.remedy(error, running, Path(self.steps.order[running.position].path))
         for number, found in enumerate(self.proof.findings):

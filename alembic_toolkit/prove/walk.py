@@ -1,31 +1,22 @@
 """Walk a database through a history, step by step, in one run of the project's own ``env.py``.
 
-Alembic asks a function which steps to run. Here that function is a generator: whatever it does
-between two steps, it does where the one is committed and the other has not begun. So ``env.py``
-runs once, the revisions are loaded once, and nothing is planned twice.
+Alembic asks a function which steps to run. Here that function is a generator, whose own code runs
+when one step is committed and the next has not begun. So ``env.py`` runs once, and the revisions
+are loaded once.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
 from alembic_toolkit.database.address import same
-from alembic_toolkit.project.env import (
-    Project,
-    arguments,
-    elsewhere,
-    intercepted,
-    read_config,
-    told,
-)
+from alembic_toolkit.project.env import Project, elsewhere, run_env
 from alembic_toolkit.prove.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -33,9 +24,9 @@ Walk = Callable[[MigrationContext], Iterator[Step]]
 
 
 def load_in_env(project: Project, scratch: Scratch) -> None:
-    """Load every revision where Alembic does: after what ``env.py`` did to ``sys.path``.
+    """Load every revision where Alembic does: after ``env.py`` has changed ``sys.path``.
 
-    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    :raises CommandError: ``env.py`` uses another database.
     """
 
     def steps(_: MigrationContext) -> Iterator[Step]:
@@ -46,89 +37,52 @@ def load_in_env(project: Project, scratch: Scratch) -> None:
 
 
 def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
-    """Run ``env.py`` on the scratch database, and the steps in it.
+    """Run ``env.py`` on the scratch database, and the steps in it: one transaction for each.
 
-    :raises CommandError: ``env.py`` uses another database, whatever it is told.
+    :raises CommandError: ``env.py`` uses another database.
     """
+    calls = list[bool]()
 
     def upgrade(_: Any, context: MigrationContext) -> Iterator[Step]:
         return steps(context)
 
-    upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    url = scratch.url.render_as_string(hide_password=False)
-    config = read_config(project.path, arguments(project, url))
-    with scratch.engine.connect() as connection, told(project, url):
-        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        config.attributes["connection"] = connection
-        environment = EnvironmentContext(
-            config, project.directory, fn=upgrade, as_sql=False, destination_rev="heads"
-        )
-        with environment, _watched(environment, project, scratch):
-            project.directory.run_env()
-
-
-@contextmanager
-def _watched(environment: EnvironmentContext, project: Project, scratch: Scratch) -> Iterator[None]:
-    """See to it that ``env.py`` uses the scratch database, one transaction for each revision."""
-    calls = list[bool]()
-
     def configured(
-        configure: Callable[..., None],
-        connection: Any = None,
-        *arguments: Any,
-        **options: Any,
+        configure: Callable[..., None], connection: Any = None, *arguments: Any, **options: Any
     ) -> None:
         if not isinstance(connection, Connection) or not same(connection, scratch.url):
             raise CommandError(elsewhere(connection, project, scratch.url))
-        _refuse_elsewhere(options.get("version_table_schema"), scratch.url)
+        _refuse_elsewhere(options.get("version_table_schema"), scratch)
         calls.append(True)
         configure(connection, *arguments, **options | {"transaction_per_migration": True})
 
-    with intercepted(environment, configured):
-        yield
+    upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
+    options = {"fn": upgrade, "as_sql": False, "destination_rev": "heads"}
+    with scratch.engine.connect() as connection:
+        run_env(project, scratch.address, configured, {"connection": connection}, **options)
     if not calls:
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
-def _refuse_elsewhere(schema: str | None, ours: URL) -> None:
-    """Refuse a version table that is not in the scratch database, and stays when that is emptied.
+def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
+    """Refuse a version table outside of the scratch database: it would not be emptied.
 
     To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
     """
-    if schema and ours.get_backend_name() in ("mysql", "mariadb") and schema != ours.database:
+    ours = scratch.url.database
+    if schema and scratch.server.schema_is_database and schema != ours:
         raise CommandError(
             "env.py has its version table in another database than the scratch one.\n"
             f"  found   {schema}\n"
-            f"  wanted  {ours.database}\n"
-            "Stopped, because it would be left behind, and what it says be believed next time.\n"
+            f"  wanted  {ours}\n"
+            "Stopped, because it would stay there, and the next round trip would believe it.\n"
             "The way on, in env.py:\n"
             "    version_table_schema=None  # on MariaDB, where a schema is a database"
         )
 
 
 _TEMPORARY = re.compile(r"\bTEMP(?:ORARY)?\s", re.I)
-_TEMPORARY_TABLE = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\s+(?:TABLE|SEQUENCE)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    r"((?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))?)",
-    re.I,
-)
 
 
 def temporary(statements: Iterable[str]) -> list[str]:
     """Return the statements that may make temporary tables."""
     return [sql for sql in statements if "TEMP" in sql.upper() and _TEMPORARY.search(sql)]
-
-
-def forget_temporary(connection: Connection, made: Iterable[str]) -> None:
-    """Drop the temporary tables that statements made: another process would not find them."""
-    run, server = connection.exec_driver_sql, connection.dialect.name
-    if server == "postgresql":
-        run("DISCARD TEMP")
-    elif server == "sqlite":
-        left = run("SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view')")
-        for kind, name in left.all():
-            quoted = name.replace('"', '""')
-            run(f'DROP {kind} temp."{quoted}"')
-    else:  # MariaDB lists none before 11.2
-        for name in _TEMPORARY_TABLE.findall(" ".join(made)):
-            run(f"DROP TEMPORARY TABLE IF EXISTS {name}".replace("%", "%%"))

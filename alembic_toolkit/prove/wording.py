@@ -1,4 +1,4 @@
-"""Say what went wrong and what to write instead: errors, differences, and what is declared."""
+"""The words of findings: errors, differences, and what to write instead."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from alembic_toolkit.project.revisions import last_name
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Running
 
+TAKE_BACK = 'what takes the change back; where nothing can: irreversible = "why", in the module'
+
 
 def running_name(up: bool) -> str:
     """Return the name of a direction's function."""
@@ -24,7 +26,7 @@ def running_name(up: bool) -> str:
 
 
 def declared(revision: Script) -> str | None:
-    """Return why a revision cannot be taken back, where its file says so."""
+    """Return why a revision is irreversible, if its file declares that."""
     why = getattr(revision.module, "irreversible", None)
     if isinstance(why, str):
         return why
@@ -37,7 +39,7 @@ def declared(revision: Script) -> str | None:
 
 @cache
 def refuses(revision: Script) -> ast.Call | None:
-    """Return the call of ``irreversible(...)`` that a downgrade is, if it is."""
+    """Return the call of ``irreversible(...)`` in a downgrade, if there is one."""
     path = Path(revision.path)
     source = path.read_bytes() if path.suffix == ".py" else b""
     if b"irreversible(" not in source:
@@ -45,24 +47,18 @@ def refuses(revision: Script) -> ast.Call | None:
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == "downgrade":
             calls = [s.value for s in node.body if isinstance(s, ast.Expr)]
-            likely = (
-                c for c in calls if isinstance(c, ast.Call) and last_name(c.func) == "irreversible"
-            )
-            return next(likely, None)
+            for call in calls:
+                if isinstance(call, ast.Call) and last_name(call.func) == "irreversible":
+                    return call
+            return None
     return None
-
-
-def why_irreversible(error: BaseException) -> str | None:
-    """Return why, when an error is a declaration made when the downgrade ran."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return str(error).partition("\n")[0] if "Irreversible" in names else None
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")  # of an object: another one each time
 
 
 def error_lines(error: BaseException, path: Path, executed: Sequence[str]) -> list[str]:
-    """Say what an error is, where it was raised, and which statement the server refused."""
+    """Return an error's message, its line in the revision, and the statement that failed."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     words = str(cause.args[-1] if len(cause.args) > 1 else cause).strip().splitlines()
     name = f"{type(error).__name__}: " if not isinstance(error, CommandError) else ""
@@ -77,14 +73,13 @@ def error_lines(error: BaseException, path: Path, executed: Sequence[str]) -> li
 
 
 def remedy(error: BaseException, running: Running, path: Path) -> str:
-    """Say what to write instead of what failed."""
+    """Return what to write instead of what failed."""
     raised = [*traceback.extract_tb(error.__traceback__)][-1:]
     here = any(Path(frame.filename).resolve() == path.resolve() for frame in raised)
     if isinstance(error, NotImplementedError) and here and not running.up:
-        return 'what takes the change back; where nothing can: irreversible = "why", in the module'
-    if isinstance(error, NotImplementedError):
-        return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
-    if 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error):
+        return TAKE_BACK
+    no_alter = 'near "ALTER"' in str(error) or 'near "CONSTRAINT"' in str(error)
+    if no_alter or isinstance(error, NotImplementedError):
         return "with op.batch_alter_table(...) as batch_op:  # SQLite has no such ALTER"
     if running.check in (results.RERUN, results.CRASH):
         return "steps that look first, so that those that are done are skipped"
@@ -92,8 +87,9 @@ def remedy(error: BaseException, running: Running, path: Path) -> str:
         return "op.get_bind() in the function, not when the file is loaded"
     if running.check == results.OFFLINE:
         return "verbs that look first (if_not_exists=True): a script catches no error"
-    reverse = "the reverse of upgrade(), in reverse order"
-    return _remedy_up(error, running) if running.up else reverse
+    if not running.up:
+        return "the reverse of upgrade(), in reverse order"
+    return _remedy_up(error, running)
 
 
 def _remedy_up(error: BaseException, running: Running) -> str:
@@ -120,16 +116,16 @@ NO_EXTENSION = re.compile(
 
 
 def undo(left: Sequence[str]) -> str:
-    """Say what to call so that a difference goes away."""
+    """Return what to call so that a difference goes away."""
     verbs = {"+": "drop", "-": "create", "~": "alter"}
     calls = [f"{verbs[line[0]]} {line[2:].partition(':')[0]}" for line in left]
-    whole = {call for call in calls if re.match(r"(drop|create) table ", call)}
-    calls = [call for call in calls if _of_table(call) not in whole]
+    tables = {call for call in calls if re.match(r"(drop|create) table ", call)}
+    calls = [call for call in calls if _of_table(call) not in tables]
     return "; ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
 
 
 def _of_table(call: str) -> str:
-    """Return what is called for the table that a thing belongs to: it comes or goes with that."""
+    """Return the call for the table that a thing belongs to, and comes or goes with."""
     verb, kind, name = [*call.split(" ", 2), ""][:3]
     owner = name.rpartition(".")[0] if kind == "column" else f" {name}".rpartition(" on ")[2]
     return f"{verb} table {owner}" if kind != "table" else ""

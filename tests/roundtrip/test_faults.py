@@ -12,7 +12,7 @@ from pathlib import Path
 import alembic.op
 import pytest
 
-from alembic_toolkit.database.address import parse_known
+from alembic_toolkit.database import address
 from alembic_toolkit.project.env import Project
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.prover import prove
@@ -70,8 +70,8 @@ def settings(case: Case, server: str = "") -> Settings:
 def proven(case: Case, ini: Path, server: str) -> tuple[list[Finding], Proof]:
     """Prove a history on a scratch database, in this process."""
     database = _database(server)
-    given = opened(parse_known(database.url))
-    found = Proof(server, given.shown)
+    given = opened(address.parse_known(database.url))
+    found = Proof(server, address.shown(given.url))
     wanted = settings(case, server)
     left = getattr(alembic.op, "_proxy", None)
     if left is not None:  # by a failure in this process: Alembic takes it away after a success

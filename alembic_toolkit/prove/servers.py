@@ -1,0 +1,201 @@
+"""What the proof does on each server in its own way, mostly to empty a scratch database."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from alembic_toolkit.database import servers
+from alembic_toolkit.database.driver import ask, identifier
+
+Initial = frozenset[tuple[str, str]]  # what an empty database has: kinds and names
+
+
+@dataclass(frozen=True)
+class ScratchServer:
+    """How one server's scratch databases are looked at and emptied."""
+
+    facts: servers.Server
+    contents: str  # the query for all that a database holds: kinds and names
+    version: str  # the query for the server's version
+    title: Callable[[str], str]  # the server with that version, as a report shows it
+    # Drops what statements left in temporary tables.
+    drop_temporary: Callable[[Connection, Iterable[str]], None]
+    initial: str = ""  # the query for what an empty database has
+    # Drops all but that; a file is deleted instead.
+    empty: Callable[[Connection, Initial], None] = lambda *_: None
+    end_session: str = "KILL {}"
+    schema_is_database: bool = False
+    unenforced: str = ""  # the error of a foreign key, where they are enforced only on request
+
+
+# PostgreSQL
+
+# In the order in which they can be dropped, each as DROP wants it named. What an extension owns
+# (deptype e), and the sequence of an identity column or the function that makes a range (i), goes
+# with its owner and not by itself:
+# https://www.postgresql.org/docs/current/catalog-pg-depend.html
+_POSTGRESQL_CONTENTS = (
+    """
+WITH n AS (SELECT oid FROM pg_namespace
+           WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+     rare AS (
+"""
+    + "\nUNION ALL ".join(
+        f"SELECT {nth} AS nth, '{catalog}'::regclass AS class, oid AS id FROM {catalog}"
+        for nth, catalog in [
+            (0, "pg_event_trigger"),  # one may refuse what is dropped
+            (0, "pg_publication"),
+            (4, "pg_operator"),
+            (4, "pg_opfamily"),  # with its classes
+            (4, "pg_cast"),
+            (4, "pg_conversion"),
+            (4, "pg_ts_config"),
+            (4, "pg_ts_dict"),
+            (4, "pg_collation"),
+            (4, "pg_foreign_data_wrapper"),  # with its servers
+        ]
+    )
+    + """
+),   ours AS (
+SELECT 1 AS nth, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
+       oid::regclass::text AS name, oid, 'pg_class'::regclass AS class
+FROM pg_class WHERE relnamespace IN (SELECT oid FROM n) AND relkind IN ('r','p','v','m','S','f')
+UNION ALL
+SELECT 2, CASE prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
+       oid::regprocedure::text, oid, 'pg_proc'::regclass
+FROM pg_proc WHERE pronamespace IN (SELECT oid FROM n)
+UNION ALL
+SELECT 3, CASE typtype WHEN 'd' THEN 'domain' ELSE 'type' END, oid::regtype::text, oid,
+       'pg_type'::regclass
+FROM pg_type AS t WHERE typnamespace IN (SELECT oid FROM n) AND typtype IN ('e', 'd', 'c', 'r')
+ AND (typrelid = 0 OR (SELECT relkind FROM pg_class WHERE pg_class.oid = typrelid) = 'c')
+UNION ALL
+SELECT nth, replace(i.type, '-', ' '), i.identity, id, class
+FROM rare, pg_identify_object(class, id, 0) AS i
+-- what is below is the server's own: FirstNormalObjectId in its access/transam.h
+WHERE id >= 16384 AND i.schema IS DISTINCT FROM 'pg_catalog'
+)
+SELECT kind, name FROM ours
+WHERE NOT EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = class AND d.objid = ours.oid
+                   AND (d.deptype = 'e' OR d.deptype = 'i' AND kind IN ('sequence', 'function')))
+ORDER BY nth, kind, name
+"""
+)
+_POSTGRESQL_INITIAL = """
+SELECT 'schema', nspname FROM pg_namespace WHERE nspname !~ '^pg_'
+UNION ALL SELECT 'extension', extname FROM pg_extension
+"""
+_AT_ONCE = 50  # things in one DROP: each takes some of the locks that a server has
+# The kinds of which one DROP takes several.
+_LISTED = {"view", "materialized view", "sequence", "foreign table", "table"}
+_LISTED |= {"aggregate", "procedure", "function", "domain", "type"}
+
+
+def _empty_postgresql(connection: Connection, initial: Initial) -> None:
+    added = {(kind, name) for kind, name in ask(connection, _POSTGRESQL_INITIAL)} - initial
+    for kind, name in sorted(added, reverse=True):  # the schemas first
+        ask(connection, f"DROP {kind} IF EXISTS {identifier(connection, name)} CASCADE")
+    found = ask(connection, _POSTGRESQL_CONTENTS)
+    for kind, things in itertools.groupby(found, key=lambda thing: thing[0]):
+        names = [name for _, name in things]
+        at_once = _AT_ONCE if kind in _LISTED else 1
+        for start in range(0, len(names), at_once):
+            some = ", ".join(names[start : start + at_once])
+            ask(connection, f"DROP {kind} IF EXISTS {some} CASCADE")
+
+
+def _drop_temporary_postgresql(connection: Connection, _: Iterable[str]) -> None:
+    ask(connection, "DISCARD TEMP")
+
+
+POSTGRESQL = ScratchServer(
+    servers.POSTGRESQL,
+    contents=_POSTGRESQL_CONTENTS,
+    version="SELECT version()",
+    title=lambda version: " ".join(version.split()[:2]),
+    drop_temporary=_drop_temporary_postgresql,
+    initial=_POSTGRESQL_INITIAL,
+    empty=_empty_postgresql,
+    end_session="SELECT pg_terminate_backend({})",
+)
+
+
+# MariaDB and MySQL
+
+_MYSQL_CONTENTS = """
+SELECT IF(table_type = 'VIEW', 'view', IF(table_type = 'SEQUENCE', 'sequence', 'table')), table_name
+FROM information_schema.tables WHERE table_schema = DATABASE()
+UNION ALL
+SELECT LOWER(routine_type), routine_name FROM information_schema.routines
+WHERE routine_schema = DATABASE()
+UNION ALL
+SELECT 'event', event_name FROM information_schema.events WHERE event_schema = DATABASE()
+"""
+_MYSQL_INITIAL = "SELECT 'collation', @@collation_database"
+_TEMPORARY_TABLE = re.compile(
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\s+(?:TABLE|SEQUENCE)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"((?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))?)",
+    re.I,
+)
+
+
+def _empty_mysql(connection: Connection, initial: Initial) -> None:
+    ask(connection, "SET foreign_key_checks = 0")
+    for kind, name in ask(connection, _MYSQL_CONTENTS):
+        ask(connection, f"DROP {kind} IF EXISTS {identifier(connection, name)}")
+    for _, collation in initial - {tuple(row) for row in ask(connection, _MYSQL_INITIAL)}:
+        ask(connection, f"ALTER DATABASE COLLATE {collation}")
+
+
+def _drop_temporary_mysql(connection: Connection, statements: Iterable[str]) -> None:
+    # MariaDB lists its temporary tables only since 11.2.
+    for name in _TEMPORARY_TABLE.findall(" ".join(statements)):
+        ask(connection, f"DROP TEMPORARY TABLE IF EXISTS {name}")
+
+
+MYSQL = ScratchServer(
+    servers.MYSQL,
+    contents=_MYSQL_CONTENTS,
+    version="SELECT version()",
+    title=lambda version: f"MariaDB {version.partition('-')[0]}",
+    drop_temporary=_drop_temporary_mysql,
+    initial=_MYSQL_INITIAL,
+    empty=_empty_mysql,
+    schema_is_database=True,
+)
+
+
+# SQLite
+
+_SQLITE_CONTENTS = (
+    "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+)
+
+
+def _drop_temporary_sqlite(connection: Connection, _: Iterable[str]) -> None:
+    left = "SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view')"
+    for kind, name in ask(connection, left):
+        ask(connection, f"DROP {kind} temp.{identifier(connection, name)}")
+
+
+SQLITE = ScratchServer(
+    servers.SQLITE,
+    contents=_SQLITE_CONTENTS,
+    version="SELECT sqlite_version()",
+    title=lambda version: f"SQLite {version}",
+    drop_temporary=_drop_temporary_sqlite,
+    unenforced="FOREIGN KEY constraint failed",
+)
+
+
+def server_of(dialect: str) -> ScratchServer:
+    """Return the server with this dialect of SQLAlchemy."""
+    found = {"postgresql": POSTGRESQL, "mysql": MYSQL, "sqlite": SQLITE}
+    return found[servers.server_of(dialect).name]
