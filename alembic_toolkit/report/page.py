@@ -26,6 +26,7 @@ from alembic_toolkit.report.findings import (
     databases_of,
     duration,
     findings_of,
+    grouped,
     notes_of,
     of_database,
     one_line,
@@ -189,7 +190,9 @@ def _html_filters(rows: list[Row]) -> str:
 def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
     """Yield a section for each revision, the newest first, as `alembic history` does."""
     names, checks = databases_of(report), checks_of(report)
-    slow = _slow(rows)
+    times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
+    # The time whose bar is full: one slow step shall not make dots of all the others.
+    slow = sorted(times)[len(times) * 19 // 20] if times else 0.0
     for row in reversed(rows):
         of = row.any
         statuses = ", ".join(classed(status, status) for status in row.shown())
@@ -208,12 +211,6 @@ def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
                 "</div></details>",
             )
         )
-
-
-def _slow(rows: list[Row]) -> float:
-    """Return the time whose bar is full: one slow step shall not make dots of all the others."""
-    times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
-    return sorted(times)[len(times) * 19 // 20] if times else 0.0
 
 
 def _html_parents(of: RevisionProof) -> str:
@@ -259,29 +256,26 @@ def _html_time(row: Row, name: str, step: str, slow: float) -> str:
 
 def _html_whys(row: Row) -> Iterator[str]:
     """Yield the reasons of this revision."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name, one in row.on.items():
-        for check, outcome in one.checks.items():
-            if outcome.status in REASONED and outcome.why:
-                found.setdefault((outcome.why, check), []).append(name)
+    found = grouped(
+        ((outcome.why, check), name)
+        for name, one in row.on.items()
+        for check, outcome in one.checks.items()
+        if outcome.status in REASONED and outcome.why
+    )
     for (why, check), names in found.items():
         yield f"<p><small>{safe(check)} on {safe(', '.join(names))}:</small> {safe(why)}</p>"
 
 
 def _html_sql(row: Row, direction: str) -> Iterator[str]:
     """Yield the SQL of each server, equal texts once."""
-    texts: dict[tuple[str, ...], list[str]] = {}
-    for name, one in row.on.items():
-        statements: list[str] = getattr(one, direction)
-        texts.setdefault(tuple(statements), []).append(name)
-    for given, names in texts.items():
-        if not given:
-            continue
-        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in given)
+    texts = grouped((tuple(getattr(one, direction)), name) for name, one in row.on.items())
+    texts.pop((), None)
+    for statements, names in texts.items():
+        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in statements)
         rest = len(sql) - _LONGEST_SQL
         cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
         yield (
             f"<details><summary>{direction} <small>{safe(', '.join(names))}, "
-            f"{count(len(given), 'statement')}</small></summary>"
+            f"{count(len(statements), 'statement')}</small></summary>"
             f"<pre>{safe(sql[:_LONGEST_SQL] + cut)}</pre></details>"
         )

@@ -32,13 +32,15 @@ _SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
 COLOURS = {"F": "31;1", "k": "33", "d": "33", "?": "33", "-": "2", ".": "32"}
 _MANY = 3  # so many rows with the same marks are one row
 
+Paint = Callable[[str, str], str]  # a text, and the code of its colour
 
-def text_table(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
+
+def text_table(report: Report, width: int, paint: Paint) -> list[str]:
     rows, names = rows_of(report), databases_of(report)
     if not rows:
         return []
     checks = checks_of(report)
-    if any(problem.finding.check in results.OF_HISTORY for row in rows for problem in row.problems):
+    if any(row.has_problem_of_history for row in rows):
         checks = [results.SELF_CONTAINED, *checks]
     listed, summed = _sorted_out(rows, names, checks)
     lines = _grid(listed, checks, names, width, paint) if listed else []
@@ -83,11 +85,7 @@ def _worst(row: Row, database: str) -> str:
 def _marks(row: Row, names: list[str], check: str) -> str:
     """Return a letter for each database."""
     if check in results.OF_HISTORY:
-        return (
-            "F"
-            if any(problem.finding.check in results.OF_HISTORY for problem in row.problems)
-            else "."
-        )
+        return "F" if row.has_problem_of_history else "."
     outcomes = [row.outcome(name, check) for name in names]
     return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
 
@@ -97,7 +95,7 @@ def _grid(
     checks: list[str],
     names: list[str],
     width: int,
-    paint: Callable[[str, str], str],
+    paint: Paint,
 ) -> list[str]:
     """Return the rows in columns, with room between the marks or without."""
     heads = ["files" if c in results.OF_HISTORY else _SHORT.get(c, c) for c in checks]
@@ -126,7 +124,7 @@ def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> 
     return lines
 
 
-def _cell(marks: str, gap: str, size: int, paint: Callable[[str, str], str]) -> str:
+def _cell(marks: str, gap: str, size: int, paint: Paint) -> str:
     painted = gap.join(paint(mark, COLOURS.get(mark, "")) for mark in marks)
     return painted + " " * (size - len(gap.join(marks)))
 
