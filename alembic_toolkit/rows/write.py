@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -38,9 +38,11 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
     return server.facts.literal(server.moment(text, kind))
 
 
-def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> list[Row]:
-    """Insert rows together, or one by one after an error; return those that were inserted."""
+def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> None:
+    """Insert planned rows together, or one by one after an error; keep those that went in."""
+    existing = filling.rows[table.name][: -len(rows)]
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
+    done = rows
     try:
         _insert_rows(filling, table, rows_)
     except DBAPIError as error:
@@ -51,10 +53,11 @@ def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -
                 done.append(planned)
             except DBAPIError as again:
                 why = reason(again)
-        if not done and not filling.rows[table.name][: -len(rows)]:
+        if not done and not existing:
             filling.filled.failed[table.name] = why
-        return done
-    return rows
+    filling.rows[table.name] = existing + done
+    if done:
+        filling.filled.written[table.name] = len(done)
 
 
 def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
@@ -184,27 +187,20 @@ def _is_alone(connection: Connection) -> bool:
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
-class Deferred:
+@contextmanager
+def deferred(connection: Connection) -> Iterator[None]:
     """Have foreign keys that form a circle checked after all of its rows were inserted."""
-
-    def __init__(self, connection: Connection, needed: bool) -> None:
-        self.connection = connection
-        self.needed = needed
-        self.before, self.after = server_of(connection).defer
-
-    def __enter__(self) -> None:
-        if self.needed:
-            ask(self.connection, self.before)
-
-    def __exit__(self, *_: Any) -> None:
-        if self.needed:
-            ask(self.connection, self.after)
+    before, after = server_of(connection).defer
+    ask(connection, before)
+    try:
+        yield
+    finally:
+        ask(connection, after)
 
 
 def advance(filling: Filling, names: Iterable[str]) -> None:
     """Advance the sequences past the numbers that were inserted, where they are not yet."""
-    written = [name for name in names if name in filling.filled.written]
-    left = [name for name in written if name not in filling.advanced]
+    left = [n for n in names if n in filling.filled.written and n not in filling.advanced]
     calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
     for start in range(0, len(calls), 500):
         ask(filling.connection, f"SELECT {', '.join(calls[start : start + 500])}")
@@ -221,7 +217,6 @@ def _setvals(filling: Filling, table: Table) -> Iterator[str]:
 
 def reason(error: DBAPIError) -> str:
     """Return the first line of the server's message."""
-    orig = error.orig
-    args: Sequence[Any] = getattr(orig, "args", ())
-    message = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
+    args = error.orig.args if error.orig else ()
+    message = args[1] if len(args) > 1 and isinstance(args[0], int) else error.orig
     return " ".join(str(message).split("\n")[0].split())
