@@ -104,12 +104,11 @@ class Deployment:
             self.attempts.roll_back()
             kept = self.attempts.kept
             if isinstance(error, KeyboardInterrupt):
-                log.error("%s", _interrupted(step, kept))
+                way_on = _again("The way on:", kept)
+                log.error("%s was interrupted; %s. %s", _name(step), _kept(kept), way_on)
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
-            if errors.is_gone(error):
-                raise _lost(step, error, kept) from error
-            if errors.is_operators(error):
+            if errors.is_gone(error) or errors.is_operators(error):
                 raise _stopped(step, error, kept) from error
             raise
         if self.journal is not None:
@@ -121,7 +120,7 @@ class Deployment:
             self.journal.begin(step)
         self.attempts.start()
         if self.lock is not None:
-            lock.confirm(self.lock, self.connection)
+            lock.confirm(self.lock)
         with ExitStack() as stack:
             if self.attempts.tries:  # Alembic has logged that it runs
                 stack.enter_context(silenced("alembic.runtime.migration"))
@@ -136,38 +135,27 @@ class Deployment:
             self.only = None
 
 
-def _interrupted(step: Step, kept: bool) -> str:
-    return f"{_name(step)} was interrupted; {_kept(kept)}. {_again('The way on:', kept)}"
-
-
 def _kept(kept: bool) -> str:
     return "what ran before is kept" if kept else "nothing of it is kept"
-
-
-def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    return CommandError(
-        f"{_name(step)} was stopped by its database; {_kept(kept)}\n"
-        f"{_found(error)}"
-        f"{_again('Mend that, then', kept)}"
-    )
-
-
-def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
-    # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
-    return CommandError(
-        f"{_name(step)} lost its database; what was not committed is rolled back\n"
-        f"{_found(error)}"
-        f"{_again('When the database answers again,', kept)}"
-    )
 
 
 def _again(first: str, kept: bool) -> str:
     return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
 
 
-def _found(error: BaseException) -> str:
+def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
+    what, then = f"was stopped by its database; {_kept(kept)}", "Mend that, then"
+    if errors.is_gone(error):
+        # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
+        what = "lost its database; what was not committed is rolled back"
+        then = "When the database answers again,"
     sql = " ".join(errors.statement(error).split())[:200]
-    return f"  asked  {sql}\n  found  {errors.message(error)}\n"
+    return CommandError(
+        f"{_name(step)} {what}\n"
+        f"  asked  {sql}\n"
+        f"  found  {errors.message(error)}\n"
+        f"{_again(then, kept)}"
+    )
 
 
 def _name(step: Step) -> str:
