@@ -208,12 +208,10 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
     _add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("--drift", action="store_true", help="compare with the models, too")
+    about = "for one database to answer (%(default)g)"
+    seconds = _positive(float)
     command.add_argument(
-        "--timeout",
-        type=_positive(float),
-        metavar="SECONDS",
-        default=statuses.TIMEOUT,
-        help="for one database to answer (%(default)g)",
+        "--timeout", type=seconds, metavar="SECONDS", default=statuses.TIMEOUT, help=about
     )
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=status)
@@ -222,13 +220,9 @@ def _add_status(command: argparse.ArgumentParser) -> None:
 def _add_upgrade(command: argparse.ArgumentParser) -> None:
     _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     command.add_argument("revision", nargs="?", metavar="REVISION", default="head", help="(head)")
+    about = "how many at once (%(default)s)"
     command.add_argument(
-        "-j",
-        "--jobs",
-        type=_positive(int),
-        metavar="N",
-        default=upgrades.AT_ONCE,
-        help="how many at once (%(default)s)",
+        "-j", "--jobs", type=_positive(int), metavar="N", default=upgrades.AT_ONCE, help=about
     )
     about = "show all that revisions log, and not only warnings"
     command.add_argument("-v", "--verbose", action="store_true", help=about)

@@ -15,6 +15,7 @@ from alembic_toolkit.report.findings import (
     checks_of,
     count,
     databases_of,
+    grouped,
     of_database,
     one_line,
     rows_of,
@@ -55,23 +56,17 @@ def _sorted_out(
     rows: list[Row], names: list[str], checks: list[str]
 ) -> tuple[list[tuple[str, list[str]]], Counter[tuple[str, ...]]]:
     """Return labelled rows of marks, and how often what needs no row of its own happened."""
-    listed: dict[tuple[str, ...], list[str]] = {}
-    order: list[tuple[tuple[str, ...], str]] = []
+    listed: list[tuple[tuple[str, ...], str]] = []
     summed: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         if row.statuses() <= {results.PROVEN, results.NOT_REACHED}:
             summed[tuple(_worst(row, name) for name in names)] += 1
             continue
-        marks = tuple(_marks(row, names, check) for check in checks)
-        listed.setdefault(marks, []).append(row.any.id)
-        order.append((marks, row.any.id))
-    grouped = {m for m, ids in listed.items() if len(ids) > _MANY and "F" not in "".join(m)}
-    found = [(id_, list(marks)) for marks, id_ in order if marks not in grouped]
-    found += [
-        (f"{listed[marks][0]} and {len(listed[marks]) - 1} more", list(marks))
-        for marks in listed
-        if marks in grouped
-    ]
+        listed.append((tuple(_marks(row, names, check) for check in checks), row.any.id))
+    by_marks = grouped(listed)
+    many = {m: ids for m, ids in by_marks.items() if len(ids) > _MANY and "F" not in "".join(m)}
+    found = [(id_, list(marks)) for marks, id_ in listed if marks not in many]
+    found += [(f"{ids[0]} and {len(ids) - 1} more", list(marks)) for marks, ids in many.items()]
     return found, summed
 
 

@@ -21,7 +21,7 @@ from alembic_toolkit.rows.filling import Filling, Row
 from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table, names_in, strings_in, without_strings
 from alembic_toolkit.rows.values import UNSET, candidates
-from alembic_toolkit.rows.write import Savepoint, literal_of
+from alembic_toolkit.rows.write import literal_of, savepoint
 
 
 def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Random) -> None:
@@ -166,5 +166,5 @@ def _evaluate(connection: Connection, table: Table, groups: list[Any]) -> list[A
             f"SELECT {at}, t.{number} FROM"
             f" (WITH c({number}, {names}) AS ({rows}) SELECT * FROM c) t WHERE {where}"
         )
-    with Savepoint(connection):
+    with savepoint(connection):
         return ask(connection, " UNION ALL ".join(parts) + " ORDER BY 1, 2")

@@ -24,7 +24,7 @@ from alembic_toolkit.rows.plan import is_nullable, plan, reference
 from alembic_toolkit.rows.read import read
 from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents, reached
-from alembic_toolkit.rows.write import Savepoint, advance, deferred, insert, reason, update
+from alembic_toolkit.rows.write import advance, deferred, insert, reason, savepoint, update
 
 
 def fill(
@@ -137,7 +137,7 @@ def _fill_group(filling: Filling, group: list[str]) -> None:
     before = {name: list(filling.rows[name]) for name in planned}
     connection = filling.connection
     try:
-        with Savepoint(connection, circular), deferred(connection) if circular else nullcontext():
+        with savepoint(connection, circular), deferred(connection) if circular else nullcontext():
             for name, rows in planned.items():
                 put_off = {c for t, key, null in later if t == name and null for c in key.columns}
                 insert(filling, filling.tables[name], rows, put_off)

@@ -75,7 +75,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
         return
     # each once, whatever the number of rows: it is a subquery
     calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
-    with Savepoint(connection):
+    with savepoint(connection):
         answer = ask(
             connection, f"{sql} RETURNING {', '.join([every_column(connection, table), *calls])}"
         )
@@ -88,7 +88,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
 def _run(connection: Connection, sql: str) -> None:
     """Run a statement; if it fails, leave the transaction as it was."""
     if not _in_one_message(connection):
-        with Savepoint(connection):
+        with savepoint(connection):
             ask(connection, sql)
         return
     begin, undo, end = _SAVEPOINT
@@ -124,28 +124,27 @@ def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> 
                 filling.filled.failed.setdefault(table.name, reason(error))
 
 
-class Savepoint:
+@contextmanager
+def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[None]:
     """Keep a failed statement from ending the transaction, where it would: on PostgreSQL.
 
     :param needed: for several statements, which are to be all done or none.
     """
-
-    def __init__(self, connection: Connection, needed: bool | None = None) -> None:
-        self.connection = connection
-        alone = _is_alone(connection)
-        ends = server_of(connection).facts.error_ends_transaction
-        self.needed = (ends and not alone) if needed is None else needed
-        self.begin, self.undo, self.end = _TRANSACTION if alone else _SAVEPOINT
-
-    def __enter__(self) -> None:
-        if self.needed:
-            ask(self.connection, self.begin)
-
-    def __exit__(self, type_: Any, *_: Any) -> None:
-        if self.needed and type_ is not None:
-            ask(self.connection, self.undo)
-        if self.needed:
-            ask(self.connection, self.end)
+    is_alone = _is_alone(connection)
+    if needed is None:
+        needed = server_of(connection).facts.error_ends_transaction and not is_alone
+    if not needed:
+        yield
+        return
+    begin, undo, end = _TRANSACTION if is_alone else _SAVEPOINT
+    ask(connection, begin)
+    try:
+        yield
+    except BaseException:
+        ask(connection, undo)
+        raise
+    finally:
+        ask(connection, end)
 
 
 _SAVEPOINT = (
