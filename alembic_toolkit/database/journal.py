@@ -135,38 +135,40 @@ def sha256(path: str | Path) -> str | None:
 class Journal:
     """Write down what one command runs."""
 
-    def __init__(self, migration: MigrationContext) -> None:
+    def __init__(self, migration: MigrationContext, connection: Connection) -> None:
         """Know where to write; see `open`."""
-        self.connection = migration.connection
+        self.connection = connection
         self.table = table(migration.version_table, migration.version_table_schema)
         self.schema = migration.version_table_schema
         self.is_open = False
         self.row: int | None = None
 
-    def open(self, connection: Connection, *, alone: bool, expected: bool) -> None:
+    def open(self, *, alone: bool, expected: bool) -> None:
         """Make the table when it is not there; go on without it where that is not allowed.
 
         :param alone: no other deployer is running: what has no end was killed.
         :param expected: revisions ran before, so that it was there, or is new to the project.
         """
-        self.connection = connection
-        with self._or_without(connection):
-            if not inspect(connection).has_table(self.table.name, self.schema):
-                self.table.create(connection)
+        with self._or_without():
+            if not self._exists():
+                self.table.create(self.connection)
                 if expected:
-                    log.warning(
-                        "the journal %s was missing, and is created again", self.table.fullname
-                    )
+                    missing = "the journal %s was missing, and is created again"
+                    log.warning(missing, self.table.fullname)
             elif alone:
                 unfinished = self.table.c.outcome == RUNNING
-                connection.execute(self.table.update().where(unfinished).values(outcome=KILLED))
-            connection.commit()
+                ended = self.table.update().where(unfinished).values(outcome=KILLED)
+                self.connection.execute(ended)
+            self.connection.commit()
             self.is_open = True
+
+    def _exists(self) -> bool:
+        return inspect(self.connection).has_table(self.table.name, self.schema)
 
     def begin(self, step: RevisionStep | StampStep) -> None:
         """Write that a step begins, and commit it; once, however often it is then tried."""
-        if self.is_open and self.row is None and self.connection is not None:
-            with self._or_without(self.connection):
+        if self.is_open and self.row is None:
+            with self._or_without():
                 values = _described(step) | {"started": _now(), "outcome": RUNNING, "retries": 0}
                 written = self.connection.execute(self.table.insert().values(values))
                 [self.row] = written.inserted_primary_key or [None]
@@ -174,12 +176,11 @@ class Journal:
 
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
         """Write how it ended; the commit is that of the caller."""
-        if self.row is None or self.connection is None:
+        if self.row is None:
             return
-        if not inspect(self.connection).has_table(self.table.name, self.schema):
-            log.warning(
-                "the journal %s is gone: the next command creates it again", self.table.fullname
-            )
+        if not self._exists():
+            gone = "the journal %s is gone: the next command creates it again"
+            log.warning(gone, self.table.fullname)
             self.row, self.is_open = None, False
         else:
             values = {"outcome": outcome, "finished": _now(), "retries": retries, "error": error}
@@ -188,7 +189,7 @@ class Journal:
 
     def fail(self, error: BaseException, retries: int) -> None:
         """Write that it failed, where that is still possible, in a transaction of its own."""
-        if self.row is None or self.connection is None or self.connection.closed:
+        if self.row is None or self.connection.closed:
             return
         try:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
@@ -199,14 +200,14 @@ class Journal:
                 self.connection.rollback()
 
     @contextmanager
-    def _or_without(self, connection: Connection) -> Iterator[None]:
+    def _or_without(self) -> Iterator[None]:
         """Go on without a journal that cannot be written, but for a lock that can be waited for."""
         try:
             yield
         except DBAPIError as error:
             if is_lock_error(error) or error.connection_invalidated:
                 raise
-            connection.rollback()
+            self.connection.rollback()
             self.is_open = False
             log.warning(
                 "no journal is kept: %s cannot be written (%s); "

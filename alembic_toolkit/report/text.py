@@ -117,15 +117,11 @@ def _text_errors(report: Report, width: int, paint: Paint) -> list[str]:
     for one in report.proofs:
         if one.error:
             lines.append(paint(cut(one_line(f"Could not run on {one.database}:"), width), "31;1"))
-            lines += _short(_wrap_error(one.error, width))
-    return lines
-
-
-def _wrap_error(text: str, width: int) -> list[str]:
-    """Wrap the lines of an error, but not those that are code to be pasted."""
-    lines = []
-    for line in plain(text).splitlines():
-        lines += [f"  {line}"] if line.startswith("    ") else wrap(line, width, "  ")
+            error = []
+            for line in plain(one.error).splitlines():
+                # Code to be pasted is not wrapped.
+                error += [f"  {line}"] if line.startswith("    ") else wrap(line, width, "  ")
+            lines += _short(error)
     return lines
 
 

@@ -7,9 +7,11 @@ the server evaluates which combinations satisfy them.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -69,6 +71,7 @@ def _check_groups(table: Table, names: list[str]) -> list[tuple[list[str], list[
     return groups
 
 
+_MOST = 96  # combinations that the server evaluates for one group of checks
 _SHAPES = ("A", "a", "AB", "ABC", "0", "123", "user@example.com", "https://example.com/", "a-b")
 
 
@@ -105,15 +108,12 @@ def _mined(column: Column, text: str) -> list[Any]:
     return [text for text in texts if not column.length or len(text) <= column.length]
 
 
-def _combinations(choices: list[list[Any]], random_: random.Random, most: int = 96) -> list[Any]:
+def _combinations(choices: list[list[Any]], random_: random.Random) -> list[Any]:
     """Combine candidates: all ways, or some."""
-    total = 1
-    for choice in choices:
-        total *= len(choice)
-    if total <= most:
+    if math.prod(map(len, choices)) <= _MOST:
         return list(itertools.product(*choices))
-    some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(most // 3)]
-    some += [tuple(random_.choice(choice) for choice in choices) for _ in range(2 * most // 3)]
+    some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(_MOST // 3)]
+    some += [tuple(random_.choice(choice) for choice in choices) for _ in range(2 * _MOST // 3)]
     return list(dict.fromkeys(some))
 
 
@@ -123,7 +123,8 @@ def _allowed(connection: Connection, table: Table, groups: list[Any]) -> list[li
         found = _evaluate(connection, table, groups)
     except DBAPIError:
         if len(groups) == 1:
-            return [list(_one_by_one(connection, table, *groups[0]))]
+            # A bounded search.
+            return [list(itertools.islice(_one_by_one(connection, table, *groups[0]), 6))]
         return [_allowed(connection, table, [one])[0] for one in groups]
     return [[n for at, n in found if at == number] for number in range(len(groups))]
 
@@ -131,17 +132,11 @@ def _allowed(connection: Connection, table: Table, groups: list[Any]) -> list[li
 def _one_by_one(
     connection: Connection, table: Table, group: Any, checks: Any, combinations: list[Any]
 ) -> Iterator[int]:
-    """Yield the first combinations that satisfy the checks without an error: a bounded search."""
-    found = 0
+    """Yield combinations that satisfy the checks without an error."""
     for number, combination in enumerate(combinations[:48]):
-        try:
+        with suppress(DBAPIError):
             if _evaluate(connection, table, [(group, checks, [combination])]):
-                found += 1
                 yield number
-        except DBAPIError:
-            continue
-        if found == 6:
-            return
 
 
 def _evaluate(connection: Connection, table: Table, groups: list[Any]) -> list[Any]:

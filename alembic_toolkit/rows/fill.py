@@ -32,7 +32,6 @@ def fill(
     tables: Tables,
     names: Iterable[str] | None = None,
     seed: int = 0,
-    per_table: int = 4,
     given: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     within: Mapping[str, Table] | None = None,
     there: Rows | None = None,
@@ -55,7 +54,7 @@ def fill(
         }
     if texts is not None:
         tables = {name: _with_texts(table, texts) for name, table in tables.items()}
-    filling = Filling(connection, tables, seed, per_table, given or {})
+    filling = Filling(connection, tables, seed, given or {})
     known = {*wanted, *parents(tables, wanted)} & {*tables}
     found = {name: content for name, content in (there or {}).items() if name in known}
     found |= read(connection, {name: tables[name] for name in known if name not in found})

@@ -41,17 +41,11 @@ from alembic_toolkit.rows.tables.table import Column, related, without_strings
 from alembic_toolkit.sql.tokens import unquoted
 
 
-def lost_after_up(
-    before: Rows,
-    after: Rows,
-    deliberate: Collection[str] | None = (),
-    renamed: Mapping[str, str] | None = None,
-) -> list[str]:
+def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None = ()) -> list[str]:
     """Return what one step lost of the rows read before it, as short lines (rules 1 to 3).
 
     ``deliberate`` are the tables that the step's own statements change (see `changed_by`), None
-    if that is unknown. ``renamed`` maps "table" or "table.column" to its new name,
-    where the values do not show it.
+    if that is unknown.
     """
     moved = _moves(before, after) if deliberate is None else None
     excused = set[str]()
@@ -63,20 +57,14 @@ def lost_after_up(
     for name, content in sorted(before.items(), key=itemgetter(0)):
         if not content.rows or after.get(name) is content:
             continue
-        now = _renamed_table(name, content, before, after, renamed or {})
+        now = _renamed_table(name, content, before, after)
         if now is None or name in excused or now in excused:
             continue
-        lines += _compare(content, after[now], renamed or {}, moved)
+        lines += _compare(content, after[now], moved)
     return lines
 
 
-def lost_after_down(
-    before: Rows,
-    between: Rows,
-    after: Rows,
-    renamed: Mapping[str, str] | None = None,
-    fed: bool = False,
-) -> list[str]:
+def lost_after_down(before: Rows, between: Rows, after: Rows, fed: bool = False) -> list[str]:
     """Return what was not restored (rule 4): rows before the upgrade, after it, and after both.
 
     ``fed``: rows were written above into tables that were not there below (rule 5).
@@ -84,9 +72,9 @@ def lost_after_down(
     lines = []
     for name, content in sorted(before.items(), key=itemgetter(0)):
         if name in after and after[name] is not content:
-            now = _renamed_table(name, content, before, between, renamed or {})
+            now = _renamed_table(name, content, before, between)
             newer = between[now] if now is not None else None
-            lines += _compare_back(content, newer, after[name], renamed or {}, fed)
+            lines += _compare_back(content, newer, after[name], fed)
         elif name not in after and content.rows:
             lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
     return lines
@@ -143,13 +131,10 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
 # Renames
 
 
-def _renamed_table(
-    name: str, content: Content, before: Rows, after: Rows, renamed: Mapping[str, str]
-) -> str | None:
+def _renamed_table(name: str, content: Content, before: Rows, after: Rows) -> str | None:
     """Return the present name of a table; None if it is gone."""
-    name_ = renamed.get(name, name)
-    if name_ in after:
-        return name_
+    if name in after:
+        return name
     names = content.table.names
     for other, now in after.items():
         if other not in before and {*now.table.names} >= {*names}:
@@ -160,16 +145,12 @@ def _renamed_table(
     return None
 
 
-def _renamed_columns(before: Content, after: Content, renamed: Mapping[str, str]) -> dict[str, str]:
+def _renamed_columns(before: Content, after: Content) -> dict[str, str]:
     """Map the columns that still exist to their present names."""
     old, new = before.table.names, after.table.names
     folded = {name.lower(): name for name in new} | {name: name for name in new}
-    same = {}
-    for name in old:
-        to = renamed.get(f"{before.table.name}.{name}")
-        to = to if to in new else folded.get(name, folded.get(name.lower()))
-        if to is not None:
-            same[name] = to
+    present = {name: folded.get(name, folded.get(name.lower())) for name in old}
+    same = {name: now for name, now in present.items() if now is not None}
     left = [name for name in new if name not in same.values()]
     for name in old:
         if name in same or not any(value is not None for value in before.values(name)):
@@ -262,12 +243,10 @@ def _moves(before: Rows, after: Rows) -> frozenset[str]:
     return frozenset(value for value, count in had.items() if has[value] >= count)
 
 
-def _compare(
-    before: Content, after: Content, renamed: Mapping[str, str], moved: frozenset[str] | None
-) -> list[str]:
+def _compare(before: Content, after: Content, moved: frozenset[str] | None) -> list[str]:
     """Compare one table before and after a step."""
     name = before.table.name
-    same = _renamed_columns(before, after, renamed)
+    same = _renamed_columns(before, after)
     pairs = _pairs(before, after, same)
     gone = [row for row, now in pairs if now is None and not _went(before, row, moved)]
     lines = [_count_line(before, after, len(gone))] if gone else []
@@ -309,19 +288,13 @@ def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
     return not (isinstance(was, str) and isinstance(now, str) and was.startswith(now))
 
 
-def _compare_back(
-    before: Content,
-    between: Content | None,
-    after: Content,
-    renamed: Mapping[str, str],
-    fed: bool,
-) -> list[str]:
+def _compare_back(before: Content, between: Content | None, after: Content, fed: bool) -> list[str]:
     """Compare one table before the upgrade and after the downgrade."""
     same = {name: name for name in before.table.names if name in after.table.names}
     pairs = _pairs(before, after, same)
     gone = sum(now is None for _, now in pairs)
     lines = [_count_line(before, after, gone)] if gone else []
-    names = _renamed_columns(before, between, renamed) if between else {}
+    names = _renamed_columns(before, between) if between else {}
     for column in before.table.columns:
         if column.generated or (column.volatile and column.name in same):
             continue
@@ -331,9 +304,7 @@ def _compare_back(
             continue
         at, to = before.index(column.name), after.index(column.name)
         changes = [(row[at], now[to]) for row, now in pairs if now is not None]
-        newer = (
-            between.table.column(names[column.name]) if between and column.name in names else None
-        )
+        newer = between.table.column(names.get(column.name, "")) if between else None
         wrong = [
             (was, now)
             for was, now in changes

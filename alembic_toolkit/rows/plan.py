@@ -13,6 +13,7 @@ from alembic_toolkit.rows.read import plain
 from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in
 from alembic_toolkit.rows.values import UNSET, candidates, series
 
+LEAST = 4  # rows of a table that had none, but for those that its keys forbid
 MOST = 100  # rows of one table: above that nothing is added
 
 
@@ -59,7 +60,7 @@ def _count(filling: Filling, table: Table, existing: list[Row]) -> int:
     labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
     parents = (len(filling.rows.get(key.target, [])) for key in table.foreign)
     children = max((number + 2 for number in parents), default=0)
-    return min(max(filling.per_table, labels + 1, children), max(8, filling.per_table))
+    return min(max(LEAST, labels + 1, children), 8)
 
 
 def _never_varies(table: Table, column: Column, existing: list[Row]) -> bool:

@@ -90,8 +90,8 @@ class Deployment:
         self.connection.commit()
         self.attempts.start()  # all of this can be done again
         if self.options.journal:
-            self.journal = Journal(context)
-            self.journal.open(self.connection, alone=self.lock is not None, expected=ran_before)
+            self.journal = Journal(context, self.connection)
+            self.journal.open(alone=self.lock is not None, expected=ran_before)
 
     def run(self, step: Step) -> None:
         """Run one step until it gets its locks.
