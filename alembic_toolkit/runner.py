@@ -73,14 +73,16 @@ def run(
     """
     # The module's functions all call this object, which has the command's options.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
-    command = _command(environment)
+    # Each function of alembic.command passes a function that is defined inside itself.
+    function = environment.context_opts["fn"]
+    command = str(getattr(function, "__qualname__", "")).partition(".")[0]
     _print_errors_once(environment)
     logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
     refuse_autogenerate(environment, command)
     wanted = read(options, environment.get_x_argument(as_dictionary=True))
     options["target_metadata"] = target_metadata
     options["transaction_per_migration"] = True
-    options["fn"] = checked(environment.context_opts["fn"])
+    options["fn"] = checked(function)
     options["include_name"] = journal.hidden(
         options.get("version_table", "alembic_version"),
         options.get("version_table_schema"),
@@ -100,13 +102,6 @@ def run(
 
 
 # Which command
-
-
-def _command(environment: EnvironmentContext) -> str:
-    """Return the name of the command: ``upgrade``, ``check``, ..."""
-    # Each function of alembic.command passes a function that is defined inside itself.
-    function = environment.context_opts["fn"]
-    return str(getattr(function, "__qualname__", "")).partition(".")[0]
 
 
 # These change nothing: they create no version table either.

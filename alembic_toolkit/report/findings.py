@@ -92,10 +92,6 @@ def grouped(pairs: Iterable[tuple[_Key, _Value]]) -> dict[_Key, list[_Value]]:
     return found
 
 
-def databases_of(report: Report) -> list[str]:
-    return [one.database for one in report.proofs]
-
-
 def rows_of(report: Report) -> list[Row]:
     """Return the revisions in the order in which they were run."""
     on: dict[str, dict[str, RevisionProof]] = {}
@@ -150,13 +146,13 @@ def reasons_for(report: Report, status: str) -> list[Reason]:
 
 def of_database(report: Report) -> list[str]:
     """Return a line for each check that is made once on each database."""
-    lines = []
-    for check in results.OF_DATABASE:
-        found = [
-            (one.checks[check].status, one.database) for one in report.proofs if check in one.checks
-        ]
-        lines += [f"{check}: {by_status(found)}"] if found else []
-    return lines
+    found = grouped(
+        (check, (one.checks[check].status, one.database))
+        for check in results.OF_DATABASE
+        for one in report.proofs
+        if check in one.checks
+    )
+    return [f"{check}: {by_status(statuses)}" for check, statuses in found.items()]
 
 
 def by_status(found: Iterable[tuple[str, str]]) -> str:

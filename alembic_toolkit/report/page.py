@@ -23,7 +23,6 @@ from alembic_toolkit.report.findings import (
     Row,
     checks_of,
     count,
-    databases_of,
     duration,
     findings_of,
     grouped,
@@ -70,11 +69,11 @@ def _policy(page: str) -> str:
 
 def _html_head(report: Report) -> str:
     """Return the verdict, and a row for each database."""
-    lines = [f"<h1>{safe(verdict_of(report))}</h1>"]
-    lines.append(
-        f"<p>{count(report.revisions, 'revision')} of <code>{safe(report.config)}</code>, "
-        f"{duration(report.seconds)}</p>"
-    )
+    revisions = count(report.revisions, "revision")
+    lines = [
+        f"<h1>{safe(verdict_of(report))}</h1>",
+        f"<p>{revisions} of <code>{safe(report.config)}</code>, {duration(report.seconds)}</p>",
+    ]
     for one in report.proofs:
         if one.error:
             lines.append(f"<h2>Could not run on {safe(one.database)}</h2>")
@@ -88,14 +87,12 @@ def _html_head(report: Report) -> str:
 
 
 def _html_database(one: results.Proof, revisions: int) -> str:
-    whole = [
-        all(outcome.status == results.PROVEN for outcome in revision.checks.values())
-        for revision in one.revisions
-    ]
+    outcomes = [{o.status for o in revision.checks.values()} for revision in one.revisions]
+    proven = sum(statuses <= {results.PROVEN} for statuses in outcomes)
     number = len(one.findings)
     return (
         f"<tr><th scope=row>{safe(one.database)}<br><small>{safe(one.server)}</small>"
-        f"<td>{sum(whole)} of {revisions}"
+        f"<td>{proven} of {revisions}"
         f"<td>{classed(str(number), results.FAULTY) if number else 0}<td>{duration(one.seconds)}"
     )
 
@@ -113,11 +110,9 @@ def _html_findings(report: Report, sections: Collection[str]) -> str:
             f'<li><a href="{link(of.revision)}">{safe(of.revision)}</a> '
             f"<small>{safe(of.check)}{on}</small><br>{safe(cut(one_line(of.problem), 300))}"
         )
-    if not items:
-        return ""
-    return (
-        "<section class=findings><h2>Findings</h2><ol>\n" + "\n".join(items) + "\n</ol></section>"
-    )
+    listed = "\n".join(items)
+    head = "<section class=findings><h2>Findings</h2>"
+    return f"{head}<ol>\n{listed}\n</ol></section>" if items else ""
 
 
 def _html_finding(problem: Problem, path: str = "") -> str:
@@ -145,8 +140,7 @@ def _html_reasons(report: Report) -> str:
     """Return why something is excepted, declared or not judged."""
     lines = []
     for status, heading in REASONED.items():
-        reasons = reasons_for(report, status)
-        if reasons:
+        if reasons := reasons_for(report, status):
             lines.append(f"<section><h2>{heading}</h2><dl>")
             lines += [_html_reason(reason) for reason in reasons]
             lines.append("</dl></section>")
@@ -189,7 +183,7 @@ def _html_filters(rows: list[Row]) -> str:
 
 def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
     """Yield a section for each revision, the newest first, as `alembic history` does."""
-    names, checks = databases_of(report), checks_of(report)
+    names, checks = [one.database for one in report.proofs], checks_of(report)
     times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
     # The time whose bar is full: one slow step shall not make dots of all the others.
     slow = sorted(times)[len(times) * 19 // 20] if times else 0.0

@@ -14,7 +14,6 @@ from alembic_toolkit.report.findings import (
     by_status,
     checks_of,
     count,
-    databases_of,
     grouped,
     of_database,
     one_line,
@@ -37,14 +36,16 @@ Paint = Callable[[str, str], str]  # a text, and the code of its colour
 
 
 def text_table(report: Report, width: int, paint: Paint) -> list[str]:
-    rows, names = rows_of(report), databases_of(report)
+    rows, names = rows_of(report), [one.database for one in report.proofs]
     if not rows:
         return []
     checks = checks_of(report)
     if any(row.has_problem_of_history for row in rows):
         checks = [results.SELF_CONTAINED, *checks]
     listed, summed = _sorted_out(rows, names, checks)
-    lines = _grid(listed, checks, names, width, paint) if listed else []
+    lines: list[str] = []
+    if listed:
+        lines = _grid(listed, checks, names, width, paint) + _legend(listed, names, width)
     for statuses, number in summed.items():
         where = by_status(zip(statuses, names, strict=True))
         revisions = count(report.revisions, "revision")
@@ -99,22 +100,20 @@ def _grid(
     gap, widths = (" ", spaced) if sum(spaced) + 2 * len(spaced) + 24 <= width else ("", tight)
     room = width - sum(widths) - 2 * len(widths)
     if room < 12:
-        return _list(listed, heads, width) + _legend(listed, names, width)
+        return _list(listed, heads, width)
     labels = min(max(width_of(one_line(label)) for label, _ in listed), room)
     lines = [" " * labels + "  " + "  ".join(map(str.ljust, heads, widths)).rstrip()]
     for label, marks in listed:
         cells = (_cell(mark, gap, size, paint) for mark, size in zip(marks, widths, strict=True))
         lines.append(f"{pad(cut(one_line(label), labels), labels)}  {'  '.join(cells)}".rstrip())
-    return lines + _legend(listed, names, width)
+    return lines
 
 
 def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> list[str]:
     """Return the rows for a terminal that has no room for columns."""
     lines = []
     for label, marks in listed:
-        cells = [
-            f"{head} {mark}" for head, mark in zip(heads, marks, strict=True) if mark.strip(".")
-        ]
+        cells = (f"{head} {m}" for head, m in zip(heads, marks, strict=True) if m.strip("."))
         lines += [cut(one_line(label), width), *wrap(", ".join(cells), width, "  ")]
     return lines
 

@@ -54,27 +54,18 @@ def text(report: Report, width: int | None = None, colour: bool | None = None) -
 
 def _text_databases(report: Report, width: int) -> list[str]:
     """Return a line for each database, without its server's version where there is no room."""
-    columns = [
-        (
-            one_line(one.database),
-            one_line(one.server),
-            ", ".join(
-                (
-                    count(len(one.revisions), "revision"),
-                    *([count(len(one.findings), "finding")] if one.findings else []),
-                    duration(one.seconds),
-                )
-            ),
-        )
-        for one in report.proofs
-    ]
+    columns = []
+    for one in report.proofs:
+        findings = [count(len(one.findings), "finding")] if one.findings else []
+        result = [count(len(one.revisions), "revision"), *findings, duration(one.seconds)]
+        columns.append((one_line(one.database), one_line(one.server), ", ".join(result)))
     if not columns:
         return []
     names, servers, rest = (max(map(width_of, one)) for one in zip(*columns, strict=True))
     fits = names + servers + rest + 4 <= width
     lines = (
-        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{result}"
-        for name, server, result in columns
+        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{end}"
+        for name, server, end in columns
     )
     return [part for line in lines for part in wrap(line, width, hang="  ")]
 
@@ -126,11 +117,10 @@ def _text_errors(report: Report, width: int, paint: Paint) -> list[str]:
 
 
 def _text_notes(report: Report, width: int) -> list[str]:
-    lines = [
-        wrap(one_line(f"{note} ({', '.join(names)})"), width, "  ")
-        for note, names in notes_of(report).items()
-    ]
-    return ["Notes:", *_short([line for note in lines for line in note])] if lines else []
+    lines = []
+    for note, names in notes_of(report).items():
+        lines += wrap(one_line(f"{note} ({', '.join(names)})"), width, "  ")
+    return ["Notes:", *_short(lines)] if lines else []
 
 
 def _short(lines: list[str], number: int = _LINES) -> list[str]:

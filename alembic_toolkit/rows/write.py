@@ -25,9 +25,8 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
         return "NULL"
     if isinstance(value, bytes | bytearray | memoryview):
         return server.binary.format(bytes(value).hex())
-    truths = {"True": "1", "1": "1", "False": "0", "0": "0"}
-    if kind == "boolean" and not server.has_booleans and str(value) in truths:
-        return truths[str(value)]
+    if kind == "boolean" and not server.has_booleans and str(value) in ("True", "1", "False", "0"):
+        return "1" if str(value) in ("True", "1") else "0"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float | Decimal):
@@ -75,10 +74,9 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
         return
     # each once, whatever the number of rows: it is a subquery
     calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
+    returning = ", ".join([every_column(connection, table), *calls])
     with savepoint(connection):
-        answer = ask(
-            connection, f"{sql} RETURNING {', '.join([every_column(connection, table), *calls])}"
-        )
+        answer = ask(connection, f"{sql} RETURNING {returning}")
     if calls:
         filling.advanced.add(table.name)
     returned = [row[: len(table.columns) or 1] for row in answer]
@@ -108,18 +106,17 @@ def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> 
     """Set the foreign keys that were NULL until their parents existed."""
     connection, server = filling.connection, server_of(filling.connection)
     filling.filled.returned.pop(table.name, None)
+
+    def equal(row: Row, name: str) -> str:
+        value = literal_of(server, row[name], table.column(name))
+        return f"{identifier(connection, name)} = {value}"
+
     for row in rows:
-        sets, where = (
-            separator.join(
-                f"{identifier(connection, name)} = "
-                + literal_of(server, row[name], table.column(name))
-                for name in names
-            )
-            for separator, names in ((", ", key.columns), (" AND ", table.primary))
-        )
+        values = ", ".join(equal(row, name) for name in key.columns)
+        where = " AND ".join(equal(row, name) for name in table.primary)
         if where and row[key.columns[0]] is not None:
             try:
-                _run(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
+                _run(connection, f"UPDATE {table.sql} SET {values} WHERE {where}")
             except DBAPIError as error:
                 filling.filled.failed.setdefault(table.name, reason(error))
 
