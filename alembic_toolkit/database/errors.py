@@ -126,17 +126,17 @@ def statement(error: BaseException | None) -> str:
 # Who is in the way
 
 
-def blockers(connection: Connection, asked_for: str) -> list[str]:
+def blockers(connection: Connection, blocked: str) -> list[str]:
     """Return the sessions that hold what a statement needs, or may: a line for each.
 
     Ask outside of a transaction; it is left in none.
 
-    :param asked_for: the statement.
+    :param blocked: the statement.
     """
     query = server_of(connection.dialect.name).blockers
     if not query:
         return []
-    values = {"statement": asked_for} if ":statement" in query else {}
+    values = {"statement": blocked} if ":statement" in query else {}
     try:
         rows: list[Any] = [*connection.execute(text(query), values)]
     except DBAPIError:  # not everybody may look at other people's sessions

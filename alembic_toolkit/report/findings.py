@@ -105,8 +105,8 @@ def rows_of(report: Report) -> list[Row]:
 
 def checks_of(report: Report) -> list[str]:
     """Return the checks of revisions that were asked for."""
-    asked = {check for one in report.proofs for r in one.revisions for check in r.checks}
-    return [check for check in results.OF_REVISION if check in asked]
+    made = {check for one in report.proofs for r in one.revisions for check in r.checks}
+    return [check for check in results.OF_REVISION if check in made]
 
 
 def findings_of(report: Report) -> list[Problem]:

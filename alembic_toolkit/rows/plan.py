@@ -13,7 +13,7 @@ from alembic_toolkit.rows.read import plain
 from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in
 from alembic_toolkit.rows.values import UNSET, candidates, series
 
-LEAST = 4  # rows of a table that had none, but for those that its keys forbid
+LEAST = 4  # rows of a table that had none
 MOST = 100  # rows of one table: above that nothing is added
 
 

@@ -102,14 +102,14 @@ class Deployment:
             self.attempts.repeat(_name(step), lambda: self._try(step))
         except BaseException as error:
             self.attempts.roll_back()
-            kept = self.attempts.kept
+            partly = self.attempts.kept
             if isinstance(error, KeyboardInterrupt):
-                way_on = _again("The way on:", kept)
-                log.error("%s was interrupted; %s. %s", _name(step), _kept(kept), way_on)
+                way_on = _again("The way on:", partly)
+                log.error("%s was interrupted; %s. %s", _name(step), _remains(partly), way_on)
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
             if errors.is_gone(error) or errors.is_operators(error):
-                raise _stopped(step, error, kept) from error
+                raise _stopped(step, error, partly) from error
             raise
         if self.journal is not None:
             self.journal.row = None
@@ -135,16 +135,17 @@ class Deployment:
             self.only = None
 
 
-def _kept(kept: bool) -> str:
-    return "what ran before is kept" if kept else "nothing of it is kept"
+def _remains(partly: bool) -> str:
+    """Return what a step leaves behind that ended by an error: a part of it, or nothing."""
+    return "what ran before is kept" if partly else "nothing of it is kept"
 
 
-def _again(first: str, kept: bool) -> str:
-    return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
+def _again(first: str, partly: bool) -> str:
+    return f"{first} run the command again{f': {RESUMED}' if partly else ''}."
 
 
-def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    what, then = f"was stopped by its database; {_kept(kept)}", "Mend that, then"
+def _stopped(step: Step, error: BaseException, partly: bool) -> CommandError:
+    what, then = f"was stopped by its database; {_remains(partly)}", "Mend that, then"
     if errors.is_gone(error):
         # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
         what = "lost its database; what was not committed is rolled back"
@@ -154,7 +155,7 @@ def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
         f"{_name(step)} {what}\n"
         f"  asked  {sql}\n"
         f"  found  {errors.message(error)}\n"
-        f"{_again(then, kept)}"
+        f"{_again(then, partly)}"
     )
 
 

@@ -72,7 +72,7 @@ class Attempts:
         self.tries = 0
         self.deadline = self.logged = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
-        self.authors = False  # the revision set a timeout of its own
+        self.has_own_timeout = False  # the revision set one
         # Written in this transaction; committed for good; the commit under way commits something.
         self.wrote = self.kept = self.commits = False
 
@@ -143,7 +143,7 @@ class Attempts:
 
     def start(self) -> None:
         """Begin a revision: what was committed before is no part of it."""
-        self.wrote = self.kept = self.commits = self.authors = False
+        self.wrote = self.kept = self.commits = self.has_own_timeout = False
         self.timeout = None
 
     def roll_back(self) -> None:
@@ -214,7 +214,7 @@ class Attempts:
 
     def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
         if _OWN_TIMEOUT.match(_beginning(statement)):
-            self.authors = True
+            self.has_own_timeout = True
         # What fails half-way leaves something behind too: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
             self.kept = self.kept or self._commits(statement) or self._autocommit
@@ -230,7 +230,7 @@ class Attempts:
             wanted = math.inf
         elif self.wrote:
             wanted = min(wanted, self.server.holding)
-        if wanted != self.timeout and not self.authors:
+        if wanted != self.timeout and not self.has_own_timeout:
             self.timeout = wanted
             with suppress(Exception):  # the transaction is aborted: the statement will say so
                 for setting in self.server.bound(self.connection, wanted):

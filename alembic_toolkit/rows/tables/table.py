@@ -115,7 +115,7 @@ def labelled(
         key = (table.name.rpartition(".")[2], one.name)
         if one.kind not in ("text", "char") or not (key in labels or key in forms):
             return one
-        form = forms.get(key, "")
+        form = forms.get(key)
         form = form if form and fits(form, one.length) else ""
         return replace(one, labels=labels.get(key, ()), form=form)
 
@@ -145,18 +145,12 @@ _KINDS = {
     "text": "varchar nvarchar text tinytext mediumtext longtext clob citext string",
     "char": "char character nchar bpchar",
     "binary": "blob tinyblob mediumblob longblob bytea varbinary binary raw",
-    "date": "date",
     "datetime": "datetime timestamp",
-    "time": "time",
-    "interval": "interval",
     "json": "json jsonb",
-    "uuid": "uuid",
-    "enum": "enum",
-    "set": "set",
     "bit": "bit varbit",
-    "year": "year",
 }
 _KIND = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+_KIND |= {word: word for word in ("date", "time", "interval", "uuid", "enum", "set", "year")}
 _BITS = {"tinyint": 8, "smallint": 16, "int2": 16, "mediumint": 24, "bigint": 64, "int8": 64}
 _TYPE = re.compile(r'^\s*"?([^\W\d]\w*)"?\s*(varying|precision)?\s*(?:\(([^)]*)\))?\s*(.*)$', re.I)
 
