@@ -28,6 +28,7 @@ from alembic_toolkit.project import checks, pyproject
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import results, roundtrip, settings
 from alembic_toolkit.report import machines, page, text
+from alembic_toolkit.report.findings import count
 from alembic_toolkit.script.parts import DIALECTS
 from alembic_toolkit.script.write import write
 
@@ -59,11 +60,11 @@ def check(arguments: argparse.Namespace) -> int:
     for finding in found:
         print(finding)
     if found:
-        print(f"{_count(len(found), 'finding')} in {_count(len(revisions), 'revision')}")
+        print(f"{count(len(found), 'finding')} in {count(len(revisions), 'revision')}")
         return FINDINGS
     heads = checks.heads(revisions)
     end = f", one head ({heads[0].id})" if heads else ""
-    print(f"{_count(len(revisions), 'revision')}{end}: sound")
+    print(f"{count(len(revisions), 'revision')}{end}: sound")
     return SOUND
 
 
@@ -155,37 +156,27 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("check", help="read the revisions, without a database")
     _add_config(command)
     command.set_defaults(run=check)
-    command = commands.add_parser("sql", help="print one script that fits any database")
-    _add_config(command)
-    which = command.add_mutually_exclusive_group()
-    which.add_argument(
-        "--dialect",
-        choices=sorted(DIALECTS),
-        help="the server that runs it (default: as env.py says)",
-    )
-    which.add_argument("--url", help="a database of that server; it is not connected to")
-    command.add_argument(
-        "--from",
-        dest="start",
-        metavar="REV",
-        default="base",
-        help="the lowest revision that a database stands at (default: %(default)s)",
-    )
-    command.add_argument(
-        "--to",
-        dest="end",
-        metavar="REV",
-        default="heads",
-        help="the revision to bring it to (default: %(default)s)",
-    )
-    command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
-    command.set_defaults(run=sql)
+    _add_sql(commands.add_parser("sql", help="print one script that fits any database"))
     _add_status(commands.add_parser("status", help="say where databases are"))
     _add_upgrade(commands.add_parser("upgrade", help="bring many databases to a revision"))
     _add_roundtrip(
         commands.add_parser("roundtrip", help="prove every revision, in both directions")
     )
     return parser
+
+
+def _add_sql(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    which = command.add_mutually_exclusive_group()
+    about = "the server that runs it (default: as env.py says)"
+    which.add_argument("--dialect", choices=sorted(DIALECTS), help=about)
+    which.add_argument("--url", help="a database of that server; it is not connected to")
+    about = "the lowest revision that a database stands at (default: %(default)s)"
+    command.add_argument("--from", dest="start", metavar="REV", default="base", help=about)
+    about = "the revision to bring it to (default: %(default)s)"
+    command.add_argument("--to", dest="end", metavar="REV", default="heads", help=about)
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
+    command.set_defaults(run=sql)
 
 
 def _add_databases(command: argparse.ArgumentParser, about: str, **given: Any) -> None:
@@ -217,12 +208,10 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
     _add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("--drift", action="store_true", help="compare with the models, too")
+    about = "for one database to answer (%(default)g)"
+    seconds = _positive(float)
     command.add_argument(
-        "--timeout",
-        type=_positive(float),
-        metavar="SECONDS",
-        default=statuses.TIMEOUT,
-        help="for one database to answer (%(default)g)",
+        "--timeout", type=seconds, metavar="SECONDS", default=statuses.TIMEOUT, help=about
     )
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=status)
@@ -231,13 +220,9 @@ def _add_status(command: argparse.ArgumentParser) -> None:
 def _add_upgrade(command: argparse.ArgumentParser) -> None:
     _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     command.add_argument("revision", nargs="?", metavar="REVISION", default="head", help="(head)")
+    about = "how many at once (%(default)s)"
     command.add_argument(
-        "-j",
-        "--jobs",
-        type=_positive(int),
-        metavar="N",
-        default=upgrades.AT_ONCE,
-        help="how many at once (%(default)s)",
+        "-j", "--jobs", type=_positive(int), metavar="N", default=upgrades.AT_ONCE, help=about
     )
     about = "show all that revisions log, and not only warnings"
     command.add_argument("-v", "--verbose", action="store_true", help=about)
@@ -271,10 +256,6 @@ def _version() -> str:
         return version("alembic-toolkit")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

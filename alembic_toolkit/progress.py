@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TextIO
 
 _PERIOD = 0.1  # seconds between two drawings: more would only flicker
 _NARROW = 20  # columns that a terminal is assumed to have at least
+_BAR = 20  # columns
 
 
 @dataclass
@@ -26,11 +26,15 @@ class _State:
     done: int
     total: int
     what: str
-    is_told: bool = False
+    is_logged: bool = False
 
     @property
     def is_through(self) -> bool:
         return self.done >= self.total
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.done / self.total) if self.total > 0 else 1.0
 
     def left(self, now: float) -> float | None:
         """Return the seconds that it will still take if it goes on as it did."""
@@ -62,12 +66,7 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def update(self, database: str, done: int, total: int, what: str = "") -> None:
@@ -81,7 +80,10 @@ class Progress:
             if self._closed.is_set():
                 return
             if not self._is_terminal:
-                self._log(database, state)
+                if state.is_through and not state.is_logged:
+                    state.is_logged = True
+                    took = state.changed - state.started
+                    self._write(f"{_printable(database)}: {state.total} done in {took:.1f} s\n")
             elif self._drawer.ident is None:
                 self._drawer.start()
 
@@ -98,7 +100,9 @@ class Progress:
         if not self._is_terminal:
             for database, state in self._states.items():
                 if not state.is_through:
-                    self._write(f"{_stopped(database, state)}\n")
+                    at = f", at {_printable(state.what)}" if state.what else ""
+                    steps = f"stopped after {state.done} of {state.total}"
+                    self._write(f"{_printable(database)}: {steps}{at}\n")
 
     def _draw_on(self) -> None:
         # Not in `update`: a long step has no update, but its time passes.
@@ -110,11 +114,6 @@ class Progress:
                 if shown != self._shown:
                     self._shown = shown
                     self._write(f"\r{shown}\x1b[K")
-
-    def _log(self, database: str, state: _State) -> None:
-        if state.is_through and not state.is_told:
-            state.is_told = True
-            self._write(f"{_through(database, state)}\n")
 
     def _write(self, text: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
@@ -137,13 +136,14 @@ def line(states: dict[str, _State], now: float, width: int) -> str:
     if len(at_work) == 1:
         [(name, state)] = at_work.items()
         return _one(_printable(name), state, left, width)
-    shares = [f"{_printable(name)} {_share(state):.0%}" for name, state in at_work.items()]
+    shares = [f"{_printable(name)} {state.share:.0%}" for name, state in at_work.items()]
     return _fit(["  ".join(shares), left], width)
 
 
 def _one(name: str, state: _State, left: str, width: int) -> str:
     count = f"{state.done}/{state.total}"
-    full = f"{name} [{bar(_share(state))}] {count}"
+    filled = "#" * int(state.share * _BAR)
+    full = f"{name} [{filled:.<{_BAR}}] {count}"
     head = full if len(full) + len(left) + 2 <= width else f"{name} {count}"
     room = width - len(head) - len(left) - 3
     what = _printable(state.what)
@@ -156,29 +156,11 @@ def _fit(parts: list[str], width: int) -> str:
     return whole if len(whole) <= width else parts[0][:width]
 
 
-def bar(share: float, width: int = 20) -> str:
-    """Return a bar that is full to this share."""
-    return "#" * int(share * width) + "." * (width - int(share * width))
-
-
-def _share(state: _State) -> float:
-    return min(1.0, state.done / state.total) if state.total > 0 else 1.0
-
-
 def _clock(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     shown = f"{minutes}:{whole % 60:02}"
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else shown
-
-
-def _through(database: str, state: _State) -> str:
-    return f"{_printable(database)}: {state.total} done in {state.changed - state.started:.1f} s"
-
-
-def _stopped(database: str, state: _State) -> str:
-    at = f", at {_printable(state.what)}" if state.what else ""
-    return f"{_printable(database)}: stopped after {state.done} of {state.total}{at}"
 
 
 def _printable(text: str) -> str:

@@ -73,45 +73,39 @@ def run(
     """
     # The module's functions all call this object, which has the command's options.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
-    command = _command(environment)
+    # Each function of alembic.command passes a function that is defined inside itself.
+    function = environment.context_opts["fn"]
+    command = str(getattr(function, "__qualname__", "")).partition(".")[0]
     _print_errors_once(environment)
     logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
     refuse_autogenerate(environment, command)
     wanted = read(options, environment.get_x_argument(as_dictionary=True))
     options["target_metadata"] = target_metadata
     options["transaction_per_migration"] = True
-    options["fn"] = checked(environment.context_opts["fn"])
+    options["fn"] = checked(function)
     options["include_name"] = journal.hidden(
         options.get("version_table", "alembic_version"),
         options.get("version_table_schema"),
         options.get("include_name"),
     )
     if not _needs_database(environment, command):
-        _run_without_database(environment, options)
-    elif environment.is_offline_mode():
-        _run_offline(environment, _target(environment, database), options)
-    else:
-        with _interruptible(environment):
-            _run_online(environment, _target(environment, database), options, wanted)
+        return _run_without_database(environment, options)
+    target = _target(environment, database)
+    if server_of(_url(target).get_backend_name()).has_transactional_ddl:
+        options.setdefault("transactional_ddl", True)  # of SQLite, Alembic does not know it
+    if environment.is_offline_mode():
+        return _run_offline(environment, target, options)
+    if command in _LOOKING:
+        options["dont_mutate"] = True
+    with _interruptible(environment):
+        _run_online(environment, target, options, wanted)
 
 
 # Which command
 
 
-def _command(environment: EnvironmentContext) -> str:
-    """Return the name of the command: ``upgrade``, ``check``, ..."""
-    # Each function of alembic.command passes a function that is defined inside itself.
-    function = environment.context_opts["fn"]
-    return str(getattr(function, "__qualname__", "")).partition(".")[0]
-
-
 # These change nothing: they create no version table either.
 _LOOKING = {"check", "current", "history", "show"}
-
-
-def _moves(environment: EnvironmentContext) -> bool:
-    """Return whether the command writes to the version table: upgrade, downgrade and stamp do."""
-    return "destination_rev" in environment.context_opts
 
 
 def _needs_database(environment: EnvironmentContext, command: str) -> bool:
@@ -171,7 +165,6 @@ def _run_offline(
     """Write the script, after a look at the revisions in it."""
     url = _url(target)
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
-    _set_transactional_ddl(options, url)
     with explained(url):
         environment.configure(url=url, **options)
     _steps(environment)
@@ -189,18 +182,14 @@ def _run_online(
     wanted: Options,
 ) -> None:
     """Look at the steps to run, then run them."""
-    url = _url(target)
-    _set_transactional_ddl(options, url)
     given = to_tuple(options.get("on_version_apply"), default=())
-    if _command(environment) in _LOOKING:
-        options["dont_mutate"] = True
     walks = is_walk(options["fn"])
     with _connection(target) as connection, ExitStack() as stack:
         refuse_transaction(connection)
         deployment = Deployment(environment, connection, wanted, options["fn"])
         options["fn"] = deployment.steps
         options["on_version_apply"] = (deployment.applied, *given)
-        with explained(url, DBAPIError):
+        with explained(_url(target), DBAPIError):
             environment.configure(connection=connection, **options)
             steps = _steps(environment)
             connection.rollback()  # what was read may be old when the first revision begins
@@ -226,17 +215,12 @@ def _run_online(
             connection.commit()  # the version table, when no revision's commit kept it
 
 
-def _set_transactional_ddl(options: dict[str, Any], url: URL) -> None:
-    """Say that the server rolls DDL back, where Alembic does not know it: of SQLite."""
-    if server_of(url.get_backend_name()).has_transactional_ddl:
-        options.setdefault("transactional_ddl", True)
-
-
 def _steps(environment: EnvironmentContext) -> list[RevisionStep | StampStep]:
     """Return what the command will do; refuse it before Alembic creates its version table."""
     migration = environment.get_context()
     heads = () if migration.purge else migration.get_current_heads()
-    if not _moves(environment):
+    # Upgrade, downgrade and stamp have a destination; all others leave the version table alone.
+    if "destination_rev" not in environment.context_opts:
         return []
     refuse_unknown(environment, heads)
     refuse_overlap(environment, heads)
@@ -262,9 +246,7 @@ def _target(
 
 
 def _url(target: Engine | Connection | URL) -> URL:
-    if isinstance(target, Connection):
-        return target.engine.url
-    return target.url if isinstance(target, Engine) else target
+    return target if isinstance(target, URL) else target.engine.url
 
 
 @contextmanager

@@ -31,9 +31,8 @@ def fetch(connection: Connection, sql: str) -> list[Any]:
 
 def ask(connection: Connection, sql: str) -> list[Any]:
     """Run a statement without parameters, whatever characters it holds."""
-    if connection.dialect.paramstyle in ("format", "pyformat"):
-        sql = sql.replace("%", "%%")
-    result = connection.exec_driver_sql(sql)
+    # Given no parameters, no driver looks for percent signs.
+    result = connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
     rows = list(result.cursor.fetchall()) if result.returns_rows else []
     result.close()
     return rows
@@ -42,6 +41,6 @@ def ask(connection: Connection, sql: str) -> list[Any]:
 def identifier(connection: Connection, *names: str) -> str:
     """Return a name in quotes, behind those that it belongs to."""
     quote = connection.dialect.identifier_preparer.quote_identifier
-    # For some drivers the preparer doubles percent signs, and so does `ask`.
+    # For some drivers the preparer doubles percent signs.
     quoted = ".".join(quote(name) for name in names)
     return quoting.unescaped_percent(quoted, connection.dialect)

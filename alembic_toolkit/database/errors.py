@@ -126,17 +126,17 @@ def statement(error: BaseException | None) -> str:
 # Who is in the way
 
 
-def blockers(connection: Connection, asked_for: str) -> list[str]:
+def blockers(connection: Connection, blocked: str) -> list[str]:
     """Return the sessions that hold what a statement needs, or may: a line for each.
 
     Ask outside of a transaction; it is left in none.
 
-    :param asked_for: the statement.
+    :param blocked: the statement.
     """
     query = server_of(connection.dialect.name).blockers
     if not query:
         return []
-    values = {"statement": asked_for} if ":statement" in query else {}
+    values = {"statement": blocked} if ":statement" in query else {}
     try:
         rows: list[Any] = [*connection.execute(text(query), values)]
     except DBAPIError:  # not everybody may look at other people's sessions
@@ -144,12 +144,12 @@ def blockers(connection: Connection, asked_for: str) -> list[str]:
     finally:
         connection.rollback()
     # If some hold a lock on what the statement names, the others are left out.
-    named = [row for row in rows if row[6]] or rows
-    return [_line(*row[:6]) for row in named[:3]]
-
-
-def _line(pid: int, user: str, host: str, state: str, age: int | None, query: str) -> str:
-    since = "" if age is None else f" for {age} s"
-    query = " ".join((query or "").split())
-    query = query if len(query) <= 80 else query[:77] + "..."
-    return f"session {pid}, {user} from {host}, {state}{since}" + (f": {query}" if query else "")
+    rows = [row for row in rows if row[6]] or rows
+    lines = []
+    for pid, user, host, state, age, running, _ in rows[:3]:
+        since = "" if age is None else f" for {age} s"
+        running = " ".join((running or "").split())
+        running = running if len(running) <= 80 else running[:77] + "..."
+        line = f"session {pid}, {user} from {host}, {state}{since}"
+        lines.append(f"{line}: {running}" if running else line)
+    return lines

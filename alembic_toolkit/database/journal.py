@@ -21,20 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    Column,
-    Connection,
-    DateTime,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    inspect,
-    select,
-)
+from sqlalchemy import Connection, inspect
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
@@ -69,23 +59,23 @@ class Entry:
     retries: int
 
 
-def table(version_table: str = "alembic_version", schema: str | None = None) -> Table:
+def table(version_table: str = "alembic_version", schema: str | None = None) -> sa.Table:
     """Return the journal as a table."""
-    moment = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
-    return Table(
+    moment = sa.DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+    return sa.Table(
         name_of(version_table),
-        MetaData(),
-        Column("id", Integer, primary_key=True),
-        Column("revision", String(255), nullable=False),
-        Column("direction", String(8), nullable=False),
-        Column("started", moment, nullable=False),
-        Column("finished", moment),
-        Column("outcome", String(8), nullable=False),
-        Column("error", Text),
-        Column("sha256", String(64)),
-        Column("who", String(255), nullable=False),
-        Column("versions", String(255), nullable=False),
-        Column("retries", Integer, nullable=False),
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("revision", sa.String(255), nullable=False),
+        sa.Column("direction", sa.String(8), nullable=False),
+        sa.Column("started", moment, nullable=False),
+        sa.Column("finished", moment),
+        sa.Column("outcome", sa.String(8), nullable=False),
+        sa.Column("error", sa.Text),
+        sa.Column("sha256", sa.String(64)),
+        sa.Column("who", sa.String(255), nullable=False),
+        sa.Column("versions", sa.String(255), nullable=False),
+        sa.Column("retries", sa.Integer, nullable=False),
         schema=schema,
     )
 
@@ -100,7 +90,7 @@ def last(
     journal = table(version_table, schema)
     if not inspect(connection).has_table(journal.name, schema):
         return None
-    row = connection.execute(select(journal).order_by(journal.c.id.desc()).limit(1)).first()
+    row = connection.execute(sa.select(journal).order_by(journal.c.id.desc()).limit(1)).first()
     return None if row is None else Entry(*row)
 
 
@@ -118,7 +108,7 @@ def edited(
     if not inspect(connection).has_table(journal.name, schema):
         return []
     columns = journal.c
-    ran = select(columns.revision, columns.direction, columns.sha256)
+    ran = sa.select(columns.revision, columns.direction, columns.sha256)
     ran = ran.where(columns.outcome == DONE, columns.direction != STAMP).order_by(columns.id)
     newest = {row.revision: (row.direction, row.sha256) for row in connection.execute(ran)}
     files = {script.revision: script.path for script in directory.walk_revisions()}
@@ -145,54 +135,52 @@ def sha256(path: str | Path) -> str | None:
 class Journal:
     """Write down what one command runs."""
 
-    def __init__(self, migration: MigrationContext) -> None:
+    def __init__(self, migration: MigrationContext, connection: Connection) -> None:
         """Know where to write; see `open`."""
-        self.connection = migration.connection
+        self.connection = connection
         self.table = table(migration.version_table, migration.version_table_schema)
         self.schema = migration.version_table_schema
         self.is_open = False
         self.row: int | None = None
 
-    def open(self, connection: Connection, *, alone: bool, expected: bool) -> None:
+    def open(self, *, alone: bool, expected: bool) -> None:
         """Make the table when it is not there; go on without it where that is not allowed.
 
         :param alone: no other deployer is running: what has no end was killed.
         :param expected: revisions ran before, so that it was there, or is new to the project.
         """
-        self.connection = connection
-        with self._or_without(connection):
-            if not inspect(connection).has_table(self.table.name, self.schema):
-                self.table.create(connection)
+        with self._or_without():
+            if not self._exists():
+                self.table.create(self.connection)
                 if expected:
-                    log.warning(
-                        "the journal %s was missing, and is created again", self.table.fullname
-                    )
+                    missing = "the journal %s was missing, and is created again"
+                    log.warning(missing, self.table.fullname)
             elif alone:
                 unfinished = self.table.c.outcome == RUNNING
-                connection.execute(self.table.update().where(unfinished).values(outcome=KILLED))
-            connection.commit()
+                ended = self.table.update().where(unfinished).values(outcome=KILLED)
+                self.connection.execute(ended)
+            self.connection.commit()
             self.is_open = True
+
+    def _exists(self) -> bool:
+        return inspect(self.connection).has_table(self.table.name, self.schema)
 
     def begin(self, step: RevisionStep | StampStep) -> None:
         """Write that a step begins, and commit it; once, however often it is then tried."""
-        if self.is_open and self.row is None and self.connection is not None:
-            with self._or_without(self.connection):
-                written = self.connection.execute(
-                    self.table.insert().values(
-                        **_described(step), started=_now(), outcome=RUNNING, retries=0
-                    )
-                )
+        if self.is_open and self.row is None:
+            with self._or_without():
+                values = _described(step) | {"started": _now(), "outcome": RUNNING, "retries": 0}
+                written = self.connection.execute(self.table.insert().values(values))
                 [self.row] = written.inserted_primary_key or [None]
                 self.connection.commit()
 
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
         """Write how it ended; the commit is that of the caller."""
-        if self.row is None or self.connection is None:
+        if self.row is None:
             return
-        if not inspect(self.connection).has_table(self.table.name, self.schema):
-            log.warning(
-                "the journal %s is gone: the next command creates it again", self.table.fullname
-            )
+        if not self._exists():
+            gone = "the journal %s is gone: the next command creates it again"
+            log.warning(gone, self.table.fullname)
             self.row, self.is_open = None, False
         else:
             values = {"outcome": outcome, "finished": _now(), "retries": retries, "error": error}
@@ -201,7 +189,7 @@ class Journal:
 
     def fail(self, error: BaseException, retries: int) -> None:
         """Write that it failed, where that is still possible, in a transaction of its own."""
-        if self.row is None or self.connection is None or self.connection.closed:
+        if self.row is None or self.connection.closed:
             return
         try:
             self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
@@ -212,14 +200,14 @@ class Journal:
                 self.connection.rollback()
 
     @contextmanager
-    def _or_without(self, connection: Connection) -> Iterator[None]:
+    def _or_without(self) -> Iterator[None]:
         """Go on without a journal that cannot be written, but for a lock that can be waited for."""
         try:
             yield
         except DBAPIError as error:
             if is_lock_error(error) or error.connection_invalidated:
                 raise
-            connection.rollback()
+            self.connection.rollback()
             self.is_open = False
             log.warning(
                 "no journal is kept: %s cannot be written (%s); "
@@ -244,17 +232,13 @@ def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable
     return include
 
 
-def _described(step: RevisionStep | StampStep) -> Mapping[str, Any]:
+def _described(step: RevisionStep | StampStep) -> dict[str, Any]:
     """Return what is known of a step before it runs."""
     common = {"who": who(), "versions": _versions()}
     if isinstance(step, RevisionStep):
-        direction = UP if step.is_upgrade else DOWN
+        direction, id_ = UP if step.is_upgrade else DOWN, step.revision.revision
         hash_ = sha256(step.revision.path)
-        return common | {
-            "revision": step.revision.revision,
-            "direction": direction,
-            "sha256": hash_,
-        }
+        return common | {"revision": id_, "direction": direction, "sha256": hash_}
     ends = ", ".join(step.to_revisions) or "base"
     return common | {"revision": ends[:255], "direction": STAMP}
 

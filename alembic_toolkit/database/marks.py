@@ -11,7 +11,7 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import RevisionError
-from sqlalchemy import column, inspect, table
+from sqlalchemy import column, inspect, select, table
 
 # How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
 NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
@@ -35,9 +35,8 @@ def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | Sta
     if inspect(connection).has_table(name, migration.version_table_schema):
         columns: list[Any] = [column("revision"), column("direction")]
         marks = table(name, *columns, schema=migration.version_table_schema)
-        for (revision,) in connection.execute(
-            marks.select().with_only_columns(marks.c.revision).where(marks.c.direction == "up")
-        ).all():
+        upgrades = select(marks.c.revision).where(marks.c.direction == "up")
+        for revision in connection.scalars(upgrades).all():
             if gone & _before(migration, revision):
                 connection.execute(marks.delete().where(marks.c.revision == revision))
     connection.commit()

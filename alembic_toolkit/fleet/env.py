@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,6 @@ from alembic_toolkit.project.env import (
 )
 
 
-class Enough(BaseException):
-    """Ends ``env.py`` when all is known; no ``except Exception`` catches it."""
-
-
 def run_env(
     task: Task,
     answered: Callable[[], None],
@@ -52,12 +49,12 @@ def run_env(
     project = Project(path, config, ScriptDirectory.from_config(config), task.x)
     config.cmd_opts = arguments(project, task.database.url)
     calls = list[bool]()
-
-    def fn(heads: Any, context: Any) -> Any:
-        return steps(project.directory, heads, context)
-
     environment = EnvironmentContext(
-        config, project.directory, fn=fn, as_sql=False, destination_rev=task.revision
+        config,
+        project.directory,
+        fn=partial(steps, project.directory),
+        as_sql=False,
+        destination_rev=task.revision,
     )
 
     def watched(

@@ -52,6 +52,7 @@ class Answer:
 
 # A function of a module; it calls its second argument when the database has answered.
 Work = Callable[[Task, Callable[[], None]], Any]
+Ended = Callable[[Task, Answer], None]
 
 
 @dataclass
@@ -65,7 +66,7 @@ class _Running:
 def each(
     work: Work,
     tasks: Sequence[Task],
-    ended: Callable[[Task, Answer], None],
+    ended: Ended,
     *,
     at_once: int,
     timeout: float | None = None,
@@ -116,15 +117,11 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["alembic_toolkit.fleet.status", "alembic_toolkit.fleet.upgrade"]
-    )
+    context.set_forkserver_preload([f"{__package__}.status", f"{__package__}.upgrade"])
     return context
 
 
-def _hear(
-    running: dict[Pipe, _Running], ended: Callable[[Task, Answer], None], timeout: float | None
-) -> None:
+def _hear(running: dict[Pipe, _Running], ended: Ended, timeout: float | None) -> None:
     """Wait until one reports something, or its time is over."""
     if not running:
         return
@@ -147,12 +144,7 @@ def _hear(
             _end(pipe, running, ended, Answer(error=one.late))
 
 
-def _end(
-    pipe: Pipe,
-    running: dict[Pipe, _Running],
-    ended: Callable[[Task, Answer], None],
-    answer: Answer,
-) -> None:
+def _end(pipe: Pipe, running: dict[Pipe, _Running], ended: Ended, answer: Answer) -> None:
     one = running.pop(pipe)
     pipe.close()
     one.process.join(1)
@@ -189,9 +181,7 @@ def message(error: BaseException) -> str:
         return "interrupted; what it was at is rolled back, or goes on when it is run again"
     if isinstance(error, CommandError):
         return str(error)
-    if isinstance(error, DBAPIError) and error.statement:
-        sql = " ".join(error.statement.split())
-        return f"{errors.message(error)}\n  asked  {sql[:200]}"
     if isinstance(error, DBAPIError):
-        return errors.message(error)
+        sql = " ".join((error.statement or "").split())[:200]
+        return errors.message(error) + (f"\n  asked  {sql}" if sql else "")
     return f"{type(error).__name__}: {error}".strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from alembic.util import CommandError
@@ -12,26 +11,13 @@ from sqlalchemy import Connection, Engine, event
 
 from alembic_toolkit.database import servers
 
-
-@dataclass(frozen=True)
-class ReadOnly:
-    """The statements that keep one server from writing."""
-
-    session: str = ""  # when it is opened
-    transaction: str = ""  # when it begins
-
-
-# For one transaction: what is set for a session stays with it in a pool.
-POSTGRESQL = ReadOnly(transaction="SET TRANSACTION READ ONLY")
-# DDL ends the transaction there, and then only the session's own setting refuses it.
-MYSQL = ReadOnly(transaction="SET SESSION TRANSACTION READ ONLY")
-SQLITE = ReadOnly(session="PRAGMA query_only = ON")
-
-
-def server_of(dialect: str) -> ReadOnly:
-    """Return how a server is kept from writing; one that is not known here by standard SQL."""
-    found = {"postgresql": POSTGRESQL, "mysql": MYSQL, "sqlite": SQLITE}
-    return found.get(servers.server_of(dialect).name, POSTGRESQL)
+# When a transaction begins: what is set for a session stays with it in a pool.
+_READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    # DDL ends the transaction there, and then only the session's own setting refuses it.
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "sqlite": "",  # see `_connected`
+}
 
 
 def only_read() -> None:
@@ -50,11 +36,12 @@ def _refuse_missing_file(dialect: Any, _: Any, arguments: Sequence[Any], __: Any
 
 def _connected(driver: Any, _: Any) -> None:
     # The driver alone is known here, not the dialect.
-    server = SQLITE if "sqlite" in type(driver).__module__ else ReadOnly()
-    if server.session:
-        driver.execute(server.session).close()
+    if "sqlite" in type(driver).__module__:
+        driver.execute("PRAGMA query_only = ON").close()
 
 
 def _begun(connection: Connection) -> None:
-    if statement := server_of(connection.dialect.name).transaction:
+    # A server that is not known here is given standard SQL.
+    name = servers.server_of(connection.dialect.name).name
+    if statement := _READ_ONLY.get(name, "SET TRANSACTION READ ONLY"):
         connection.exec_driver_sql(statement)

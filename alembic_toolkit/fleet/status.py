@@ -23,7 +23,7 @@ from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet.databases import Database
-from alembic_toolkit.fleet.env import Enough, run_env
+from alembic_toolkit.fleet.env import run_env
 from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.fleet.servers import only_read
 from alembic_toolkit.project import models
@@ -88,8 +88,8 @@ def status(
 # In the process of one database
 
 
-class _Seen(Enough):
-    """What was found out."""
+class _Seen(BaseException):
+    """Ends ``env.py`` with what was found out; no ``except Exception`` catches it."""
 
 
 def _look(task: Task, answered: Callable[[], None]) -> Line:
@@ -159,14 +159,10 @@ def text(lines: Sequence[Line]) -> str:
     head = ["database", "revision", "behind", "files", *["drift"] * drift, "last run"]
     rows = [_cells(line, drift) for line in lines]
     full = [head, *(row for row in rows if len(row) == len(head))]
-    widths = [max(len(row[column]) for row in full) for column in range(len(head))]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     widths[0] = max(len(row[0]) for row in [head, *rows])
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
-        if len(row) == len(head)
-        else f"{row[0].ljust(widths[0])}  {row[1]}"
-        for row in [head, *rows]
-    ]
+    # One that cannot be reached has two cells: its name and the error.
+    shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows]]
     notes = [note for line in lines for note in _notes(line)]
     return "\n".join([*shown, *([""] if notes else []), *notes])
 
@@ -190,9 +186,8 @@ def _cells(line: Line, drift: bool) -> list[str]:
 def _last(entry: journal.Entry | None) -> str:
     if entry is None:
         return "-"
-    took = ""
-    if entry.finished is not None:
-        took = f" in {(entry.finished - entry.started).total_seconds():.1f} s"
+    seconds = (entry.finished - entry.started).total_seconds() if entry.finished else 0.0
+    took = f" in {seconds:.1f} s" if entry.finished else ""
     when = f"{entry.started:%Y-%m-%d %H:%M:%S} UTC"
     return f"{entry.revision} {entry.direction}, {entry.outcome}{took}, {when}, {entry.who}"
 
@@ -202,10 +197,8 @@ def _notes(line: Line) -> list[str]:
     if more := line.error.partition("\n")[2]:
         notes += [f"{line.name}:", *(f"  {one}" for one in more.splitlines())]
     if line.unknown:
-        notes.append(
-            f"{line.name}: no file here has {', '.join(line.unknown)}: the code here is older, or "
-            "from elsewhere"
-        )
+        why = "the code here is older, or from elsewhere"
+        notes.append(f"{line.name}: no file here has {', '.join(line.unknown)}: {why}")
     if line.last is not None and line.last.error:
         notes.append(f"{line.name}: {line.last.revision} failed: {line.last.error.splitlines()[0]}")
     if line.drift:
@@ -220,13 +213,8 @@ def to_json(lines: Sequence[Line]) -> dict[str, Any]:
     for line in lines:
         one: dict[str, Any] = dataclasses.asdict(line) | {"sound": line.is_sound}
         one["error"] = line.error or None
-        if line.last is not None:
-            one["last"] |= {
-                name: value.isoformat() + "Z" if value else None
-                for name, value in (
-                    ("started", line.last.started),
-                    ("finished", line.last.finished),
-                )
-            }
+        for name in ("started", "finished") if line.last is not None else ():
+            moment = one["last"][name]
+            one["last"][name] = moment and moment.isoformat() + "Z"
         found.append(one)
     return {"databases": found}

@@ -7,6 +7,7 @@ calls `run` waits for other deployers, retries and keeps a journal, as for `alem
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,14 +165,13 @@ def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
     :param verbose: all of that, and not only warnings and errors.
     """
     before, after = (", ".join(ids) or "(none)" for ids in (one.before, one.after))
-    if one.outcome == DONE:
+    outcome = one.outcome
+    if outcome == DONE:
         outcome = f"{before} -> {after}"
-    elif one.outcome == NOTHING:
+    elif outcome == NOTHING:
         outcome = f"{after}, {NOTHING}"
-    elif one.outcome == FAILED:
-        outcome = f"{FAILED}, {before} -> {after}" if one.ran else FAILED
-    else:
-        outcome = one.outcome
+    elif outcome == FAILED and one.ran:
+        outcome = f"{FAILED}, {before} -> {after}"
     logged = (
         f"{entry['level']} {entry['message']}"
         for entry in one.log
@@ -188,12 +188,10 @@ def summary(report: Report) -> str:
         if one.outcome == FAILED:
             error = one.error.strip().splitlines() or ["no message"]
             lines += [f"{one.name}:", *(f"  {text}" for text in error[-LAST_LINES:])]
-    counts = [
-        f"{number} {outcome}"
-        for outcome in (DONE, NOTHING, FAILED, NOT_BEGUN)
-        if (number := sum(one.outcome == outcome for one in report.upgrades))
-    ]
-    return "\n".join([*lines, *([""] if lines else []), ", ".join(counts)])
+    number = Counter(one.outcome for one in report.upgrades)
+    outcomes = (DONE, NOTHING, FAILED, NOT_BEGUN)
+    counts = ", ".join(f"{number[name]} {name}" for name in outcomes if number[name])
+    return "\n".join([*lines, *([""] if lines else []), counts])
 
 
 LAST_LINES = 12  # of an error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import TypeVar
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
@@ -58,6 +59,10 @@ class Row:
     on: dict[str, RevisionProof]
     problems: list[Problem]
 
+    @property
+    def has_problem_of_history(self) -> bool:
+        return any(problem.finding.check in results.OF_HISTORY for problem in self.problems)
+
     def outcome(self, database: str, check: str) -> Outcome | None:
         """Return what came of a check; None if it was not asked for."""
         if database not in self.on:
@@ -75,8 +80,16 @@ class Row:
         return [s for s in WORST if s in found and (s != results.PROVEN or found == {s})]
 
 
-def databases_of(report: Report) -> list[str]:
-    return [one.database for one in report.proofs]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def grouped(pairs: Iterable[tuple[_Key, _Value]]) -> dict[_Key, list[_Value]]:
+    """Return the values of each key, in the order in which they come."""
+    found: dict[_Key, list[_Value]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def rows_of(report: Report) -> list[Row]:
@@ -86,16 +99,14 @@ def rows_of(report: Report) -> list[Row]:
     for one in sorted(report.proofs, key=lambda one: -len(one.revisions)):
         for revision in one.revisions:
             on.setdefault(revision.id, {})[one.database] = revision
-    problems: dict[str, list[Problem]] = {}
-    for problem in findings_of(report):
-        problems.setdefault(problem.finding.revision, []).append(problem)
+    problems = grouped((problem.finding.revision, problem) for problem in findings_of(report))
     return [Row(next(iter(by.values())), by, problems.get(id_, [])) for id_, by in on.items()]
 
 
 def checks_of(report: Report) -> list[str]:
     """Return the checks of revisions that were asked for."""
-    asked = {check for one in report.proofs for r in one.revisions for check in r.checks}
-    return [check for check in results.OF_REVISION if check in asked]
+    made = {check for one in report.proofs for r in one.revisions for check in r.checks}
+    return [check for check in results.OF_REVISION if check in made]
 
 
 def findings_of(report: Report) -> list[Problem]:
@@ -111,60 +122,47 @@ def findings_of(report: Report) -> list[Problem]:
     order = {check: number for number, check in enumerate(results.CHECKS)}
 
     def position(one: Problem) -> tuple[bool, int, int]:
-        of = one.finding
-        return (
-            of.check not in results.OF_HISTORY,
-            place.get(of.revision, len(place)),
-            order[of.check],
-        )
+        check, at = one.finding.check, place.get(one.finding.revision, len(place))
+        return check not in results.OF_HISTORY, at, order[check]
 
     return sorted(found.values(), key=position)
 
 
 def reasons_for(report: Report, status: str) -> list[Reason]:
     """Return why checks have this status, each reason once."""
-    where: dict[tuple[str, str, str], list[str]] = {}  # revision, why, check -> databases
-    for one in report.proofs:
-        outcomes = [(r.id, c, o) for r in one.revisions for c, o in r.checks.items()]
-        outcomes += [("", check, outcome) for check, outcome in one.checks.items()]
-        for id_, check, outcome in outcomes:
-            if outcome.status == status:
-                where.setdefault((id_, outcome.why, check), []).append(one.database)
-    checks: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
-    for (id_, why, check), databases in where.items():
-        checks.setdefault((id_, why, tuple(databases)), []).append(check)
-    found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for (id_, why, names), of in checks.items():
-        found.setdefault((why, tuple(of), names), []).append(id_)
-    return [Reason(why, of, names, ids) for (why, of, names), ids in found.items()]
+    databases = grouped(
+        ((id_, outcome.why, check), one.database)
+        for one in report.proofs
+        for id_, checks in [*((r.id, r.checks) for r in one.revisions), ("", one.checks)]
+        for check, outcome in checks.items()
+        if outcome.status == status
+    )
+    checks = grouped(
+        ((id_, why, tuple(names)), check) for (id_, why, check), names in databases.items()
+    )
+    ids = grouped(((why, tuple(of), names), id_) for (id_, why, names), of in checks.items())
+    return [Reason(*reason, revisions) for reason, revisions in ids.items()]
 
 
 def of_database(report: Report) -> list[str]:
     """Return a line for each check that is made once on each database."""
-    lines = []
-    for check in results.OF_DATABASE:
-        found = [
-            (one.checks[check].status, one.database) for one in report.proofs if check in one.checks
-        ]
-        lines += [f"{check}: {by_status(found)}"] if found else []
-    return lines
+    found = grouped(
+        (check, (one.checks[check].status, one.database))
+        for check in results.OF_DATABASE
+        for one in report.proofs
+        if check in one.checks
+    )
+    return [f"{check}: {by_status(statuses)}" for check, statuses in found.items()]
 
 
 def by_status(found: Iterable[tuple[str, str]]) -> str:
     """Return each status with the databases that have it: ``proven on sqlite, mariadb; ...``."""
-    where: dict[str, list[str]] = {}
-    for status, database in found:
-        where.setdefault(status, []).append(database)
-    return "; ".join(f"{status} on {', '.join(on)}" for status, on in where.items())
+    return "; ".join(f"{status} on {', '.join(on)}" for status, on in grouped(found).items())
 
 
 def notes_of(report: Report) -> dict[str, list[str]]:
     """Return each note with the databases it was made on."""
-    found: dict[str, list[str]] = {}
-    for one in report.proofs:
-        for note in one.notes:
-            found.setdefault(note, []).append(one.database)
-    return found
+    return grouped((note, one.database) for one in report.proofs for note in one.notes)
 
 
 def verdict_of(report: Report) -> str:
@@ -208,13 +206,11 @@ def duration(seconds: float) -> str:
 def plain(text: str) -> str:
     """Return the text with nothing in it that moves the cursor, hides or turns what follows."""
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else _visible(letter)
+        letter
+        if letter.isprintable() or letter == "\n"
+        else letter.encode("unicode_escape").decode("ascii")
         for letter in text.replace("\r\n", "\n").replace("\t", "    ")
     )
-
-
-def _visible(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 def one_line(text: str) -> str:

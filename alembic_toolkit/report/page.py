@@ -23,9 +23,9 @@ from alembic_toolkit.report.findings import (
     Row,
     checks_of,
     count,
-    databases_of,
     duration,
     findings_of,
+    grouped,
     notes_of,
     of_database,
     one_line,
@@ -69,11 +69,11 @@ def _policy(page: str) -> str:
 
 def _html_head(report: Report) -> str:
     """Return the verdict, and a row for each database."""
-    lines = [f"<h1>{safe(verdict_of(report))}</h1>"]
-    lines.append(
-        f"<p>{count(report.revisions, 'revision')} of <code>{safe(report.config)}</code>, "
-        f"{duration(report.seconds)}</p>"
-    )
+    revisions = count(report.revisions, "revision")
+    lines = [
+        f"<h1>{safe(verdict_of(report))}</h1>",
+        f"<p>{revisions} of <code>{safe(report.config)}</code>, {duration(report.seconds)}</p>",
+    ]
     for one in report.proofs:
         if one.error:
             lines.append(f"<h2>Could not run on {safe(one.database)}</h2>")
@@ -87,14 +87,12 @@ def _html_head(report: Report) -> str:
 
 
 def _html_database(one: results.Proof, revisions: int) -> str:
-    whole = [
-        all(outcome.status == results.PROVEN for outcome in revision.checks.values())
-        for revision in one.revisions
-    ]
+    outcomes = [{o.status for o in revision.checks.values()} for revision in one.revisions]
+    proven = sum(statuses <= {results.PROVEN} for statuses in outcomes)
     number = len(one.findings)
     return (
         f"<tr><th scope=row>{safe(one.database)}<br><small>{safe(one.server)}</small>"
-        f"<td>{sum(whole)} of {revisions}"
+        f"<td>{proven} of {revisions}"
         f"<td>{classed(str(number), results.FAULTY) if number else 0}<td>{duration(one.seconds)}"
     )
 
@@ -112,11 +110,9 @@ def _html_findings(report: Report, sections: Collection[str]) -> str:
             f'<li><a href="{link(of.revision)}">{safe(of.revision)}</a> '
             f"<small>{safe(of.check)}{on}</small><br>{safe(cut(one_line(of.problem), 300))}"
         )
-    if not items:
-        return ""
-    return (
-        "<section class=findings><h2>Findings</h2><ol>\n" + "\n".join(items) + "\n</ol></section>"
-    )
+    listed = "\n".join(items)
+    head = "<section class=findings><h2>Findings</h2>"
+    return f"{head}<ol>\n{listed}\n</ol></section>" if items else ""
 
 
 def _html_finding(problem: Problem, path: str = "") -> str:
@@ -144,8 +140,7 @@ def _html_reasons(report: Report) -> str:
     """Return why something is excepted, declared or not judged."""
     lines = []
     for status, heading in REASONED.items():
-        reasons = reasons_for(report, status)
-        if reasons:
+        if reasons := reasons_for(report, status):
             lines.append(f"<section><h2>{heading}</h2><dl>")
             lines += [_html_reason(reason) for reason in reasons]
             lines.append("</dl></section>")
@@ -188,8 +183,10 @@ def _html_filters(rows: list[Row]) -> str:
 
 def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
     """Yield a section for each revision, the newest first, as `alembic history` does."""
-    names, checks = databases_of(report), checks_of(report)
-    slow = _slow(rows)
+    names, checks = [one.database for one in report.proofs], checks_of(report)
+    times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
+    # The time whose bar is full: one slow step shall not make dots of all the others.
+    slow = sorted(times)[len(times) * 19 // 20] if times else 0.0
     for row in reversed(rows):
         of = row.any
         statuses = ", ".join(classed(status, status) for status in row.shown())
@@ -208,12 +205,6 @@ def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
                 "</div></details>",
             )
         )
-
-
-def _slow(rows: list[Row]) -> float:
-    """Return the time whose bar is full: one slow step shall not make dots of all the others."""
-    times = [time for row in rows for one in row.on.values() for time in one.seconds.values()]
-    return sorted(times)[len(times) * 19 // 20] if times else 0.0
 
 
 def _html_parents(of: RevisionProof) -> str:
@@ -259,29 +250,26 @@ def _html_time(row: Row, name: str, step: str, slow: float) -> str:
 
 def _html_whys(row: Row) -> Iterator[str]:
     """Yield the reasons of this revision."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name, one in row.on.items():
-        for check, outcome in one.checks.items():
-            if outcome.status in REASONED and outcome.why:
-                found.setdefault((outcome.why, check), []).append(name)
+    found = grouped(
+        ((outcome.why, check), name)
+        for name, one in row.on.items()
+        for check, outcome in one.checks.items()
+        if outcome.status in REASONED and outcome.why
+    )
     for (why, check), names in found.items():
         yield f"<p><small>{safe(check)} on {safe(', '.join(names))}:</small> {safe(why)}</p>"
 
 
 def _html_sql(row: Row, direction: str) -> Iterator[str]:
     """Yield the SQL of each server, equal texts once."""
-    texts: dict[tuple[str, ...], list[str]] = {}
-    for name, one in row.on.items():
-        statements: list[str] = getattr(one, direction)
-        texts.setdefault(tuple(statements), []).append(name)
-    for given, names in texts.items():
-        if not given:
-            continue
-        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in given)
+    texts = grouped((tuple(getattr(one, direction)), name) for name, one in row.on.items())
+    texts.pop((), None)
+    for statements, names in texts.items():
+        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in statements)
         rest = len(sql) - _LONGEST_SQL
         cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
         yield (
             f"<details><summary>{direction} <small>{safe(', '.join(names))}, "
-            f"{count(len(given), 'statement')}</small></summary>"
+            f"{count(len(statements), 'statement')}</small></summary>"
             f"<pre>{safe(sql[:_LONGEST_SQL] + cut)}</pre></details>"
         )

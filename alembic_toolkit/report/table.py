@@ -14,7 +14,7 @@ from alembic_toolkit.report.findings import (
     by_status,
     checks_of,
     count,
-    databases_of,
+    grouped,
     of_database,
     one_line,
     rows_of,
@@ -32,16 +32,20 @@ _SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
 COLOURS = {"F": "31;1", "k": "33", "d": "33", "?": "33", "-": "2", ".": "32"}
 _MANY = 3  # so many rows with the same marks are one row
 
+Paint = Callable[[str, str], str]  # a text, and the code of its colour
 
-def text_table(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
-    rows, names = rows_of(report), databases_of(report)
+
+def text_table(report: Report, width: int, paint: Paint) -> list[str]:
+    rows, names = rows_of(report), [one.database for one in report.proofs]
     if not rows:
         return []
     checks = checks_of(report)
-    if any(problem.finding.check in results.OF_HISTORY for row in rows for problem in row.problems):
+    if any(row.has_problem_of_history for row in rows):
         checks = [results.SELF_CONTAINED, *checks]
     listed, summed = _sorted_out(rows, names, checks)
-    lines = _grid(listed, checks, names, width, paint) if listed else []
+    lines: list[str] = []
+    if listed:
+        lines = _grid(listed, checks, names, width, paint) + _legend(listed, names, width)
     for statuses, number in summed.items():
         where = by_status(zip(statuses, names, strict=True))
         revisions = count(report.revisions, "revision")
@@ -53,23 +57,17 @@ def _sorted_out(
     rows: list[Row], names: list[str], checks: list[str]
 ) -> tuple[list[tuple[str, list[str]]], Counter[tuple[str, ...]]]:
     """Return labelled rows of marks, and how often what needs no row of its own happened."""
-    listed: dict[tuple[str, ...], list[str]] = {}
-    order: list[tuple[tuple[str, ...], str]] = []
+    listed: list[tuple[tuple[str, ...], str]] = []
     summed: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         if row.statuses() <= {results.PROVEN, results.NOT_REACHED}:
             summed[tuple(_worst(row, name) for name in names)] += 1
             continue
-        marks = tuple(_marks(row, names, check) for check in checks)
-        listed.setdefault(marks, []).append(row.any.id)
-        order.append((marks, row.any.id))
-    grouped = {m for m, ids in listed.items() if len(ids) > _MANY and "F" not in "".join(m)}
-    found = [(id_, list(marks)) for marks, id_ in order if marks not in grouped]
-    found += [
-        (f"{listed[marks][0]} and {len(listed[marks]) - 1} more", list(marks))
-        for marks in listed
-        if marks in grouped
-    ]
+        listed.append((tuple(_marks(row, names, check) for check in checks), row.any.id))
+    by_marks = grouped(listed)
+    many = {m: ids for m, ids in by_marks.items() if len(ids) > _MANY and "F" not in "".join(m)}
+    found = [(id_, list(marks)) for marks, id_ in listed if marks not in many]
+    found += [(f"{ids[0]} and {len(ids) - 1} more", list(marks)) for marks, ids in many.items()]
     return found, summed
 
 
@@ -83,11 +81,7 @@ def _worst(row: Row, database: str) -> str:
 def _marks(row: Row, names: list[str], check: str) -> str:
     """Return a letter for each database."""
     if check in results.OF_HISTORY:
-        return (
-            "F"
-            if any(problem.finding.check in results.OF_HISTORY for problem in row.problems)
-            else "."
-        )
+        return "F" if row.has_problem_of_history else "."
     outcomes = [row.outcome(name, check) for name in names]
     return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
 
@@ -97,7 +91,7 @@ def _grid(
     checks: list[str],
     names: list[str],
     width: int,
-    paint: Callable[[str, str], str],
+    paint: Paint,
 ) -> list[str]:
     """Return the rows in columns, with room between the marks or without."""
     heads = ["files" if c in results.OF_HISTORY else _SHORT.get(c, c) for c in checks]
@@ -106,27 +100,25 @@ def _grid(
     gap, widths = (" ", spaced) if sum(spaced) + 2 * len(spaced) + 24 <= width else ("", tight)
     room = width - sum(widths) - 2 * len(widths)
     if room < 12:
-        return _list(listed, heads, width) + _legend(listed, names, width)
+        return _list(listed, heads, width)
     labels = min(max(width_of(one_line(label)) for label, _ in listed), room)
     lines = [" " * labels + "  " + "  ".join(map(str.ljust, heads, widths)).rstrip()]
     for label, marks in listed:
         cells = (_cell(mark, gap, size, paint) for mark, size in zip(marks, widths, strict=True))
         lines.append(f"{pad(cut(one_line(label), labels), labels)}  {'  '.join(cells)}".rstrip())
-    return lines + _legend(listed, names, width)
+    return lines
 
 
 def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> list[str]:
     """Return the rows for a terminal that has no room for columns."""
     lines = []
     for label, marks in listed:
-        cells = [
-            f"{head} {mark}" for head, mark in zip(heads, marks, strict=True) if mark.strip(".")
-        ]
+        cells = (f"{head} {m}" for head, m in zip(heads, marks, strict=True) if m.strip("."))
         lines += [cut(one_line(label), width), *wrap(", ".join(cells), width, "  ")]
     return lines
 
 
-def _cell(marks: str, gap: str, size: int, paint: Callable[[str, str], str]) -> str:
+def _cell(marks: str, gap: str, size: int, paint: Paint) -> str:
     painted = gap.join(paint(mark, COLOURS.get(mark, "")) for mark in marks)
     return painted + " " * (size - len(gap.join(marks)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
 
 from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
@@ -21,9 +20,10 @@ from alembic_toolkit.report.findings import (
     reasons_for,
     summary_of,
 )
-from alembic_toolkit.report.table import COLOURS, text_table
+from alembic_toolkit.report.table import COLOURS, Paint, text_table
 
 _LINES = 24  # of a diff, an error, a list: the rest is in the other reports
+_IDS = 6  # of the revisions that share a reason
 
 
 def text(report: Report, width: int | None = None, colour: bool | None = None) -> str:
@@ -33,11 +33,17 @@ def text(report: Report, width: int | None = None, colour: bool | None = None) -
     :param colour: by default on a terminal only, and never with ``NO_COLOR`` (no-color.org).
     """
     width = max(40, width or min(120, shutil.get_terminal_size((100, 24)).columns))
-    paint = _paint if _has_colours(colour) else _leave
+    if colour is None:
+        allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        colour = allowed and sys.stdout.isatty()
+
+    def paint(shown: str, code: str) -> str:
+        return f"\x1b[{code}m{shown}\x1b[0m" if colour and code else shown
+
     blocks = [
         _text_databases(report, width),
         text_table(report, width, paint),
-        _text_findings(report, width, paint),
+        *(_text_finding(one, n, width, paint) for n, one in enumerate(findings_of(report), 1)),
         *(_text_reasons(report, status, width) for status in REASONED),
         _text_errors(report, width, paint),
         _text_notes(report, width),
@@ -46,59 +52,25 @@ def text(report: Report, width: int | None = None, colour: bool | None = None) -
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _has_colours(asked: bool | None) -> bool:
-    if asked is not None:
-        return asked
-    allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return allowed and sys.stdout.isatty()
-
-
-def _paint(shown: str, code: str) -> str:
-    return f"\x1b[{code}m{shown}\x1b[0m" if code else shown
-
-
-def _leave(shown: str, _: str) -> str:
-    return shown
-
-
 def _text_databases(report: Report, width: int) -> list[str]:
     """Return a line for each database, without its server's version where there is no room."""
-    columns = [
-        (
-            one_line(one.database),
-            one_line(one.server),
-            ", ".join(
-                (
-                    count(len(one.revisions), "revision"),
-                    *([count(len(one.findings), "finding")] if one.findings else []),
-                    duration(one.seconds),
-                )
-            ),
-        )
-        for one in report.proofs
-    ]
+    columns = []
+    for one in report.proofs:
+        findings = [count(len(one.findings), "finding")] if one.findings else []
+        result = [count(len(one.revisions), "revision"), *findings, duration(one.seconds)]
+        columns.append((one_line(one.database), one_line(one.server), ", ".join(result)))
     if not columns:
         return []
     names, servers, rest = (max(map(width_of, one)) for one in zip(*columns, strict=True))
     fits = names + servers + rest + 4 <= width
     lines = (
-        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{result}"
-        for name, server, result in columns
+        f"{pad(name, names)}  {pad(server, servers) + '  ' if fits else ''}{end}"
+        for name, server, end in columns
     )
     return [part for line in lines for part in wrap(line, width, hang="  ")]
 
 
-def _text_findings(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
-    lines: list[str] = []
-    for number, problem in enumerate(findings_of(report), 1):
-        lines += [] if not lines else [""]
-        lines += _text_finding(problem, number, width, paint)
-    return lines
-
-
-def _text_finding(
-    problem: Problem, number: int, width: int, paint: Callable[[str, str], str]
-) -> list[str]:
+def _text_finding(problem: Problem, number: int, width: int, paint: Paint) -> list[str]:
     """Return one finding: where, what, the difference, and what to write."""
     of = problem.finding
     on = f" ({', '.join(problem.databases)})" if problem.databases else ""
@@ -121,41 +93,34 @@ def _text_finding(
 def _text_reasons(report: Report, status: str, width: int) -> list[str]:
     lines = []
     for reason in reasons_for(report, status):
-        names = ", ".join(_some(reason.revisions)) or "the whole history"
+        ids = [id_ for id_ in reason.revisions if id_]
+        if len(ids) > _IDS + 1:
+            ids = [*ids[:_IDS], f"{len(ids) - _IDS} more"]
+        names = ", ".join(ids) or "the whole history"
         where = f"{', '.join(reason.checks)}; {', '.join(reason.databases)}"
         lines += wrap(one_line(f"{names} ({where})"), width, "  ")
         lines += _short(wrap(plain(reason.why or "no reason given"), width, "    "))
     return [f"{REASONED[status]}:", *lines] if lines else []
 
 
-def _text_errors(report: Report, width: int, paint: Callable[[str, str], str]) -> list[str]:
+def _text_errors(report: Report, width: int, paint: Paint) -> list[str]:
     lines = []
     for one in report.proofs:
         if one.error:
             lines.append(paint(cut(one_line(f"Could not run on {one.database}:"), width), "31;1"))
-            lines += _short(_wrap_error(one.error, width))
-    return lines
-
-
-def _wrap_error(text: str, width: int) -> list[str]:
-    """Wrap the lines of an error, but not those that are code to be pasted."""
-    lines = []
-    for line in plain(text).splitlines():
-        lines += [f"  {line}"] if line.startswith("    ") else wrap(line, width, "  ")
+            error = []
+            for line in plain(one.error).splitlines():
+                # Code to be pasted is not wrapped.
+                error += [f"  {line}"] if line.startswith("    ") else wrap(line, width, "  ")
+            lines += _short(error)
     return lines
 
 
 def _text_notes(report: Report, width: int) -> list[str]:
-    lines = [
-        wrap(one_line(f"{note} ({', '.join(names)})"), width, "  ")
-        for note, names in notes_of(report).items()
-    ]
-    return ["Notes:", *_short([line for note in lines for line in note])] if lines else []
-
-
-def _some(ids: Sequence[str], number: int = 6) -> list[str]:
-    rest = len(ids) - number
-    return [id_ for id_ in ids if id_] if rest <= 1 else [*ids[:number], f"{rest} more"]
+    lines = []
+    for note, names in notes_of(report).items():
+        lines += wrap(one_line(f"{note} ({', '.join(names)})"), width, "  ")
+    return ["Notes:", *_short(lines)] if lines else []
 
 
 def _short(lines: list[str], number: int = _LINES) -> list[str]:

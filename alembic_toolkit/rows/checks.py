@@ -7,9 +7,11 @@ the server evaluates which combinations satisfy them.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +23,7 @@ from alembic_toolkit.rows.filling import Filling, Row
 from alembic_toolkit.rows.servers import server_of
 from alembic_toolkit.rows.tables.table import Column, Table, names_in, strings_in, without_strings
 from alembic_toolkit.rows.values import UNSET, candidates
-from alembic_toolkit.rows.write import Savepoint, literal_of
+from alembic_toolkit.rows.write import literal_of, savepoint
 
 
 def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Random) -> None:
@@ -29,24 +31,19 @@ def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Ran
     if not rows or not table.checks:
         return
     names = [column.name for column in table.columns if not column.generated]
-    groups = _check_groups(table, names)
-    asked = []
-    for group, checks in groups:
+    groups = []
+    for group, checks in _check_groups(table, names):
         choices = [_choices(filling, table, name, checks, rows) for name in group]
         combinations = _combinations(choices, random_)
         if combinations:
-            asked.append((group, checks, combinations))
-    taken = _taken(filling.connection, table, asked)
-    for at, (group, _, combinations) in enumerate(asked):
-        good = [combinations[number] for number in taken[at]]
-        free = [at for at, name in enumerate(group) if is_free(table, name)]
+            groups.append((group, checks, combinations))
+    allowed = _allowed(filling.connection, table, groups)
+    for (group, _, combinations), numbers in zip(groups, allowed, strict=True):
+        good = [combinations[number] for number in numbers]
+        fixed = [(at, name) for at, name in enumerate(group) if not is_free(table, name)]
         for number, row in enumerate(rows):
-            fixed = [
-                c
-                for c in good
-                if all(_equal(c[i], row[group[i]]) for i in range(len(group)) if i not in free)
-            ]
-            choice = fixed or good
+            fitting = [c for c in good if all(_equal(c[at], row[name]) for at, name in fixed)]
+            choice = fitting or good
             if choice:
                 last = number == len(rows) - 1 and number > 1
                 row.update(zip(group, choice[0 if last else number % len(choice)], strict=True))
@@ -54,8 +51,7 @@ def satisfy(filling: Filling, table: Table, rows: list[Row], random_: random.Ran
 
 def is_free(table: Table, name: str) -> bool:
     column = table.column(name)
-    keys = {c for key in table.foreign for c in key.columns}
-    return column is not None and not column.serial and name not in keys
+    return column is not None and not column.serial and name not in table.references
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -75,6 +71,7 @@ def _check_groups(table: Table, names: list[str]) -> list[tuple[list[str], list[
     return groups
 
 
+_MOST = 96  # combinations that the server evaluates for one group of checks
 _SHAPES = ("A", "a", "AB", "ABC", "0", "123", "user@example.com", "https://example.com/", "a-b")
 
 
@@ -111,53 +108,51 @@ def _mined(column: Column, text: str) -> list[Any]:
     return [text for text in texts if not column.length or len(text) <= column.length]
 
 
-def _combinations(choices: list[list[Any]], random_: random.Random, most: int = 96) -> list[Any]:
+def _combinations(choices: list[list[Any]], random_: random.Random) -> list[Any]:
     """Combine candidates: all ways, or some."""
-    total = 1
-    for choice in choices:
-        total *= len(choice)
-    if total <= most:
+    if math.prod(map(len, choices)) <= _MOST:
         return list(itertools.product(*choices))
-    some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(most // 3)]
-    some += [tuple(random_.choice(choice) for choice in choices) for _ in range(2 * most // 3)]
+    some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(_MOST // 3)]
+    some += [tuple(random_.choice(choice) for choice in choices) for _ in range(2 * _MOST // 3)]
     return list(dict.fromkeys(some))
 
 
-def _taken(connection: Connection, table: Table, asked: list[Any]) -> list[list[int]]:
+def _allowed(connection: Connection, table: Table, groups: list[Any]) -> list[list[int]]:
     """Return the combinations that satisfy the checks, by one statement if the server can."""
     try:
-        found = _evaluate(connection, table, asked)
+        found = _evaluate(connection, table, groups)
     except DBAPIError:
-        if len(asked) == 1:
-            group, checks, combinations = asked[0]
-            return [list(_one_by_one(connection, table, group, checks, combinations))]
-        return [_taken(connection, table, [one])[0] for one in asked]
-    return [[n for at, n in found if at == number] for number in range(len(asked))]
+        if len(groups) == 1:
+            # A bounded search.
+            return [list(itertools.islice(_one_by_one(connection, table, *groups[0]), 6))]
+        return [_allowed(connection, table, [one])[0] for one in groups]
+    return [[n for at, n in found if at == number] for number in range(len(groups))]
 
 
 def _one_by_one(
     connection: Connection, table: Table, group: Any, checks: Any, combinations: list[Any]
 ) -> Iterator[int]:
-    """Yield the first combinations that satisfy the checks without an error: a bounded search."""
-    found = 0
+    """Yield combinations that satisfy the checks without an error."""
     for number, combination in enumerate(combinations[:48]):
-        try:
+        with suppress(DBAPIError):
             if _evaluate(connection, table, [(group, checks, [combination])]):
-                found += 1
                 yield number
-        except DBAPIError:
-            continue
-        if found == 6:
-            return
 
 
-def _evaluate(connection: Connection, table: Table, asked: list[Any]) -> list[Any]:
-    parts = []
-    for at, (group, checks, combinations) in enumerate(asked):
+def _evaluate(connection: Connection, table: Table, groups: list[Any]) -> list[Any]:
+    if not groups:
+        return []
+    server, parts = server_of(connection), []
+
+    def cast(name: str, value: Any) -> str:
+        column = table.column(name)
+        literal = literal_of(server, value, column)
+        return f"CAST({literal} AS {column.type})" if server.casts and column else literal
+
+    for at, (group, checks, combinations) in enumerate(groups):
         names = ", ".join(identifier(connection, name) for name in group)
         rows = " UNION ALL ".join(
-            f"SELECT {number}, "
-            + ", ".join(_cast(connection, table, n, v) for n, v in zip(group, values, strict=True))
+            f"SELECT {number}, {', '.join(map(cast, group, values))}"
             for number, values in enumerate(combinations)
         )
         where = " AND ".join(f"({check}) IS NOT FALSE" for check in checks)
@@ -166,12 +161,5 @@ def _evaluate(connection: Connection, table: Table, asked: list[Any]) -> list[An
             f"SELECT {at}, t.{number} FROM"
             f" (WITH c({number}, {names}) AS ({rows}) SELECT * FROM c) t WHERE {where}"
         )
-    sql = " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""
-    with Savepoint(connection):
-        return ask(connection, sql) if sql else []
-
-
-def _cast(connection: Connection, table: Table, name: str, value: Any) -> str:
-    column, server = table.column(name), server_of(connection)
-    literal = literal_of(server, value, column)
-    return f"CAST({literal} AS {column.type})" if server.casts and column else literal
+    with savepoint(connection):
+        return ask(connection, " UNION ALL ".join(parts) + " ORDER BY 1, 2")

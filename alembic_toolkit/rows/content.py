@@ -17,7 +17,7 @@ class Content:
 
     def index(self, name: str) -> int:
         """Return the position of a column."""
-        return [column.name for column in self.table.columns].index(name)
+        return self.table.names.index(name)
 
     def values(self, name: str) -> list[Any]:
         """Return the values of a column, row by row."""

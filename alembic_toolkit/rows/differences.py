@@ -22,8 +22,8 @@ class Seen:
     def keep(self, up: bool, turn: int, found: Rows) -> None:
         """Keep the values of the columns that are the same each time: no new ids, no dates."""
         now = _values(found)
-        kept = self.values.get(up, {}) if turn else now
-        self.values[up] = {key: counts for key, counts in kept.items() if now.get(key) == counts}
+        before = self.values.get(up, {}) if turn else now
+        self.values[up] = {key: counts for key, counts in before.items() if now.get(key) == counts}
 
     def differing(self, up: bool, found: Rows) -> list[str]:
         """Return the columns whose values differ from those without a crash."""
@@ -86,26 +86,22 @@ def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
     if at:
         keys = (tuple(row[n] for n in at) for row in content.rows)
         return dict(zip(keys, texts, strict=True))
-    counts = Counter[str]()
-    found: dict[tuple[Any, ...], str] = {}
-    for text in texts:
-        counts[text] += 1
-        found[text, counts[text]] = text
-    return found
+    counts = Counter(texts)
+    return {(text, number): text for text in counts for number in range(counts[text])}
 
 
 def _comparable(content: Content) -> list[str]:
     """Return the rows as texts, without values that each run makes new: serial numbers, moments."""
+
+    def plain(value: Any) -> str:
+        return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
+
     at = [
         (n, column.name)
         for n, column in enumerate(content.table.columns)
         if not (column.serial or column.volatile or column.kind in _EACH_TIME)
     ]
-    return [", ".join(f"{c} = {_plain(row[n])}" for n, c in at) for row in content.rows]
-
-
-def _plain(value: Any) -> str:
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
+    return [", ".join(f"{name} = {plain(row[n])}" for n, name in at) for row in content.rows]
 
 
 _EACH_TIME = ("date", "datetime", "datetimetz", "time", "uuid")

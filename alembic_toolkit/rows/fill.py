@@ -10,7 +10,8 @@ Serial numbers are inserted explicitly and sequences advanced: a revision may in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +23,8 @@ from alembic_toolkit.rows.filling import Filled, Filling, Row
 from alembic_toolkit.rows.plan import is_nullable, plan, reference
 from alembic_toolkit.rows.read import read
 from alembic_toolkit.rows.servers import server_of
-from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents
-from alembic_toolkit.rows.write import Deferred, Savepoint, advance, insert, reason, update
+from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents, reached
+from alembic_toolkit.rows.write import advance, deferred, insert, reason, savepoint, update
 
 
 def fill(
@@ -31,7 +32,6 @@ def fill(
     tables: Tables,
     names: Iterable[str] | None = None,
     seed: int = 0,
-    per_table: int = 4,
     given: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     within: Mapping[str, Table] | None = None,
     there: Rows | None = None,
@@ -49,20 +49,18 @@ def fill(
     """
     wanted = [name for name in (tables if names is None else names) if name in tables]
     if within:
-        tables = {
-            **tables,
-            **{n: _narrowed(tables[n], within[n], tables) for n in wanted if n in within},
+        tables = tables | {
+            n: _narrowed(tables[n], within[n], tables) for n in wanted if n in within
         }
     if texts is not None:
         tables = {name: _with_texts(table, texts) for name, table in tables.items()}
-    filling = Filling(connection, tables, seed, per_table, given or {})
-    known = {name: tables[name] for name in {*wanted, *parents(tables, wanted)} if name in tables}
-    there = there or {}
-    unread = {name: table for name, table in known.items() if name not in there}
-    known_rows = {**read(connection, unread), **{n: there[n] for n in known if n in there}}
-    for name, content in known_rows.items():
-        columns = [column.name for column in content.table.columns]
-        filling.rows[name] = [dict(zip(columns, row, strict=True)) for row in content.rows]
+    filling = Filling(connection, tables, seed, given or {})
+    known = {*wanted, *parents(tables, wanted)} & {*tables}
+    found = {name: content for name, content in (there or {}).items() if name in known}
+    found |= read(connection, {name: tables[name] for name in known if name not in found})
+    for name, content in found.items():
+        names_ = content.table.names
+        filling.rows[name] = [dict(zip(names_, row, strict=True)) for row in content.rows]
     for group in _in_order(tables, wanted):
         _fill_group(filling, group)
     advance(filling, wanted)
@@ -71,15 +69,12 @@ def fill(
 
 def _with_texts(table: Table, text: str) -> Table:
     texts = [c for c in table.columns if c.kind in ("text", "json") and not c.labels]
-    free = {column.name for column in texts if column.form in ("", "object")}
-    free -= {column for key in table.foreign for column in key.columns}
-    return replace(
-        table,
-        columns=tuple(replace(c, labels=(text,)) if c.name in free else c for c in table.columns),
-    )
+    free = {column.name for column in texts if column.form in ("", "object")} - table.references
+    columns = (replace(c, labels=(text,)) if c.name in free else c for c in table.columns)
+    return replace(table, columns=tuple(columns))
 
 
-def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
+def _narrowed(table: Table, older: Table, existing: Collection[str]) -> Table:
     """Return the table with the narrower type of each column, and the keys and checks of both."""
     columns = []
     for column in table.columns:
@@ -90,13 +85,18 @@ def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
                 for name in ("length", "precision", "bits")
             }
             labels = tuple(label for label in column.labels if label in old.labels)
-            column = replace(column, nullable=column.nullable and old.nullable, **sizes)
-            column = replace(column, labels=labels or column.labels, ascii=column.ascii | old.ascii)
-            column = replace(column, form=column.form or old.form)
+            column = replace(
+                column,
+                nullable=column.nullable and old.nullable,
+                labels=labels or column.labels,
+                ascii=column.ascii or old.ascii,
+                form=column.form or old.form,
+                **sizes,
+            )
         columns.append(column)
-    names = {column.name for column in columns}
+    names = {*table.names}
     uniques = [unique for unique in older.uniques if names >= {*unique}]
-    targets = [key for key in older.foreign if names >= {*key.columns} and key.target in there]
+    targets = [key for key in older.foreign if names >= {*key.columns} and key.target in existing]
     return replace(
         table,
         columns=tuple(columns),
@@ -109,45 +109,18 @@ def _narrowed(table: Table, older: Table, there: Collection[str]) -> Table:
 def _still_meant(older: Table, table: Table) -> tuple[str, ...]:
     """Return the dropped checks of a table whose columns are all unchanged."""
     same = {c.name for c in older.columns if table.column(c.name) == c}
-    names = [column.name for column in older.columns]
-    return tuple(
-        check
-        for check in older.checks
-        if check not in table.checks and same >= {*names_in(check, names)}
-    )
+    dropped = (check for check in older.checks if check not in table.checks)
+    return tuple(check for check in dropped if same >= {*names_in(check, older.names)})
 
 
 def _in_order(tables: Tables, names: Sequence[str]) -> list[list[str]]:
-    """Put parents before children; tables that need each other are in one group (Tarjan)."""
-    wanted, groups = set(names), list[list[str]]()
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-
-    def targets(name: str) -> Iterator[str]:
-        return iter(sorted({k.target for k in tables[name].foreign if k.target in wanted}))
-
-    for start in names:
-        path = [] if start in index else [(start, targets(start))]
-        while path:
-            name, left = path[-1]
-            if name not in index:
-                index[name] = low[name] = len(index)
-                stack.append(name)
-            target = next(left, None)
-            if target is None:
-                path.pop()
-                if path:
-                    low[path[-1][0]] = min(low[path[-1][0]], low[name])
-                if low[name] == index[name]:
-                    at = stack.index(name)
-                    groups.append(stack[at:])
-                    del stack[at:]
-            elif target not in index:
-                path.append((target, targets(target)))
-            elif target in stack:
-                low[name] = min(low[name], index[target])
-    return groups
+    """Put parents before children; tables that need each other are in one group."""
+    targets = {n: {k.target for k in tables[n].foreign} & {*names} for n in names}
+    groups: dict[frozenset[str], list[str]] = {}
+    for name in names:
+        groups.setdefault(frozenset(reached(targets, [name])), []).append(name)
+    # Whoever needs a table needs all that it needs, and more.
+    return [groups[needed] for needed in sorted(groups, key=len)]
 
 
 def _fill_group(filling: Filling, group: list[str]) -> None:
@@ -161,13 +134,17 @@ def _fill_group(filling: Filling, group: list[str]) -> None:
     later = _close_cycles(filling, group, planned)
     circular = any(not nullable for _, _, nullable in later)
     before = {name: list(filling.rows[name]) for name in planned}
+    connection = filling.connection
     try:
-        with Savepoint(filling.connection, circular), Deferred(filling.connection, circular):
+        with savepoint(connection, circular), deferred(connection) if circular else nullcontext():
             for name, rows in planned.items():
                 put_off = {c for t, key, null in later if t == name and null for c in key.columns}
-                if len(_write(filling, name, rows, put_off)) < len(rows) and circular:
+                insert(filling, filling.tables[name], rows, put_off)
+                if circular and filling.filled.written.get(name, 0) < len(rows):
                     raise _HalfFilled(filling.filled.failed.get(name, "not all rows went in"))
-            _check_deferred(filling, [*planned] if circular else [])
+            for name in planned if circular else ():
+                if problem := server_of(connection).dangling(connection, name):
+                    raise _HalfFilled(problem)
     except (DBAPIError, _HalfFilled) as error:
         why = reason(error) if isinstance(error, DBAPIError) else str(error)
         for name in planned:
@@ -184,37 +161,15 @@ class _HalfFilled(Exception):
     """Tables that need each other are filled all or none."""
 
 
-def _check_deferred(filling: Filling, names: Iterable[str]) -> None:
-    """Refuse rows that refer to nothing, where the server would do so at the commit alone.
-
-    :raises _HalfFilled: some row does.
-    """
-    server = server_of(filling.connection)
-    for name in names:
-        if problem := server.dangling(filling.connection, name):
-            raise _HalfFilled(problem)
-
-
-def _write(filling: Filling, name: str, rows: list[Row], put_off: set[str]) -> list[Row]:
-    """Insert the planned rows of a table, and remember those that went in."""
-    done = insert(filling, filling.tables[name], rows, put_off)
-    filling.rows[name] = filling.rows[name][: -len(rows)] + done
-    if done:
-        filling.filled.written[name] = len(done)
-    return done
-
-
 def _close_cycles(
     filling: Filling, group: list[str], planned: Mapping[str, list[Row]]
 ) -> list[tuple[str, ForeignKey, bool]]:
     """Set the foreign keys that had to wait for their parent's plan; return them."""
     later = []
-    for name in group:
-        table = filling.tables[name]
+    for at, name in enumerate(group):
+        table, new = filling.tables[name], planned.get(name, [])
         for key in table.foreign:
-            new = planned.get(name, [])
-            before = group.index(key.target) < group.index(name) if key.target in group else True
-            if not new or before:
+            if not new or key.target not in group[at:]:
                 continue
             nullable = any(is_nullable(table, column) for column in key.columns)
             for number, row in enumerate(new):

@@ -34,7 +34,6 @@ class Filling:
     connection: Connection
     tables: Tables
     seed: int
-    per_table: int
     given: Mapping[str, Sequence[Mapping[str, Any]]]
     rows: dict[str, list[Row]] = field(default_factory=dict)  # all rows so far, by table
     filled: Filled = field(default_factory=Filled)

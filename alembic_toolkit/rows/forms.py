@@ -14,14 +14,9 @@ from typing import Any
 from sqlalchemy import Dialect, Uuid
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
-
-def _uuid(number: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
-
-
 # By name, and by a number that makes each another one.
 FORMS: dict[str, Callable[[int], str]] = {
-    "uuid": _uuid,
+    "uuid": lambda number: str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
     "object": lambda number: f'{{"a": {number}}}',
     "array": lambda number: f"[{number}]",
     "number": str,

@@ -32,6 +32,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from operator import eq, itemgetter
 from typing import Any
 
 from alembic_toolkit.rows.content import Content, Rows
@@ -40,17 +41,11 @@ from alembic_toolkit.rows.tables.table import Column, related, without_strings
 from alembic_toolkit.sql.tokens import unquoted
 
 
-def lost_after_up(
-    before: Rows,
-    after: Rows,
-    deliberate: Collection[str] | None = (),
-    renamed: Mapping[str, str] | None = None,
-) -> list[str]:
+def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None = ()) -> list[str]:
     """Return what one step lost of the rows read before it, as short lines (rules 1 to 3).
 
     ``deliberate`` are the tables that the step's own statements change (see `changed_by`), None
-    if that is unknown. ``renamed`` maps "table" or "table.column" to its new name,
-    where the values do not show it.
+    if that is unknown.
     """
     moved = _moves(before, after) if deliberate is None else None
     excused = set[str]()
@@ -59,37 +54,29 @@ def lost_after_up(
         folded = {name.lower() for name in excused}
         excused |= {name for name in before if name.lower() in folded}
     lines = []
-    touched = (n for n, content in before.items() if content.rows and after.get(n) is not content)
-    for name in sorted(touched):
-        content = before[name]
-        now = _renamed_table(name, content, before, after, renamed or {})
+    for name, content in sorted(before.items(), key=itemgetter(0)):
+        if not content.rows or after.get(name) is content:
+            continue
+        now = _renamed_table(name, content, before, after)
         if now is None or name in excused or now in excused:
             continue
-        lines += _compare(content, after[now], renamed or {}, moved)
+        lines += _compare(content, after[now], moved)
     return lines
 
 
-def lost_after_down(
-    before: Rows,
-    between: Rows,
-    after: Rows,
-    renamed: Mapping[str, str] | None = None,
-    fed: bool = False,
-) -> list[str]:
+def lost_after_down(before: Rows, between: Rows, after: Rows, fed: bool = False) -> list[str]:
     """Return what was not restored (rule 4): rows before the upgrade, after it, and after both.
 
     ``fed``: rows were written above into tables that were not there below (rule 5).
     """
     lines = []
-    for name in sorted(name for name, content in before.items() if after.get(name) is not content):
-        content = before[name]
-        if name not in after:
-            if content.rows:
-                lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
-            continue
-        now = _renamed_table(name, content, before, between, renamed or {})
-        newer = between[now] if now is not None else None
-        lines += _compare_back(content, newer, after[name], renamed or {}, fed)
+    for name, content in sorted(before.items(), key=itemgetter(0)):
+        if name in after and after[name] is not content:
+            now = _renamed_table(name, content, before, between)
+            newer = between[now] if now is not None else None
+            lines += _compare_back(content, newer, after[name], fed)
+        elif name not in after and content.rows:
+            lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
     return lines
 
 
@@ -100,7 +87,7 @@ def since(earlier: Rows, now: Rows) -> Rows:
         if earlier.get(name) is content:
             new[name] = Content(content.table, [])
             continue
-        left = Counter(earlier[name].rows) if name in earlier else Counter[tuple[Any, ...]]()
+        left = Counter(earlier[name].rows if name in earlier else ())
         rows = []
         for row in content.rows:
             if left[row]:
@@ -112,81 +99,58 @@ def since(earlier: Rows, now: Rows) -> Rows:
 
 
 _NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]]+\]|[^\W\d][\w$]*)'
+_TABLE = rf"({_NAME}(?:\s*\.\s*{_NAME})?)"
 _CHANGE = re.compile(
     r"(?<!\w)(?:(?<!on )(?<!for )(?<!key )UPDATE(?:\s+(?:IGNORE|LOW_PRIORITY|OR\s+\w+))?"
     r"|DELETE\s+FROM|DELETE\s+\w+\s+FROM|TRUNCATE(?:\s+TABLE)?|MERGE\s+INTO|REPLACE\s+INTO"
-    rf"|INSERT\s+OR\s+REPLACE\s+INTO)\s+(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)",
+    rf"|INSERT\s+OR\s+REPLACE\s+INTO)\s+(?:ONLY\s+)?{_TABLE}",
     re.I,
 )
 _PARTITION = re.compile(
-    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?({_NAME}(?:\s*\.\s*{_NAME})?)"
-    r"\s+(?:AT|DE)TACH\s+PARTITION\b",
-    re.I,
+    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_TABLE}\s+(?:AT|DE)TACH\s+PARTITION\b", re.I
 )
 _UNCERTAIN = re.compile(r"^\s*(DO|CALL|EXECUTE|BEGIN\s+NOT|PREPARE)\b", re.I)
-_UPSERT = re.compile(
-    rf"INSERT\s+INTO\s+({_NAME}(?:\s*\.\s*{_NAME})?).*?(?:ON\s+CONFLICT|ON\s+DUPLICATE)",
-    re.I | re.S,
-)
+_UPSERT = re.compile(rf"INSERT\s+INTO\s+{_TABLE}.*?(?:ON\s+CONFLICT|ON\s+DUPLICATE)", re.I | re.S)
 
 
 def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
     """Return the tables whose rows these statements change on purpose; None: unknown."""
-    found = set()
+    found = list[str]()
     for statement in statements:
         plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
-        if _UNCERTAIN.match(plain):
+        # A function is called for what it does.
+        if _UNCERTAIN.match(plain) or re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
             return None
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
-            if partitioned := _PARTITION.match(plain):
-                found.add(_unquoted_name(partitioned[1]))
-            continue
-        if re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
-            return None  # a function is called for what it does
-        found |= {
-            _unquoted_name(name) for name in [*_CHANGE.findall(plain), *_UPSERT.findall(plain)]
-        }
-    return frozenset(found)
-
-
-def _unquoted_name(name: str) -> str:
-    return ".".join(map(unquoted, re.findall(_NAME, name)))
+            found += _PARTITION.findall(plain)
+        else:
+            found += _CHANGE.findall(plain) + _UPSERT.findall(plain)
+    return frozenset(".".join(map(unquoted, re.findall(_NAME, name))) for name in found)
 
 
 # Renames
 
 
-def _renamed_table(
-    name: str, content: Content, before: Rows, after: Rows, renamed: Mapping[str, str]
-) -> str | None:
+def _renamed_table(name: str, content: Content, before: Rows, after: Rows) -> str | None:
     """Return the present name of a table; None if it is gone."""
-    name_ = renamed.get(name, name)
-    if name_ in after:
-        return name_
-    columns = {column.name for column in content.table.columns}
+    if name in after:
+        return name
+    names = content.table.names
     for other, now in after.items():
-        if other not in before and {column.name for column in now.table.columns} >= columns:
-            positions = [now.index(column.name) for column in content.table.columns]
+        if other not in before and {*now.table.names} >= {*names}:
+            positions = [now.index(name) for name in names]
             rows = Counter(tuple(row[at] for at in positions) for row in now.rows)
             if content.rows and not Counter(content.rows) - rows:
                 return other
     return None
 
 
-def _renamed_columns(before: Content, after: Content, renamed: Mapping[str, str]) -> dict[str, str]:
+def _renamed_columns(before: Content, after: Content) -> dict[str, str]:
     """Map the columns that still exist to their present names."""
-    old = [column.name for column in before.table.columns]
-    new = [column.name for column in after.table.columns]
-    folded = {name.lower(): name for name in new}
-    same = {
-        name: name if name in new else folded[name.lower()]
-        for name in old
-        if name in new or name.lower() in folded
-    }
-    for name in old:
-        to = renamed.get(f"{before.table.name}.{name}")
-        if to in new:
-            same[name] = to
+    old, new = before.table.names, after.table.names
+    folded = {name.lower(): name for name in new} | {name: name for name in new}
+    present = {name: folded.get(name, folded.get(name.lower())) for name in old}
+    same = {name: now for name, now in present.items() if now is not None}
     left = [name for name in new if name not in same.values()]
     for name in old:
         if name in same or not any(value is not None for value in before.values(name)):
@@ -208,8 +172,8 @@ _Pairs = list[tuple[tuple[Any, ...], tuple[Any, ...] | None]]
 
 def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
     """Pair each row with what became of it: by primary key, or by most equal values."""
-    key = [name for name in before.table.primary if name in same]
-    if key and len(key) == len(before.table.primary):
+    key = before.table.primary
+    if key and same.keys() >= {*key}:
         now = [same[name] for name in key]
         digits = [
             _digits(before.table.column(a), after.table.column(b))
@@ -217,9 +181,8 @@ def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
         ]
         found = dict(_by_key(after, now, digits))
         pairs: _Pairs = [(row, found.get(values)) for values, row in _by_key(before, key, digits)]
-        if not pairs or any(row is not None for _, row in pairs):
-            return pairs
-        if len(after.rows) < len(before.rows):
+        matches = not pairs or any(row is not None for _, row in pairs)
+        if matches or len(after.rows) < len(before.rows):
             return pairs
     return _by_values(before, after, same)
 
@@ -228,12 +191,12 @@ def _by_key(
     content: Content, names: Sequence[str], digits: Sequence[int | None]
 ) -> list[tuple[Any, tuple[Any, ...]]]:
     """Return each row behind the values of these columns, with so many digits of each."""
+
+    def rounded(value: Any, count: int | None) -> str:
+        return f"{value:.{count - 1}e}" if count and isinstance(value, Decimal) else _key(value)
+
     places = [(content.index(name), count) for name, count in zip(names, digits, strict=True)]
-    return [(tuple(_rounded(row[at], count) for at, count in places), row) for row in content.rows]
-
-
-def _rounded(value: Any, digits: int | None) -> str:
-    return f"{value:.{digits - 1}e}" if digits and isinstance(value, Decimal) else _key(value)
+    return [(tuple(rounded(row[at], count) for at, count in places), row) for row in content.rows]
 
 
 def _digits(old: Column | None, new: Column | None) -> int | None:
@@ -249,53 +212,41 @@ def _key(value: Any) -> str:
 def _by_values(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
     old = [before.index(name) for name in same]
     new = [after.index(name) for name in same.values()]
-    left = [(tuple(_key(row[at]) for at in new), row) for row in after.rows]
-    exact: dict[Any, list[tuple[Any, ...]]] = {}
-    for values, row in left:
-        exact.setdefault(values, []).append(row)
+    left: dict[Any, list[tuple[Any, ...]]] = {}
+    for row in after.rows:
+        left.setdefault(tuple(_key(row[at]) for at in new), []).append(row)
     pairs: _Pairs = []
-    rest = []
+    unpaired = []
     for row in before.rows:
-        match = exact.get(tuple(_key(row[at]) for at in old))
-        if match:
-            pairs.append((row, match.pop()))
+        values = tuple(_key(row[at]) for at in old)
+        if left.get(values):
+            pairs.append((row, left[values].pop()))
         else:
-            rest.append(row)
-    free = [row for rows in exact.values() for row in rows]
-    for row in rest:
-        best = max(free, key=lambda r, row=row: _alike(row, old, r, new), default=None)  # type: ignore[misc]
+            unpaired.append((values, row))
+    free = [(values, row) for values, rows in left.items() for row in rows]
+    for values, row in unpaired:
+        best = max(free, key=lambda other: sum(map(eq, values, other[0])), default=None)
         if best is not None:
             free.remove(best)
-        pairs.append((row, best))
+        pairs.append((row, best and best[1]))
     return pairs
-
-
-def _alike(row: Any, old: Sequence[int], other: Any, new: Sequence[int]) -> int:
-    return sum(_key(row[a]) == _key(other[b]) for a, b in zip(old, new, strict=True))
 
 
 def _moves(before: Rows, after: Rows) -> frozenset[str]:
     """Return the values that exist as often as before, in whatever column."""
 
-    def cells(rows: Rows) -> Counter[str]:
-        return Counter(
-            _key(value)
-            for content in rows.values()
-            for row in content.rows
-            for value in row
-            if value is not None
-        )
+    def cells(found: Rows) -> Counter[str]:
+        rows = (row for content in found.values() for row in content.rows)
+        return Counter(_key(value) for row in rows for value in row if value is not None)
 
     had, has = cells(before), cells(after)
     return frozenset(value for value, count in had.items() if has[value] >= count)
 
 
-def _compare(
-    before: Content, after: Content, renamed: Mapping[str, str], moved: frozenset[str] | None
-) -> list[str]:
+def _compare(before: Content, after: Content, moved: frozenset[str] | None) -> list[str]:
     """Compare one table before and after a step."""
     name = before.table.name
-    same = _renamed_columns(before, after, renamed)
+    same = _renamed_columns(before, after)
     pairs = _pairs(before, after, same)
     gone = [row for row, now in pairs if now is None and not _went(before, row, moved)]
     lines = [_count_line(before, after, len(gone))] if gone else []
@@ -320,12 +271,12 @@ def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) 
     """Return whether the values of a row, without its keys, exist elsewhere."""
     if moved is None:
         return False
-    names = [column.name for column in content.table.columns]
-    keys = {c for key in content.table.foreign for c in key.columns} | {*content.table.primary}
-    values = [
-        v for n, v in zip(names, row, strict=True) if n not in keys and isinstance(v, str) and v
+    keys = {*content.table.references, *content.table.primary}
+    cells = zip(content.table.names, row, strict=True)
+    texts = [
+        value for name, value in cells if name not in keys and isinstance(value, str) and value
     ]
-    return bool(values) and all(_key(value) in moved for value in values)
+    return bool(texts) and moved.issuperset(texts)
 
 
 def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
@@ -337,34 +288,23 @@ def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
     return not (isinstance(was, str) and isinstance(now, str) and was.startswith(now))
 
 
-def _compare_back(
-    before: Content,
-    between: Content | None,
-    after: Content,
-    renamed: Mapping[str, str],
-    fed: bool,
-) -> list[str]:
+def _compare_back(before: Content, between: Content | None, after: Content, fed: bool) -> list[str]:
     """Compare one table before the upgrade and after the downgrade."""
-    same = {
-        column.name: column.name
-        for column in before.table.columns
-        if after.table.column(column.name)
-    }
+    same = {name: name for name in before.table.names if name in after.table.names}
     pairs = _pairs(before, after, same)
     gone = sum(now is None for _, now in pairs)
     lines = [_count_line(before, after, gone)] if gone else []
-    kept = _renamed_columns(before, between, renamed) if between else {}
+    names = _renamed_columns(before, between) if between else {}
     for column in before.table.columns:
-        if column.name not in same:
-            values = [row[before.index(column.name)] for row in before.rows]
-            lost = [(v, None) for v in values if v is not None and not column.generated]
-            lines += _value_lines(f"{before.table.name}.{column.name}", lost)
+        if column.generated or (column.volatile and column.name in same):
             continue
-        if column.generated or column.volatile:
+        if column.name not in same:
+            lost = [(v, None) for v in before.values(column.name) if v is not None]
+            lines += _value_lines(f"{before.table.name}.{column.name}", lost)
             continue
         at, to = before.index(column.name), after.index(column.name)
         changes = [(row[at], now[to]) for row, now in pairs if now is not None]
-        newer = between.table.column(kept[column.name]) if between and column.name in kept else None
+        newer = between.table.column(names.get(column.name, "")) if between else None
         wrong = [
             (was, now)
             for was, now in changes
@@ -417,23 +357,12 @@ def _shown(value: Any) -> str:
 
 # Equal values
 
-_FAMILY = {
-    "integer": "number",
-    "numeric": "number",
-    "float": "number",
-    "boolean": "number",
-    "year": "number",
-    "bit": "number",
-    "date": "moment",
-    "datetime": "moment",
-    "datetimetz": "moment",
-    "text": "text",
-    "char": "text",
-    "enum": "text",
-    "set": "text",
-    "json": "text",
-    "uuid": "text",
+_FAMILIES = {
+    "number": "integer numeric float boolean year bit",
+    "moment": "date datetime datetimetz",
+    "text": "text char enum set json uuid",
 }
+_FAMILY = {kind: family for family, kinds in _FAMILIES.items() for kind in kinds.split()}
 
 
 def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
@@ -489,28 +418,17 @@ def _loosely(value: Any) -> Any:
 def _close(was: Decimal, now: Decimal, old: Column, new: Column) -> bool:
     if new.kind == "boolean":
         return was not in (0, 1) or bool(was) == bool(now)
-    digits = (
-        min(c.precision or 15 for c in (old, new) if c.kind == "float")
-        if "float" in (old.kind, new.kind)
-        else None
-    )
+    digits = min((c.precision or 15 for c in (old, new) if c.kind == "float"), default=0)
     if digits and abs(was - now) <= abs(was).scaleb(1 - digits):
         return True
-    if new.kind == "numeric" and new.precision is None and new.scale is None:
-        return False
-    if new.kind not in ("integer", "numeric"):
+    if new.kind == "integer":
+        limit = Decimal(2 ** (new.bits if new.unsigned else new.bits - 1))
+    elif new.kind == "numeric" and new.precision:
+        limit = Decimal(10) ** (new.precision - (new.scale or 0))
+    else:
         return False
     unit = Decimal(1).scaleb(-(new.scale or 0))
-    fits = was % unit == 0
-    if new.kind == "integer" and abs(was) >= 2 ** (new.bits if new.unsigned else new.bits - 1):
-        return True
-    if (
-        new.kind == "numeric"
-        and new.precision
-        and abs(was) >= Decimal(10) ** (new.precision - (new.scale or 0))
-    ):
-        return True
-    return not fits and abs(was - now) < unit
+    return abs(was) >= limit or (was % unit != 0 and abs(was - now) < unit)
 
 
 def _read(value: Any) -> str:
@@ -519,9 +437,8 @@ def _read(value: Any) -> str:
 
 def _cut_off(was: str, new: Column) -> bool:
     """Return whether a type cannot hold a text."""
-    if new.length is not None and len(was) > new.length:
-        return True
-    return new.kind == "enum" and was not in new.labels
+    too_long = new.length is not None and len(was) > new.length
+    return too_long or (new.kind == "enum" and was not in new.labels)
 
 
 def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
@@ -573,13 +490,12 @@ def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:
         return one.date() == two.date()
     if (one.tzinfo is None) != (two.tzinfo is None):
         one, two = one.replace(tzinfo=None), two.replace(tzinfo=None)
+    apart = abs(one - two)
     if "datetimetz" in (old.kind, new.kind) and old.kind != new.kind:
         # The session's time zone: whole quarters of an hour, not a day.
-        return abs(one - two) < dt.timedelta(hours=15) and not (one - two) % dt.timedelta(
-            minutes=15
-        )
+        return apart < dt.timedelta(hours=15) and not apart % dt.timedelta(minutes=15)
     exact = one.microsecond == 0 or (old.precision or 6) <= (new.precision or 6)
-    return abs(one - two) < dt.timedelta(seconds=0 if exact else 1) or one == two
+    return not apart or (not exact and apart < dt.timedelta(seconds=1))
 
 
 def _padded(text: str) -> str:

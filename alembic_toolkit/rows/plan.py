@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import unicodedata
 from typing import Any
@@ -12,6 +13,7 @@ from alembic_toolkit.rows.read import plain
 from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in
 from alembic_toolkit.rows.values import UNSET, candidates, series
 
+LEAST = 4  # rows of a table that had none
 MOST = 100  # rows of one table: above that nothing is added
 
 
@@ -27,52 +29,49 @@ def reference(filling: Filling, key: ForeignKey, parent: Row) -> Row:
 
 def plan(filling: Filling, table: Table, waiting: set[str]) -> list[Row]:
     """Make the new rows of a table, but for references to tables that are planned later."""
-    there = filling.rows.get(table.name, [])
-    given = [] if there else filling.given.get(table.name, [])
-    count = len(given) or _count(filling, table, there)
-    random_ = random.Random(f"{filling.seed}:{table.name}")
+    existing = filling.rows.get(table.name, [])
+    given = [] if existing else filling.given.get(table.name, [])
+    count = len(given) or _count(filling, table, existing)
     columns = [column for column in table.columns if not column.generated]
     rows = [
-        {c.name: _pick(c, n, count, at, bool(there)) for at, c in enumerate(columns)}
+        {c.name: _pick(c, n, count, at, bool(existing)) for at, c in enumerate(columns)}
         for n in range(count)
     ]
     if count >= 3 and not given:
         rows[-1] = dict(rows[0])
-    for column in columns:
-        if column.serial:
-            _number(column, there, rows)
-    problem = _refer(filling, table, waiting, rows)
-    if problem:
+    for name in (column.name for column in columns if column.serial):
+        used = [int(row[name]) for row in existing if row.get(name) is not None]
+        for number, row in enumerate(rows, max([0, *used]) + 1):
+            row[name] = number
+    if problem := _refer(filling, table, waiting, rows):
         filling.filled.failed[table.name] = problem
         return []
-    satisfy(filling, table, rows, random_)
+    satisfy(filling, table, rows, random.Random(f"{filling.seed}:{table.name}"))
     for row, own in zip(rows, given, strict=False):
         row.update({name: value for name, value in own.items() if name in row})
-    return _distinct(table, there, rows, bool(given))
+    return rows if given else _distinct(table, existing, rows)
 
 
-def _count(filling: Filling, table: Table, there: list[Row]) -> int:
-    if len(there) >= MOST:
+def _count(filling: Filling, table: Table, existing: list[Row]) -> int:
+    if len(existing) >= MOST:
         return 0
-    if there:
-        return 2 if any(_never_varies(table, column, there) for column in table.columns) else 0
+    if existing:
+        return 2 if any(_never_varies(table, column, existing) for column in table.columns) else 0
     labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
-    children = 0
-    for key in table.foreign:
-        children = max(children, len(filling.rows.get(key.target, [])) + 2)
-    return min(max(filling.per_table, labels + 1, children), max(8, filling.per_table))
+    parents = (len(filling.rows.get(key.target, [])) for key in table.foreign)
+    children = max((number + 2 for number in parents), default=0)
+    return min(max(LEAST, labels + 1, children), 8)
 
 
-def _never_varies(table: Table, column: Column, there: list[Row]) -> bool:
+def _never_varies(table: Table, column: Column, existing: list[Row]) -> bool:
     """Return whether a column has one value in all rows, and new rows could have others."""
     if column.generated or len(candidates(column)) < 2:
         return False
-    values = {str(row[column.name]) for row in there if row[column.name] is not None}
-    if any(column.name in key.columns for key in table.foreign):
+    values = {str(row[column.name]) for row in existing if row[column.name] is not None}
+    # A check may allow one value alone.
+    if column.name in table.references or names_in(" ".join(table.checks), [column.name]):
         return not values
-    if names_in(" ".join(table.checks), [column.name]):  # it may allow one value alone
-        return not values
-    return len(values) < 2 and len(there) > 1
+    return len(values) < 2 and len(existing) > 1
 
 
 def _pick(column: Column, number: int, count: int, position: int, again: bool) -> Any:
@@ -82,13 +81,6 @@ def _pick(column: Column, number: int, count: int, position: int, again: bool) -
         return None
     choice = candidates(column)
     return choice[(number - (number > null)) % len(choice)] if choice else UNSET
-
-
-def _number(column: Column, there: list[Row], rows: list[Row]) -> None:
-    """Give rows the numbers after the highest one in use."""
-    used = [int(row[column.name]) for row in there if row.get(column.name) is not None]
-    for number, row in enumerate(rows, max([0, *used]) + 1):
-        row[column.name] = number
 
 
 def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -> str | None:
@@ -103,7 +95,10 @@ def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -
         position = 0
         for number, row in enumerate(rows):
             if not parent_rows or (nullable and number == 1 and len(rows) > 1):
-                row.update({c: None for c in key.columns if not _fixed(table, key, c)})
+                # A column of another reference, or one that is required, keeps its value.
+                others = {c for other in table.foreign if other is not key for c in other.columns}
+                free = (c for c in key.columns if is_nullable(table, c) and c not in others)
+                row.update(dict.fromkeys(free))
                 continue
             choice = _agreeing(filling, table, key, row, parent_rows)
             row.update(choice[position % len(choice)])
@@ -111,43 +106,32 @@ def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -
     return None
 
 
-def _fixed(table: Table, key: ForeignKey, column: str) -> bool:
-    """Return whether a column must keep its value though the reference is NULL."""
-    others = {c for other in table.foreign if other is not key for c in other.columns}
-    return not is_nullable(table, column) or column in others
-
-
 def _agreeing(
     filling: Filling, table: Table, key: ForeignKey, row: Row, parent_rows: list[Row]
 ) -> list[Row]:
     """Return the references that agree with an earlier foreign key over the same columns."""
-    earlier: set[str] = set()
-    for other in table.foreign:
-        if other is key:
-            break
-        earlier |= set(other.columns)
+    before = itertools.takewhile(lambda other: other is not key, table.foreign)
+    earlier = {name for other in before for name in other.columns}
     choice = [reference(filling, key, parent) for parent in parent_rows]
     agreeing = [r for r in choice if all(r[c] == row[c] for c in earlier & set(r))]
     return agreeing or choice
 
 
-def _distinct(table: Table, there: list[Row], rows: list[Row], given: bool) -> list[Row]:
+def _distinct(table: Table, existing: list[Row], rows: list[Row]) -> list[Row]:
     """Change values until all keys are unique; leave out rows for which no value is left."""
-    if given:
-        return rows
     sets = list(dict.fromkeys(key for key in [table.primary, *table.uniques] if key))
-    used = {key: {_folded(row, key) for row in there} for key in sets}
-    kept = []
+    used = {key: {_folded(row, key) for row in existing} for key in sets}
+    distinct = []
     for row in rows:
-        if all(_free_key(table, key, row, used[key], sets) for key in sets):
+        if all(_free_key(table, key, row, used[key]) for key in sets):
             # Again: what made one key unique may have been part of another.
             if any(_folded(row, key) in used[key] for key in sets):
                 continue
             for key in sets:
                 if None not in (values := _folded(row, key)):
                     used[key].add(values)
-            kept.append(row)
-    return kept
+            distinct.append(row)
+    return distinct
 
 
 def _folded(row: Row, key: tuple[str, ...]) -> tuple[Any, ...]:
@@ -162,9 +146,8 @@ def _fold(value: Any) -> Any:
     return "".join(c for c in text if not unicodedata.combining(c) and ord(c) < 0x10000)
 
 
-def _free_key(
-    table: Table, key: tuple[str, ...], row: Row, used: set[Any], sets: list[tuple[str, ...]]
-) -> bool:
+def _free_key(table: Table, key: tuple[str, ...], row: Row, used: set[Any]) -> bool:
+    """Give a key values that are not used; return whether there are any."""
     if _folded(row, key) not in used:
         return True
     names = [name for name in key if is_free(table, name)]

@@ -14,18 +14,16 @@ from sqlalchemy import Connection
 from alembic_toolkit.database.driver import fetch, identifier
 from alembic_toolkit.rows.content import Content, Rows
 from alembic_toolkit.rows.servers import server_of
-from alembic_toolkit.rows.tables.table import Column, Table
+from alembic_toolkit.rows.tables.table import Table
 
 
 def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
     """Read every row of these tables, by value: what is equal to the server is equal here."""
     found = {}
     for name, table in tables.items():
-        only = "ONLY " if table.only else ""
-        answer = _fetch(
-            connection, f"SELECT {every_column(connection, table)} FROM {only}{table.sql}"
-        )
-        found[name] = content(table, by_value(table, answer))
+        source = f"ONLY {table.sql}" if table.only else table.sql
+        rows = _fetch(connection, f"SELECT {every_column(connection, table)} FROM {source}")
+        found[name] = content(table, by_value(table, rows))
     return found
 
 
@@ -37,10 +35,8 @@ def _fetch(connection: Connection, sql: str) -> list[Any]:
         if "Could not decode to UTF-8" not in str(error):
             raise
     driver: Any = connection.connection.driver_connection
-    before, driver.text_factory = (
-        driver.text_factory,
-        lambda found: found.decode("utf-8", "replace"),
-    )
+    before = driver.text_factory
+    driver.text_factory = lambda found: found.decode("utf-8", "replace")
     try:
         return fetch(connection, sql)
     finally:
@@ -49,9 +45,8 @@ def _fetch(connection: Connection, sql: str) -> list[Any]:
 
 def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
     """Put the rows of a table in order."""
-    positions = [
-        at for at, column in enumerate(table.columns) if column.name in table.primary
-    ] or range(len(table.columns))
+    positions = [at for at, name in enumerate(table.names) if name in table.primary]
+    positions = positions or [*range(len(table.columns))]
     return Content(table, sorted(rows, key=lambda row: [_order(row[n]) for n in positions]))
 
 
@@ -64,7 +59,7 @@ def every_column(connection: Connection, table: Table) -> str:
 def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
     if not table.columns:
         return [() for _ in answer]
-    makers = [_maker(column) for column in table.columns]
+    makers = [_BY_KIND.get(column.kind, plain) for column in table.columns]
     columns = (
         [None if value is None else make(value) for value in values]
         for make, values in zip(makers, zip(*answer, strict=True), strict=False)
@@ -74,9 +69,7 @@ def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
 
 def same(one: Rows, other: Rows) -> bool:
     """Return whether tables and rows are the same, in whatever order their columns are."""
-    if one.keys() != other.keys():
-        return False
-    return all(
+    return one.keys() == other.keys() and all(
         content == other[name] or _unordered(content) == _unordered(other[name])
         for name, content in one.items()
     )
@@ -95,19 +88,6 @@ def _order(value: Any) -> Any:
     if isinstance(value, Decimal) and not value.is_nan():
         return (1, value, "")
     return (0, 0, "") if value is None else (2, 0, str(value))
-
-
-def _maker(column: Column) -> Callable[[Any], Any]:
-    """Return the function that makes fetched values of this column comparable."""
-    if column.kind in ("integer", "numeric", "float", "boolean", "year"):
-        return plain
-    if column.kind == "char":
-        return lambda value: value.rstrip(" ") if isinstance(value, str) else plain(value)
-    if column.kind in ("datetime", "datetimetz", "time"):
-        return _moment
-    if column.kind == "json":
-        return same_json
-    return plain
 
 
 def plain(value: Any) -> Any:
@@ -140,3 +120,13 @@ def same_json(value: Any) -> Any:
         return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)
     except (TypeError, ValueError):
         return plain(value)
+
+
+# The functions that make fetched values of a kind comparable; of all others: `plain`.
+_BY_KIND: dict[str, Callable[[Any], Any]] = {
+    "char": lambda value: value.rstrip(" ") if isinstance(value, str) else plain(value),
+    "datetime": _moment,
+    "datetimetz": _moment,
+    "time": _moment,
+    "json": same_json,
+}

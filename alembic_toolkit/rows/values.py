@@ -28,8 +28,12 @@ UNSET = object()  # leave it to the default
 
 def candidates(column: Column) -> list[Any]:
     """Return values for a column, the nastiest first; none where its type is not known."""
-    make = _CANDIDATES.get(column.kind)
-    return make(column) if make else _of_type(column)
+    if make := _CANDIDATES.get(column.kind):
+        return make(column)
+    known = _BY_NAME.get(re.split(r"[ (]", column.type.lower())[0].strip('"'))
+    if known is None and not column.nullable and column.default is None:
+        return ["", "0", "{}"]  # guesses
+    return list(known or ())
 
 
 _TEXT = 'O\'Brien "%s" 100% \\ :x; -- '
@@ -79,17 +83,11 @@ def _arrays(column: Column) -> list[Any]:
     return ["{" + ",".join([*quoted, "NULL"]) + "}", "{}", "{" + ",".join(quoted[:1]) + "}"]
 
 
-def _bits(column: Column) -> list[Any]:
-    length = column.length or 8
-    return ["1" * length, "0" * length]
+_DATETIMES = ["2024-02-29 23:59:59", "2024-10-27 02:30:00", "1970-01-02 00:00:01"]
 
 
-def _datetimes(column: Column) -> list[Any]:
-    return ["2024-02-29 23:59:59", "2024-10-27 02:30:00", "1970-01-02 00:00:01"]
-
-
-def _uuids(column: Column, start: int = 0) -> list[Any]:
-    return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{column.name} {start + n}")) for n in range(3)]
+def _uuid(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
@@ -100,22 +98,22 @@ _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
     "float": lambda _: [Decimal("12345.67"), Decimal("0.1"), Decimal("-19.99"), Decimal(0)],
     "boolean": lambda _: [True, False],
     "date": lambda _: ["2024-02-29", "1970-01-01", "1999-12-31"],
-    "datetime": _datetimes,
-    "datetimetz": lambda _: [v + "+05:45" for v in _datetimes(_)],
+    "datetime": lambda _: list(_DATETIMES),
+    "datetimetz": lambda _: [moment + "+05:45" for moment in _DATETIMES],
     "time": lambda _: ["23:59:59", "00:00:00", "02:30:00"],
     "interval": lambda _: ["1 mon 2 days 03:04:05", "-1 day", "0"],
     "year": lambda _: [2024, 1970, 1999],
     "json": lambda column: [*column.labels] or ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
-    "uuid": _uuids,
+    "uuid": lambda column: [_uuid(f"{column.name} {number}") for number in range(3)],
     "binary": _binaries,
     "enum": lambda column: list(column.labels),
     "set": lambda column: [",".join(column.labels), "", column.labels[0]],
-    "bit": _bits,
+    "bit": lambda column: [digit * (column.length or 8) for digit in "10"],
     "array": _arrays,
 }
 
 # https://www.postgresql.org/docs/current/datatype.html
-_OTHERS = {
+_BY_NAME = {
     "inet": ["10.0.0.1/8", "::1"],
     "cidr": ["10.0.0.0/8", "192.168.0.0/16"],
     "inet4": ["10.0.0.1", "127.0.0.1"],
@@ -141,43 +139,38 @@ _OTHERS = {
 }
 
 
-def _of_type(column: Column) -> list[Any]:
-    """Return values for a type that only its name tells of; for an unknown one, some guesses."""
-    known = _OTHERS.get(re.split(r"[ (]", column.type.lower())[0].strip('"'))
-    if known:
-        return list(known)
-    return [] if column.nullable or column.default is not None else ["", "0", "{}"]
-
-
 def series(column: Column, start: int) -> Iterator[Any]:
     """Return values for a column that must be unique: enough to get past those used."""
-    numbers = range(1, start + 12)
-    if column.kind in ("integer", "numeric", "float"):
-        yield from numbers
-    elif column.kind in ("text", "char") and column.form:
-        yield from (made(column.form, n, column.length) for n in numbers)
-    elif column.kind in ("text", "char"):
-        # The number first: MariaDB's keys may hold only the beginning of a text.
-        long = str(_texts(replace(column, labels=()))[0])
-        yield from (f"{n}{long}"[: len(long)] for n in numbers)
-    elif column.kind == "uuid":
-        yield from (str(uuid.uuid5(uuid.NAMESPACE_OID, f"{column.name}/{n}")) for n in numbers)
-    elif column.kind == "date":
-        yield from (str(dt.date(2024, 2, 29) + dt.timedelta(n)) for n in numbers)
-    elif column.kind in ("datetime", "datetimetz"):
-        yield from (f"{dt.datetime(2024, 2, 29) + dt.timedelta(n)}" for n in numbers)
-    elif column.kind == "time":
-        yield from (f"01:{n // 60 % 60:02}:{n % 60:02}" for n in numbers)
-    elif column.kind == "binary":
-        yield from (f"{n}".encode().ljust(column.length or 1, b"\x01") for n in numbers)
-    elif column.kind == "year":
-        yield from (1970 + n for n in numbers)
-    elif column.kind == "interval":
-        yield from (f"{n} days" for n in numbers)
-    elif column.kind == "json":
-        yield from (f'{{"a": {n}}}' for n in numbers)
-    else:
-        yield from candidates(column)
+    make = _NUMBERED.get(column.kind)
+    return (make(column, n) for n in range(1, start + 12)) if make else iter(candidates(column))
+
+
+def _numbered_text(column: Column, number: int) -> str:
+    if column.form:
+        return made(column.form, number, column.length)
+    # The number first: MariaDB's keys may hold only the beginning of a text.
+    long = str(_texts(replace(column, labels=()))[0])
+    return f"{number}{long}"[: len(long)]
+
+
+def _moment(_: Column, number: int) -> str:
+    return f"{dt.datetime(2024, 2, 29) + dt.timedelta(number)}"
+
+
+_NUMBERED: dict[str, Callable[[Column, int], Any]] = {
+    **dict.fromkeys(("integer", "numeric", "float"), lambda _, n: n),
+    "text": _numbered_text,
+    "char": _numbered_text,
+    "uuid": lambda column, n: _uuid(f"{column.name}/{n}"),
+    "date": lambda column, n: _moment(column, n)[:10],
+    "datetime": _moment,
+    "datetimetz": _moment,
+    "time": lambda _, n: f"01:{n // 60 % 60:02}:{n % 60:02}",
+    "binary": lambda column, n: f"{n}".encode().ljust(column.length or 1, b"\x01"),
+    "year": lambda _, n: 1970 + n,
+    "interval": lambda _, n: f"{n} days",
+    "json": lambda _, n: f'{{"a": {n}}}',
+}
 
 
 def text_of(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -25,9 +25,8 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
         return "NULL"
     if isinstance(value, bytes | bytearray | memoryview):
         return server.binary.format(bytes(value).hex())
-    truths = {"True": "1", "1": "1", "False": "0", "0": "0"}
-    if kind == "boolean" and not server.has_booleans and str(value) in truths:
-        return truths[str(value)]
+    if kind == "boolean" and not server.has_booleans and str(value) in ("True", "1", "False", "0"):
+        return "1" if str(value) in ("True", "1") else "0"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float | Decimal):
@@ -38,9 +37,11 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
     return server.facts.literal(server.moment(text, kind))
 
 
-def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> list[Row]:
-    """Insert rows together, or one by one after an error; return those that were inserted."""
+def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> None:
+    """Insert planned rows together, or one by one after an error; keep those that went in."""
+    existing = filling.rows[table.name][: -len(rows)]
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
+    done = rows
     try:
         _insert_rows(filling, table, rows_)
     except DBAPIError as error:
@@ -51,10 +52,11 @@ def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -
                 done.append(planned)
             except DBAPIError as again:
                 why = reason(again)
-        if not done and not filling.rows[table.name][: -len(rows)]:
+        if not done and not existing:
             filling.filled.failed[table.name] = why
-        return done
-    return rows
+    filling.rows[table.name] = existing + done
+    if done:
+        filling.filled.written[table.name] = len(done)
 
 
 def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
@@ -72,10 +74,9 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
         return
     # each once, whatever the number of rows: it is a subquery
     calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
-    with Savepoint(connection):
-        answer = ask(
-            connection, f"{sql} RETURNING {', '.join([every_column(connection, table), *calls])}"
-        )
+    returning = ", ".join([every_column(connection, table), *calls])
+    with savepoint(connection):
+        answer = ask(connection, f"{sql} RETURNING {returning}")
     if calls:
         filling.advanced.add(table.name)
     returned = [row[: len(table.columns) or 1] for row in answer]
@@ -85,7 +86,7 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
 def _run(connection: Connection, sql: str) -> None:
     """Run a statement; if it fails, leave the transaction as it was."""
     if not _in_one_message(connection):
-        with Savepoint(connection):
+        with savepoint(connection):
             ask(connection, sql)
         return
     begin, undo, end = _SAVEPOINT
@@ -105,44 +106,42 @@ def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> 
     """Set the foreign keys that were NULL until their parents existed."""
     connection, server = filling.connection, server_of(filling.connection)
     filling.filled.returned.pop(table.name, None)
+
+    def equal(row: Row, name: str) -> str:
+        value = literal_of(server, row[name], table.column(name))
+        return f"{identifier(connection, name)} = {value}"
+
     for row in rows:
-        sets, where = (
-            separator.join(
-                f"{identifier(connection, name)} = "
-                + literal_of(server, row[name], table.column(name))
-                for name in names
-            )
-            for separator, names in ((", ", key.columns), (" AND ", table.primary))
-        )
+        values = ", ".join(equal(row, name) for name in key.columns)
+        where = " AND ".join(equal(row, name) for name in table.primary)
         if where and row[key.columns[0]] is not None:
             try:
-                _run(connection, f"UPDATE {table.sql} SET {sets} WHERE {where}")
+                _run(connection, f"UPDATE {table.sql} SET {values} WHERE {where}")
             except DBAPIError as error:
                 filling.filled.failed.setdefault(table.name, reason(error))
 
 
-class Savepoint:
+@contextmanager
+def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[None]:
     """Keep a failed statement from ending the transaction, where it would: on PostgreSQL.
 
     :param needed: for several statements, which are to be all done or none.
     """
-
-    def __init__(self, connection: Connection, needed: bool | None = None) -> None:
-        self.connection = connection
-        alone = _is_alone(connection)
-        ends = server_of(connection).facts.error_ends_transaction
-        self.needed = (ends and not alone) if needed is None else needed
-        self.begin, self.undo, self.end = _TRANSACTION if alone else _SAVEPOINT
-
-    def __enter__(self) -> None:
-        if self.needed:
-            ask(self.connection, self.begin)
-
-    def __exit__(self, type_: Any, *_: Any) -> None:
-        if self.needed and type_ is not None:
-            ask(self.connection, self.undo)
-        if self.needed:
-            ask(self.connection, self.end)
+    is_alone = _is_alone(connection)
+    if needed is None:
+        needed = server_of(connection).facts.error_ends_transaction and not is_alone
+    if not needed:
+        yield
+        return
+    begin, undo, end = _TRANSACTION if is_alone else _SAVEPOINT
+    ask(connection, begin)
+    try:
+        yield
+    except BaseException:
+        ask(connection, undo)
+        raise
+    finally:
+        ask(connection, end)
 
 
 _SAVEPOINT = (
@@ -184,27 +183,20 @@ def _is_alone(connection: Connection) -> bool:
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 
-class Deferred:
+@contextmanager
+def deferred(connection: Connection) -> Iterator[None]:
     """Have foreign keys that form a circle checked after all of its rows were inserted."""
-
-    def __init__(self, connection: Connection, needed: bool) -> None:
-        self.connection = connection
-        self.needed = needed
-        self.before, self.after = server_of(connection).defer
-
-    def __enter__(self) -> None:
-        if self.needed:
-            ask(self.connection, self.before)
-
-    def __exit__(self, *_: Any) -> None:
-        if self.needed:
-            ask(self.connection, self.after)
+    before, after = server_of(connection).defer
+    ask(connection, before)
+    try:
+        yield
+    finally:
+        ask(connection, after)
 
 
 def advance(filling: Filling, names: Iterable[str]) -> None:
     """Advance the sequences past the numbers that were inserted, where they are not yet."""
-    written = [name for name in names if name in filling.filled.written]
-    left = [name for name in written if name not in filling.advanced]
+    left = [n for n in names if n in filling.filled.written and n not in filling.advanced]
     calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
     for start in range(0, len(calls), 500):
         ask(filling.connection, f"SELECT {', '.join(calls[start : start + 500])}")
@@ -221,7 +213,6 @@ def _setvals(filling: Filling, table: Table) -> Iterator[str]:
 
 def reason(error: DBAPIError) -> str:
     """Return the first line of the server's message."""
-    orig = error.orig
-    args: Sequence[Any] = getattr(orig, "args", ())
-    message = args[1] if len(args) > 1 and isinstance(args[0], int) else str(orig)
+    args = error.orig.args if error.orig else ()
+    message = args[1] if len(args) > 1 and isinstance(args[0], int) else error.orig
     return " ".join(str(message).split("\n")[0].split())

@@ -90,8 +90,8 @@ class Deployment:
         self.connection.commit()
         self.attempts.start()  # all of this can be done again
         if self.options.journal:
-            self.journal = Journal(context)
-            self.journal.open(self.connection, alone=self.lock is not None, expected=ran_before)
+            self.journal = Journal(context, self.connection)
+            self.journal.open(alone=self.lock is not None, expected=ran_before)
 
     def run(self, step: Step) -> None:
         """Run one step until it gets its locks.
@@ -102,15 +102,14 @@ class Deployment:
             self.attempts.repeat(_name(step), lambda: self._try(step))
         except BaseException as error:
             self.attempts.roll_back()
-            kept = self.attempts.kept
+            partly = self.attempts.kept
             if isinstance(error, KeyboardInterrupt):
-                log.error("%s", _interrupted(step, kept))
+                way_on = _again("The way on:", partly)
+                log.error("%s was interrupted; %s. %s", _name(step), _remains(partly), way_on)
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)
-            if errors.is_gone(error):
-                raise _lost(step, error, kept) from error
-            if errors.is_operators(error):
-                raise _stopped(step, error, kept) from error
+            if errors.is_gone(error) or errors.is_operators(error):
+                raise _stopped(step, error, partly) from error
             raise
         if self.journal is not None:
             self.journal.row = None
@@ -121,7 +120,7 @@ class Deployment:
             self.journal.begin(step)
         self.attempts.start()
         if self.lock is not None:
-            lock.confirm(self.lock, self.connection)
+            lock.confirm(self.lock)
         with ExitStack() as stack:
             if self.attempts.tries:  # Alembic has logged that it runs
                 stack.enter_context(silenced("alembic.runtime.migration"))
@@ -136,38 +135,28 @@ class Deployment:
             self.only = None
 
 
-def _interrupted(step: Step, kept: bool) -> str:
-    return f"{_name(step)} was interrupted; {_kept(kept)}. {_again('The way on:', kept)}"
+def _remains(partly: bool) -> str:
+    """Return what a step leaves behind that ended by an error: a part of it, or nothing."""
+    return "what ran before is kept" if partly else "nothing of it is kept"
 
 
-def _kept(kept: bool) -> str:
-    return "what ran before is kept" if kept else "nothing of it is kept"
+def _again(first: str, partly: bool) -> str:
+    return f"{first} run the command again{f': {RESUMED}' if partly else ''}."
 
 
-def _stopped(step: Step, error: BaseException, kept: bool) -> CommandError:
-    return CommandError(
-        f"{_name(step)} was stopped by its database; {_kept(kept)}\n"
-        f"{_found(error)}"
-        f"{_again('Mend that, then', kept)}"
-    )
-
-
-def _lost(step: Step, error: BaseException, kept: bool) -> CommandError:
-    # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
-    return CommandError(
-        f"{_name(step)} lost its database; what was not committed is rolled back\n"
-        f"{_found(error)}"
-        f"{_again('When the database answers again,', kept)}"
-    )
-
-
-def _again(first: str, kept: bool) -> str:
-    return f"{first} run the command again{f': {RESUMED}' if kept else ''}."
-
-
-def _found(error: BaseException) -> str:
+def _stopped(step: Step, error: BaseException, partly: bool) -> CommandError:
+    what, then = f"was stopped by its database; {_remains(partly)}", "Mend that, then"
+    if errors.is_gone(error):
+        # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
+        what = "lost its database; what was not committed is rolled back"
+        then = "When the database answers again,"
     sql = " ".join(errors.statement(error).split())[:200]
-    return f"  asked  {sql}\n  found  {errors.message(error)}\n"
+    return CommandError(
+        f"{_name(step)} {what}\n"
+        f"  asked  {sql}\n"
+        f"  found  {errors.message(error)}\n"
+        f"{_again(then, partly)}"
+    )
 
 
 def _name(step: Step) -> str:

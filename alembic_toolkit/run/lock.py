@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -53,6 +52,7 @@ class Lock(Protocol):
 
     def is_shared(self) -> bool:
         """Return whether others would hold it too, because a pooler lends them this session."""
+        return False
 
     def holder(self) -> str:
         """Return who holds it, as far as the server shows."""
@@ -67,26 +67,28 @@ def held(migration: MigrationContext, wait: float) -> Iterator[Lock | None]:
     :param wait: the longest time to wait, in seconds.
     :raises CommandError: another one holds it for longer; or the session does not keep it.
     """
-    lock = _lock(migration)
+    connection = migration.connection
+    assert connection is not None
+    lock = _lock(connection, migration)
     if lock is None:
         yield None
         return
     if lock.is_shared():
         raise _pooled("would be that of others, too")
-    _rolled_back(migration.connection)
-    _wait_for(lock, migration, wait)
+    _roll_back(connection)
+    _wait_for(lock, connection, migration, wait)
     try:
-        confirm(lock, migration.connection)
-        _rolled_back(migration.connection)
+        confirm(lock)
+        _roll_back(connection)
         yield lock
     finally:
         with suppress(DBAPIError):  # a connection that is gone holds nothing
-            _rolled_back(migration.connection)
+            _roll_back(connection)
             lock.free()
-            _rolled_back(migration.connection)
+            _roll_back(connection)
 
 
-def confirm(lock: Lock, connection: Connection | None) -> None:
+def confirm(lock: Lock) -> None:
     """Refuse to go on when the lock is not that of this session.
 
     Inside of a revision's transaction it is certain that the two are one.
@@ -108,13 +110,13 @@ def _pooled(what: str) -> CommandError:
     )
 
 
-def _wait_for(lock: Lock, migration: MigrationContext, wait: float) -> None:
+def _wait_for(lock: Lock, connection: Connection, migration: MigrationContext, wait: float) -> None:
     begun, logged = time.monotonic(), -_LOG_EVERY
     pause = 0.05
-    while not _taken(lock, migration.connection):
+    while not _take(lock, connection):
         waited = time.monotonic() - begun
         if waited >= wait or waited - logged >= _LOG_EVERY:
-            holder, logged = _holder(lock, migration), waited
+            holder, logged = _holder(lock, connection, migration), waited
             if waited >= wait:
                 raise CommandError(
                     f"another deployer holds the lock, after {wait:g} s: nothing was run\n"
@@ -127,39 +129,33 @@ def _wait_for(lock: Lock, migration: MigrationContext, wait: float) -> None:
         pause = min(2 * pause, 1.0)
 
 
-def _taken(lock: Lock, connection: Connection | None) -> bool:
+def _take(lock: Lock, connection: Connection) -> bool:
     try:
         return lock.take()
     finally:
-        if connection is not None and connection.in_transaction():
+        if connection.in_transaction():
             connection.commit()
 
 
-def _holder(lock: Lock, migration: MigrationContext) -> str:
+def _holder(lock: Lock, connection: Connection, migration: MigrationContext) -> str:
     """Return who holds the lock, since when, and at what."""
-    found = lock.holder()
-    _rolled_back(migration.connection)
-    entry = None
-    if migration.connection is not None:
-        with suppress(DBAPIError):  # no right to read it
-            entry = journal.last(
-                migration.connection, migration.version_table, migration.version_table_schema
-            )
-        _rolled_back(migration.connection)
+    found, entry = lock.holder(), None
+    _roll_back(connection)
+    with suppress(DBAPIError):  # no right to read it
+        entry = journal.last(connection, migration.version_table, migration.version_table_schema)
+    _roll_back(connection)
     if entry is not None and entry.outcome == journal.RUNNING:
         runs = f"{entry.direction} {entry.revision} since {entry.started:%Y-%m-%d %H:%M:%S} UTC"
         found += f"; {entry.who} runs {runs}" if entry.who not in found else f"; it runs {runs}"
     return found
 
 
-def _rolled_back(connection: Connection | None) -> None:
-    if connection is not None and connection.in_transaction():
+def _roll_back(connection: Connection) -> None:
+    if connection.in_transaction():
         connection.rollback()
 
 
-def _lock(migration: MigrationContext) -> Lock | None:
-    connection = migration.connection
-    assert connection is not None
+def _lock(connection: Connection, migration: MigrationContext) -> Lock | None:
     place = f"{migration.version_table_schema or ''}.{migration.version_table}"
     if connection.dialect.name == "postgresql":
         return _PostgreSQL(connection, place)
@@ -168,9 +164,9 @@ def _lock(migration: MigrationContext) -> Lock | None:
     if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql("PRAGMA database_list").all()
         path = next((row[2] for row in rows if row[1] == "main"), "")
-        _rolled_back(connection)
+        _roll_back(connection)
         if path and fcntl is not None:
-            return _SQLite(Path(path), connection)
+            return _SQLite(Path(path))
         if path:  # not in memory, where it would be nobody else's
             log.warning(
                 "nothing keeps a second deployer out: this system has no flock for SQLite; "
@@ -179,18 +175,14 @@ def _lock(migration: MigrationContext) -> Lock | None:
     return None
 
 
-@dataclass
-class _PostgreSQL:
+class _PostgreSQL(Lock):
     # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
-    connection: Connection
-    place: str
-    key: int = field(default=0)
-
-    def __post_init__(self) -> None:
-        schema = self.connection.scalar(text("SELECT current_schema()"))
-        self.connection.rollback()
+    def __init__(self, connection: Connection, place: str) -> None:
+        self.connection = connection
+        schema = connection.scalar(text("SELECT current_schema()"))
+        connection.rollback()
         # Advisory locks are of one database; tenants in schemas of one have a lock each.
-        named = f"{schema}{self.place}" if self.place.startswith(".") else self.place
+        named = f"{schema}{place}" if place.startswith(".") else place
         digest = hashlib.sha256(f"alembic:{named}".encode()).digest()
         self.key = int.from_bytes(digest[:8], "big", signed=True)
 
@@ -272,18 +264,14 @@ def _pids_of_another(connection: Connection) -> set[int]:
     return set(found)
 
 
-@dataclass
-class _MariaDB:
+class _MariaDB(Lock):
     # https://mariadb.com/kb/en/get_lock/
-    connection: Connection
-    place: str
-    name: str = field(default="")
-
-    def __post_init__(self) -> None:
-        database = self.connection.scalar(text("SELECT database()"))
-        self.connection.rollback()
+    def __init__(self, connection: Connection, place: str) -> None:
+        self.connection = connection
+        database = connection.scalar(text("SELECT database()"))
+        connection.rollback()
         # These locks are of the whole server, and a name has at most 64 characters.
-        digest = hashlib.sha256(f"{database}:{self.place}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{database}:{place}".encode()).hexdigest()
         self.name = f"alembic:{digest[:40]}"
 
     def _ask(self, query: str) -> Any:
@@ -298,35 +286,25 @@ class _MariaDB:
     def is_held(self) -> bool:
         return bool(self._ask("SELECT IS_USED_LOCK(:name) = CONNECTION_ID()").scalar())
 
-    def is_shared(self) -> bool:
-        return False
-
     def holder(self) -> str:
         session = self._ask("SELECT IS_USED_LOCK(:name)").scalar()
         if session is None:
             return "nobody, just now"
-        row = self.connection.execute(
-            text("SELECT user, host FROM information_schema.processlist WHERE id = :id"),
-            {"id": session},
-        ).first()
+        query = text("SELECT user, host FROM information_schema.processlist WHERE id = :id")
+        row = self.connection.execute(query, {"id": session}).first()
         return f"session {session}" + (f", {row[0]} from {row[1]}" if row else "")
 
 
-@dataclass
-class _SQLite:
+class _SQLite(Lock):
     """A file beside the database, which the operating system unlocks when a process dies.
 
     The write lock of the database itself is free between two revisions.
     """
 
-    database: Path
-    connection: Connection
-    file: IO[bytes] | None = None
-
-    @property
-    def path(self) -> Path:
-        real = self.database.resolve()
-        return real.with_name(f"{real.name}-deploy")
+    def __init__(self, database: Path) -> None:
+        real = database.resolve()
+        self.path = real.with_name(f"{real.name}-deploy")
+        self.file: IO[bytes] | None = None
 
     def take(self) -> bool:
         try:
@@ -361,9 +339,6 @@ class _SQLite:
 
     def is_held(self) -> bool:
         return self.file is not None
-
-    def is_shared(self) -> bool:
-        return False
 
     def holder(self) -> str:
         try:

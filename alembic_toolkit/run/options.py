@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from inspect import signature
@@ -69,12 +70,6 @@ def _known() -> str:
     return f"the options, and what they are by default: {known}"
 
 
-def _boolean(given: Any) -> bool:
-    values = {"yes": True, "true": True, "on": True, "1": True}
-    values |= {"no": False, "false": False, "off": False, "0": False}
-    return values[str(given).lower()]
-
-
 def _seconds(given: Any) -> float:
     seconds = float(given)
     if not (0 <= seconds < math.inf) or isinstance(given, bool):
@@ -87,6 +82,7 @@ def _shown(value: bool | float) -> str:
 
 
 _PARSERS: dict[type, tuple[str, Callable[[Any], bool | float]]] = {
-    bool: ("yes or no", _boolean),
+    # The standard library's: yes, true, on, 1, and their opposites.
+    bool: ("yes or no", lambda given: ConfigParser.BOOLEAN_STATES[str(given).lower()]),
     float: ("a number of seconds", _seconds),
 }

@@ -19,7 +19,7 @@ from alembic_toolkit.run.servers import server_of
 
 
 def is_walk(function: Callable[..., Any]) -> bool:
-    """Return whether the function is that of a round trip, which has a database of its own."""
+    """Return whether the function is a round trip's, which has a database of its own."""
     return getattr(function, "is_walk", False)
 
 
@@ -85,9 +85,8 @@ def _before(directory: ScriptDirectory, head: str) -> set[str]:
 
 
 def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:
-    for step in steps:
-        if not isinstance(step, RevisionStep):
-            continue  # stamped: nothing of it runs
+    # What is only stamped does not run.
+    for step in (step for step in steps if isinstance(step, RevisionStep)):
         path = Path(step.revision.path)
         direction = "upgrade" if step.is_upgrade else "downgrade"
         # Without its source (Alembic's option `sourceless`) it cannot be judged.
@@ -121,17 +120,14 @@ def _refuse_long_ids(
 
 def _capacity(migration: MigrationContext) -> float:
     """Return the length of an id that the version table holds: some projects widen its column."""
-    if not migration.as_sql and migration.connection is not None:
-        inspector = inspect(migration.connection)
-        place = (migration.version_table, migration.version_table_schema)
-        if inspector.has_table(*place):
-            [length] = [
-                getattr(column["type"], "length", None)
-                for column in inspector.get_columns(*place)
-                if column["name"] == "version_num"
-            ]
-            return length or math.inf
-    return revisions.MAX_ID_LENGTH
+    place = migration.version_table, migration.version_table_schema
+    if migration.as_sql or migration.connection is None:
+        return revisions.MAX_ID_LENGTH
+    inspector = inspect(migration.connection)
+    if not inspector.has_table(*place):
+        return revisions.MAX_ID_LENGTH
+    types = {column["name"]: column["type"] for column in inspector.get_columns(*place)}
+    return getattr(types["version_num"], "length", None) or math.inf
 
 
 def refuse_transaction(connection: Connection) -> None:

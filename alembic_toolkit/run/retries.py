@@ -20,7 +20,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from alembic.util import CommandError
@@ -73,7 +72,7 @@ class Attempts:
         self.tries = 0
         self.deadline = self.logged = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
-        self.authors = False  # the revision set a timeout of its own
+        self.has_own_timeout = False  # the revision set one
         # Written in this transaction; committed for good; the commit under way commits something.
         self.wrote = self.kept = self.commits = False
 
@@ -89,8 +88,8 @@ class Attempts:
             (self.connection, "commit", self._committing),
             (self.connection, "rollback", self._rolled_back),
             (self.connection, "rollback_savepoint", self._rolled_back),
-            (self.connection.engine, "do_execute", self._execute),
-            (self.connection.engine, "do_execute_no_params", self._execute_no_params),
+            (self.connection.engine, "do_execute", self._insist),
+            (self.connection.engine, "do_execute_no_params", self._insist),
         ]
         before = self._settings()
         for target, name, function in listeners:
@@ -101,7 +100,9 @@ class Attempts:
             for target, name, function in listeners:
                 event.remove(target, name, function)
             with suppress(Exception):  # the connection may be gone
-                self._restore(before)
+                self.roll_back()
+                for name, value in before.items():
+                    self._change(name, value)
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings of the session that are about to change."""
@@ -114,19 +115,14 @@ class Attempts:
             self.connection.connection.rollback()
         return found
 
-    def _restore(self, before: dict[str, Any]) -> None:
-        self.roll_back()
-        for name, value in before.items():
-            self._change(name, value)
-
     def _change(self, name: str, value: Any) -> None:
         run(self.connection, self.server.change.format(name=name, value=value))
         self.connection.connection.commit()
 
     # A revision
 
-    def repeat(self, what: str, act: Callable[[], None]) -> int:
-        """Run a revision until it gets its locks, and return how often it was run again.
+    def repeat(self, what: str, act: Callable[[], None]) -> None:
+        """Run a revision until it gets its locks; `tries` is how often it was run again.
 
         :param what: how messages name it.
         :raises CommandError: it got no lock in time, or cannot be repeated.
@@ -136,7 +132,7 @@ class Attempts:
             self.start()
             try:
                 act()
-                return self.tries
+                return
             except Exception as error:
                 self.roll_back()
                 if not errors.is_lock_error(error):
@@ -147,7 +143,7 @@ class Attempts:
 
     def start(self) -> None:
         """Begin a revision: what was committed before is no part of it."""
-        self.wrote = self.kept = self.commits = self.authors = False
+        self.wrote = self.kept = self.commits = self.has_own_timeout = False
         self.timeout = None
 
     def roll_back(self) -> None:
@@ -164,7 +160,7 @@ class Attempts:
     def _refusal(self, what: str, error: BaseException) -> CommandError:
         statement = errors.statement(error)
         held = errors.blockers(self.connection, statement) or [self.server.hides_blockers]
-        between = "\n           "
+        holders = "\n           ".join(held)
         kept = "nothing of it is kept"
         way_on = "wait for them or end them, then run the command again"
         if self.kept:
@@ -174,7 +170,7 @@ class Attempts:
             f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"
             f"  found    {errors.message(error)}\n"
-            f"  held by  {between.join(held)}\n"
+            f"  held by  {holders}\n"
             f"The way on: {way_on}."
         )
 
@@ -218,7 +214,7 @@ class Attempts:
 
     def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
         if _OWN_TIMEOUT.match(_beginning(statement)):
-            self.authors = True
+            self.has_own_timeout = True
         # What fails half-way leaves something behind too: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
             self.kept = self.kept or self._commits(statement) or self._autocommit
@@ -234,7 +230,7 @@ class Attempts:
             wanted = math.inf
         elif self.wrote:
             wanted = min(wanted, self.server.holding)
-        if wanted != self.timeout and not self.authors:
+        if wanted != self.timeout and not self.has_own_timeout:
             self.timeout = wanted
             with suppress(Exception):  # the transaction is aborted: the statement will say so
                 for setting in self.server.bound(self.connection, wanted):
@@ -260,39 +256,32 @@ class Attempts:
 
     def _committing(self, *_: Any) -> None:
         # If it succeeds, which the next transaction will show.
-        self.commits = self.wrote or self._has_written()
-
-    def _has_written(self) -> bool:
-        """Return whether a query wrote: ``SELECT a_function()``."""
-        if self.server.wrote and not self._autocommit:
+        self.commits = self.wrote
+        if not self.wrote and self.server.wrote and not self._autocommit:
             with suppress(Exception):  # the transaction is aborted: the commit will say so
                 [(transaction,)] = run(self.connection, self.server.wrote)
-                return transaction is not None
-        return False
+                self.commits = transaction is not None  # a query wrote: ``SELECT a_function()``
 
     def _rolled_back(self, *_: Any) -> None:
         self.commits, self.timeout = False, None
 
-    def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-        act = partial(cursor.execute, statement, parameters)
-        return self._insist(statement, context, act)
+    def _insist(self, cursor: Any, statement: str, *more: Any) -> bool | None:
+        """Repeat a statement that holds no lock while it waits; leave the others to `repeat`.
 
-    def _execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool | None:
-        return self._insist(statement, context, partial(cursor.execute, statement))
-
-    def _insist(self, statement: str, context: Any, act: Callable[[], Any]) -> bool | None:
-        """Repeat a statement that holds no lock while it waits; leave the others to `repeat`."""
+        :param more: its parameters, if it has any, and the context of its execution.
+        """
+        *parameters, context = more
         alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
         if context.root_connection is not self.connection or not alone:
             return None
-        server = servers.server_of(self.connection.dialect.name)
-        savepoint = server.error_ends_transaction and not self._autocommit
+        facts = servers.server_of(self.connection.dialect.name)
+        savepoint = facts.error_ends_transaction and not self._autocommit
         refused = self.connection.dialect.loaded_dbapi.Error
         while True:
             try:
                 if savepoint:
                     run(self.connection, "SAVEPOINT alembic_toolkit")
-                act()
+                cursor.execute(statement, *parameters)
                 if savepoint:
                     run(self.connection, "RELEASE SAVEPOINT alembic_toolkit")
                 return True

@@ -14,13 +14,6 @@ from alembic_toolkit.database import servers
 from alembic_toolkit.run import sqlite
 
 
-def _no_transaction(_: Connection) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-def _nothing(_: Connection) -> None: ...
-
-
 @dataclass(frozen=True)
 class RunServer:
     """How one server waits for locks and runs transactions."""
@@ -36,8 +29,10 @@ class RunServer:
     wrote: str = ""  # the query for what a transaction wrote; NULL: nothing
     hides_blockers: str = "nobody, by now, or it is hidden"
     # What `run.sqlite` adds.
-    transactional_ddl: Callable[[Connection], AbstractContextManager[None]] = _no_transaction
-    begin_to_write: Callable[[Connection], None] = _nothing
+    transactional_ddl: Callable[[Connection], AbstractContextManager[None]] = lambda _: (
+        nullcontext()
+    )
+    begin_to_write: Callable[[Connection], None] = lambda _: None
     in_transaction: Callable[[Connection], bool] = Connection.in_transaction
     orphans: Callable[[Connection], Counter[str]] = lambda _: Counter()
 
@@ -64,18 +59,14 @@ def _bound_mysql(connection: Connection, seconds: float) -> list[str]:
     ]
 
 
-def _bound_sqlite(_: Connection, seconds: float) -> list[str]:
-    return [f"PRAGMA busy_timeout = {round(1000 * min(seconds, _LONGEST))}"]
-
-
 POSTGRESQL = RunServer(
     # A killed client must not leave its place in the queue to its backend.
     settings={"client_connection_check_interval": "1s", "lock_timeout": None},
     show="SELECT current_setting('{name}')",
     change="SET {name} = '{value}'",
     bound=_bound_postgresql,
-    # Whoever waits for a lock of ours, and has what we wait for, is told after a second that this
-    # is a deadlock, and fails instead of the revision.
+    # Whoever waits for a lock of ours, and has what we wait for, fails after a second because of
+    # the deadlock, instead of the revision.
     # https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
     holding=0.5,
     # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
@@ -92,7 +83,7 @@ SQLITE = RunServer(
     settings={"busy_timeout": None},
     show="PRAGMA {name}",
     change="PRAGMA {name} = {value}",
-    bound=_bound_sqlite,
+    bound=lambda _, seconds: [f"PRAGMA busy_timeout = {round(1000 * min(seconds, _LONGEST))}"],
     goes_on_after_failed_commit=True,
     hides_blockers="SQLite does not say",
     transactional_ddl=sqlite.transactional_ddl,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
-from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, typed
+from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, grouped, typed
 from alembic_toolkit.sql.quoting import mysql_literal
 
 
@@ -25,20 +24,11 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
     mariadb = getattr(connection.dialect, "is_mariadb", False)
     queries = _QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _CHECKS}
     found = _ask(connection, queries, wanted)
-    columns, keys, uniques, checks = (
-        found[kind] for kind in ("columns", "keys", "uniques", "checks")
-    )
     return [
         _table(
-            connection,
-            key,
-            key[0] == database,
-            rows,
-            keys.get(key, []),
-            uniques.get(key, []),
-            [row[0] for row in checks.get(key, [])],
+            connection, key, key[0] == database, {kind: found[kind].get(key, []) for kind in found}
         )
-        for key, rows in columns.items()
+        for key in found["columns"]
         if key in found["tables"]
     ]
 
@@ -93,34 +83,29 @@ def _ask(
 
 
 def _table(
-    connection: Connection,
-    key: tuple[str, str],
-    default: bool,
-    columns: list[Any],
-    keys: list[Any],
-    uniques: list[Any],
-    checks: list[str],
+    connection: Connection, key: tuple[str, str], default: bool, found: Mapping[str, list[Any]]
 ) -> Table:
-    sets = {
-        name: tuple(row[1] for row in group if row[1] is not None)
-        for name, group in itertools.groupby(uniques, key=lambda row: row[0])
+    schema, name = key
+    uniques = {
+        unique: tuple(row[0] for row in rows if row[0] is not None)
+        for unique, rows in grouped(found["uniques"]).items()
     }
     foreign = []
-    for name, group in itertools.groupby(keys, key=lambda row: row[0]):
-        rows = list(group)
-        target = rows[0][3] if rows[0][2] == key[0] and default else f"{rows[0][2]}.{rows[0][3]}"
-        foreign.append(
-            ForeignKey(name, tuple(r[1] for r in rows), target, tuple(r[4] for r in rows))
-        )
+    for constraint, rows in grouped(found["keys"]).items():
+        columns, schemas, targets, target_columns, *_ = zip(*rows, strict=True)
+        ours = default and schemas[0] == schema
+        target = targets[0] if ours else f"{schemas[0]}.{targets[0]}"
+        foreign.append(ForeignKey(constraint, columns, target, target_columns))
+    checks = [row[0] for row in found["checks"]]
     json_ = {c for check in checks for c in re.findall(r"^json_valid\(`(.+)`\)$", check)}
     return Table(
-        key[1] if default else f"{key[0]}.{key[1]}",
+        name if default else f"{schema}.{name}",
         identifier(connection, *key),
-        tuple(_column(row, row[0] in json_) for row in columns),
-        sets.get("PRIMARY", ()),
-        tuple(sets.values()),
-        tuple(foreign),
-        tuple(check for check in checks if not check.startswith("json_valid(`")),
+        columns=tuple(_column(row, row[0] in json_) for row in found["columns"]),
+        primary=uniques.get("PRIMARY", ()),
+        uniques=tuple(uniques.values()),
+        foreign=tuple(foreign),
+        checks=tuple(check for check in checks if not check.startswith("json_valid(`")),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from alembic_toolkit.rows.forms import fits
 
@@ -59,6 +60,16 @@ class Table:
     checks: tuple[str, ...] = ()
     only: bool = False  # PostgreSQL: without the rows of tables that inherit
 
+    @property
+    def names(self) -> list[str]:
+        """Return the names of all columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def references(self) -> set[str]:
+        """Return the names of the columns that refer to another table."""
+        return {name for key in self.foreign for name in key.columns}
+
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
         return next((column for column in self.columns if column.name == name), None)
@@ -73,13 +84,18 @@ def related(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
     for table in tables.values():
         for key in table.foreign:
             children.setdefault(key.target, set()).add(table.name)
+    return reached(children, names)
+
+
+def reached(graph: Mapping[str, Collection[str]], names: Iterable[str]) -> set[str]:
+    """Return the names, and all that the graph leads to from there."""
     found: set[str] = set()
-    todo = list(names)
-    while todo:
-        name = todo.pop()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
         if name not in found:
             found.add(name)
-            todo += children.get(name, ())
+            waiting += graph.get(name, ())
     return found
 
 
@@ -93,13 +109,13 @@ def labelled(
     labels: Mapping[tuple[str, str], tuple[str, ...]],
     forms: Mapping[tuple[str, str], str],
 ) -> Tables:
-    """Say of texts what alone they hold, by table and column."""
+    """Note the only texts that columns hold, by table and column."""
 
     def column(table: Table, one: Column) -> Column:
         key = (table.name.rpartition(".")[2], one.name)
         if one.kind not in ("text", "char") or not (key in labels or key in forms):
             return one
-        form = forms.get(key, "")
+        form = forms.get(key)
         form = form if form and fits(form, one.length) else ""
         return replace(one, labels=labels.get(key, ()), form=form)
 
@@ -109,6 +125,14 @@ def labelled(
         name: replace(table, columns=tuple(column(table, one) for one in table.columns))
         for name, table in tables.items()
     }
+
+
+def grouped(rows: Iterable[Sequence[Any]]) -> dict[Any, list[Any]]:
+    """Return lists of rows by their first value, without it."""
+    found: dict[Any, list[Any]] = {}
+    for first, *others in rows:
+        found.setdefault(first, []).append(others)
+    return found
 
 
 # Types
@@ -121,25 +145,19 @@ _KINDS = {
     "text": "varchar nvarchar text tinytext mediumtext longtext clob citext string",
     "char": "char character nchar bpchar",
     "binary": "blob tinyblob mediumblob longblob bytea varbinary binary raw",
-    "date": "date",
     "datetime": "datetime timestamp",
-    "time": "time",
-    "interval": "interval",
     "json": "json jsonb",
-    "uuid": "uuid",
-    "enum": "enum",
-    "set": "set",
     "bit": "bit varbit",
-    "year": "year",
 }
 _KIND = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+_KIND |= {word: word for word in ("date", "time", "interval", "uuid", "enum", "set", "year")}
 _BITS = {"tinyint": 8, "smallint": 16, "int2": 16, "mediumint": 24, "bigint": 64, "int8": 64}
 _TYPE = re.compile(r'^\s*"?([^\W\d]\w*)"?\s*(varying|precision)?\s*(?:\(([^)]*)\))?\s*(.*)$', re.I)
 
 
 @lru_cache(maxsize=8192)
 def typed(column: Column) -> Column:
-    """Say what a column's type can hold, from the text of the type."""
+    """Note what a column's type can hold, from the text of the type."""
     if column.type.endswith("[]"):
         element = typed(replace(column, type=column.type[:-2], labels=column.labels))
         return replace(column, kind="array", element=element)
