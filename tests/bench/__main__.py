@@ -25,13 +25,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.util import CommandError
-from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
 
 from tests import databases
 from tests.bench import backfill, history, roundtrip, traffic
 from tests.helpers.test_contract import ABSENT, ROWS, SAME, spelled
 from tests.helpers.test_questions import QUESTIONS, THINGS
-from tests.helpers.vocabulary import is_act, prepare
+from tests.helpers.vocabulary import counted, is_act, prepare
 
 MOST_RATIO, MOST_LOOKS, MOST_GROWTH = 1.3, 2, 1.5
 SMALL = 10
@@ -223,12 +223,14 @@ def _measured(
             prepare(database, *statements)
             stack.callback(_clear, database)
         revisions = [stack.enter_context(_revision(database, there)) for database in sides]
-        for context, looks in revisions:  # once to warm up, and to count
-            looks.clear()
-            _call(context, act)
-        count = max(len(looks) for _, looks in revisions)
+        looks = []
+        for context, engine in revisions:  # once to warm up, and to count
+            with counted(engine) as statements:
+                _call(context, act)
+            looks.append(sum(not is_act(statement) for statement in statements))
+        count = max(looks)
         for _ in range(calls):
-            for (context, _looks), taken in zip(revisions, times, strict=True):
+            for (context, _engine), taken in zip(revisions, times, strict=True):
                 taken.append(_seconds_of(context, act))
     small, large = (1000 * statistics.median(taken) for taken in times)
     return count, small, large
@@ -248,16 +250,13 @@ def _seconds_of(context: MigrationContext, act: Callable[[], Any]) -> float:
 @contextmanager
 def _revision(
     database: databases.Database, there: bool
-) -> Iterator[tuple[MigrationContext, list[str]]]:
-    """Open a revision whose looks are listed; what would change the database is not run.
+) -> Iterator[tuple[MigrationContext, Engine]]:
+    """Open a revision in which nothing is run that would change the database.
 
     So it can be repeated, and what the server takes to make a thing is not counted.
     """
-    looks: list[str] = []
 
     def skip(_1: Any, statement: str, *_2: Any) -> bool:
-        if not is_act(statement):
-            looks.append(statement)
         return is_act(statement) and not there
 
     with database.engine.connect() as connection:
@@ -266,7 +265,7 @@ def _revision(
             event.listen(database.engine, "do_execute", skip)
             event.listen(database.engine, "do_execute_no_params", skip)
             try:
-                yield context, looks
+                yield context, database.engine
             finally:
                 event.remove(database.engine, "do_execute", skip)
                 event.remove(database.engine, "do_execute_no_params", skip)
