@@ -24,25 +24,25 @@ rename          old only: act; new only: skip; both or neither: SchemaConflict
 ==============  ====================  ===================  ===========  ====================
 
 **The same** is the server's own opinion: the wanted thing is made on an empty temporary table, and
-the server's descriptions of both are compared.  So ``now()`` equals ``CURRENT_TIMESTAMP``.
+the server's descriptions of both are compared.  So a default of ``'0'`` equals ``0``.
 
 **Looks** run on the revision's own connection: they see what its transaction has done so far, and
 open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
-``alembic.helpers``.  Each error says what was asked, what the database has and the revision wants,
-why it stopped, and which lines to write.  It is raised before anything is changed, unless it says
-what is left.
+``alembic.helpers``.  A refusal says what was asked, what the database has and the revision wants,
+why it stopped, and which lines to write; nothing is changed before it, unless it says what is left.
+What the server refuses is the driver's error, as with Alembic.
 
 **Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later; others are refused.
 ``postgresql_concurrently=True`` does a change in steps that do not block the application: what the
-revision did before is committed, and a killed run goes on where it stopped.  Other servers ignore
-it.  In a transaction that ``env.py`` began it raises UnsafeOperation.
+revision did before is committed, and a killed run resumes where it stopped.  Other servers ignore
+it.  Where such a step is needed in a transaction that ``env.py`` began, it raises UnsafeOperation.
 
 **Offline** (``--sql``) a verb writes SQL that the server skips where the thing is there, or gone:
 with ``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement (MariaDB, MySQL).
-A script goes by names and does not compare definitions.  SQLite has no conditions: where its
-grammar has no ``IF [NOT] EXISTS``, the verb raises OfflineUnsupported.  Questions always do.
+A script goes by names and does not compare definitions.  SQLite has no conditions: a verb
+for which its grammar has no ``IF [NOT] EXISTS`` raises OfflineUnsupported.  Questions always do.
 
-The rooms behind this file are in ``alembic_toolkit/``: ``verbs`` (what the verbs do, with a folder
+The code behind this file is in ``alembic_toolkit/``: ``verbs`` (what the verbs do, with a folder
 for each server), over ``sql`` and ``database``; CONTRIBUTING.md shows them on one page.
 """
 
@@ -448,7 +448,8 @@ def create_index(
     :raises SchemaConflict: an index of that name is there with another definition; or, on
         PostgreSQL, the name is a table's or a view's.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, the table is partitioned, or the index ended INVALID.
+    :raises UnsafeOperation: concurrently, the table is partitioned, or the index is INVALID in the
+        end.  Duplicates under ``unique=True`` are the driver's IntegrityError.
     """
     guarded().create_index(
         index_name,
@@ -471,10 +472,11 @@ def drop_index(
 ) -> None:
     """Drop the index, or skip when it is not there.
 
-    The index behind a constraint is skipped: ``drop_constraint`` is its verb.
+    The index behind a constraint is skipped: ``drop_constraint`` is its verb.  MariaDB and MySQL
+    drop it, because there a unique constraint is an index.
     ``postgresql_concurrently=True`` as in :func:`create_index`.
 
-    :param table_name: MariaDB and MySQL need it: an index has its name within its table.
+    :param table_name: MariaDB and MySQL need it: index names are unique per table only.
     """
     guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
 
@@ -881,7 +883,7 @@ _T = TypeVar("_T")
 
 
 def get_bind() -> sa.Connection:
-    """Return the revision's connection; offline Alembic's stand-in, which runs nothing."""
+    """Return the revision's connection; offline, a stand-in that writes into the script."""
     bind: sa.Connection = alembic.op.get_bind()
     forget()
     return bind

@@ -20,7 +20,7 @@ SCRATCH = "_alembic_scratch"
 def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
     """Make the wanted thing on an empty temporary table, so that the server says what it is.
 
-    Only the server knows exactly that ``now()`` is ``CURRENT_TIMESTAMP``, and ``'0'`` a number.
+    Only the server knows exactly that ``'0'`` is ``0``, or how it writes a check.
     Temporary tables commit nothing on any server.
     """
     options = step.server.table_defaults(step) | kw
