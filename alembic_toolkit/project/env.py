@@ -30,12 +30,8 @@ from alembic_toolkit.project import checks, revisions
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
 _VARIABLES = (
-    "DATABASE_URL",
-    "DATABASE_URI",
-    "DB_URL",
-    "SQLALCHEMY_DATABASE_URI",
-    "SQLALCHEMY_URL",
-    "SQLALCHEMY_DATABASE_URL",
+    "DATABASE_URL DATABASE_URI DB_URL"
+    " SQLALCHEMY_DATABASE_URI SQLALCHEMY_URL SQLALCHEMY_DATABASE_URL"
 )
 _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
 
@@ -95,7 +91,7 @@ class Project:
         likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
         named = [name for path in self.sources for name in _READS.findall(_text(path))]
         likely += [name for name in named if _NAMES_DATABASE.search(name)]
-        return tuple(dict.fromkeys([*_VARIABLES, *likely]))
+        return tuple(dict.fromkeys([*_VARIABLES.split(), *likely]))
 
     @cached_property
     def sources(self) -> list[Path]:
