@@ -6,35 +6,27 @@ It gets the URL of the database in every way that a round trip uses, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from alembic_toolkit.database import errors
-from alembic_toolkit.database.address import same, synchronous
+from alembic_toolkit.database.address import synchronous
 from alembic_toolkit.fleet.processes import Task
-from alembic_toolkit.project.env import (
-    Project,
-    arguments,
-    elsewhere,
-    intercepted,
-    read_config,
-    told,
-)
+from alembic_toolkit.project.env import Project, read_config, run_online
 
 
 def run_env(
     task: Task,
     answered: Callable[[], None],
     steps: Callable[[ScriptDirectory, Any, Any], Any],
-    configured: Callable[[EnvironmentContext, Callable[[], None], dict[str, Any]], None],
+    configured: Callable[[Callable[[], None], dict[str, Any]], None],
 ) -> None:
     """Run ``env.py`` on the database of a task, as ``alembic upgrade`` does.
 
@@ -43,37 +35,17 @@ def run_env(
     :param configured: called instead of ``configure``, with it and its keywords.
     :raises CommandError: ``env.py`` uses another database.
     """
-    url = make_url(task.database.url) if task.database.url else None
-    path = Path(task.config)
+    path, url = Path(task.config), task.database.url
     config = read_config(path)
     project = Project(path, config, ScriptDirectory.from_config(config), task.x)
-    config.cmd_opts = arguments(project, task.database.url)
-    calls = list[bool]()
-    environment = EnvironmentContext(
-        config,
-        project.directory,
-        fn=partial(steps, project.directory),
-        as_sql=False,
-        destination_rev=task.revision,
-    )
 
-    def watched(
-        configure: Callable[..., None], connection: Any = None, *more: Any, **options: Any
-    ) -> None:
-        calls.append(True)
-        if url is not None and not (isinstance(connection, Connection) and same(connection, url)):
-            raise CommandError(elsewhere(connection, project, url))
-        configured(environment, lambda: configure(connection, *more, **options), options)
+    def configure(own: Callable[..., None], *given: Any, **options: Any) -> None:
+        configured(lambda: own(*given, **options), options)
 
-    with told(project, task.database.url), environment, ExitStack() as stack:
-        stack.enter_context(intercepted(environment, watched))
-        if url is not None:
-            config.set_main_option("sqlalchemy.url", task.database.url.replace("%", "%%"))
-            config.attributes["connection"] = stack.enter_context(_connected(url))
+    runs = {"fn": partial(steps, project.directory), "destination_rev": task.revision}
+    with _connected(make_url(url)) if url else nullcontext() as connection:
         answered()
-        project.directory.run_env()
-    if not calls:
-        raise CommandError("env.py ran, and never called context.configure(connection=...)")
+        run_online(project, url, configure, connection, **runs)
 
 
 @contextmanager

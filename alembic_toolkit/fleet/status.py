@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
+from alembic import context
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
@@ -95,11 +95,9 @@ class _Seen(BaseException):
 def _look(task: Task, answered: Callable[[], None]) -> Line:
     only_read()
 
-    def configured(
-        environment: EnvironmentContext, configure: Callable[[], None], _: dict[str, Any]
-    ) -> None:
+    def configured(configure: Callable[[], None], _: dict[str, Any]) -> None:
         configure()
-        raise _Seen(_line(task, environment.get_context(), environment.script))
+        raise _Seen(_line(task, context.get_context()))
 
     try:
         run_env(task, answered, lambda *_: [], configured)
@@ -109,8 +107,9 @@ def _look(task: Task, answered: Callable[[], None]) -> Line:
     raise CommandError("env.py caught what it must not: BaseException")
 
 
-def _line(task: Task, context: MigrationContext, directory: ScriptDirectory) -> Line:
-    connection = context.connection
+def _line(task: Task, context: MigrationContext) -> Line:
+    connection, directory = context.connection, context.script
+    assert directory is not None
     if connection is None:
         raise CommandError("env.py configures no connection")
     place = context.version_table, context.version_table_schema

@@ -14,7 +14,6 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 
@@ -112,9 +111,7 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
         # A try whose commit met a lock is made again.
         one.ran = [id_ for id_ in one.ran if id_ != step.up_revision_id] + [step.up_revision_id]
 
-    def configured(
-        _: EnvironmentContext, configure: Callable[[], None], options: dict[str, Any]
-    ) -> None:
+    def configured(configure: Callable[[], None], options: dict[str, Any]) -> None:
         given = to_tuple(options.get("on_version_apply"), default=())
         options["on_version_apply"] = (*given, applied)
         configure()

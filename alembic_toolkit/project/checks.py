@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import graphlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,32 +121,18 @@ def cycles(revisions: Sequence[Revision]) -> Iterator[Finding]:
     """Find revisions that come after themselves."""
     after = {one.id: (*one.down_revisions, *one.depends_on) for one in revisions}
     files = {revision.id: revision.path for revision in revisions}
-    reported: set[str] = set()
-    for id_ in after:
-        circle = _circle(id_, after)
-        if circle and reported.isdisjoint(circle):
-            reported.update(circle)
-            problem = f"comes after itself: {' -> '.join([*circle, id_])}"
-            remedy = "in one of these files, the down_revision that was there before"
-            yield Finding(files[id_], problem, remedy)
-
-
-def _circle(start: str, after: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return a path from a revision back to itself, or nothing."""
-    came_from: dict[str, str] = {}
-    todo = [start]
-    while todo:
-        here = todo.pop()
-        for there in after.get(here, ()):
-            if there == start:
-                way = [here]
-                while way[-1] != start:
-                    way.append(came_from[way[-1]])
-                return way[::-1]
-            if there not in came_from:
-                came_from[there] = here
-                todo.append(there)
-    return []
+    while True:
+        try:
+            graphlib.TopologicalSorter(after).prepare()
+            return
+        except graphlib.CycleError as error:
+            circle = error.args[1][:0:-1]  # each one comes after the next
+        at = circle.index(next(id_ for id_ in after if id_ in circle))
+        circle = circle[at:] + circle[:at]
+        problem = f"comes after itself: {' -> '.join([*circle, circle[0]])}"
+        remedy = "in one of these files, the down_revision that was there before"
+        yield Finding(files[circle[0]], problem, remedy)
+        after = {id_: others for id_, others in after.items() if id_ not in circle}
 
 
 def heads(revisions: Sequence[Revision]) -> list[Revision]:

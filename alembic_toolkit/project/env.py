@@ -9,10 +9,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import cached_property, partial
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import Any
 
 from alembic import command
@@ -22,20 +20,16 @@ from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from alembic.util.pyfiles import load_python_file
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, make_url
 
-from alembic_toolkit.database.address import shown
+from alembic_toolkit.database.address import same, shown
 from alembic_toolkit.project import checks, revisions
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
 _VARIABLES = (
-    "DATABASE_URL",
-    "DATABASE_URI",
-    "DB_URL",
-    "SQLALCHEMY_DATABASE_URI",
-    "SQLALCHEMY_URL",
-    "SQLALCHEMY_DATABASE_URL",
+    "DATABASE_URL DATABASE_URI DB_URL"
+    " SQLALCHEMY_DATABASE_URI SQLALCHEMY_URL SQLALCHEMY_DATABASE_URL"
 )
 _READS = re.compile(r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["'](\w+)["']""")
 
@@ -95,7 +89,7 @@ class Project:
         likely = [name for name in named if re.search("UR[LI]|DSN|DATABASE|DB", name, re.I)]
         named = [name for path in self.sources for name in _READS.findall(_text(path))]
         likely += [name for name in named if _NAMES_DATABASE.search(name)]
-        return tuple(dict.fromkeys([*_VARIABLES, *likely]))
+        return tuple(dict.fromkeys([*_VARIABLES.split(), *likely]))
 
     @cached_property
     def sources(self) -> list[Path]:
@@ -127,7 +121,8 @@ class Project:
         """
         step = _Step(self.directory.revision_map, revision, up)
         if fresh:
-            module = _load(Path(revision.path))
+            path = Path(revision.path)
+            module = load_python_file(str(path.parent), path.name)
             step.migration_fn = module.upgrade if up else module.downgrade
         return step
 
@@ -139,22 +134,6 @@ class Project:
         after: Any = (revision.revision,) if branch else revision.revision
         from_, to_ = (before, after) if up else (after, before)
         return StampStep(from_ or None, to_ or None, up, branch, self.directory.revision_map)
-
-
-def _load(path: Path) -> ModuleType:
-    """Load a revision's file as Alembic does, but compile it only once."""
-    if path.suffix != ".py":
-        return load_python_file(str(path.parent), path.name)
-    spec = spec_from_file_location(re.sub(r"\W", "_", path.name), path)
-    assert spec is not None
-    module = module_from_spec(spec)
-    exec(_compiled(path, path.read_bytes()), module.__dict__)
-    return module
-
-
-@lru_cache(maxsize=8)  # a file is loaded twice within a few steps
-def _compiled(path: Path, text: bytes) -> CodeType:
-    return compile(text, path, "exec", dont_inherit=True)
 
 
 class _Step(RevisionStep):
@@ -246,16 +225,44 @@ def run_env(
 ) -> None:
     """Run ``env.py``, and name the database in every way that it may look at.
 
+    :param url: of the database; empty: the one that ``env.py`` names.
     :param configure: called instead of ``context.configure``, as with `intercepted`.
     :param attributes: further ``config.attributes``.
     :param options: those of Alembic's ``EnvironmentContext``.
     """
     config = read_config(project.path, arguments(project, url))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    if url:
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes.update(attributes)
     environment = EnvironmentContext(config, project.directory, **options)
     with environment, told(project, url), intercepted(environment, configure):
         project.directory.run_env()
+
+
+def run_online(
+    project: Project,
+    url: str,
+    configure: Callable[..., None],
+    connection: Connection | None,
+    **options: Any,
+) -> None:
+    """Run ``env.py`` as `run_env` does, and refuse that it uses another database.
+
+    :param connection: for ``env.py``; without one it makes its own.
+    :raises CommandError: it uses another database, or none.
+    """
+    attributes = {"connection": connection} if url else {}
+    calls = list[bool]()
+
+    def watched(own: Callable[..., None], connection: Any = None, *more: Any, **given: Any) -> None:
+        if url and not (isinstance(connection, Connection) and same(connection, make_url(url))):
+            raise CommandError(_elsewhere(connection, project, make_url(url)))
+        calls.append(True)
+        configure(own, connection, *more, **given)
+
+    run_env(project, url, watched, attributes, as_sql=False, **options)
+    if not calls:
+        raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
 def hint(error: BaseException) -> str:
@@ -274,7 +281,7 @@ def hint(error: BaseException) -> str:
     return ""
 
 
-def elsewhere(connection: Any, project: Project, wanted: URL) -> str:
+def _elsewhere(connection: Any, project: Project, wanted: URL) -> str:
     """Return the message that ``env.py`` uses another database, with what was tried."""
     found = "no connection"
     if isinstance(connection, Connection):

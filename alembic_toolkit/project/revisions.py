@@ -54,15 +54,9 @@ class Revision:
 
 def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
     """Read every revision file, in the order of their names; also return what cannot be read."""
-    revisions: list[Revision] = []
-    found: list[Finding] = []
-    for path in revision_files(script):
-        outcome = read_file(path)
-        if isinstance(outcome, Revision):
-            revisions.append(outcome)
-        else:
-            found.append(outcome)
-    return revisions, found
+    found = [read_file(path) for path in revision_files(script)]
+    revisions = [one for one in found if isinstance(one, Revision)]
+    return revisions, [one for one in found if isinstance(one, Finding)]
 
 
 def locations(script: ScriptDirectory) -> list[Path]:
@@ -127,7 +121,7 @@ def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
     """
     value: ast.expr | None = None
     for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and name in _defined(node):
             value = node.value
     if value is None:
         return ()
@@ -146,24 +140,22 @@ def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
     return ids
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+def _defined(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement gives a module; ``*`` may be any."""
+    match statement:
+        case ast.Assign():
+            return {target.id for target in statement.targets if isinstance(target, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(name)):
+            return {name}
+        case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+            return {name}
+        case ast.Import() | ast.ImportFrom():
+            return {alias.asname or alias.name for alias in statement.names}
+    return set()
 
 
 def defines(tree: ast.Module, name: str) -> bool:
-    for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            if name in _targets(node):
-                return True
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            if node.name == name:
-                return True
-        elif isinstance(node, ast.Import | ast.ImportFrom) and any(
-            (alias.asname or alias.name) in {name, "*"} for alias in node.names
-        ):
-            return True
-    return False
+    return any(_defined(statement) & {name, "*"} for statement in tree.body)
 
 
 def next_id(ids: Iterable[str]) -> str:

@@ -59,8 +59,7 @@ class Known:
 
         :param expected: what to return without a look, if the statements can be understood.
         """
-        whole = executed is None or self.whole
-        names = None if whole or executed is None else names_in(executed)
+        names = None if executed is None or self.whole else names_in(executed)
         if expected is not None and names is not None:
             self.snap = expected
             return expected
@@ -71,8 +70,7 @@ class Known:
 
     def _touched(self, executed: Collection[str] | None) -> set[str] | None:
         """Return the tables that statements are about; None: it may be any."""
-        names = None if executed is None else names_in(executed)
-        if names is None or executed is None or self.whole:
+        if executed is None or self.whole or names_in(executed) is None:
             return None
         names = names_in(map(about, executed)) or frozenset()
         found = {n for n in names if n in self.tables or Thing("table", "", n) in self.snap}

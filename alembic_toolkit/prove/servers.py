@@ -24,7 +24,7 @@ class ScratchServer:
     version: str  # the query for the server's version
     title: Callable[[str], str]  # the server with that version, as a report shows it
     # Drops what statements left in temporary tables.
-    drop_temporary: Callable[[Connection, Iterable[str]], None]
+    drop_temporary: Callable[[Connection, Iterable[str]], object]
     initial: str = ""  # the query for what an empty database has
     # Drops all but that; a file is deleted instead.
     empty: Callable[[Connection, Initial], None] = lambda *_: None
@@ -39,6 +39,12 @@ class ScratchServer:
 # (deptype e), and the sequence of an identity column or the function that makes a range (i), goes
 # with its owner and not by itself:
 # https://www.postgresql.org/docs/current/catalog-pg-depend.html
+_POSTGRESQL_RARE = {
+    0: "pg_event_trigger pg_publication",  # an event trigger may refuse what is dropped
+    # An operator family goes with its classes, a wrapper with its servers.
+    4: "pg_operator pg_opfamily pg_cast pg_conversion pg_ts_config pg_ts_dict pg_collation"
+    " pg_foreign_data_wrapper",
+}
 _POSTGRESQL_CONTENTS = (
     """
 WITH n AS (SELECT oid FROM pg_namespace
@@ -47,18 +53,8 @@ WITH n AS (SELECT oid FROM pg_namespace
 """
     + "\nUNION ALL ".join(
         f"SELECT {nth} AS nth, '{catalog}'::regclass AS class, oid AS id FROM {catalog}"
-        for nth, catalog in [
-            (0, "pg_event_trigger"),  # one may refuse what is dropped
-            (0, "pg_publication"),
-            (4, "pg_operator"),
-            (4, "pg_opfamily"),  # with its classes
-            (4, "pg_cast"),
-            (4, "pg_conversion"),
-            (4, "pg_ts_config"),
-            (4, "pg_ts_dict"),
-            (4, "pg_collation"),
-            (4, "pg_foreign_data_wrapper"),  # with its servers
-        ]
+        for nth, catalogs in _POSTGRESQL_RARE.items()
+        for catalog in catalogs.split()
     )
     + """
 ),   ours AS (
@@ -111,16 +107,12 @@ def _empty_postgresql(connection: Connection, initial: Initial) -> None:
             ask(connection, f"DROP {kind} IF EXISTS {some} CASCADE")
 
 
-def _drop_temporary_postgresql(connection: Connection, _: Iterable[str]) -> None:
-    ask(connection, "DISCARD TEMP")
-
-
 POSTGRESQL = ScratchServer(
     servers.POSTGRESQL,
     contents=_POSTGRESQL_CONTENTS,
     version="SELECT version()",
     title=lambda version: " ".join(version.split()[:2]),
-    drop_temporary=_drop_temporary_postgresql,
+    drop_temporary=lambda connection, _: ask(connection, "DISCARD TEMP"),
     initial=_POSTGRESQL_INITIAL,
     empty=_empty_postgresql,
     end_session="SELECT pg_terminate_backend({})",

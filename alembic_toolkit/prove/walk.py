@@ -15,8 +15,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from alembic_toolkit.database.address import same
-from alembic_toolkit.project.env import Project, elsewhere, run_env
+from alembic_toolkit.project.env import Project, run_online
 from alembic_toolkit.prove.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -41,26 +40,20 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
 
     :raises CommandError: ``env.py`` uses another database.
     """
-    calls = list[bool]()
 
     def upgrade(_: Any, context: MigrationContext) -> Iterator[Step]:
         return steps(context)
 
     def configured(
-        configure: Callable[..., None], connection: Any = None, *arguments: Any, **options: Any
+        configure: Callable[..., None], connection: Connection, *more: Any, **options: Any
     ) -> None:
-        if not isinstance(connection, Connection) or not same(connection, scratch.url):
-            raise CommandError(elsewhere(connection, project, scratch.url))
         _refuse_elsewhere(options.get("version_table_schema"), scratch)
-        calls.append(True)
-        configure(connection, *arguments, **options | {"transaction_per_migration": True})
+        configure(connection, *more, **options | {"transaction_per_migration": True})
 
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
-    options = {"fn": upgrade, "as_sql": False, "destination_rev": "heads"}
+    options = {"fn": upgrade, "destination_rev": "heads"}
     with scratch.engine.connect() as connection:
-        run_env(project, scratch.address, configured, {"connection": connection}, **options)
-    if not calls:
-        raise CommandError("env.py ran, and never called context.configure(connection=...)")
+        run_online(project, scratch.address, configured, connection, **options)
 
 
 def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:

@@ -12,15 +12,27 @@ from typing import TypeVar
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
 
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How a status is shown."""
+
+    mark: str  # on a terminal
+    colour: str
+    kind: str  # on the page: the class
+    label: str
+
+
+STYLES = {
+    results.PROVEN: Style(".", "32", "ok", "\N{CHECK MARK}"),
+    results.FAULTY: Style("F", "31;1", "bad", "\N{MULTIPLICATION X} finding"),
+    results.EXCEPTED: Style("k", "33", "odd", "known"),
+    results.DECLARED: Style("d", "33", "odd", "declared"),
+    results.NOT_JUDGED: Style("?", "33", "odd", "not judged"),
+    results.NOT_REACHED: Style("-", "2", "off", "not reached"),
+}
 # The worst first: what a revision is called whose checks had several outcomes.
-WORST = (
-    results.FAULTY,
-    results.EXCEPTED,
-    results.DECLARED,
-    results.NOT_JUDGED,
-    results.NOT_REACHED,
-    results.PROVEN,
-)
+WORST = (*list(STYLES)[1:], results.PROVEN)
 # What has a reason that the reader may want to know, and the heading above these reasons.
 REASONED = {
     results.EXCEPTED: "Known exceptions",

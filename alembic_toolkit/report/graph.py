@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import RevisionProof
-from alembic_toolkit.report.findings import WORST, Row, one_line
-from alembic_toolkit.report.markup import CLASSES, classed, link, safe
+from alembic_toolkit.report.findings import STYLES, WORST, Row, one_line
+from alembic_toolkit.report.markup import classed, link, safe
 
 _ROW, _LANE = 28, 14  # pixels in the graph: as in the style sheet
 
@@ -111,7 +111,7 @@ def _svg_edge(edge: _Edge, point: Callable[[int, int], tuple[int, int]]) -> str:
 
 def _svg_dot(x: int, y: int, statuses: set[str]) -> str:
     """Draw what can be told apart without its colour."""
-    kind = CLASSES[next(status for status in WORST if status in statuses)][0]
+    kind = STYLES[next(status for status in WORST if status in statuses)].kind
     if kind == "bad":
         return f"<rect class=bad x={x - 5} y={y - 5} width=10 height=10 />"
     return f"<circle class={kind} cx={x} cy={y} r={4 if kind == 'ok' else 5} />"

@@ -6,18 +6,7 @@ import re
 from html import escape
 from urllib.parse import quote
 
-from alembic_toolkit.prove import results
-from alembic_toolkit.report.findings import plain
-
-# The class and the label of a status.
-CLASSES = {
-    results.PROVEN: ("ok", "\N{CHECK MARK}"),
-    results.FAULTY: ("bad", "\N{MULTIPLICATION X} finding"),
-    results.EXCEPTED: ("odd", "known"),
-    results.DECLARED: ("odd", "declared"),
-    results.NOT_JUDGED: ("odd", "not judged"),
-    results.NOT_REACHED: ("off", "not reached"),
-}
+from alembic_toolkit.report.findings import STYLES, plain
 
 
 def safe(shown: str) -> str:
@@ -34,4 +23,4 @@ def link(id_: str) -> str:
 
 
 def classed(shown: str, status: str) -> str:
-    return f"<b class={CLASSES[status][0]}>{safe(shown)}</b>"
+    return f"<b class={STYLES[status].kind}>{safe(shown)}</b>"

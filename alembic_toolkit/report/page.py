@@ -17,6 +17,7 @@ from alembic_toolkit.prove.results import Report, RevisionProof
 from alembic_toolkit.report.columns import cut
 from alembic_toolkit.report.findings import (
     REASONED,
+    STYLES,
     WORST,
     Problem,
     Reason,
@@ -35,7 +36,7 @@ from alembic_toolkit.report.findings import (
     verdict_of,
 )
 from alembic_toolkit.report.graph import html_graph
-from alembic_toolkit.report.markup import CLASSES, anchor, classed, link, safe
+from alembic_toolkit.report.markup import anchor, classed, link, safe
 
 _STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
 _LONGEST_SQL = 20_000  # letters of one text on the page
@@ -232,10 +233,10 @@ def _html_cell(row: Row, name: str, check: str, slow: float) -> str:
     outcome = row.outcome(name, check)
     if outcome is None:
         return "<td>"
-    kind, label = CLASSES[outcome.status]
-    of = "" if kind == "ok" else f" class={kind}"
+    style = STYLES[outcome.status]
+    of = "" if style.kind == "ok" else f" class={style.kind}"
     time = _html_time(row, name, _STEP.get(check, ""), slow)
-    return f"<td{of}>{label}{time}"
+    return f"<td{of}>{style.label}{time}"
 
 
 def _html_time(row: Row, name: str, step: str, slow: float) -> str:

@@ -9,6 +9,7 @@ from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
 from alembic_toolkit.report.findings import (
+    STYLES,
     WORST,
     Row,
     by_status,
@@ -20,16 +21,8 @@ from alembic_toolkit.report.findings import (
     rows_of,
 )
 
-_MARKS = {
-    results.PROVEN: ".",
-    results.FAULTY: "F",
-    results.EXCEPTED: "k",
-    results.DECLARED: "d",
-    results.NOT_JUDGED: "?",
-    results.NOT_REACHED: "-",
-}
 _SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
-COLOURS = {"F": "31;1", "k": "33", "d": "33", "?": "33", "-": "2", ".": "32"}
+_COLOURS = {style.mark: style.colour for style in STYLES.values()}
 _MANY = 3  # so many rows with the same marks are one row
 
 Paint = Callable[[str, str], str]  # a text, and the code of its colour
@@ -83,7 +76,7 @@ def _marks(row: Row, names: list[str], check: str) -> str:
     if check in results.OF_HISTORY:
         return "F" if row.has_problem_of_history else "."
     outcomes = [row.outcome(name, check) for name in names]
-    return "".join(_MARKS.get(outcome.status, "?") if outcome else " " for outcome in outcomes)
+    return "".join(STYLES[outcome.status].mark if outcome else " " for outcome in outcomes)
 
 
 def _grid(
@@ -119,12 +112,12 @@ def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> 
 
 
 def _cell(marks: str, gap: str, size: int, paint: Paint) -> str:
-    painted = gap.join(paint(mark, COLOURS.get(mark, "")) for mark in marks)
+    painted = gap.join(paint(mark, _COLOURS.get(mark, "")) for mark in marks)
     return painted + " " * (size - len(gap.join(marks)))
 
 
 def _legend(listed: list[tuple[str, list[str]]], names: list[str], width: int) -> list[str]:
     used = {mark for _, marks in listed for mark in "".join(marks)}
-    meanings = ", ".join(f"{mark} {status}" for status, mark in _MARKS.items() if mark in used)
+    meanings = ", ".join(f"{s.mark} {status}" for status, s in STYLES.items() if s.mark in used)
     order = "" if len(names) == 1 else f"; from left to right: {', '.join(map(one_line, names))}"
     return ["", *wrap(meanings + order, width)]

@@ -6,10 +6,12 @@ import os
 import shutil
 import sys
 
+from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report
 from alembic_toolkit.report.columns import cut, pad, width_of, wrap
 from alembic_toolkit.report.findings import (
     REASONED,
+    STYLES,
     Problem,
     count,
     duration,
@@ -20,9 +22,10 @@ from alembic_toolkit.report.findings import (
     reasons_for,
     summary_of,
 )
-from alembic_toolkit.report.table import COLOURS, Paint, text_table
+from alembic_toolkit.report.table import Paint, text_table
 
 _LINES = 24  # of a diff, an error, a list: the rest is in the other reports
+_RED = STYLES[results.FAULTY].colour
 _IDS = 6  # of the revisions that share a reason
 
 
@@ -75,7 +78,7 @@ def _text_finding(problem: Problem, number: int, width: int, paint: Paint) -> li
     of = problem.finding
     on = f" ({', '.join(problem.databases)})" if problem.databases else ""
     head = f"{number}. {of.check}{on}: {of.revision or 'the whole history'}"
-    lines = [paint(line, COLOURS["F"]) for line in wrap(one_line(head), width, hang="   ")]
+    lines = [paint(line, _RED) for line in wrap(one_line(head), width, hang="   ")]
     lines += wrap(one_line(of.path), width, "   ") if of.path else []
     lines += _short(wrap(plain(of.problem), width, "   "), _LINES // 2)
     for details, names in problem.details.items():
@@ -107,7 +110,7 @@ def _text_errors(report: Report, width: int, paint: Paint) -> list[str]:
     lines = []
     for one in report.proofs:
         if one.error:
-            lines.append(paint(cut(one_line(f"Could not run on {one.database}:"), width), "31;1"))
+            lines.append(paint(cut(one_line(f"Could not run on {one.database}:"), width), _RED))
             error = []
             for line in plain(one.error).splitlines():
                 # Code to be pasted is not wrapped.

@@ -19,10 +19,6 @@ class Filled:
     returned: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)  # if the server does
     failed: dict[str, str] = field(default_factory=dict)
 
-    def lines(self) -> list[str]:
-        """Return a line for each table that could not be filled."""
-        return [f"no rows in {name}: {why}" for name, why in sorted(self.failed.items())]
-
 
 Row = dict[str, Any]
 

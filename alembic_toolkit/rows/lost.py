@@ -84,17 +84,8 @@ def since(earlier: Rows, now: Rows) -> Rows:
     """Return the rows that were written in between."""
     new = {}
     for name, content in now.items():
-        if earlier.get(name) is content:
-            new[name] = Content(content.table, [])
-            continue
-        left = Counter(earlier[name].rows if name in earlier else ())
-        rows = []
-        for row in content.rows:
-            if left[row]:
-                left[row] -= 1
-            else:
-                rows.append(row)
-        new[name] = Content(content.table, rows)
+        rows = Counter(content.rows) - Counter(earlier[name].rows if name in earlier else ())
+        new[name] = Content(content.table, [*rows.elements()])
     return new
 
 

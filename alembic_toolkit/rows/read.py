@@ -108,11 +108,8 @@ def _moment(value: Any) -> Any:
     text = plain(value)
     if not isinstance(text, str):
         return text
-    if "T" in text:
-        text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
-    if "." not in text:
-        return text
-    return re.sub(r"\.(\d*?)0+$", lambda m: f".{m.group(1)}" if m.group(1) else "", text)
+    text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
+    return re.sub(r"(\.\d*[1-9])0+$|\.0+$", r"\1", text)
 
 
 def same_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -113,7 +113,7 @@ _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
 }
 
 # https://www.postgresql.org/docs/current/datatype.html
-_BY_NAME = {
+_BY_NAME: dict[str, Sequence[str]] = {
     "inet": ["10.0.0.1/8", "::1"],
     "cidr": ["10.0.0.0/8", "192.168.0.0/16"],
     "inet4": ["10.0.0.1", "127.0.0.1"],
@@ -126,12 +126,8 @@ _BY_NAME = {
     "point": ["(1,2)", "(0,0)"],
     "box": ["((1,2),(0,0))"],
     "circle": ["<(0,0),1>"],
-    "int4range": ["[1,5)", "empty"],
-    "int8range": ["[1,5)", "empty"],
-    "numrange": ["[1,5)", "empty"],
-    "daterange": ["[2024-02-29,2024-03-01)", "empty"],
-    "tsrange": ["[2024-02-29,2024-03-01)", "empty"],
-    "tstzrange": ["[2024-02-29,2024-03-01)", "empty"],
+    **dict.fromkeys(("int4range", "int8range", "numrange"), ("[1,5)", "empty")),
+    **dict.fromkeys(("daterange", "tsrange", "tstzrange"), ("[2024-02-29,2024-03-01)", "empty")),
     "hstore": ["a=>1", ""],
     "ltree": ["a.b", ""],
     "oid": ["1", "2"],
@@ -159,12 +155,10 @@ def _moment(_: Column, number: int) -> str:
 
 _NUMBERED: dict[str, Callable[[Column, int], Any]] = {
     **dict.fromkeys(("integer", "numeric", "float"), lambda _, n: n),
-    "text": _numbered_text,
-    "char": _numbered_text,
+    **dict.fromkeys(("text", "char"), _numbered_text),
     "uuid": lambda column, n: _uuid(f"{column.name}/{n}"),
     "date": lambda column, n: _moment(column, n)[:10],
-    "datetime": _moment,
-    "datetimetz": _moment,
+    **dict.fromkeys(("datetime", "datetimetz"), _moment),
     "time": lambda _, n: f"01:{n // 60 % 60:02}:{n % 60:02}",
     "binary": lambda column, n: f"{n}".encode().ljust(column.length or 1, b"\x01"),
     "year": lambda _, n: 1970 + n,

@@ -69,8 +69,9 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
     )
     always = " OVERRIDING SYSTEM VALUE" if any(c.always for c in columns) else ""
     sql = f"INSERT INTO {table.sql} ({names}){always} VALUES {values}"
-    if _in_one_message(connection) or not connection.dialect.insert_returning:
-        _run(connection, sql)
+    if not connection.dialect.insert_returning:
+        with savepoint(connection):
+            ask(connection, sql)
         return
     # each once, whatever the number of rows: it is a subquery
     calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
@@ -81,25 +82,6 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
         filling.advanced.add(table.name)
     returned = [row[: len(table.columns) or 1] for row in answer]
     filling.filled.returned.setdefault(table.name, []).extend(by_value(table, returned))
-
-
-def _run(connection: Connection, sql: str) -> None:
-    """Run a statement; if it fails, leave the transaction as it was."""
-    if not _in_one_message(connection):
-        with savepoint(connection):
-            ask(connection, sql)
-        return
-    begin, undo, end = _SAVEPOINT
-    try:
-        ask(connection, f"{begin}; {sql}; {end}")
-    except DBAPIError:
-        ask(connection, f"{undo}; {end}")
-        raise
-
-
-def _in_one_message(connection: Connection) -> bool:
-    """Return whether a savepoint is needed, and can be sent with its statement in one message."""
-    return connection.dialect.driver in _PSYCOPG and not _is_alone(connection)
 
 
 def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
@@ -116,7 +98,8 @@ def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> 
         where = " AND ".join(equal(row, name) for name in table.primary)
         if where and row[key.columns[0]] is not None:
             try:
-                _run(connection, f"UPDATE {table.sql} SET {values} WHERE {where}")
+                with savepoint(connection):
+                    ask(connection, f"UPDATE {table.sql} SET {values} WHERE {where}")
             except DBAPIError as error:
                 filling.filled.failed.setdefault(table.name, reason(error))
 

@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError, to_tuple
+from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
 from alembic_toolkit.project import revisions
@@ -62,8 +61,11 @@ def refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> Non
 
 def refuse_overlap(environment: EnvironmentContext, heads: Sequence[str]) -> None:
     """Refuse a version table that has a revision beside one that comes after it."""
+    known = environment.script.revision_map
     for head in heads if len(heads) > 1 else ():  # one alone need not walk its whole history
-        before = sorted(_before(environment.script, head) & {*heads})
+        # Not what it depends on, which has rows of its own.
+        walk = known._get_ancestor_nodes(known.get_revisions(head), include_dependencies=False)
+        before = sorted({one.revision for one in walk} & {*heads} - {head})
         if before:
             comes = "which comes" if len(before) == 1 else "which come"
             raise CommandError(
@@ -71,17 +73,6 @@ def refuse_overlap(environment: EnvironmentContext, heads: Sequence[str]) -> Non
                 "nothing was run\n"
                 "once you have checked what its schema is, run: alembic stamp --purge REVISION"
             )
-
-
-def _before(directory: ScriptDirectory, head: str) -> set[str]:
-    """Return what comes before a revision; not what it depends on, which has rows of its own."""
-    found, waiting = set[str](), [head]
-    while waiting:
-        script = directory.get_revision(waiting.pop())
-        new = {*to_tuple(script.down_revision, default=())} - found
-        found |= new
-        waiting += new
-    return found
 
 
 def _refuse_unwritten(steps: Sequence[RevisionStep | StampStep]) -> None:
