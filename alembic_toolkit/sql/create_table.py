@@ -12,6 +12,7 @@ from alembic_toolkit.sql.tokens import (
     closing_parenthesis,
     code_tokens,
     is_noise,
+    split_list,
     tokenize,
     unquoted,
 )
@@ -26,19 +27,15 @@ class TableText:
 
 
 def parse_create_table(sql: str) -> TableText:
-    tokens = tokenize(sql)
-    items, depth = [""], 0
-    start = tokens.index("(")
-    for position, token in enumerate(tokens[start:], start):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth == 0:
-            apart = [part for item in items for part in split_constraints(item)]
-            return TableText(apart, "".join(tokens[position:]))
-        if token == "," and depth == 1:
-            items.append("")
-        elif position > start:
-            items[-1] += token
-    raise AssertionError(f"unbalanced parentheses in {sql}")
+    text = split_items(tokenize(sql))
+    return TableText([part for item in text.items for part in split_constraints(item)], text.tail)
+
+
+def split_items(tokens: list[str]) -> TableText:
+    """Split at the commas between the outer parentheses."""
+    start, end = tokens.index("("), closing_parenthesis(tokens)
+    items = ["".join(part) for part in split_list(tokens[start + 1 : end])]
+    return TableText(items, "".join(tokens[end:]))
 
 
 def leading_noise(item: str) -> str:
@@ -210,9 +207,6 @@ def without_checks_on(item: str, column: str) -> str:
 def index_definition(sql: str) -> str:
     """Cut a CREATE INDEX down to what it indexes."""
     tokens = tokenize(sql)
-    kinds = [
-        t.upper()
-        for t in tokens[: tokens.index("(")]
-        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
-    ]
-    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
+    start = tokens.index("(")
+    kinds = [t.upper() for t in tokens[:start] if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")]
+    return " ".join([*kinds, "".join(tokens[start:])])
