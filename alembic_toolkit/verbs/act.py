@@ -20,10 +20,7 @@ def act(step: Step) -> Any:
     """Act: in the server's own way where it has one, else as Alembic does."""
     refuse_hidden(step)
     operation = step.operation = copy.copy(step.operation)
-    for flag in (
-        "if_exists",
-        "if_not_exists",
-    ):  # the look has answered them
+    for flag in ("if_exists", "if_not_exists"):  # the look has answered them
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
     if step.verb in step.server.acts:
@@ -58,10 +55,7 @@ def default_create_table(step: Step) -> sa.Table:
 
 def default_create_index(step: Step) -> None:
     """Create the index that the step has made of the operation."""
-    flag = step.operation.if_not_exists
-    step.operations.impl.create_index(
-        step.wanted, **({} if flag is None else {"if_not_exists": flag})
-    )
+    step.operations.impl.create_index(step.wanted, if_not_exists=step.operation.if_not_exists)
 
 
 def default_add_constraint(step: Step) -> None:

@@ -91,10 +91,8 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
     if not has_table(database, marks.name, marks.schema):
         marks.create(connection)
     forget_when_complete(step.context)
-    if (
-        connection.execute(sa.select(sa.literal(1)).where(is_marked(marks, mark))).first()
-        is not None
-    ):
+    look = sa.select(sa.literal(1)).where(is_marked(marks, mark))
+    if connection.execute(look).first() is not None:
         return log_line("skip", "execute", name, "already done, says its mark")
     log_line("apply", "execute", name, "not done yet")
     with one_transaction(database):
