@@ -40,9 +40,7 @@ def split_items(tokens: list[str]) -> TableText:
 
 def leading_noise(item: str) -> str:
     """Return the white space and the comments before an item."""
-    tokens = tokenize(item)
-    first = next((i for i, token in enumerate(tokens) if not is_noise(token)), len(tokens))
-    return "".join(tokens[:first])
+    return "".join(itertools.takewhile(is_noise, tokenize(item)))
 
 
 def without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
@@ -143,11 +141,8 @@ def column_name(item: str) -> str:
 
 
 def column_position(items: list[str], column: str) -> int:
-    return next(
-        position
-        for position, item in enumerate(items)
-        if is_column(item) and column_name(item) == column.lower()
-    )
+    names = [column_name(item) if is_column(item) else None for item in items]
+    return names.index(column.lower())
 
 
 # what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
@@ -187,7 +182,7 @@ def inside_parentheses(constraint: str) -> str:
 
 
 def constraint_uses(item: str, column: str) -> bool:
-    """Tell whether an item is a constraint of the table that uses the column."""
+    """Tell whether an item, or a clause of one, is a constraint that uses the column."""
     return not is_column(item) and references_column(inside_parentheses(item), column)
 
 
@@ -196,11 +191,7 @@ def without_checks_on(item: str, column: str) -> str:
     if not is_column(item):
         return item
     name, *clauses = split_clauses(item)
-    kept = [
-        c
-        for c in clauses
-        if kind_of(c) != "check" or not references_column(inside_parentheses(c), column)
-    ]
+    kept = [c for c in clauses if kind_of(c) != "check" or not constraint_uses(c, column)]
     return item if kept == clauses else join_clauses([name, *kept])
 
 

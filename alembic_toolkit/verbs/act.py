@@ -86,10 +86,8 @@ def refuse_exclusion(step: Step) -> NoReturn:
 
 
 def rename_column_sql(step: Step, new_name: str) -> str:
-    database = step.database
-    table = database.quoted(step.table, step.schema)
-    old, new = database.quoted(str(step.name)), database.quoted(new_name)
-    return f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+    old, new = step.database.quoted(str(step.name)), step.database.quoted(new_name)
+    return f"ALTER TABLE {step.quoted_table} RENAME COLUMN {old} TO {new}"
 
 
 STATEMENTS: dict[str, Callable[[Step], str]] = {

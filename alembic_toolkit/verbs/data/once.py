@@ -120,9 +120,8 @@ def forget_when_complete(context: Any) -> None:
 
 
 def forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
-    ctx.on_version_apply_callbacks = tuple(
-        callback for callback in ctx.on_version_apply_callbacks if callback is not forget_marks
-    )
+    callbacks = ctx.on_version_apply_callbacks
+    ctx.on_version_apply_callbacks = tuple(c for c in callbacks if c is not forget_marks)
     marks = marks_table(ctx)
     gone = marks.delete().where(marks.c.revision.in_(["", *step.up_revision_ids]))
     if ctx.as_sql:  # the table stays: a script cannot know whether it made it
