@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,12 +15,9 @@ def run(connection: Connection, sql: str) -> list[Any]:
 
     Without parameters, so that the driver leaves % alone; errors are the driver's own.
     """
-    cursor = connection.connection.cursor()
-    try:
+    with closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
-    finally:
-        cursor.close()
 
 
 def fetch(connection: Connection, sql: str) -> list[Any]:

@@ -134,25 +134,20 @@ _TOUCH_RELATIONS = f"""{_TREE}, touched_relations AS MATERIALIZED (
   UNION SELECT oid FROM named
 ),"""
 
-_SEQUENCE = (
-    _with("seqtypid <> 'bigint'::regtype", "' AS ' || format_type(seqtypid, NULL)")
-    + " || "
-    + _with("seqincrement <> 1", "' INCREMENT ' || seqincrement")
-    + " || "
-    + _with("seqstart <> 1", "' START ' || seqstart")
-    + " || "
-    + _with("seqmin <> 1", "' MINVALUE ' || seqmin")
-    + " || "
-    + _with(
-        "seqmax <> CASE seqtypid WHEN 'smallint'::regtype THEN 32767"
-        " WHEN 'integer'::regtype THEN 2147483647 ELSE 9223372036854775807 END",
-        "' MAXVALUE ' || seqmax",
-    )
-    + " || "
-    + _with("seqcache <> 1", "' CACHE ' || seqcache")
-    + " || "
-    + _with("seqcycle", "' CYCLE'")
+_HIGHEST = (
+    "CASE seqtypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647"
+    " ELSE 9223372036854775807 END"
 )
+_SEQUENCE_OPTIONS = {  # when each is not the default -> how it is written
+    "seqtypid <> 'bigint'::regtype": "' AS ' || format_type(seqtypid, NULL)",
+    "seqincrement <> 1": "' INCREMENT ' || seqincrement",
+    "seqstart <> 1": "' START ' || seqstart",
+    "seqmin <> 1": "' MINVALUE ' || seqmin",
+    f"seqmax <> {_HIGHEST}": "' MAXVALUE ' || seqmax",
+    "seqcache <> 1": "' CACHE ' || seqcache",
+    "seqcycle": "' CYCLE'",
+}
+_SEQUENCE = " || ".join(_with(*option) for option in _SEQUENCE_OPTIONS.items())
 
 _OWNED = (
     "refclassid = 'pg_class'::regclass AND refobjid = r.oid AND refobjsubid > 0"
@@ -344,6 +339,11 @@ _BRANCHES = [
 
 _OF_RELATIONS = _BRANCHES[:7]
 
+# Catalogs of which it is enough to know what is in them.
+_IDENTIFIED = normal.words(
+    "pg_collation pg_conversion pg_operator pg_opclass pg_opfamily pg_cast pg_ts_config pg_ts_dict"
+    " pg_foreign_data_wrapper pg_foreign_server pg_publication"
+)
 # What statements are rare for: read with the whole only, and these statements make it so.
 _OTHERS = [
     "SELECT 'schema', '', 'schema ' || nspname, nspname::text,"
@@ -365,19 +365,7 @@ _OTHERS = [
     f"SELECT i.type, '', i.type || ' ' || i.identity, i.identity, '' FROM {catalog} o,"
     f" pg_identify_object('{catalog}'::regclass, o.oid, 0) i"
     f" WHERE o.oid >= 16384 AND {_no_member(catalog, 'o.oid')}"
-    for catalog in (
-        "pg_collation",
-        "pg_conversion",
-        "pg_operator",
-        "pg_opclass",
-        "pg_opfamily",
-        "pg_cast",
-        "pg_ts_config",
-        "pg_ts_dict",
-        "pg_foreign_data_wrapper",
-        "pg_foreign_server",
-        "pg_publication",
-    )
+    for catalog in sorted(_IDENTIFIED)
 ]
 
 

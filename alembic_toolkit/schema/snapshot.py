@@ -43,9 +43,8 @@ class Snapshot(dict[Thing, str]):
         """Return another one that can be changed."""
         other = Snapshot()
         other.update(self)
+        vars(other).update(vars(self))
         other.groups, other.indexes = self.groups.copy(), self.indexes.copy()
-        other.rows, other.implicit = self.rows, self.implicit
-        other.spaces, other.watched, other.types = self.spaces, self.watched, self.types
         return other
 
     def __eq__(self, other: object) -> bool:

@@ -51,9 +51,8 @@ class Part:
         return f"-- Running {'upgrade' if self.up else 'downgrade'} {way}\n-- {self.path}{title}"
 
     def begin(self, in_transaction: bool) -> None:
-        if self.groups[-1] == (in_transaction, []):
-            return
-        self.groups.append((in_transaction, []))
+        if self.groups[-1] != (in_transaction, []):
+            self.groups.append((in_transaction, []))
 
     def add(self, statement: str) -> None:
         self.groups[-1][1].append(statement)

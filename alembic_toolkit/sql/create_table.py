@@ -12,6 +12,7 @@ from alembic_toolkit.sql.tokens import (
     closing_parenthesis,
     code_tokens,
     is_noise,
+    split_list,
     tokenize,
     unquoted,
 )
@@ -26,26 +27,20 @@ class TableText:
 
 
 def parse_create_table(sql: str) -> TableText:
-    tokens = tokenize(sql)
-    items, depth = [""], 0
-    start = tokens.index("(")
-    for position, token in enumerate(tokens[start:], start):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth == 0:
-            apart = [part for item in items for part in split_constraints(item)]
-            return TableText(apart, "".join(tokens[position:]))
-        if token == "," and depth == 1:
-            items.append("")
-        elif position > start:
-            items[-1] += token
-    raise AssertionError(f"unbalanced parentheses in {sql}")
+    text = split_items(tokenize(sql))
+    return TableText([part for item in text.items for part in split_constraints(item)], text.tail)
+
+
+def split_items(tokens: list[str]) -> TableText:
+    """Split at the commas between the outer parentheses."""
+    start, end = tokens.index("("), closing_parenthesis(tokens)
+    items = ["".join(part) for part in split_list(tokens[start + 1 : end])]
+    return TableText(items, "".join(tokens[end:]))
 
 
 def leading_noise(item: str) -> str:
     """Return the white space and the comments before an item."""
-    tokens = tokenize(item)
-    first = next((i for i, token in enumerate(tokens) if not is_noise(token)), len(tokens))
-    return "".join(tokens[:first])
+    return "".join(itertools.takewhile(is_noise, tokenize(item)))
 
 
 def without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
@@ -146,11 +141,8 @@ def column_name(item: str) -> str:
 
 
 def column_position(items: list[str], column: str) -> int:
-    return next(
-        position
-        for position, item in enumerate(items)
-        if is_column(item) and column_name(item) == column.lower()
-    )
+    names = [column_name(item) if is_column(item) else None for item in items]
+    return names.index(column.lower())
 
 
 # what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
@@ -190,7 +182,7 @@ def inside_parentheses(constraint: str) -> str:
 
 
 def constraint_uses(item: str, column: str) -> bool:
-    """Tell whether an item is a constraint of the table that uses the column."""
+    """Tell whether an item, or a clause of one, is a constraint that uses the column."""
     return not is_column(item) and references_column(inside_parentheses(item), column)
 
 
@@ -199,20 +191,13 @@ def without_checks_on(item: str, column: str) -> str:
     if not is_column(item):
         return item
     name, *clauses = split_clauses(item)
-    kept = [
-        c
-        for c in clauses
-        if kind_of(c) != "check" or not references_column(inside_parentheses(c), column)
-    ]
+    kept = [c for c in clauses if kind_of(c) != "check" or not constraint_uses(c, column)]
     return item if kept == clauses else join_clauses([name, *kept])
 
 
 def index_definition(sql: str) -> str:
     """Cut a CREATE INDEX down to what it indexes."""
     tokens = tokenize(sql)
-    kinds = [
-        t.upper()
-        for t in tokens[: tokens.index("(")]
-        if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")
-    ]
-    return " ".join([*kinds, "".join(tokens[tokens.index("(") :])])
+    start = tokens.index("(")
+    kinds = [t.upper() for t in tokens[:start] if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")]
+    return " ".join([*kinds, "".join(tokens[start:])])

@@ -6,32 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alembic_toolkit.sql.create_table import TableText, split_clauses
+from alembic_toolkit.sql.create_table import TableText, split_clauses, split_items
 from alembic_toolkit.sql.normal import words
 from alembic_toolkit.sql.tokens import tokenize, unquoted
 
 NAME = r'(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")'  # in double quotes by sql_mode ANSI_QUOTES
 STRING = r"'(?:[^'\\]|\\.|'')*'"
-_PIECE = re.compile(rf"{STRING}|{NAME}|[(),]", re.S)
+_PIECE = re.compile(rf"({STRING}|{NAME}|[(),])", re.S)
 
 
 def parse_show_create(sql: str) -> TableText:
     """Split at the commas between the outer parentheses; the texts stay as they are."""
-    depth, start = 0, 0
-    items: list[str] = []
-    for match in _PIECE.finditer(sql):
-        token = match[0]
-        if token == "(":
-            depth += 1
-            start = match.end() if depth == 1 else start
-        elif depth == 1 and token in ",)":
-            items.append(sql[start : match.start()].strip())
-            start = match.end()
-        if token == ")":
-            depth -= 1
-            if not depth:
-                break
-    return TableText(items, sql[start - 1 :])
+    text = split_items(_PIECE.split(sql))
+    return TableText([item.strip() for item in text.items], text.tail)
 
 
 def with_doubled_quotes(text: str) -> str:

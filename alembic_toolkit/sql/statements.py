@@ -155,7 +155,7 @@ class Reader:
                 tokens, begun = [], -1
                 continue
             if token == "\\":
-                self._refuse_backslash()
+                self._refuse_command()
             if compound is None:
                 compound = self._is_compound(tokens)
             elif compound:
@@ -183,16 +183,15 @@ class Reader:
         end = self.text.find("\n", self.end)
         rest = self.text[self.end : end if end >= 0 else len(self.text)].split()
         if word != "DELIMITER":
-            line = self.text[self.start :].split("\n", 1)[0]
-            self.refuse(f"{brief(line)}: only the server's client knows this", "leave it out")
+            self._refuse_command()
         if not rest:
             self.refuse("DELIMITER says none", "DELIMITER //")
         self.delimiter = rest[0]
         self.end = end if end >= 0 else len(self.text)
         return True
 
-    def _refuse_backslash(self) -> None:
-        line = self.text[self.start : self.start + 80].split("\n", 1)[0]
+    def _refuse_command(self) -> NoReturn:
+        line = self.text[self.start :].split("\n", 1)[0]
         self.refuse(f"{brief(line)}: only the server's client knows this", "leave it out")
 
 

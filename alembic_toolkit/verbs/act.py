@@ -20,10 +20,7 @@ def act(step: Step) -> Any:
     """Act: in the server's own way where it has one, else as Alembic does."""
     refuse_hidden(step)
     operation = step.operation = copy.copy(step.operation)
-    for flag in (
-        "if_exists",
-        "if_not_exists",
-    ):  # the look has answered them
+    for flag in ("if_exists", "if_not_exists"):  # the look has answered them
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
     if step.verb in step.server.acts:
@@ -58,10 +55,7 @@ def default_create_table(step: Step) -> sa.Table:
 
 def default_create_index(step: Step) -> None:
     """Create the index that the step has made of the operation."""
-    flag = step.operation.if_not_exists
-    step.operations.impl.create_index(
-        step.wanted, **({} if flag is None else {"if_not_exists": flag})
-    )
+    step.operations.impl.create_index(step.wanted, if_not_exists=step.operation.if_not_exists)
 
 
 def default_add_constraint(step: Step) -> None:
@@ -92,10 +86,8 @@ def refuse_exclusion(step: Step) -> NoReturn:
 
 
 def rename_column_sql(step: Step, new_name: str) -> str:
-    database = step.database
-    table = database.quoted(step.table, step.schema)
-    old, new = database.quoted(str(step.name)), database.quoted(new_name)
-    return f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+    old, new = step.database.quoted(str(step.name)), step.database.quoted(new_name)
+    return f"ALTER TABLE {step.quoted_table} RENAME COLUMN {old} TO {new}"
 
 
 STATEMENTS: dict[str, Callable[[Step], str]] = {

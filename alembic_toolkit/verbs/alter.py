@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from alembic.operations import ops
@@ -74,14 +75,11 @@ def rename_column(step: Step, old: Any, new: Any) -> Step:
         rename = ops.AlterColumnOp(
             step.table, step.operation.column_name, modify_name=new_name, schema=step.schema
         )
-        renaming = copy.copy(step)
-        renaming.operation = rename
         log_decision("apply", step, f"renamed to {new_name}")
-        act(renaming)
+        act(replace(step, operation=rename))
     else:
         log_decision("skip", step, f"is {new_name} already")
-    rest = copy.copy(step)
-    rest.name, rest.operation = new_name, copy.copy(step.operation)
+    rest = replace(step, name=new_name, operation=copy.copy(step.operation))
     rest.operation.column_name, rest.operation.modify_name = new_name, None
     return rest
 
@@ -166,16 +164,13 @@ def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
         rest.existing_server_default = identity_of(found)
     if "comment" not in differing:
         rest.modify_comment = False
-    return rest if differing or counts_otherwise(step, found) else None
+    # whether it is to count up and does not, or not to and does, where it is asked
+    counts, asked = step.server.counts_up, step.operation.kw.get("autoincrement")
+    other = None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
+    return rest if differing or other else None
 
 
 OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
-
-
-def counts_otherwise(step: Step, found: Definition) -> bool:
-    """Tell whether a column is to count up and does not, or not to and does, where it is asked."""
-    counts, asked = step.server.counts_up, step.operation.kw.get("autoincrement")
-    return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
 
 
 def alters_table(operation: ops.AlterColumnOp, found: Definition) -> bool:

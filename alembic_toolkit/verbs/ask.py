@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,12 +28,6 @@ def ask_each(database: Database, questions: Sequence[Sequence[Question]]) -> lis
     return [list(itertools.islice(answers, len(some))) for some in questions]
 
 
-def question_sql(database: Database, question: Question) -> str:
-    """Return one question as a SELECT, with its values written into it."""
-    catalog = database.server.questions
-    return fill_placeholders(database, catalog.get(question[0], catalog["table"]), question)
-
-
 def fill_placeholders(database: Database, sql: str, question: Question) -> str:
     """Return SQL with the placeholders of a question replaced.
 
@@ -42,15 +36,16 @@ def fill_placeholders(database: Database, sql: str, question: Question) -> str:
     return filled_in(sql, database.server.placeholders(database, question))
 
 
-def select_answers(database: Database, selects: Iterable[str]) -> list[Any]:
-    """Answer questions in one statement."""
+def ask_in_one(
+    database: Database, questions: Sequence[Question], catalog: Mapping[str, str], *more: str
+) -> list[Any]:
+    """Answer questions in one statement, which may select more."""
+    filled = (
+        fill_placeholders(database, catalog.get(q[0], catalog["table"]), q) for q in questions
+    )
+    selects = [*filled, *more]
     found, _ = database.fetch(f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in selects)}")
     return list(found[0])
-
-
-def ask_in_one(database: Database, questions: Sequence[Question]) -> list[Any]:
-    """Answer questions in one statement."""
-    return select_answers(database, [question_sql(database, question) for question in questions])
 
 
 def ask_rows(database: Database, sql: str, question: Question) -> list[dict[str, Any]]:
@@ -129,9 +124,8 @@ CONSTRAINT_TYPES |= {"FOREIGN KEY": "foreignkey", "PRIMARY KEY": "primary"}
 
 
 def inspected_columns(database: Database, table: str, schema: str | None) -> list[Any]:
-    return list(
-        sa.inspect(database.connection).get_columns(database.truncated(table), schema=schema)
-    )
+    inspector = sa.inspect(database.connection)
+    return [*inspector.get_columns(database.truncated(table), schema)]
 
 
 def inspected_key(database: Database, table: str, schema: str | None = None) -> list[str]:

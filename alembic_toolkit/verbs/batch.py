@@ -55,22 +55,24 @@ class GuardedBatch(BatchOperations):
         """Run the verbs of the block, and what the batch itself asks for."""
         counts = bool(table_args or partial_reordering or options) or copy_from is not None
         rebuilds = counts and self._rebuilds(recreate)
+        can = self.database.server.batch
         batch = Batch(
             naming_convention,
-            makes_key=any(isinstance(o, ops.CreatePrimaryKeyOp) for o in self.queue),
+            makes_key=can is not None
+            and any(isinstance(o, ops.CreatePrimaryKeyOp) for o in self.queue),
             drops=frozenset(o.column_name for o in self.queue if isinstance(o, ops.DropColumnOp)),
         )
         operations = guarded(batch)
         table = self.table_name, self.schema
         alter = ops.AlterTableOp(self.table_name, schema=self.schema)
         step = Step(operations, alter, "batch_alter_table", "table", None, *table)
-        can = step.server.batch
         if can is not None and rebuilds and copy_from is not None and not step.offline:
             can.drop_uncopied(step, copy_from)
-        restore = indexes_to_restore(operations, self.queue)
+        restoring = indexes_to_restore(operations, self.queue)
         for operation in [*self.queue, *(self._added(table_args) if rebuilds else [])]:
             operations.invoke(operation)
-        restore()
+        for restore in restoring:
+            restore()
         if rebuilds and (partial_reordering or options):
             if can is None:
                 return log_decision("skip", step, "this server cannot change the order of columns")
@@ -91,10 +93,8 @@ class GuardedBatch(BatchOperations):
 
     def _added(self, table_args: tuple[Any, ...]) -> list[ops.MigrateOperation]:
         """Return the operations that add a batch's ``table_args``."""
-        names = {
-            c for arg in table_args for c in getattr(arg, "_pending_colargs", ()) if c is not None
-        }
-        columns = {str(getattr(name, "name", name)) for name in names}
+        given = [c for arg in table_args for c in getattr(arg, "_pending_colargs", ())]
+        columns = {str(getattr(c, "name", c)) for c in given if c is not None}
         # Alembic's own maker of tables also makes those that foreign keys lead to
         table = self.schema_obj.table(
             self.table_name,
@@ -114,18 +114,12 @@ class GuardedBatch(BatchOperations):
 
 def indexes_to_restore(
     operations: Entrance, queue: Sequence[ops.MigrateOperation]
-) -> Callable[[], None]:
+) -> list[Callable[[], None]]:
     """Return what makes the indexes again that a batch's new column of an old name shall have."""
     can = operations.database.server.batch
     if can is None or operations.migration_context.as_sql:
-        return lambda: None
+        return []
     dropped = {o.column_name: o for o in queue if isinstance(o, ops.DropColumnOp)}
     again = [o.column.name for o in queue if isinstance(o, ops.AddColumnOp)]
     steps = [step_of(operations, dropped[name]) for name in again if name in dropped]
-    actions = [can.index_keeper(step) for step in steps]
-
-    def restore() -> None:
-        for action in actions:
-            action()
-
-    return restore
+    return [can.index_keeper(step) for step in steps]

@@ -47,12 +47,10 @@ WANT: dict[str, Callable[[Step], Definition | None]] = {
 def refuse_conflict(
     step: Step, found: Definition, wanted: Definition, differing: list[str]
 ) -> NoReturn:
-    shown: tuple[str, str]
     kind = LONG_NAMES.get(step.kind, step.kind)
+    shown = described_as(found), described_as(wanted)
     if step.kind == "table":
-        shown = (describe_parts(found, differing), describe_parts(wanted, differing))
-    else:
-        shown = (described_as(found), described_as(wanted))
+        shown = describe_parts(found, differing), describe_parts(wanted, differing)
     stop(
         SchemaConflict,
         f"{step.call}: the {kind} is there with another definition.",
@@ -85,8 +83,7 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
     if found["definition"].endswith(" NOT VALID"):
         sql = f'ALTER TABLE "{step.table}" VALIDATE CONSTRAINT "{step.name}"'
         return [before, f"helpers.execute({sql!r})"]
-    type_ = (
-        "" if step.kind == "exclude" else f", type_={step.kind!r}"
-    )  # a type that Alembic does not know
+    # exclude is a type that Alembic does not know
+    type_ = "" if step.kind == "exclude" else f", type_={step.kind!r}"
     what = f"{step.name!r}, {step.table!r}{type_}{schema}"
     return [before, f"helpers.drop_constraint({what})"]

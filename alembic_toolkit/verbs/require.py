@@ -56,8 +56,7 @@ def referents(step: Step) -> list[sa.Table]:
         return [step.wanted.elements[0].column.table]
     if step.kind != "table" or not step.server.foreign_keys.referents_first:
         return []
-    keys = by_name(keys_within(step))
-    tables = [key.elements[0].column.table for key in keys]
+    tables = [key.elements[0].column.table for key in by_name(keys_within(step))]
     return [table for table in tables if table is not step.wanted]
 
 

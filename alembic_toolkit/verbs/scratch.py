@@ -68,8 +68,9 @@ def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
     try:
         yield
     finally:
-        is_table = database.server.drops_temporary and what == "TABLE"
-        temporary = "TEMPORARY " if is_table else ""
+        # a plain DROP commits where other DDL does
+        commits = what == "TABLE" and database.server.commits is not None
+        temporary = "TEMPORARY " if commits else ""
         database.run(f"DROP {temporary}{what} IF EXISTS {SCRATCH}")
 
 

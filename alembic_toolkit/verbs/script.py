@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -159,8 +160,7 @@ def write_rename(step: Step) -> None:
     Where both are there, or neither, the server answers with its own error.
     """
     old = exists_condition(step, step.table, "renamable")
-    renamed = copy.copy(step)
-    renamed.table = str(step.name)
+    renamed = replace(step, table=str(step.name))
     new = exists_condition(renamed, str(step.name), "relation")
     for sql in plain_sql(step):
         step.write_if(f"{old} OR NOT {new}", sql)
@@ -182,10 +182,9 @@ def write_alter_column(step: Step) -> None:
     if new_name is not None and new_name != step.name:
         old, new = exists_condition(step), exists_condition(step, new_name)
         step.write_if(f"{old} OR NOT {new}", rename_column_sql(step, new_name))
-        step = copy.copy(step)
-        operation = step.operation = copy.copy(operation)
-        step.name = operation.column_name = new_name
-        operation.modify_name = None
+        operation = copy.copy(operation)
+        operation.column_name, operation.modify_name = new_name, None
+        step = replace(step, name=new_name, operation=operation)
         if not operation.has_changes():
             return
     type_, existing = operation.modify_type, operation.existing_type
@@ -201,14 +200,12 @@ def write_alter_column(step: Step) -> None:
 
 def without_type_checks(step: Step) -> Step:
     """Return the step with types that make no check: the checks are steps of their own."""
-    step = copy.copy(step)
-    operation = step.operation = copy.copy(step.operation)
-    database = step.database
+    operation, database = copy.copy(step.operation), step.database
     for attribute in ("modify_type", "existing_type"):
         type_ = getattr(operation, attribute)
         if type_ is not None and type_checks(step, type_):
             setattr(operation, attribute, verbatim(database, type_text(type_, database.dialect)))
-    return step
+    return replace(step, operation=operation)
 
 
 def write_altered(step: Step) -> None:

@@ -45,8 +45,6 @@ def altered_below(step: Step) -> set[str]:
 def key_follows(step: Step) -> bool:
     """Tell whether the running revision goes on to make a key of the table, by its source."""
     verbs = ("create_primary_key", "create_unique_constraint", "create_index")
-    for call in (call for verb in verbs for call in calls_in_revision(verb, below=True)):
-        tables = [n.value for n in call.args[1:2] if isinstance(n, ast.Constant)]
-        if tables in ([], [step.table]):  # a batch names no table
-            return True
-    return False
+    calls = (call for verb in verbs for call in calls_in_revision(verb, below=True))
+    tables = ([n.value for n in call.args[1:2] if isinstance(n, ast.Constant)] for call in calls)
+    return any(table in ([], [step.table]) for table in tables)  # a batch names no table

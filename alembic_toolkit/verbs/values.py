@@ -55,7 +55,6 @@ class Paging:
 
     unpaged: re.Pattern[str] = re.compile(r"(?!)")  # types by whose order no page can be found
     as_text: re.Pattern[str] = re.compile(r"(?!)")  # types that the driver cannot always read
-    reads_as_text: bool = False  # whether there are any
     compares_rows: bool = True  # reads a range of the key where rows are compared
     keys_may_be_null: bool = False
     prepare: Callable[[Database], None] | None = None
@@ -90,7 +89,6 @@ class Server:
     foreign_keys: ForeignKeys = ForeignKeys()
     # What it has
     lacks: frozenset[str] = frozenset()  # kinds
-    replaces_key: bool = False  # a batch's new primary key takes the place of an unnamed one
     commits: re.Pattern[str] | None = None  # the statements that commit what came before
     begin: str = "BEGIN"
     needs_cast: bool = False  # must be given a cast of the rows when a type changes
@@ -110,7 +108,6 @@ class Server:
     # Comparing
     scratch_schema: str | None = None
     undoes_scratch: bool = False  # a savepoint takes back what was made
-    drops_temporary: bool = False  # a plain DROP would commit
     temporary_views: bool = True
     table_defaults: Callable[[Step], dict[str, Any]] = lambda step: {}
     # Acting
@@ -126,7 +123,7 @@ class Server:
     write_if: Callable[[Step, str, str], None] | None = None
     write_unless: Callable[[Step, str, str], None]
     write_both_if: Callable[[Step, str, str, str], None] | None = None
-    write_statement: Callable[[Step, Statement], None] | None = None
+    write_statement: Callable[[Step, Statement], None] = lambda step, it: step.write(it.text)
 
 
 @dataclass(frozen=True)
@@ -152,9 +149,8 @@ class Database:
 
     def run(self, sql: str, parameters: Any = None) -> Any:
         """Run SQL as it is: without parameters no ``:name`` and no ``%`` in it is one."""
-        if parameters is not None:
-            return self.connection.exec_driver_sql(sql, parameters)
-        return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+        options = {"no_parameters": parameters is None}
+        return self.connection.exec_driver_sql(sql, parameters, execution_options=options)
 
     def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
         """Return rows and the names of their columns, read through the driver itself.
@@ -291,12 +287,9 @@ COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # o
 
 
 def log_decision(decision: str, step: Step, reason: str) -> None:
-    if step.kind in ("table", "comment"):
-        log_line(decision, step.verb, step.table, reason)
-    else:
-        name = str("(unnamed)" if step.name is None else step.name)
-        name = f"{name} on {step.table}" if step.table else name
-        log_line(decision, step.verb, name, reason)
+    name = str("(unnamed)" if step.name is None else step.name)
+    name = f"{name} on {step.table}" if step.table else name
+    log_line(decision, step.verb, step.table if step.kind in ("table", "comment") else name, reason)
 
 
 def log_line(decision: str, verb: str, what: str, reason: str) -> None:

@@ -20,7 +20,7 @@ from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.script import compiled
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.values import Step, log_decision, log_line
+from alembic_toolkit.verbs.values import Paging, Step, log_decision, log_line
 
 PAGE_SECONDS = 0.1  # that a page should take at most, while its rows are locked
 FIRST_PAGE = 1_000  # rows at most, until it is known how long they take
@@ -254,7 +254,7 @@ def refuse_repeating(pages: Pages) -> None:
         return
     row = [key_condition(pages, compare, first) for compare in (operator.ge, operator.le)]
     written: list[Any] = [sa.column(name) for name in pages.values]
-    if pages.step.server.paging.reads_as_text:
+    if pages.step.server.paging.as_text is not Paging.as_text:
         written = [sa.cast(column, sa.Text()) for column in written]
     look = pages.look(*written).where(pages.where, *row)
     after = []

@@ -21,9 +21,8 @@ def run_file(step: Step, path: str | os.PathLike[str], encoding: str) -> None:
     if not statements:
         return log_line("skip", "execute_file", str(path), "no statement in it")
     if step.offline:
-        write = step.server.write_statement or (lambda step, statement: step.write(statement.text))
         for statement in statements:
-            write(step, statement)
+            step.server.write_statement(step, statement)
         return
     log_line("apply", "execute_file", str(path), f"{len(statements)} statements")
     step.database.forget()

@@ -146,15 +146,11 @@ def guarded_insert(database: Database, table: Any, row: dict[str, Any], keys: li
 
 def python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Return what SQLAlchemy would fill in: in a script it would write NULL instead."""
-    given: dict[str, Any] = {
-        column.key: column.default
-        for column in table.c
-        if column.key not in row and getattr(column, "default", None) is not None
-    }
+    defaults = {c.key: getattr(c, "default", None) for c in table.c if c.key not in row}
     return {
         key: default.arg(None) if default.is_callable else default.arg
-        for key, default in given.items()
-        if not default.is_sequence
+        for key, default in defaults.items()
+        if default is not None and not default.is_sequence
     }
 
 

@@ -91,10 +91,8 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
     if not has_table(database, marks.name, marks.schema):
         marks.create(connection)
     forget_when_complete(step.context)
-    if (
-        connection.execute(sa.select(sa.literal(1)).where(is_marked(marks, mark))).first()
-        is not None
-    ):
+    look = sa.select(sa.literal(1)).where(is_marked(marks, mark))
+    if connection.execute(look).first() is not None:
         return log_line("skip", "execute", name, "already done, says its mark")
     log_line("apply", "execute", name, "not done yet")
     with one_transaction(database):
@@ -122,9 +120,8 @@ def forget_when_complete(context: Any) -> None:
 
 
 def forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
-    ctx.on_version_apply_callbacks = tuple(
-        callback for callback in ctx.on_version_apply_callbacks if callback is not forget_marks
-    )
+    callbacks = ctx.on_version_apply_callbacks
+    ctx.on_version_apply_callbacks = tuple(c for c in callbacks if c is not forget_marks)
     marks = marks_table(ctx)
     gone = marks.delete().where(marks.c.revision.in_(["", *step.up_revision_ids]))
     if ctx.as_sql:  # the table stays: a script cannot know whether it made it

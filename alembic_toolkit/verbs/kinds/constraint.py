@@ -57,11 +57,7 @@ def find_primary(step: Step) -> Definition | None:
     """Find the table's primary key, whatever its name: there can be only one."""
     keys = [(name, text) for name, kind, text in describe_constraints(step) if kind == "primary"]
     for name, text in keys:
-        gone = (
-            step.server.replaces_key
-            and step.batch.makes_key
-            and (step.batch.frees_key or is_replaced(step, name, text))
-        )
+        gone = step.batch.makes_key and (step.batch.frees_key or is_replaced(step, name, text))
         return None if gone else {"definition": text}
     return None
 

@@ -12,15 +12,14 @@ from alembic_toolkit.verbs.values import Definition, Step
 
 def find_index(step: Step) -> Definition | None:
     found = describe_index(step.database, step.table or None, str(step.name), step.schema)
-    step.is_invalid = (
-        found is not None and "invalid" in found and is_on(step.database, found, step.table)
-    )
-    if found is None or (step.verb == "create_index" and step.is_invalid):
+    if found is None:
         return None
-    if step.verb == "drop_index" and step.table and not is_on(step.database, found, step.table):
-        return None
+    is_ours = is_on(step.database, found, step.table)
     if step.verb == "drop_index":
-        return found
+        return found if is_ours or not step.table else None
+    step.is_invalid = is_ours and "invalid" in found
+    if step.is_invalid:
+        return None
     found = step.server.index_defined(step.database, found)
     if "constraint" in found:
         found["definition"] = f"CONSTRAINT {found['constraint']} {found['definition']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -89,8 +89,7 @@ def mend_column(
     if column is None:  # no row can be inserted without a value for it
         null = ops.AlterColumnOp(step.table, name, modify_nullable=True, schema=step.schema)
         return [code_of(null)]
-    part = copy.copy(step)
-    part.kind, part.name, part.wanted = "column", name, column
+    part = replace(step, kind="column", name=name, wanted=column)
     wanted = want_column(part) or {}
     add = add_code(part, wanted)
     if not is_there:

@@ -34,7 +34,6 @@ SERVER = Server(
     constraints=catalog.constraints,
     index=catalog.index,
     index_text=catalog.index_text,
-    drops_temporary=True,
     temporary_views=False,
     table_defaults=catalog.table_defaults,
     acts={

@@ -64,9 +64,6 @@ def alter_column(step: Step) -> None:
     database.run(f"ALTER TABLE {table} MODIFY {column} {''.join(parts.values())}")
 
 
-PARTS = ("type", "null", "default", "counts", "hidden", "comment")  # in the order of MODIFY
-
-
 def current_parts(database: Database, item: str) -> dict[str, str]:
     """Return the parts of a column in SHOW CREATE TABLE, in the order of MODIFY."""
     column = read_column(item)
@@ -96,17 +93,14 @@ def requested_parts(step: Step, with_existing: bool = False) -> dict[str, str | 
         default = operation.existing_server_default if default is False else default
         comment = (operation.existing_comment or False) if comment is False else comment
         counts = operation.kw.get("existing_autoincrement") if counts is None else counts
-    parts: dict[str, str | None] = dict.fromkeys(PARTS)
-    if type_ is not None:
-        parts["type"] = type_text(type_, step.database.dialect)
-    if nullable is not None:
-        parts["null"] = " NULL" if nullable else " NOT NULL"
-    if default is not False:
-        parts["default"] = default_clause(step, default)
-    if counts is not None:
-        parts["counts"] = " AUTO_INCREMENT" if counts else ""
-    if comment is not False:
-        parts["comment"] = comment_part(step.database, comment)
+    parts: dict[str, str | None] = {  # in the order of MODIFY
+        "type": None if type_ is None else type_text(type_, step.database.dialect),
+        "null": {None: None, True: " NULL", False: " NOT NULL"}[nullable],
+        "default": None if default is False else default_clause(step, default),
+        "counts": None if counts is None else " AUTO_INCREMENT" * bool(counts),
+        "hidden": None,
+        "comment": None if comment is False else comment_part(step.database, comment),
+    }
     if isinstance(default, sa.Computed):
         parts |= {"null": "", "counts": ""}
     return parts

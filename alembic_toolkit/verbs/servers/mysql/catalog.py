@@ -58,7 +58,7 @@ QUESTIONS = {
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     """Answer several questions, without asking for a name that nothing can have."""
     possible = [q for q in questions if not is_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
-    answers = iter(ask_in_one(database, possible) if possible else [])
+    answers = iter(ask_in_one(database, possible, QUESTIONS) if possible else [])
     return [next(answers) if question in possible else None for question in questions]
 
 

@@ -69,7 +69,6 @@ SERVER = Server(
     paging=Paging(
         unpaged=re.compile(r"(?i)real|interval|jsonb?|bit|.*\[\]"),
         as_text=re.compile("(?i)date|timestamp"),
-        reads_as_text=True,
     ),
     if_exists=frozenset({"create_table", "add_column", "create_index"})
     | {"drop_table", "drop_column", "drop_index", "drop_constraint", "drop_view", "drop_enum"},

@@ -28,9 +28,8 @@ def create_table(step: Step) -> sa.Table:
     if any(enum_values(step.database, str(name), t.schema) for name, t in enums.items()):
         for name, type_ in enums.items():
             if getattr(type_, "create_type", True):  # else the revision leaves it to the database
-                enum = Step(step.operations, None, "create_enum", "enum", name, schema=type_.schema)
-                enum.wanted = list(type_.enums)
-                ensure(enum)
+                about = "create_enum", "enum", name, "", type_.schema, list(type_.enums)
+                ensure(Step(step.operations, None, *about))
         create_without_types(step, table)
     else:
         default_create_table(step)
@@ -206,6 +205,5 @@ def validate(step: Step) -> None:
 
 
 def validate_sql(step: Step) -> str:
-    table = step.quoted_table
     name = step.database.quoted(str(step.name))
-    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+    return f"ALTER TABLE {step.quoted_table} VALIDATE CONSTRAINT {name}"

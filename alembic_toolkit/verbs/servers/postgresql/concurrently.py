@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,11 +91,10 @@ def unique_index(step: Step) -> ops.CreateIndexOp:
 
 
 def using_index_sql(step: Step) -> str:
-    table = step.quoted_table
     name = step.database.quoted(step.database.truncated(str(step.name)))
     is_deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     later = deferral(step.wanted.deferrable, is_deferred)
-    return f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
+    return f"ALTER TABLE {step.quoted_table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{later}"
 
 
 def alter_column(step: Step) -> None:
@@ -130,14 +130,11 @@ def alter_column(step: Step) -> None:
 
 def split_nullable(step: Step) -> tuple[Step, Step]:
     """Return what an ``alter_column`` asks for without its NOT NULL, and that alone."""
-    rest, not_null = copy.copy(step), copy.copy(step)
-    rest.operation = copy.copy(step.operation)
+    rest = replace(step, operation=copy.copy(step.operation))
     rest.operation.modify_nullable = None
-    not_null.name = step.operation.modify_name or step.name
-    not_null.operation = ops.AlterColumnOp(
-        step.table, str(not_null.name), modify_nullable=False, schema=step.schema
-    )
-    return rest, not_null
+    name = str(step.operation.modify_name or step.name)
+    alter = ops.AlterColumnOp(step.table, name, modify_nullable=False, schema=step.schema)
+    return rest, replace(step, name=name, operation=alter)
 
 
 def not_null_name(step: Step) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from alembic_toolkit.verbs.ask import ask_in_one
+from alembic_toolkit.verbs.servers.postgresql.catalog import QUESTIONS
 from alembic_toolkit.verbs.values import MADE, Database, Question, Step
 
 Tables = dict[tuple[str, str | None], set[str]]
@@ -29,7 +30,7 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
         elif what == "named index" and name not in made.get((table, schema), {name}):
             answers.append(None)
         else:
-            return ask_in_one(database, questions)
+            return ask_in_one(database, questions, QUESTIONS)
     return answers
 
 

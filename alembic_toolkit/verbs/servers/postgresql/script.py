@@ -129,11 +129,6 @@ def write_alter_type(step: Step) -> None:
             step.write(sql)
 
 
-IS_IDENTITY = (
-    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
-    " AND attidentity <> ''"
-)
-NULLABLE = (
-    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
-    " AND NOT attnotnull"
-)
+ATTRIBUTE = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
+IS_IDENTITY = f"{ATTRIBUTE} AND attidentity <> ''"
+NULLABLE = f"{ATTRIBUTE} AND NOT attnotnull"

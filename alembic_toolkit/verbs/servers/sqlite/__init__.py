@@ -13,7 +13,6 @@ SERVER = Server(
     name="sqlite",
     foreign_keys=ForeignKeys(stay_in_schema=True, referents_first=False),
     lacks=frozenset({"enum", "comment"}),
-    replaces_key=True,
     begin="BEGIN IMMEDIATE",
     questions=catalog.QUESTIONS,
     ask=catalog.answer,

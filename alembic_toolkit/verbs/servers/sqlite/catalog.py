@@ -22,12 +22,7 @@ from alembic_toolkit.sql.create_table import (
 )
 from alembic_toolkit.sql.quoting import literal
 from alembic_toolkit.sql.tokens import closing_parenthesis, names_in, tokenize, unquoted
-from alembic_toolkit.verbs.ask import (
-    ask,
-    fill_placeholders,
-    inspected_columns,
-    select_answers,
-)
+from alembic_toolkit.verbs.ask import ask, ask_in_one, fill_placeholders, inspected_columns
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import describe_clause, parse_reference
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
@@ -74,11 +69,7 @@ def answer_all(
         "SELECT json_group_array(lower(name)) FROM temp.sqlite_master"
         f" WHERE lower(name) IN ({listed})"
     )
-    selects = [
-        fill_placeholders(database, catalog.get(question[0], catalog["table"]), question)
-        for question in questions
-    ]
-    *answers, found = select_answers(database, [*selects, temporary])
+    *answers, found = ask_in_one(database, questions, catalog, temporary)
     hidden: set[str] = database.connection.info.setdefault(HIDDEN, set())
     hidden.difference_update(table.lower() for table in tables)
     hidden.update(json.loads(found))
