@@ -11,7 +11,7 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import RevisionError
-from sqlalchemy import column, inspect, select, table
+from sqlalchemy import Column, MetaData, String, Table, inspect, select
 
 # How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
 NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
@@ -23,18 +23,29 @@ def name_of(version_table: str) -> str:
     return f"{version_table}_once"
 
 
+COLUMNS = ("revision", "direction", "name")
+LENGTH = 200  # characters of each
+
+
+def table_of(migration: MigrationContext) -> Table:
+    """Return the table of marks, which has the schema of the version table."""
+    columns = [Column(name, String(LENGTH), primary_key=True) for name in COLUMNS]
+    options = {"engine": "InnoDB", "collate": "utf8mb4_bin"}
+    kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
+    name, schema = name_of(migration.version_table), migration.version_table_schema
+    return Table(name, MetaData(), *columns, schema=schema, **kw)
+
+
 def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | StampStep]) -> None:
     """Delete the marks of upgrades that would continue on a changed database.
 
     They stopped above a revision that is about to be downgraded, and must start again after it.
     """
-    connection, name = migration.connection, name_of(migration.version_table)
+    connection, marks = migration.connection, table_of(migration)
     gone = {s.revision.revision for s in steps if isinstance(s, RevisionStep) and s.is_downgrade}
     if not gone or connection is None:
         return
-    if inspect(connection).has_table(name, migration.version_table_schema):
-        columns: list[Any] = [column("revision"), column("direction")]
-        marks = table(name, *columns, schema=migration.version_table_schema)
+    if inspect(connection).has_table(marks.name, marks.schema):
         upgrades = select(marks.c.revision).where(marks.c.direction == "up")
         for revision in connection.scalars(upgrades).all():
             if gone & _before(migration, revision):

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from alembic.operations import ops
 
 from alembic_toolkit.verbs.act import act
-from alembic_toolkit.verbs.ask import ask, ask_all, describe_columns
+from alembic_toolkit.verbs.ask import ask, ask_all, inspected_columns
 from alembic_toolkit.verbs.compare import described_as, differing_keys
 from alembic_toolkit.verbs.errors import MissingParent, SchemaConflict, stop
 from alembic_toolkit.verbs.kinds.column import find_column, identity_of, want_altered_column
@@ -137,7 +137,8 @@ def missing_column(step: Step) -> NoReturn:
         if sort != "table":
             missing_table(step, step.table, step.schema, sort)
     else:
-        names = ", ".join(describe_columns(step.database, step.table, step.schema))
+        there = inspected_columns(step.database, step.table, step.schema)
+        names = ", ".join(column["name"] for column in there)
     stop(
         MissingParent,
         f"{step.call}: there is no such column.",

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 
 from alembic_toolkit.database.errors import is_lock_error
+from alembic_toolkit.progress import is_terminal
 from alembic_toolkit.verbs.ask import inspected_columns, inspected_key, type_text
 from alembic_toolkit.verbs.data.insert import as_literal
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
@@ -272,7 +273,7 @@ def refuse_repeating(pages: Pages) -> None:
 
 def show_progress(progress: Progress) -> None:
     """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
-    now, period = time.monotonic(), 0.1 if is_terminal() else SHOWN_EVERY
+    now, period = time.monotonic(), 0.1 if is_terminal(sys.stderr) else SHOWN_EVERY
     if now - progress.shown < period:
         return
     progress.shown = now
@@ -281,13 +282,9 @@ def show_progress(progress: Progress) -> None:
         log_line("apply", "backfill", progress.table, str(progress))
 
 
-def is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
 def draw_line(text: str) -> bool:
     """Draw a line over the last one where there is a terminal; tell whether there is."""
-    if is_terminal():
+    if is_terminal(sys.stderr):
         sys.stderr.write(f"\r{text}\x1b[K")
         sys.stderr.flush()
-    return is_terminal()
+    return is_terminal(sys.stderr)

@@ -7,10 +7,10 @@ from typing import Any
 
 import alembic.op
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.schema import CreateTable
 
+from alembic_toolkit.database.marks import COLUMNS, LENGTH, table_of
 from alembic_toolkit.sql.quoting import brief
 from alembic_toolkit.verbs.ask import has_table
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
@@ -19,9 +19,6 @@ from alembic_toolkit.verbs.script import captured, compiled, with_values, write_
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import one_transaction
 from alembic_toolkit.verbs.values import Step, log_line
-
-MARKED = ("revision", "direction", "name")
-MARK_LENGTH = 200
 
 
 def run_plainly(sqltext: Any, options: dict[str, Any] | None) -> None:
@@ -61,13 +58,13 @@ def write_unless(step: Step, sqltext: Any, unless: Any) -> None:
 
 def require_mark(sqltext: Any, name: str) -> None:
     """Refuse a name that its column cannot hold, or that MariaDB would take for another one."""
-    if len(name) <= MARK_LENGTH and name == name.strip():
+    if len(name) <= LENGTH and name == name.strip():
         return
     found = f"{len(name)} characters" if name == name.strip() else "white space at an end"
     stop(
         CommandError,
         f"execute({brief(sqltext)!r}, once={brief(name)!r}): this is no name for a mark.",
-        (f"room for {MARK_LENGTH} characters, none of them white space at an end", found),
+        (f"room for {LENGTH} characters, none of them white space at an end", found),
         "Stopped, because after a crash the step could not be recognised.",
         f"helpers.execute({brief(sqltext)!r}, once={name.strip()[:20]!r})  # a shorter name",
     )
@@ -83,7 +80,7 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
             "Stopped, because a crash in between would have it run twice, or never.",
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
         )
-    marks, mark = marks_table(step.context), (*direction_of(), name)
+    marks, mark = table_of(step.context), (*direction_of(), name)
     if step.offline:
         return write_once(step, sqltext, marks, mark)
     database, connection = step.database, step.database.connection
@@ -100,17 +97,8 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
         alembic.op.execute(sqltext, execution_options=options)
 
 
-def marks_table(context: MigrationContext) -> sa.Table:
-    """Return the table of marks, which has the schema of the version table."""
-    columns = [sa.Column(name, sa.String(MARK_LENGTH), primary_key=True) for name in MARKED]
-    schema, options = context.version_table_schema, {"engine": "InnoDB", "collate": "utf8mb4_bin"}
-    kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
-    name = f"{context.version_table}_once"
-    return sa.Table(name, sa.MetaData(), *columns, schema=schema, **kw)
-
-
 def is_marked(marks: sa.Table, mark: Sequence[str]) -> sa.ColumnElement[bool]:
-    return sa.and_(*(marks.c[n] == value for n, value in zip(MARKED, mark, strict=False)))
+    return sa.and_(*(marks.c[n] == value for n, value in zip(COLUMNS, mark, strict=False)))
 
 
 def forget_when_complete(context: Any) -> None:
@@ -122,7 +110,7 @@ def forget_when_complete(context: Any) -> None:
 def forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
     callbacks = ctx.on_version_apply_callbacks
     ctx.on_version_apply_callbacks = tuple(c for c in callbacks if c is not forget_marks)
-    marks = marks_table(ctx)
+    marks = table_of(ctx)
     gone = marks.delete().where(marks.c.revision.in_(["", *step.up_revision_ids]))
     if ctx.as_sql:  # the table stays: a script cannot know whether it made it
         ctx.impl.static_output(f"{with_values(gone, ctx.dialect)};")
@@ -145,7 +133,7 @@ def write_once(step: Step, sqltext: Any, marks: sa.Table, mark: Sequence[str]) -
     todo = f"NOT {compiled(database, there, 'execute')}"
     if mark[0]:
         todo = f"{'NOT ' if mark[1] == 'up' else ''}{applied(step, mark[0])} AND {todo}"
-    values = dict(zip(MARKED, [sa.literal(value) for value in mark], strict=True))
+    values = dict(zip(COLUMNS, [sa.literal(value) for value in mark], strict=True))
     row = compiled(database, marks.insert().values(values), "execute")
     [sql] = captured(step, lambda: alembic.op.execute(sqltext))
     write = step.server.write_both_if or write_both_if

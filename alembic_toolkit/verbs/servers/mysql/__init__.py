@@ -36,6 +36,7 @@ SERVER = Server(
     index_text=catalog.index_text,
     temporary_views=False,
     table_defaults=catalog.table_defaults,
+    verbs={"drop_index": act.drop_index},
     acts={
         "create_exclude_constraint": refuse_exclusion,
         "alter_column": act.alter_column,

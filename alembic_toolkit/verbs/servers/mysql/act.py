@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations, ops
+from alembic.util import CommandError
 from sqlalchemy.schema import CreateColumn
 
 from alembic_toolkit.sql.bodies import MYSQL
@@ -23,6 +24,8 @@ from alembic_toolkit.sql.statements import Syntax
 from alembic_toolkit.sql.tokens import tokenize, unquoted
 from alembic_toolkit.verbs.act import rename_column_sql, run_alembic
 from alembic_toolkit.verbs.ask import describe_index, type_text
+from alembic_toolkit.verbs.ensure import drop
+from alembic_toolkit.verbs.errors import stop
 from alembic_toolkit.verbs.servers.mysql.catalog import has_escapes, table_items
 from alembic_toolkit.verbs.values import Database, Step, log_decision
 
@@ -121,6 +124,19 @@ def comment_part(database: Database, comment: str | None) -> str:
     return f" COMMENT {database.literal(comment)}" if comment else ""
 
 
+def drop_index(step: Step) -> None:
+    """Drop the index, or skip; refuse one without its table, by which alone it is known."""
+    if not step.table:
+        stop(
+            CommandError,
+            f"{step.call}: MariaDB and MySQL keep an index with its table.",
+            ("an index of this name in any table, or in several", "one index"),
+            "Stopped, because the table is not named.",
+            f"helpers.drop_index({step.name!r}, 'its_table')",
+        )
+    drop(step)
+
+
 def drop_column(step: Step) -> None:
     """Drop the keys and checks that use the column first, as the other servers do."""
     name = str(step.name).lower()
@@ -130,8 +146,8 @@ def drop_column(step: Step) -> None:
         used = [unquoted(token).lower() for token in tokens if token[0] in '`"']
         if kind in ("foreignkey", "check", "unique") and name in used:
             named = read_part(item).name
-            drop = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
-            step.operations.invoke(drop)
+            gone = ops.DropConstraintOp(named, step.table, kind, schema=step.schema)
+            step.operations.invoke(gone)
     run_alembic(step)
 
 

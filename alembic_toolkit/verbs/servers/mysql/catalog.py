@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.util import CommandError
 
 from alembic_toolkit.sql.create_table import kind_of
 from alembic_toolkit.sql.quoting import comment_clause, in_parentheses
@@ -85,12 +84,7 @@ WHOLE = (None, 768, 1024, 3072)
 def index(
     database: Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    if not table:
-        raise CommandError(
-            f"drop_index({name!r}): MariaDB and MySQL keep an index with its table.\n"
-            f"Name the table:\n    helpers.drop_index({name!r}, 'its_table')"
-        )
-    if is_impossible(f"{table}{name}{schema or ''}"):
+    if not table or is_impossible(f"{table}{name}{schema or ''}"):
         return None
     found = ask_rows(database, QUESTIONS["index"], ("index", table, name, schema))
     rows = [{key.lower(): value for key, value in row.items()} for row in found]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from alembic_toolkit.sql.quoting import unescaped_percent
+from alembic_toolkit.sql.quoting import postgresql_literal, unescaped_percent
+from alembic_toolkit.sql.tokens import code_tokens, unquoted
 from alembic_toolkit.verbs.act import default_add_column, default_add_constraint, run_alembic
 from alembic_toolkit.verbs.ask import constraint_type
 from alembic_toolkit.verbs.compare import differing_keys
@@ -38,7 +41,7 @@ def require_one_default(step: Step) -> None:
     if not step.concurrently or isinstance(sql, str):
         return
     text = unescaped_percent(str(sql.compile(dialect=dialect)), dialect)
-    if "(" not in text:
+    if not differs_by_row(step, text):
         return
     name, default = str(column.name), sa.DefaultClause(sa.text(text))
     plain = sa.Column(name, column.type)
@@ -54,12 +57,30 @@ def require_one_default(step: Step) -> None:
         code.append(code_of(ops.AlterColumnOp(step.table, name, modify_nullable=False, **kw)))
     stop(
         UnsafeOperation,
-        f"{step.call}: cannot do this concurrently with a default that calls a function.",
+        f"{step.call}: cannot do this concurrently with a default that differs from row to row.",
         (f"no column {column.name}", f"{column.name} with DEFAULT {text}"),
-        "Stopped, because a default that differs from row to row has the server write the whole"
-        " table while nobody can use it.",
+        "Stopped, because the server would rewrite the whole table, and nobody could use it"
+        " meanwhile.",
         *code,
     )
+
+
+VOLATILE = "SELECT 1 FROM pg_proc WHERE proname IN ({}) AND provolatile = 'v' LIMIT 1"
+
+
+def differs_by_row(step: Step, default: str) -> bool:
+    """Tell whether a default calls a function that may answer otherwise for each row.
+
+    The server knows which do (https://www.postgresql.org/docs/current/xfunc-volatility.html);
+    a script can only know that ``now()`` does not.
+    """
+    tokens = code_tokens(re.sub(r"::[\w ]+(\([\d, ]*\))?", "", default))  # without casts
+    names = {unquoted(name).lower() for name, following in pairwise(tokens) if following == "("}
+    called = sorted(name for name in names if re.fullmatch(r"\w+", name))
+    if step.offline or not called:
+        return bool({*called} - {"now"})
+    found, _ = step.database.fetch(VOLATILE.format(", ".join(map(postgresql_literal, called))))
+    return bool(found)
 
 
 def add_constraint(step: Step) -> None:
