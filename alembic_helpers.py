@@ -344,7 +344,7 @@ def add_column(
     :param postgresql_concurrently: its keys, checks and indexes are made concurrently.
     :raises SchemaConflict: a column of that name is there with another definition.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, the default calls a function: where its value differs
+    :raises UnsafeOperation: concurrently, the default is a function whose value differs
         from row to row (``gen_random_uuid()``), PostgreSQL rewrites the table and blocks everybody
         (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).  The
         message has the lines to write instead: add, backfill, alter.

@@ -37,7 +37,7 @@ def ask(connection: Connection, sql: str) -> list[Any]:
 
 
 def identifier(connection: Connection, *names: str) -> str:
-    """Return a name in quotes, behind those that it belongs to."""
+    """Return a name in quotes, qualified by those that it belongs to."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     # For some drivers the preparer doubles percent signs.
     quoted = ".".join(quote(name) for name in names)

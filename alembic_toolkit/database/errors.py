@@ -14,7 +14,7 @@ from alembic_toolkit.database.servers import server_of
 _DEADLOCKS = {"40P01", 1213}
 _LOCK_ERRORS = {"55P03", 1205, *_DEADLOCKS}
 _SQLITE_BUSY = "database is locked"
-# The server or its operator stopped the revision, whatever is in it: no traceback explains that.
+# The server or its operator stopped the revision, whatever it does: no traceback explains that.
 _OPERATORS = {
     "42501",  # insufficient_privilege
     "25006",  # read_only_sql_transaction

@@ -100,7 +100,7 @@ def edited(
     version_table: str = "alembic_version",
     schema: str | None = None,
 ) -> list[str]:
-    """Return the revisions that are applied and whose file is another now, or gone; oldest first.
+    """Return the revisions that are applied and whose file changed, or gone; oldest first.
 
     One that was only stamped is not judged: nobody knows what was applied.
     """

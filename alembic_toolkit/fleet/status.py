@@ -42,7 +42,7 @@ class Line:
     unknown: list[str] = field(default_factory=list)  # of these, what no file has
     behind: int | None = None  # revisions that an upgrade would run; None: unknown
     empty: bool = False  # it has no tables but Alembic's
-    edited: list[str] | None = None  # applied, and another file now; None: there is no journal
+    edited: list[str] | None = None  # edited since they were applied; None: there is no journal
     last: journal.Entry | None = None
     drift: list[str] | None = None  # None: not asked for
 

@@ -158,7 +158,7 @@ def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
 def unwritten_revisions(revisions: Sequence[Revision]) -> Iterator[Finding]:
     """Find revisions that were made from a template and never filled in.
 
-    A module-level ``irreversible = "why"`` stands for the downgrade that cannot be.
+    A module-level ``irreversible = "why"`` stands for an impossible downgrade.
     """
     for revision in revisions:
         directions = ["upgrade", "downgrade"]

@@ -269,13 +269,13 @@ def hint(error: BaseException) -> str:
     """Return what to do about a common error of ``env.py``, or nothing."""
     if "outside of application context" in str(error):
         return (
-            "\nThe way on, in env.py, where current_app is first used:\n"
+            "\nWhat to do next, in env.py, where current_app is first used:\n"
             "    from myapp import create_app  # your own\n"
             "    create_app().app_context().push()"
         )
     if "asyncio extension requires an async driver" in str(error):
         return (
-            "\nThe way on: name the driver that env.py needs, such as "
+            "\nWhat to do next: name the driver that env.py needs, such as "
             "--url sqlite+aiosqlite:///... or postgresql+asyncpg://..."
         )
     return ""
@@ -295,7 +295,7 @@ def _elsewhere(connection: Any, project: Project, wanted: URL) -> str:
         f"  wanted  {shown(wanted)}\n"
         'Tried: config.attributes["connection"], sqlalchemy.url of the ini file, '
         f"-x {'=, -x '.join(_ARGUMENTS[:3])}=, and in the environment {names}.\n"
-        "The way on, in env.py:\n"
+        "What to do next, in env.py:\n"
         '    connection = context.config.attributes.get("connection")'
         "  # and the usual engine when it is None"
     )

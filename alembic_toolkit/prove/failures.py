@@ -94,7 +94,7 @@ class Failures:
         why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
         self.verdicts.note_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
         self.verdicts.unreached(running.position + 1)
-        way_on = "The way on: --url of a PostgreSQL that has it"
+        way_on = "What to do next: --url of a PostgreSQL that has it"
         self.verdicts.proof.error = f"{record.id}: {why}\n{way_on}"
         return True
 

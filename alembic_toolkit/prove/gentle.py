@@ -1,4 +1,4 @@
-"""A second attempt at a revision that fails on rows of ours.
+"""A second attempt at a revision that fails on generated rows.
 
 A revision that reads rows may rely on what the application writes. The server does not know which
 texts have to be JSON; and a revision that refuses rows with a clear error is not faulty.

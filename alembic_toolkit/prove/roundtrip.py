@@ -115,7 +115,7 @@ def _portable(settings: Settings) -> Settings:
     except Exception as error:
         raise CommandError(
             f"the metadata cannot be handed to the process that compares it: {error}\n"
-            "The way on, in pyproject.toml, so that it is imported there:\n"
+            "What to do next, in pyproject.toml, so that it is imported there:\n"
             '    [tool.alembic-toolkit.roundtrip]\n    metadata = "package.module:Base.metadata"'
         ) from None
     return replace(settings, metadata=bare)

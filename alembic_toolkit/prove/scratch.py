@@ -85,7 +85,7 @@ def opened(url: URL) -> Scratch:
             f"{shown(url)} is not empty: it has {', '.join(things[:3])}"
             f"{', ...' if len(things) > 3 else ''}\n"
             "Stopped, because what a round trip makes and drops must not meet what is there.\n"
-            "The way on:\n    CREATE DATABASE scratch  # and name that one with --url"
+            "What to do next:\n    CREATE DATABASE scratch  # and name that one with --url"
         )
     return found
 

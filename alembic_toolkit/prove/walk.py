@@ -68,7 +68,7 @@ def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
             f"  found   {schema}\n"
             f"  wanted  {ours}\n"
             "Stopped, because it would stay there, and the next round trip would believe it.\n"
-            "The way on, in env.py:\n"
+            "What to do next, in env.py:\n"
             "    version_table_schema=None  # on MariaDB, where a schema is a database"
         )
 

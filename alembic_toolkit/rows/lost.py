@@ -14,7 +14,7 @@ its values is a rename; so is a table).
    NULL or shorter, and no row may go, unless their values turn up elsewhere.
 4. After up and down, every row and value from before is back, dropped tables and columns too,
    whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
-   Rule 1 holds; of rule 2 only what nobody means to keep: the last digits of a float, fractions of
+   Rule 1 holds; of rule 2 only insignificant digits: the last digits of a float, fractions of
    a second, and of an integer that was made a boolean what is neither 0 nor 1. A text cut short,
    cents and times of day are as lost as a dropped column's values.
 5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
@@ -375,7 +375,7 @@ def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
 
 
 def _returned(was: Any, now: Any, old: Column, between: Column) -> bool:
-    """Return whether a value is back, up to what nobody means to keep, from another type."""
+    """Return whether a value is back, up to insignificant digits, from another type."""
     if was is None or now is None:
         return was is None
     families = _families(old, between)

@@ -104,7 +104,7 @@ class Deployment:
             self.attempts.roll_back()
             partly = self.attempts.kept
             if isinstance(error, KeyboardInterrupt):
-                way_on = _again("The way on:", partly)
+                way_on = _again("What to do next:", partly)
                 log.error("%s was interrupted; %s. %s", _name(step), _remains(partly), way_on)
             if self.journal is not None:
                 self.journal.fail(error, self.attempts.tries)

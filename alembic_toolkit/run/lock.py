@@ -105,7 +105,7 @@ def _pooled(what: str) -> CommandError:
         "  found   each transaction may run in another session: "
         "PgBouncer, with pool_mode = transaction?\n"
         "  wanted  one session from the first revision to the last\n"
-        "The way on: a URL that leads to the server itself, or to a pool with\n"
+        "What to do next: a URL that leads to the server itself, or to a pool with\n"
         "pool_mode = session; or -x deploy_lock=no, when nobody else can be deploying."
     )
 
@@ -121,7 +121,7 @@ def _wait_for(lock: Lock, connection: Connection, migration: MigrationContext, w
                 raise CommandError(
                     f"another deployer holds the lock, after {wait:g} s: nothing was run\n"
                     f"  held by  {holder}\n"
-                    "The way on: run the command again when it has ended; or wait for longer,\n"
+                    "What to do next: run the command again when it has ended; or wait longer,\n"
                     f"with -x deploy_wait={2 * wait or 600:g}."
                 )
             log.warning("waiting for another deployer: %s", holder)

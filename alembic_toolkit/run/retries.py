@@ -171,7 +171,7 @@ class Attempts:
             f"  asked    {' '.join(statement.split())[:200]}\n"
             f"  found    {errors.message(error)}\n"
             f"  held by  {holders}\n"
-            f"The way on: {way_on}."
+            f"What to do next: {way_on}."
         )
 
     def _pause(self, error: BaseException, statement: str | None = None) -> None:
@@ -207,7 +207,7 @@ class Attempts:
         return options.get("isolation_level") == "AUTOCOMMIT"
 
     def _commits(self, statement: str) -> bool:
-        """Return whether the server commits before and after it, whatever anybody wants."""
+        """Return whether the server commits before and after it, unconditionally."""
         start = _beginning(statement)
         reads = _READS.match(start) or _ROWS.match(start) or _TEMPORARY.match(start)
         return self.server.commits_ddl and not reads

@@ -68,7 +68,7 @@ def _database(connection: sa.Connection) -> list[Item]:
 def _touched(
     connection: sa.Connection, known: Snapshot, names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return which known tables, views and sequences may be others now, and which to read."""
+    """Return which known tables, views and sequences may have changed, and which to read."""
     gone = {group for group in known.groups if group in names or group.lower() in names}
     if names & {"rename", "change"}:
         # What refers to a table or a column follows its new name.

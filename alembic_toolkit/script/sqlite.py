@@ -109,7 +109,7 @@ def _refuse(part: Part, statement: str, why: str) -> NoReturn:
         f"  found   {first}\n"
         "  wanted  what SQLite can skip: CREATE … IF NOT EXISTS, DROP … IF EXISTS, or rows\n"
         f"Stopped, because {why}.\n"
-        "The way on:\n    alembic upgrade head  # without --sql, on the database itself"
+        "What to do next:\n    alembic upgrade head  # without --sql, on the database itself"
     )
 
 

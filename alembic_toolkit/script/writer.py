@@ -106,7 +106,7 @@ def guard(context: MigrationContext) -> Iterator[None]:
     """Have the script that is written within skip each revision that a database has already.
 
     What is written comes out when the block ends, and nothing of it after an error. On a dialect of
-    which nothing is known, and for a script that only stamps, Alembic writes it as ever.
+    which nothing is known, and for a script that only stamps, Alembic writes it as usual.
     """
     server = server_of(context.dialect.name)
     if server is None or isinstance(context.impl.output_buffer, Writer):

@@ -24,7 +24,7 @@ class OfflineUnsupported(CommandError):
 
 
 class Irreversible(CommandError):
-    """The revision says of itself that it cannot be taken back."""
+    """The revision declares that it cannot be taken back."""
 
 
 class Nameless(UnsafeOperation, ValueError):
@@ -34,8 +34,8 @@ class Nameless(UnsafeOperation, ValueError):
 def stop(
     error: type[CommandError], problem: str, shown: tuple[str, str], why: str, *way: str
 ) -> NoReturn:
-    """Raise an error of four parts: what was asked, has and wants, why it stopped, the way on."""
+    """Raise an error of four parts: what was asked, has and wants, why, what to do."""
     has, wants = shown
     code = "\n".join(f"    {line}" for line in way)
     compared = f"  database has:    {has}\n  revision wants:  {wants}"
-    raise error(f"{problem}\n{compared}\n{why}\nThe way on:\n{code}")
+    raise error(f"{problem}\n{compared}\n{why}\nWhat to do next:\n{code}")

@@ -86,7 +86,7 @@ def refuse_script(database: Database, call: str, why: str, *way: str) -> NoRetur
     code = "\n".join(f"    {line}" for line in way)
     raise OfflineUnsupported(
         f"{call}: there is no --sql form of this for {database.server.name}{in_revision()}.\n"
-        f"Stopped, because {why}.\nThe way on:\n{code}"
+        f"Stopped, because {why}.\nWhat to do next:\n{code}"
     )
 
 
@@ -98,7 +98,7 @@ def refuse_irreversible(why: str) -> NoReturn:
     raise Irreversible(
         f"irreversible({why!r}): there is no way back{in_revision()}.\n"
         f"Stopped, because {why}.  Nothing was changed.\n"
-        "The way on:\n"
+        "What to do next:\n"
         "    # restore the backup that was made before this revision; or, where its changes may\n"
         "    # stay, or were taken back by hand:\n"
         f"    alembic stamp {target}"

@@ -74,7 +74,7 @@ def require_values(call: str, *things: Any) -> None:
                 f"{call}: :{name} is a parameter, and has no value.\n"
                 f"  statement:       {brief(text)}\n"
                 "Stopped before anything was run, because the parameter has no value.\n"
-                "The way on:\n"
+                "What to do next:\n"
                 f"    r'... \\:{name} ...'  # for a colon that begins no parameter; or a value:\n"
                 f"    sa.text('... :{name} ...').bindparams({name}=...)"
             )

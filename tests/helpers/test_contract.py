@@ -613,7 +613,7 @@ def test_message_has_four_parts_when_verb_refuses(
     assert re.match(r"  revision wants:  \S", wants)
     assert has.split(":", 1)[1] != wants.split(":", 1)[1]
     assert re.fullmatch(r"Stopped.*\.", why)
-    assert title == "The way on:"
+    assert title == "What to do next:"
     assert code
     assert [line for line in code if not re.match(r"    +\S", line)] == []
 

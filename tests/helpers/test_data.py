@@ -341,7 +341,7 @@ def test_script_refuses_a_value_that_cannot_be_written(database: Database) -> No
     table = sa.table("t", sa.column("a", sa.PickleType()))
     with pytest.raises(helpers.OfflineUnsupported, match=r"bulk_insert") as raised:
         written(database, lambda: helpers.bulk_insert(table, [{"a": {"x": 1}}], key=["a"]))
-    assert "The way on:\n    " in str(raised.value)
+    assert "What to do next:\n    " in str(raised.value)
 
 
 # execute

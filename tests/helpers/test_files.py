@@ -602,7 +602,7 @@ def test_execute_file_refuses_with_the_line(
     with pytest.raises(CommandError, match=problem):
         raise outcome.error
     assert f"{file}:{line}\n" in message
-    assert "The way on:\n    " in message
+    assert "What to do next:\n    " in message
     assert ("transaction is Alembic's" in message) == (" get_context().autocommit" in message)
 
 

@@ -84,7 +84,7 @@ def assert_offline_unsupported(database: Database, act: Act, call: str) -> None:
         written(database, act)
     message = str(raised.value)
     assert call in message
-    assert "The way on:\n    " in message
+    assert "What to do next:\n    " in message
 
 
 @pytest.mark.parametrize("server", NAMES)

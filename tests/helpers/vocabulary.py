@@ -242,8 +242,8 @@ def _assert_refused(act: Act, kind: type[Exception], match: str) -> str:
 
 def way_on(message: str) -> list[str]:
     """Return the lines of code with which a message ends."""
-    assert "\nThe way on:\n" in message, f"no way on in:\n{message}"
-    lines = message.split("\nThe way on:\n")[1].splitlines()
+    assert "\nWhat to do next:\n" in message, f"no way on in:\n{message}"
+    lines = message.split("\nWhat to do next:\n")[1].splitlines()
     assert all(line.startswith("    ") for line in lines), f"not indented as code:\n{message}"
     return [line.strip() for line in lines]
 
@@ -251,7 +251,7 @@ def way_on(message: str) -> list[str]:
 def follow(message: str) -> None:
     """Paste the code of a message into the revision."""
     assert any("helpers." in line for line in way_on(message)), f"nothing to paste in:\n{message}"
-    code = message.split("\nThe way on:\n")[1]
+    code = message.split("\nWhat to do next:\n")[1]
     exec(textwrap.dedent(code), {"helpers": helpers, "sa": sa} | _dialect_names())
 
 

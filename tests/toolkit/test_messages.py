@@ -140,7 +140,7 @@ def test_interruption_is_a_line_and_the_status_of_one(ours: Project) -> None:
     assert printed.splitlines()[-2:] == [
         "INFO  Running upgrade 0001 -> 0002, Revision 0002.",
         "ERROR upgrade of 0002 was interrupted; nothing of it is kept. "
-        "The way on: run the command again.",
+        "What to do next: run the command again.",
     ]
     assert run(ours, "current")[1] == "0001\n"
 

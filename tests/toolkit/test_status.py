@@ -114,7 +114,7 @@ def test_status_is_a_line_when_env_py_uses_another_database(
     outcome = status(project, one=database.url)
     assert outcome.status == 1
     assert "does not use the database that it is told to" in row(outcome, "one")
-    assert "The way on, in env.py:" in outcome.out
+    assert "What to do next, in env.py:" in outcome.out
 
 
 # What is in it

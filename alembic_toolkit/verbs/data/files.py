@@ -52,7 +52,7 @@ def refuse_file(path: Path, problem: str, way: str, line: int | None = None) -> 
     where = f"{path}:{line}" if line else str(path)
     raise CommandError(
         f"execute_file({path.name!r}): {problem}.\n  looked at:       {where}\n"
-        f"Stopped before anything was run.\nThe way on:\n    # {way}"
+        f"Stopped before anything was run.\nWhat to do next:\n    # {way}"
     )
 
 
@@ -69,5 +69,5 @@ def refuse_failed(
         f"execute_file({path.name!r}): statement {number} failed, {path}:{statement.line}.\n"
         f"  database says:   {' '.join(str(error.orig).split())}\n"
         f"  statement:       {brief(statement.text)}\n"
-        f"{kept}\nThe way on:\n    # correct line {statement.line}, then: alembic upgrade head"
+        f"{kept}\nWhat to do next:\n    # correct line {statement.line}, then: alembic upgrade head"
     ) from error

@@ -41,7 +41,7 @@ def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
             f"  table has:       {', '.join(table.c.keys())}\n"
             f"  revision wants:  {', '.join(keys) or 'no column'} as the key\n"
             "Stopped, because without the key nobody can tell which rows are there.\n"
-            "The way on:\n"
+            "What to do next:\n"
             f"    helpers.bulk_insert({table.name}, rows, key=[...])  # columns that each row has"
         )
 
