@@ -18,6 +18,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 TOOLKIT = "alembic_toolkit"
 SERVERS = frozenset({"postgresql", "mysql", "mariadb", "sqlite"})
+PARTS = SERVERS | {"postgres", "maria"}  # of a name, in any letters
 WRAPPERS = {"dict", "frozenset", "list", "set", "tuple", "MappingProxyType"}
 
 
@@ -157,7 +158,7 @@ def names_servers(expression: ast.expr | None, known: Collection[str] = ()) -> b
     """
     match expression:
         case ast.Constant(value=str(text)):
-            return text in SERVERS
+            return text.lower() in PARTS
         case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
             return any(names_servers(part, known) for part in parts)
         case ast.Dict(keys=keys):
@@ -171,9 +172,10 @@ def names_servers(expression: ast.expr | None, known: Collection[str] = ()) -> b
         case ast.Starred(value=value) | ast.NamedExpr(value=value):
             return names_servers(value, known)
         case ast.Name(id=name):
-            return name in known
-        case ast.Attribute(value=ast.Name(id=module), attr=attribute):
-            return f"{module}.{attribute}" in known
+            return name in known or (name.isupper() and name.lower() in SERVERS)
+        case ast.Attribute(value=value, attr=attribute):
+            is_server = attribute.isupper() and attribute.lower() in SERVERS
+            return is_server or ast.unparse(expression) in known or names_servers(value)
     return False
 
 
@@ -250,7 +252,9 @@ def server_comparisons(path: str, house: House) -> set[str]:
                 asks = names_servers(value, names)
             case ast.MatchMapping(keys=keys):
                 asks = any(names_servers(key, names) for key in keys)
-            case ast.Subscript(value=value) | ast.Attribute(value=value, attr="get"):
+            case ast.Call(func=ast.Attribute(attr="startswith" | "endswith"), args=args):
+                asks = any(names_servers(part, names) for part in args)
+            case ast.Subscript(value=value) | ast.Attribute(value=value, attr="get" | "pop"):
                 asks = is_table(value) or (
                     isinstance(value, ast.Name | ast.Attribute) and ast.unparse(value) in tables
                 )

@@ -74,8 +74,8 @@ MAY_IMPORT = {room: others for room, (_, others) in TABLE.items()}
 # What revisions are run with: these rooms and the face know no package but two.
 BEHIND_THE_FACE = {"sql", "database", "progress", "verbs", "alembic_helpers"}
 
-# The files of verbs/ that may know the servers, because they stand above them.
-ABOVE_SERVERS = {f"{TOOLKIT}/verbs/{name}.py" for name in ("operations", "batch")} | {*FACE}
+# The file of verbs/ that may know the servers: the entrance, which stands above them.
+ABOVE_SERVERS = {f"{TOOLKIT}/verbs/operations.py"}
 SERVERS = f"{TOOLKIT}/verbs/servers/"
 
 
@@ -239,6 +239,12 @@ def test_circles_are_found() -> None:
         "from alembic_toolkit.facts import WAYS as ways\nways[x]",
         "from alembic_toolkit import facts\nfacts.WAYS.get(x)",
         "from alembic_toolkit import facts\nx == facts.ONE",
+        'x.startswith("maria")',
+        '"postgres" in x',
+        'x == "MariaDB"',
+        "from alembic_toolkit import servers\nx is servers.POSTGRESQL",
+        "from alembic_toolkit.servers import MYSQL\nx == MYSQL.name",
+        'WAYS = {"mysql": 1}\nWAYS.pop(x)',
     ],
 )
 def test_questions_which_server_it_is_are_found(source: str) -> None:

@@ -12,7 +12,7 @@ from alembic_toolkit.sql import quoting
 
 
 @dataclass(frozen=True)
-class Server:
+class Facts:
     """Facts about one server; the defaults are those of a server that is not known here."""
 
     name: str  # of its SQL: MariaDB's is that of MySQL
@@ -48,7 +48,7 @@ WHERE p.db = database() AND p.id <> connection_id()
 AND (t.trx_id IS NOT NULL OR p.command = 'Query')
 AND coalesce(p.state, '') NOT LIKE 'Waiting for table%' ORDER BY 5 DESC"""
 
-POSTGRESQL = Server(
+POSTGRESQL = Facts(
     "postgresql",
     "PostgreSQL",
     "postgresql",
@@ -57,7 +57,7 @@ POSTGRESQL = Server(
     literal=quoting.postgresql_literal,
     blockers=_POSTGRESQL_BLOCKERS,
 )
-MYSQL = Server(
+MYSQL = Facts(
     "mysql",
     "MariaDB",
     "mariadb",
@@ -65,12 +65,12 @@ MYSQL = Server(
     mark="`",
     blockers=_MYSQL_BLOCKERS,
 )
-SQLITE = Server("sqlite", "SQLite", "sqlite", is_file=True, has_transactional_ddl=True)
+SQLITE = Facts("sqlite", "SQLite", "sqlite", is_file=True, has_transactional_ddl=True)
 
 _BY_DIALECT = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 DIALECTS = tuple(_BY_DIALECT)
 
 
-def server_of(dialect: str) -> Server:
+def server_of(dialect: str) -> Facts:
     """Return what is known of the server with this dialect of SQLAlchemy."""
-    return _BY_DIALECT.get(dialect) or Server(dialect, dialect, dialect, is_known=False)
+    return _BY_DIALECT.get(dialect) or Facts(dialect, dialect, dialect, is_known=False)

@@ -19,7 +19,7 @@ Initial = frozenset[tuple[str, str]]  # what an empty database has: kinds and na
 class ScratchServer:
     """How one server's scratch databases are looked at and emptied."""
 
-    facts: servers.Server
+    facts: servers.Facts
     contents: str  # the query for all that a database holds: kinds and names
     version: str  # the query for the server's version
     title: Callable[[str], str]  # the server with that version, as a report shows it

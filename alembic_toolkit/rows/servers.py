@@ -19,7 +19,7 @@ from alembic_toolkit.sql import quoting
 class RowServer:
     """How one server has rows written, read and checked."""
 
-    facts: servers.Server
+    facts: servers.Facts
     look: Callable[[Connection, Collection[str] | None], list[Table]]
     selected: Callable[[str, Column], str]  # a quoted name, in a form that every driver can fetch
     binary: str = "X'{}'"  # a literal of hexadecimal digits

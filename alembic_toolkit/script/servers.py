@@ -10,7 +10,7 @@ from alembic_toolkit.script.parts import Script
 
 
 @dataclass(frozen=True)
-class Server:
+class ScriptServer:
     """How scripts for one server are written."""
 
     write: Callable[[Script], list[str]]
@@ -18,15 +18,15 @@ class Server:
     transactional_ddl: bool | None = None  # None: as its dialect says
 
 
-_MYSQL = Server(mysql.write, dual=" FROM DUAL")
+_MYSQL = ScriptServer(mysql.write, dual=" FROM DUAL")
 _BY_DIALECT = {
-    "postgresql": Server(postgresql.write),
+    "postgresql": ScriptServer(postgresql.write),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
-    "sqlite": Server(sqlite.write, transactional_ddl=True),
+    "sqlite": ScriptServer(sqlite.write, transactional_ddl=True),
 }
 
 
-def server_of(dialect: str) -> Server | None:
+def server_of(dialect: str) -> ScriptServer | None:
     """Return how scripts of this dialect are written; None where nothing would skip a statement."""
     return _BY_DIALECT.get(dialect)

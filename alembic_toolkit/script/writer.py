@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.schema import DDLElement
 
 from alembic_toolkit.script.parts import Part, Script, edges, part
-from alembic_toolkit.script.servers import Server, server_of
+from alembic_toolkit.script.servers import ScriptServer, server_of
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 
@@ -22,7 +22,7 @@ class Writer:
     """What stands in for the script's file while Alembic writes."""
 
     context: MigrationContext
-    server: Server
+    server: ScriptServer
     out: Any
     before: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Writer:
     inside: bool = False
 
     @classmethod
-    def into(cls, context: MigrationContext, server: Server) -> Writer:
+    def into(cls, context: MigrationContext, server: ScriptServer) -> Writer:
         """Put a writer in the place of the context's output."""
         impl: Any = context.impl
         if isinstance(impl.output_buffer, Writer):
