@@ -149,7 +149,7 @@ def table_exists(table_name: str, schema: str | None = None) -> bool:
 
     A temporary table of this session counts on PostgreSQL, where it hides a table of the same name
     from questions and verbs alike.  On the other servers questions are about permanent tables, and
-    a verb refuses, where the server lets it see this, to act on a temporary one by mistake.
+    a verb refuses, where the server shows it, to act on a temporary one by mistake.
     """
     return has_table(online_database("table_exists"), table_name, schema)
 
@@ -337,7 +337,7 @@ def add_column(
 ) -> None:
     """Add the column, or confirm that it is there with the same definition.
 
-    Compared are type, nullability, server default, computed, identity, and a comment if one is
+    It compares type, nullability, server default, computed, identity, and a comment if one is
     given; what the same function of the revision alters later is left out.  The column's keys,
     checks and indexes are made or confirmed by their own verbs.
 
@@ -520,7 +520,7 @@ def create_check_constraint(
 
     :raises SchemaConflict: a constraint of that name is there with another condition.
     :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, it has no name, or a row does not fulfil it; then it
+    :raises UnsafeOperation: concurrently, it has no name, or a row violates it; then it
         stays ``NOT VALID``, and holds for new rows.
     :raises OfflineUnsupported: offline on SQLite, or without a name.
     """
@@ -630,7 +630,7 @@ def validate_constraint(
     Offline: the statement itself, which can be run twice.
 
     :raises MissingParent: the constraint or its table is not there.
-    :raises UnsafeOperation: a row does not fulfil it.
+    :raises UnsafeOperation: a row violates it.
     """
     ensure(step("validate_constraint", "constraint", constraint_name, schema, table=table_name))
 
@@ -695,9 +695,9 @@ def add_enum_value(
     that ``env.py`` began nothing is committed, and the value can be used after that transaction.
     Offline: ``IF NOT EXISTS``, outside of the script's transaction.
 
-    :param before, after: the value beside which it goes, one of them; at the end by default.
+    :param before, after: the neighbouring value, one of them; at the end by default.
     :raises SchemaConflict: the value is there, on the wrong side of ``before`` or ``after``.
-    :raises MissingParent: the type, or the value beside which it goes, is not there.
+    :raises MissingParent: the type, or the neighbouring value, is not there.
     """
     wanted = (value, before, after)
     ensure(step("add_enum_value", "enum", enum_name, schema, wanted=wanted))
@@ -773,8 +773,8 @@ def bulk_insert(
     """Insert the rows; with ``key``, only those whose key is not in the table yet.
 
     Without ``key`` this is Alembic's own.  With it, a row whose key is there is left as it is,
-    whatever its other columns hold, and of two rows with one key the first counts.  Keys are equal
-    where the server says ``=``, by the column's collation; and NULL equals NULL::
+    whatever its other columns hold, and the first of two rows with the same key counts.  Keys are
+    equal where the server says ``=``, by the column's collation; and NULL equals NULL::
 
         helpers.bulk_insert(kinds, [{"code": "a", "name": "one"}], key=["code"])
 
