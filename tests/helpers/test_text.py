@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
     Act,
     assert_applied,
+    assert_conflict,
     assert_skipped,
+    follow,
     outcome_of,
     prepare,
     revision,
@@ -243,3 +246,25 @@ def test_verbs_write_a_backslash_as_it_is_when_the_server_has_no_escapes(
     with revision(database) as connection:
         assert comment_of(connection, "s") == NASTY
         assert sa.inspect(connection).has_table("victim")
+
+
+@pytest.mark.parametrize("verb", ["create_table", "add_column"])
+def test_code_in_a_message_keeps_the_colons_of_a_default(verb: str, database: Database) -> None:
+    prepare(database, "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, s VARCHAR(20) DEFAULT 'x')")
+    column = partial(sa.Column, "s", sa.String(20), server_default='{"a":1, "b"::c}')
+    key = partial(sa.Column, "id", sa.Integer, primary_key=True, autoincrement=False)
+    acts: dict[str, Act] = {
+        "create_table": lambda: helpers.create_table("t", key(), column()),
+        "add_column": lambda: helpers.add_column("t", column()),
+    }
+    with revision(database):
+        follow(assert_conflict(acts[verb]))
+        assert_skipped(acts[verb])
+
+
+def test_code_in_a_message_names_a_key_by_its_column(database: Database) -> None:
+    prepare(database, "CREATE TABLE t (code INTEGER NOT NULL)")
+    column = partial(sa.Column, "code", sa.Integer, key="k", primary_key=True, autoincrement=False)
+    with revision(database):
+        follow(assert_conflict(lambda: helpers.create_table("t", column())))
+        assert_skipped(lambda: helpers.create_table("t", column()))

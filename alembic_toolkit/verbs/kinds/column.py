@@ -13,6 +13,7 @@ from alembic_toolkit.verbs.ask import describe_column, describe_columns
 from alembic_toolkit.verbs.compare import DATED
 from alembic_toolkit.verbs.remedy import code_of
 from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table, verbatim
+from alembic_toolkit.verbs.texts import keep_colons
 from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
 
 
@@ -149,8 +150,9 @@ def add_code(step: Step, wanted: Definition) -> str:
 
 def default_of(wanted: Definition) -> sa.DefaultClause | None:
     """Return the default of a column as the server writes it."""
-    default = wanted.get("default", "").removeprefix("DEFAULT ")
-    return sa.DefaultClause(sa.text(default)) if default else None
+    default = sa.text(wanted.get("default", "").removeprefix("DEFAULT "))
+    keep_colons(default)
+    return sa.DefaultClause(default) if default.text else None
 
 
 def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:

@@ -79,7 +79,12 @@ def mend_part(step: Step, found: Definition, key: str) -> list[str]:
         column = columns.get(database.case_folded(name))
         return mend_column(step, name, column, is_there=key in found)
     drop = ops.DropConstraintOp(name, step.table, schema=step.schema)
-    add = ops.AddConstraintOp.from_constraint(wanted_constraint(step, key))
+    constraint = wanted_constraint(step, key)
+    add: ops.MigrateOperation = ops.AddConstraintOp.from_constraint(constraint)
+    if isinstance(constraint, sa.PrimaryKeyConstraint):  # of which Alembic takes the columns' keys
+        names = [column.name for column in constraint.columns]
+        given = constraint.name, step.table, names
+        add = ops.CreatePrimaryKeyOp(*given, schema=step.schema)
     return [code_of(operation) for operation in ([drop, add] if key in found else [add])]
 
 

@@ -170,8 +170,10 @@ def drop_not_null_check(step: Step) -> None:
 
 def drop_leftover(step: Step) -> None:
     """Drop the check that a run left which was killed after SET NOT NULL."""
-    type_ = constraint_type(step.database, step.table, not_null_name(step), step.schema, "check")
-    if step.operation.modify_nullable is False and type_ is not None:
+    if step.operation.modify_nullable is not False:
+        return
+    name = not_null_name(step)
+    if constraint_type(step.database, step.table, name, step.schema, "check") is not None:
         drop_not_null_check(step)
 
 
