@@ -135,6 +135,7 @@ def test_no_server_is_left_when_the_session_is_stopped(session: Session, by: str
     assert process.stdout is not None
     assert any("READY" in line for line in process.stdout)
     assert session.servers()
+    time.sleep(0.5)  # until it sleeps: a KeyboardInterrupt within a callback is only printed
     process.send_signal(signal.Signals[by])
     process.communicate(timeout=30)
     deadline = time.monotonic() + 15
