@@ -396,6 +396,9 @@ def test_revision_runs_again_when_it_was_the_victim_of_a_deadlock(
 
 def waits(database: Database) -> bool:
     """Say whether a session waits for a row that another has changed."""
+    # InnoDB renews this view only when nobody has read it for 0.1 s.
+    # https://dev.mysql.com/doc/refman/5.7/en/innodb-information-schema-internal-data.html
+    time.sleep(0.15)
     query = {
         "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
         "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
