@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from alembic_toolkit.database import servers
 from alembic_toolkit.schema import mysql, postgresql, sqlite
 from alembic_toolkit.schema.snapshot import Snapshot
 
@@ -16,7 +17,6 @@ _READERS: dict[str, Reader] = {
     "sqlite": sqlite.take,
     "postgresql": postgresql.take,
     "mysql": mysql.take,
-    "mariadb": mysql.take,
 }
 
 
@@ -25,6 +25,7 @@ def reader_of(dialect: str) -> Reader:
 
     :raises ValueError: there is no snapshot of this kind of database.
     """
-    if dialect not in _READERS:
+    reader = _READERS.get(servers.server_of(dialect).name)
+    if reader is None:
         raise ValueError(f"no snapshot of {dialect}")
-    return _READERS[dialect]
+    return reader
