@@ -30,7 +30,13 @@ the server's descriptions of both are compared.  So a default of ``'0'`` equals 
 open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
 ``alembic.helpers``.  A refusal says what was asked, what the database has and the revision wants,
 why it stopped, and which lines to write; nothing is changed before it, unless it says what is left.
-What the server refuses is the driver's error, as with Alembic.
+A keyword that means nothing, a text where a list, a column or a type belongs, and an
+``alter_column`` that asks for nothing are refused.
+What the server itself refuses is a DatabaseRefused, which is also SQLAlchemy's error for it.
+
+**Schemas** are those that SQLAlchemy's ``schema_translate_map`` puts in place of the written ones:
+for looks, statements, questions, rows, marks and the version table of ``run`` alike.  A script has
+no connection that translates, and is refused.
 
 **Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later; others are refused.
 ``postgresql_concurrently=True`` does a change in steps that do not block the application: what the
@@ -48,9 +54,10 @@ for each server), over ``sql`` and ``database``; CONTRIBUTING.md shows them on o
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
@@ -59,6 +66,7 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations, ops
 from alembic.runtime.migration import MigrationContext
 
+from alembic_toolkit.verbs.arguments import in_words, require_list
 from alembic_toolkit.verbs.ask import (
     ask,
     constraint_type,
@@ -70,10 +78,11 @@ from alembic_toolkit.verbs.ask import (
 from alembic_toolkit.verbs.batch import GuardedBatch
 from alembic_toolkit.verbs.data.backfill import run_backfill
 from alembic_toolkit.verbs.data.files import run_file
-from alembic_toolkit.verbs.data.insert import insert_missing
+from alembic_toolkit.verbs.data.insert import insert_missing, insert_plainly, placed
 from alembic_toolkit.verbs.data.once import execute_guarded, run_plainly
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.errors import (
+    DatabaseRefused,
     Irreversible,
     MissingParent,
     OfflineUnsupported,
@@ -81,12 +90,13 @@ from alembic_toolkit.verbs.errors import (
     UnsafeOperation,
 )
 from alembic_toolkit.verbs.operations import current_database, guarded, online_database, step
-from alembic_toolkit.verbs.running import forget, migration_context, refuse_irreversible
+from alembic_toolkit.verbs.running import migration_context, refuse_irreversible
 from alembic_toolkit.verbs.translate import shortened
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DatabaseRefused",
     "Irreversible",
     "MissingParent",
     "OfflineUnsupported",
@@ -147,17 +157,23 @@ __all__ = [
 def table_exists(table_name: str, schema: str | None = None) -> bool:
     """Tell whether the table is there (a view is not a table).
 
+    Without ``schema``, what a statement of that name would find: on PostgreSQL along the whole
+    search path.  (A verb that creates looks only where it would create.)
+
     A temporary table of this session counts on PostgreSQL, where it hides a table of the same name
     from questions and verbs alike.  On the other servers questions are about permanent tables, and
     a verb refuses, where the server shows it, to act on a temporary one by mistake.
     """
-    return has_table(online_database("table_exists"), table_name, schema)
+    database = online_database("table_exists")
+    return has_table(database, table_name, database.real_schema(schema))
 
 
 def table_has_column(table_name: str, column_name: str, schema: str | None = None) -> bool:
     """Tell whether the table has a column of this name; the server decides whether case matters."""
     database = online_database("table_has_column")
-    return ask(database, "column", table_name, column_name, schema) is not None
+    return (
+        ask(database, "column", table_name, column_name, database.real_schema(schema)) is not None
+    )
 
 
 def table_has_index(table_name: str, index_name: str, schema: str | None = None) -> bool:
@@ -168,9 +184,8 @@ def table_has_index(table_name: str, index_name: str, schema: str | None = None)
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
     database = online_database("table_has_index")
-    found = (
-        describe_index(database, table_name, shortened(index_name, database.dialect), schema) or {}
-    )
+    name, place = shortened(index_name, database.dialect), database.real_schema(schema)
+    found = describe_index(database, table_name, name, place) or {}
     usable = bool(found) and not {"invalid", "constraint"} & found.keys()
     return usable and is_on(database, found, table_name)
 
@@ -185,21 +200,22 @@ def table_has_constraint(
     database = online_database("table_has_constraint")
     likely = type_ if type_ != "primary" else None
     name = shortened(constraint_name, database.dialect)
-    found = constraint_type(database, table_name, name, schema, likely)
+    found = constraint_type(database, table_name, name, database.real_schema(schema), likely)
     return found is not None and type_ in (None, found)
 
 
 def view_exists(view_name: str, schema: str | None = None) -> bool:
     """Tell whether the view is there (a table is not a view)."""
-    return ask(online_database("view_exists"), "view", view_name, view_name, schema) is not None
+    database = online_database("view_exists")
+    return ask(database, "view", view_name, view_name, database.real_schema(schema)) is not None
 
 
 def enum_exists(enum_name: str, schema: str | None = None) -> bool:
     """Tell whether PostgreSQL has this enum type; False on servers without named enums."""
     database = online_database("enum_exists")
-    return (
-        "enum" not in database.server.lacks and enum_values(database, enum_name, schema) is not None
-    )
+    if "enum" in database.server.lacks:
+        return False
+    return enum_values(database, enum_name, database.real_schema(schema)) is not None
 
 
 # ------------------------------------------------------------------------------ verbs: tables
@@ -214,6 +230,8 @@ def create_table(
     made.  Further columns are no conflict, because the revision may be run again after later ones
     have added them; a further column that is NOT NULL and has no default is one, because inserts
     would fail.  ``prefixes=["TEMPORARY"]`` is passed to Alembic as it is, without a look.
+    Without ``schema`` it is looked for where it would be created: on PostgreSQL in the first schema
+    of the search path that is there, and nowhere else.
     Offline: ``IF NOT EXISTS``.
 
     :param columns: ``sa.Column`` and constraints, as in ``sa.Table``.
@@ -221,6 +239,8 @@ def create_table(
     :raises SchemaConflict: a table of that name is there with another definition.
     :raises MissingParent: a foreign key refers to a table that is not there; not on SQLite, where
         it may be made later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+    :raises UnsafeOperation: on PostgreSQL, the search path leads to no schema that lasts, or a
+        temporary table hides the name.
     """
     table: sa.Table = guarded().create_table(
         table_name, *columns, if_not_exists=if_not_exists, **kw
@@ -295,11 +315,13 @@ def batch_alter_table(
 ) -> Iterator[BatchOperations]:
     """Alter one table: each operation of the block is the verb of its name, run when it ends.
 
-    As in Alembic, nothing happens if the block raises.  The table need not be described or
+    As in Alembic, nothing happens if the block raises, and an index or a key is made behind the
+    columns that it uses, wherever in the block they are added.  The table need not be described or
     reflected: when SQLite must rebuild it, the verb does so from the table's own ``CREATE TABLE``
     text.  So ``reflect_args`` and ``reflect_kwargs`` change nothing.  The other parameters count
     where Alembic would rebuild the table: for such operations on SQLite, or with
-    ``recreate="always"`` on any server.
+    ``recreate="always"`` on any server.  On SQLite the block changes all or nothing; on MariaDB and
+    MySQL each verb of it is committed, and a second run goes on where one failed.
 
     :param partial_reordering: tuples of column names in their new order; SQLite only.
     :param copy_from: on SQLite, unnamed unique and foreign keys that it lacks are dropped, which
@@ -339,7 +361,10 @@ def add_column(
 
     It compares type, nullability, server default, computed, identity, and a comment if one is
     given; what the same function of the revision alters later is left out.  The column's keys,
-    checks and indexes are made or confirmed by their own verbs.
+    checks and indexes are made or confirmed by their own verbs; on MariaDB and MySQL they are made
+    in one statement with it.  A type with a name (an enum, in an array, too) is made or confirmed
+    before.  Where the table has no key, an INTEGER that is to be its primary key is made so, and
+    numbers the rows that are there, on SQLite, MariaDB and MySQL.
 
     :param postgresql_concurrently: its keys, checks and indexes are made concurrently.
     :raises SchemaConflict: a column of that name is there with another definition.
@@ -363,9 +388,11 @@ def drop_column(table_name: str, column_name: str, *, schema: str | None = None,
     """Drop the column, or skip when it or its table is not there.
 
     The indexes and constraints that use the column go with it, as on PostgreSQL; MariaDB takes the
-    column out of an index of several.
+    column out of an index of several.  It is one statement: where the server refuses it, nothing
+    has changed.
 
-    :raises UnsafeOperation: on SQLite, a view or trigger still uses the column.
+    :raises UnsafeOperation: on SQLite, a view or trigger still uses the column; on MariaDB and
+        MySQL, a generated column or a foreign key of another table does.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().drop_column(table_name, column_name, schema=schema, **kw)
@@ -389,8 +416,13 @@ def alter_column(
 ) -> None:
     """Change what differs from the wanted definition, or skip when nothing does.
 
-    The ``existing_*`` parameters need not be given: the database is asked.  A rename is a step of
-    its own: old name only, act; new name only, skip.
+    The ``existing_*`` parameters need not be given: the database is asked.  But where Alembic
+    writes them into the column, on MariaDB and MySQL, they must be true.  A rename: old name only,
+    act; new name only, skip.  What a call does not mention is kept: the collation of a text, the
+    place in a key, how it counts up.  So an INTEGER that SQLite counts by, in 64 bits, stays one.
+
+    On PostgreSQL a type with a name is made or confirmed before, and a default that is given is set
+    when the type has changed.
 
     With ``nullable=False``, PostgreSQL reads the whole table, and nobody else can use it meanwhile.
     With ``postgresql_concurrently=True`` a check constraint, which is dropped in the end, is
@@ -402,8 +434,10 @@ def alter_column(
     :param type_, nullable, server_default, comment: what is to change; the rest stays as it is.
         ``None`` as ``server_default`` or ``comment`` removes it.
     :raises MissingParent: the table or the column is not there.
-    :raises SchemaConflict: a rename, with both names there or neither.
-    :raises UnsafeOperation: concurrently, some rows are NULL.
+    :raises SchemaConflict: a rename, with both names there or neither; on MariaDB and MySQL, the
+        column is not as ``existing_*`` says.
+    :raises UnsafeOperation: concurrently, some rows are NULL; on PostgreSQL, the default is not one
+        of the new type, and none is given.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().alter_column(
@@ -454,7 +488,7 @@ def create_index(
     guarded().create_index(
         index_name,
         table_name,
-        list(columns),
+        columns,
         schema=schema,
         unique=unique,
         if_not_exists=if_not_exists,
@@ -474,9 +508,11 @@ def drop_index(
 
     The index behind a constraint is skipped: ``drop_constraint`` is its verb.  MariaDB and MySQL
     drop it, because there a unique constraint is an index.
+    On them, what a foreign key then needs is made in the same statement.
     ``postgresql_concurrently=True`` as in :func:`create_index`.
 
     :param table_name: MariaDB and MySQL need it: index names are unique per table only.
+    :raises UnsafeOperation: on MariaDB and MySQL, a foreign key of another table needs the index.
     """
     guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
 
@@ -600,23 +636,34 @@ def create_exclude_constraint(
 
 
 def drop_constraint(
-    constraint_name: str,
+    constraint_name: str | None,
     table_name: str,
     type_: str | None = None,
     *,
     schema: str | None = None,
     if_exists: bool | None = None,
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Drop the constraint, or skip when it or its table is not there.
 
+    A name is looked for as it is given, and as the naming convention of ``target_metadata`` writes
+    it.  Where there is none, a constraint may be there that has no name or another one: over
+    the columns that the name is made of.  Then it stops, because that one would stay in force.
+
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
         that type is dropped.  No server needs it.
-    :raises UnsafeOperation: the name is None: nothing says which constraint is meant.
-    :raises OfflineUnsupported: offline on SQLite.
+    :param columns: the columns of the constraint, which is found by them whatever its name is; the
+        name may be None then.  Of a check, the columns that it uses.
+    :raises SchemaConflict: none of that name is there, but one that may be meant.
+    :raises UnsafeOperation: the name is None, and no columns are given: nothing says which
+        constraint is meant; or a foreign key needs the index of the constraint.
+    :raises OfflineUnsupported: offline on SQLite, or with ``columns`` without a name.
     """
-    guarded().drop_constraint(
+    drop: Any = ops.DropConstraintOp(
         constraint_name, table_name, type_, schema=schema, if_exists=if_exists
     )
+    drop.kw = {} if columns is None else {"columns": list(columns)}
+    guarded().invoke(drop)
 
 
 def validate_constraint(
@@ -676,6 +723,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 
     :raises SchemaConflict: a type of that name is there with other values.
     """
+    require_list(f"create_enum({enum_name!r})", "values", values)
     ensure(step("create_enum", "enum", enum_name, schema, wanted=list(values)))
 
 
@@ -786,9 +834,11 @@ def bulk_insert(
     :raises MissingParent: the table, or a column of the key, is not there.
     :raises CommandError: a column of the key is not in ``table`` or in one of the rows.
     """
+    table = placed(current_database(), table)
     if key is None:
-        alembic.op.bulk_insert(table, rows, multiinsert=multiinsert)
+        insert_plainly(table, rows, multiinsert)
     else:
+        require_list(f"bulk_insert({table.name!r})", "key", key)
         inserting = step("bulk_insert", "table", None, table.schema, table=table.name)
         insert_missing(inserting, table, rows, key, multiinsert)
 
@@ -799,6 +849,7 @@ def execute(
     execution_options: dict[str, Any] | None = None,
     unless: sa.Executable | str | None = None,
     once: str | None = None,
+    if_exists: sa.TableClause | sa.ColumnClause[Any] | None = None,
 ) -> None:
     r"""Run SQL; with ``unless``, only when that query returns no row; with ``once``, exactly once.
 
@@ -812,6 +863,9 @@ def execute(
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
+    What reads a table or a column that a later line drops may find it gone on a second run: with
+    ``if_exists=payments`` or ``if_exists=bills.c.status`` it runs only where that is there.
+
     Where no query can tell, use ``once``: a mark of this name is committed together with the rows,
     so that a revision that is run again after a crash skips the step.  Marks are in the table
     ``alembic_version_once``, beside the version table, until the revision is complete; after a
@@ -820,22 +874,24 @@ def execute(
         helpers.execute("UPDATE bills SET amount = amount * 100", once="cents")
 
     On MariaDB and MySQL the first mark creates that table, which commits what came before: begin
-    with the steps that have a mark.
+    with the steps that have a mark.  A statement that commits within itself (``CALL``, ``EXECUTE
+    IMMEDIATE``) runs again when it failed; when it was killed, the next run stops with the choice.
 
     Offline the server decides when the script is run: by a ``DO`` block on PostgreSQL, by
     ``PREPARE`` on MariaDB and MySQL, and on SQLite by a temporary trigger, which can only hold an
-    INSERT, UPDATE, DELETE or REPLACE.
+    INSERT, UPDATE, DELETE or REPLACE, and fails where what it reads is not there.
 
-    :param once: a name that no other step of the revision has, of 200 characters at most; not
-        together with ``unless``.
-    :raises OfflineUnsupported: on SQLite, for any other statement with ``unless`` or ``once``.
+    :param once: a name that no other step of the revision has, of 200 characters at most.  Only
+        one of ``unless``, ``once`` and ``if_exists`` can be given.
+    :param if_exists: a table, or a column of one, as ``sa.table`` describes it, schema included.
+    :raises OfflineUnsupported: on SQLite, for any other statement with one of the three.
     :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
     """
-    if unless is None and once is None:
+    if unless is None and once is None and if_exists is None:
         run_plainly(sqltext, execution_options)
     else:
-        executing = step("execute", "statement", once)
-        execute_guarded(executing, sqltext, unless=unless, once=once, options=execution_options)
+        guards = {"unless": unless, "once": once, "if_exists": if_exists}
+        execute_guarded(step("execute", "statement", once), sqltext, guards, execution_options)
 
 
 def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
@@ -853,6 +909,8 @@ def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> No
 
         if not helpers.table_exists("countries"):
             helpers.execute_file("countries.sql")
+
+    It may be larger than memory: no more than some statements of it are held at a time.
 
     Offline: the statements, as they are.
 
@@ -885,13 +943,11 @@ _T = TypeVar("_T")
 def get_bind() -> sa.Connection:
     """Return the revision's connection; offline, a stand-in that writes into the script."""
     bind: sa.Connection = alembic.op.get_bind()
-    forget()
     return bind
 
 
 def get_context() -> MigrationContext:
     """Return the ``MigrationContext`` of the running revision: ``autocommit_block``, ``as_sql``."""
-    forget()
     return migration_context()
 
 
@@ -907,7 +963,6 @@ def inline_literal(value: str | int, type_: Any = None) -> Any:
 
 def run_async(async_function: Callable[..., Awaitable[_T]], *args: Any, **kw_args: Any) -> _T:
     """Run an async function with the revision's ``AsyncConnection``, where ``env.py`` has one."""
-    forget()
     return alembic.op.run_async(async_function, *args, **kw_args)
 
 
@@ -930,12 +985,15 @@ def invoke(operation: ops.MigrateOperation) -> Any:
     return guarded().invoke(operation)
 
 
+for _name in __all__:  # a keyword that a function has not is refused in words
+    if inspect.isfunction(globals()[_name]):
+        globals()[_name] = in_words(globals()[_name])
+
+
 if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
 
     def __getattr__(name: str) -> Any:
         """Return an operation that a plugin added to ``alembic.op``, as it is."""
         if name.startswith("_") or not hasattr(alembic.op, name):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        with suppress(AttributeError, NameError):  # outside of a revision
-            forget()
         return getattr(alembic.op, name)

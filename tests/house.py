@@ -270,7 +270,9 @@ def is_room_of_servers(path: str) -> bool:
     parts = PurePosixPath(path).parts
     named = parts[-1] in {"postgresql.py", "mysql.py", "sqlite.py", "servers.py"}
     return parts[0] == TOOLKIT and (
-        named or parts[1:3] == ("verbs", "servers") or parts[1:] == ("run", "lock.py")
+        named
+        or parts[1:3] == ("verbs", "servers")
+        or "/".join(parts[1:]) in {"run/lock.py", "database/portrait.py", "database/products.py"}
     )
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.bench.history import IMPORTS, SHARES, write
 from tests.copies import copy_repository
+
+pytestmark = pytest.mark.long
 
 
 def test_bench_prints_both_tables_when_the_sizes_are_tiny(tmp_path: Path) -> None:
@@ -27,6 +31,14 @@ def test_bench_kills_a_backfill_and_counts_what_is_right(tmp_path: Path) -> None
     outcome = copy.run("scripts/bench --rows 3000 --rounds 1 sqlite backfill")
     assert outcome.status == 0, outcome.printed
     assert re.search(r"killed at .*: 3000 of 3000 rows right, 0 done twice", outcome.printed)
+    assert "Traceback" not in outcome.printed
+
+
+def test_bench_compares_writing_a_script_of_a_file_with_running_it(tmp_path: Path) -> None:
+    copy = copy_repository(tmp_path / "clone")
+    outcome = copy.run("scripts/bench --megabytes 1 --rounds 1 sqlite seed")
+    assert outcome.status == 0, outcome.printed
+    assert re.search(r"^  ratio +[\d.]+", outcome.printed, re.MULTILINE)
     assert "Traceback" not in outcome.printed
 
 

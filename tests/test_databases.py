@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from tests import databases
 from tests.databases import Database, new_database
 
 ROOT = Path(__file__).parent.parent
@@ -85,7 +86,7 @@ def test_marker_restricts_servers(database: Database) -> None:
 def test_missing_server_skips_with_a_line_that_says_so(session: Session) -> None:
     done = session.run(USES_DATABASE, "-k", "mariadb", PATH="/nonexistent")
     assert done.returncode == 0, done.stdout
-    assert "no tests on mariadb: mariadbd is not on the PATH: install it" in done.stdout
+    assert "Not run: mariadb: mariadbd is not on the PATH: install it" in done.stdout
 
 
 def test_missing_server_fails_when_required(session: Session) -> None:
@@ -104,9 +105,50 @@ def test_given_server_that_does_not_answer_says_so(session: Session) -> None:
 
 
 def test_misspelt_server_is_an_error_when_required(session: Session) -> None:
-    done = session.run(USES_DATABASE, REQUIRE_DATABASES="sqlite,mysql")
+    done = session.run(USES_DATABASE, REQUIRE_DATABASES="sqlite,mysq")
     assert done.returncode == 4
-    assert "REQUIRE_DATABASES names mysql: use sqlite, postgresql, mariadb" in done.stderr
+    assert "REQUIRE_DATABASES names mysq: use sqlite, postgresql, mariadb, mysql" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["postgresql-1", "oracle-23"])
+def test_misspelt_version_is_an_error_when_chosen(session: Session, name: str) -> None:
+    done = session.run(USES_DATABASE, TEST_SERVERS=name)
+    assert done.returncode == 4
+    assert f"TEST_SERVERS names {name}, which is not there: run scripts/servers" in done.stderr
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_database_is_of_the_version_that_was_chosen(database: Database) -> None:
+    wanted = databases.chosen().get(database.name)
+    with database.engine.connect() as connection:
+        [version] = connection.scalars(text("SELECT version()"))
+    assert wanted is None or wanted.name.partition("-")[2] in version
+
+
+LONG = """
+    import pytest
+
+    @pytest.mark.long
+    def test_takes_long():
+        pass
+
+    def test_is_quick():
+        pass
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("options", "passed"), [((), 1), (("--long",), 2), (("-k", "test"), 2), (("FILE",), 2)], ids=str
+)
+def test_long_test_runs_when_it_is_asked_for(
+    session: Session, options: tuple[str, ...], passed: int, workers: str
+) -> None:
+    file = f"{session.temporary}/tests_of_session/test_it.py"
+    given = [file if option == "FILE" else option for option in options]
+    done = session.run(LONG, *given, "-n", workers)
+    assert f"{passed} passed" in done.stdout, done.stdout
+    assert ("Not run: the long tests: scripts/test --all" in done.stdout) == (passed == 1)
 
 
 def test_nothing_is_left_when_the_session_ends(session: Session) -> None:
@@ -155,11 +197,12 @@ class Session:
         tests = self.temporary / "tests_of_session"
         tests.mkdir()
         (tests / "test_it.py").write_text(textwrap.dedent(test))
-        ours = {"REQUIRE_DATABASES", "TEST_POSTGRESQL_URL", "TEST_MARIADB_URL"}
+        ours = {"REQUIRE_DATABASES", "TEST_SERVERS"}
+        ours |= {f"TEST_{name.upper()}_URL" for name in databases.NAMES}
         inherited = {key: value for key, value in os.environ.items() if key not in ours}
         command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "tests.conftest"]
         return subprocess.Popen(
-            [*command, *options, str(tests)],
+            [*command, "-o", f"testpaths={tests}", *options],
             cwd=ROOT,
             env=inherited | {"TMPDIR": str(self.temporary)} | environment,
             stdout=subprocess.PIPE,

@@ -56,7 +56,7 @@ def test_demo_tells_the_story_when_run_once_and_again(copy: Copy) -> None:
     assert outcome.status == 0, outcome.printed
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_story_is_the_same_on_a_server(copy: Copy, database: Database) -> None:
     def run(command: str, status: int = 0) -> Outcome:
         outcome = copy.run(command, DATABASE_URL=database.url)

@@ -18,6 +18,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from inspect import isfunction, signature
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 import alembic_helpers as helpers
+from alembic_toolkit.database import products
 from alembic_toolkit.project import pyproject
 from alembic_toolkit.prove import settings
+from tests import databases
 from tests.copies import ROOT, Copy, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -35,6 +38,8 @@ PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 
 # Commands that are run in another form.
 HARMLESS = [
+    # They run this very test too, or fetch much.
+    (r"scripts/(test --all|servers)( .*)?", "sh -n scripts/test && sh -n scripts/servers"),
     # It would run this very test; collecting shows that the files and options are right.
     (r"scripts/test( .*)?", r"scripts/test\1 --collect-only -q"),
     # It runs this very test too.
@@ -50,7 +55,9 @@ NOT_VERBS = {"f", "get_bind", "get_context", "inline_literal"}
 
 # The words that a line of the changelog may begin with.
 ORDERS = "Add|Allow|Change|Deprecate|Document|Drop|Fix|Keep|Make|Move|Raise|Read|Refuse|Remove"
-ORDERS += "|Rename|Replace|Report|Require|Say|Stop|Support|Use"
+ORDERS += "|Rename|Replace|Report|Require|Say|Stop|Support|Use|Begin|Call|Find|Fold|Forget"
+ORDERS += "|Ask|Compare|Confirm|Do|End|Fill|Give|Hold|Know|Leave|Let|Lock|See|Validate|Work"
+ORDERS += "|Count|Judge|Log|Look|Number|Open|Remember|Run|Show|Start|Take|Tell|Try|Warn|Write"
 
 
 # Reading a page
@@ -140,7 +147,7 @@ class Reader:
 
     def type_commands(self, block: Block) -> None:
         for line, command, expected in commands(block):
-            outcome = self.copy.run(harmless(command))
+            outcome = self.copy.run(served(harmless(command)))
             said = f"{block.page}:{line}: $ {command}\n{outcome.printed}"
             if not expected:
                 assert outcome.status == 0, f"{said}exit status {outcome.status}"
@@ -186,7 +193,8 @@ class Reader:
         project.mkdir()
         (project / "pyproject.toml").write_text(block.text, encoding="utf-8")
         ini = project / "alembic.ini"
-        assert settings.read(ini) != settings.Settings() or pyproject.databases(ini), block
+        others = pyproject.databases(ini) or pyproject.ignored(ini)
+        assert settings.read(ini) != settings.Settings() or others, block
 
     def run_in_revision(self, block: Block) -> None:
         database = self.copy.directory.parent / "in-a-revision.db"
@@ -236,6 +244,14 @@ def harmless(command: str) -> str:
         if match := re.fullmatch(pattern, command):
             return match.expand(replacement)
     return command
+
+
+SERVED = re.compile(r"\b(postgresql|mariadb)\+\w+://\w+@localhost/\w+")
+
+
+def served(command: str) -> str:
+    """Replace an empty database of the reader's by one of ours."""
+    return SERVED.sub(lambda match: f"'{databases.new_database(match[1]).url}'", command)
 
 
 def matches(expected: str, printed: str) -> bool:
@@ -314,7 +330,22 @@ def test_page_names_helpers_that_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = {*re.findall(r"\bhelpers\.(\w+)", text)} - {"py"}
     named |= {name for name in inline_code(path) if re.fullmatch(r"\w+_exists|table_has_\w+", name)}
-    assert named - {*helpers.__all__} == set()
+    verbs = [getattr(helpers, name) for name in helpers.__all__]
+    keywords = {key for verb in verbs if isfunction(verb) for key in signature(verb).parameters}
+    assert named - {*helpers.__all__} - keywords == set()
+
+
+def test_readme_names_the_servers_that_a_refusal_names() -> None:
+    rows = re.findall(r"^\| (\w+) \| (.+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
+    named = {
+        name: {*re.findall(r"\b\d+(?:[.]\d+)?\b", re.sub(r"\(.*?\)", "", f"{all_} {main}"))}
+        for name, all_, main in rows
+    }
+    for server in ("PostgreSQL", "MariaDB", "MySQL"):
+        texts = [text for text in products.TESTED.values() if server in text]
+        [said] = [re.search(rf"{server} (\d[\d., and]*)", text) for text in texts]
+        assert said is not None
+        assert {*re.findall(r"\d+(?:[.]\d+)?", said[1])} == named[server]
 
 
 def inline_code(path: Path) -> list[str]:

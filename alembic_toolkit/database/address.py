@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from alembic_toolkit.database.errors import message
+from alembic_toolkit.database.products import look_alike, refused
 from alembic_toolkit.database.servers import server_of
 
 
@@ -21,8 +24,10 @@ def parse(address: URL | str) -> URL:
     """
     try:
         url = make_url(address)
-        # An @ in a password cuts it in two, and what follows would be shown as the host.
-        if url.password is None or "@" not in f"{url.host}{url.database}":
+        # An @ in a password cuts it in two, and what follows would be shown as the host; so does
+        # a / after digits, which are then a port.
+        is_file = server_of(url.get_backend_name()).is_file
+        if "@" not in f"{url.host}{url.database}" or (is_file and url.password is None):
             return url
     except (ArgumentError, ValueError):
         pass
@@ -68,12 +73,52 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
+def without_passwords(text: str) -> str:
+    """Return a text without what may be the password of a URL in it, whatever else is wrong."""
+    text = re.sub(r"(//\S*?\?)\S+", r"\1***", text)
+    text = re.sub(
+        r"(?i)(\w*(?:password|passwd|pwd|secret|token)\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", text
+    )
+    # Our own messages show where a password belongs by that word.
+    return re.sub(r"(:(?!//)|//[^\s/:]*:)(?!password@)\S+@(?=\S)", r"\1***@", text)
+
+
+def concealed(url: URL, text: str) -> str:
+    """Return a text without the passwords of a URL, as it is written or as it is meant."""
+    options = {key: one for key, one in url.query.items() if _SECRET.search(key)}
+    secrets = URL.create("-", password=url.password, query=options)
+    return masked(secrets, text)
+
+
+_SECRET = re.compile("pass|secret|token|key", re.I)
+
+
+def masked(url: URL, text: str) -> str:
+    """Return a driver's message without what it repeats of a URL: its password, its options."""
+    options = [one for value in url.query.values() for one in to_tuple(value)]
+    for secret in sorted({str(one) for one in (url.password, *options) if one}, key=len)[::-1]:
+        for form in (secret, quote_plus(secret), quote(secret)):
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", "***", text)
+    return text
+
+
 def same(connection: Connection, ours: URL) -> bool:
     """Return whether a connection is to the database of a URL."""
     theirs = connection.engine.url
     if server_of(ours.get_backend_name()).is_file:
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
     return (ours.host, ours.port, ours.database) == (theirs.host, theirs.port, theirs.database)
+
+
+def refuse_unreadable(url: URL, error: Exception) -> None:
+    """Refuse a look-alike by name whose version SQLAlchemy could not read as it connected.
+
+    :raises CommandError: it is one.
+    """
+    said = str(error) if isinstance(error, AssertionError) else ""
+    server = server_of(url.get_backend_name())
+    if name := look_alike(server.name, said):
+        raise refused(shown(url), name, server, said) from error
 
 
 @contextmanager
@@ -84,6 +129,7 @@ def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
     except CommandError:
         raise
     except errors as error:
+        refuse_unreadable(url, error)
         if isinstance(error, NoSuchModuleError):
             reason = (
                 f"there is no {url.drivername!r}; it starts with sqlite://, "
@@ -96,5 +142,5 @@ def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
             )
         else:
             # Drivers raise what they like: TypeError, say, for an option that they do not know.
-            reason = message(error)
+            reason = masked(url, message(error))
         raise CommandError(f"{shown(url)} cannot be used: {reason}") from error

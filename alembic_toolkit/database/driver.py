@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -16,8 +17,14 @@ def run(connection: Connection, sql: str) -> list[Any]:
     Without parameters, so that the driver leaves % alone; errors are the driver's own.
     """
     with closing(connection.connection.cursor()) as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall()) if cursor.description else []
+        try:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+        except Exception:
+            raise
+        except BaseException:  # as SQLAlchemy does: what is sent next would get this answer
+            connection.invalidate()
+            raise
 
 
 def fetch(connection: Connection, sql: str) -> list[Any]:
@@ -25,6 +32,66 @@ def fetch(connection: Connection, sql: str) -> list[Any]:
     if not connection.in_transaction():
         connection.begin()  # as any statement does; whoever commits ends it
     return run(connection, sql)
+
+
+def commits_each(connection: Connection) -> bool:
+    """Tell whether each statement is committed by itself now, as the driver has it.
+
+    An option of the connection does not tell: the engine, the URL's parameters or a line of the
+    author's may have set the driver so, and a BEGIN of somebody's may suspend it.
+    """
+    one: Any = connection.connection.dbapi_connection
+    if callable(ask := getattr(one, "get_autocommit", None)):  # drivers of MariaDB and MySQL
+        return bool(ask())
+    itself = getattr(one, "driver_connection", None) or connection.connection.driver_connection
+    if getattr(itself, "in_transaction", False) is True:
+        return False
+    if isinstance(autocommit := getattr(one, "autocommit", None), bool):
+        return autocommit
+    # sqlite3 without `autocommit`, or with its "legacy" value, -1, begins where this is not None.
+    # https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.isolation_level
+    return getattr(one, "isolation_level", "") is None
+
+
+def is_idle(connection: Connection) -> bool:
+    """Tell whether the driver knows that it is in no transaction; False when it does not say.
+
+    A commit of the driver's own, or one within a statement, passes SQLAlchemy by.
+    """
+    itself: Any = connection.connection.driver_connection
+    for ask in _IN_TRANSACTION:
+        with suppress(AttributeError, TypeError):
+            return not ask(itself)
+    return False
+
+
+_IN_TRANSACTION: tuple[Callable[[Any], Any], ...] = (
+    lambda itself: int(itself.info.transaction_status),  # psycopg, psycopg2
+    lambda itself: itself.is_in_transaction(),  # asyncpg
+    lambda itself: itself._in_transaction,  # pg8000
+    lambda itself: itself.in_transaction,  # sqlite3, aiosqlite
+    lambda itself: itself.server_status & 1,  # PyMySQL and its kin: SERVER_STATUS_IN_TRANS
+)
+
+
+_VERSIONS = "server_version", "crdb_version"  # parameters that PostgreSQL's kin report
+
+
+def greeting(connection: Connection) -> str:
+    """Return what the server said of its version as the session began; nothing if nobody knows."""
+    itself: Any = connection.connection.driver_connection
+    for ask in _GREETINGS:
+        with suppress(AttributeError, TypeError):
+            return " ".join(str(one) for one in ask(itself) if one)
+    return ""
+
+
+_GREETINGS: tuple[Callable[[Any], tuple[Any, ...]], ...] = (
+    lambda itself: tuple(map(itself.info.parameter_status, _VERSIONS)),  # psycopg, psycopg2
+    lambda itself: tuple(getattr(itself.get_settings(), one, "") for one in _VERSIONS),  # asyncpg
+    lambda itself: tuple(itself.parameter_statuses.get(one) for one in _VERSIONS),  # pg8000
+    lambda itself: (itself.get_server_info(),),  # PyMySQL and its kin
+)
 
 
 def ask(connection: Connection, sql: str) -> list[Any]:

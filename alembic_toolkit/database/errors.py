@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    StatementError,
+)
 
-from alembic_toolkit.database.servers import server_of
+from alembic_toolkit.database.servers import server_behind
+from alembic_toolkit.messages import printable
+from alembic_toolkit.sql.masking import literals
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _DEADLOCKS = {"40P01", 1213}
-_LOCK_ERRORS = {"55P03", 1205, *_DEADLOCKS}
+# What the transaction had read is not so any more: at the isolation levels above read committed.
+# https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+# https://mariadb.com/kb/en/innodb-system-variables/#innodb_snapshot_isolation
+_OUTDATED = {"40001", 1020}
+_LOCK_ERRORS = {"55P03", 1205, 3572, *_DEADLOCKS, *_OUTDATED}
 _SQLITE_BUSY = "database is locked"
 # The server or its operator stopped the revision, whatever it does: no traceback explains that.
 _OPERATORS = {
@@ -31,8 +46,13 @@ _OPERATORS = {
     1792,  # a read-only transaction
     1836,  # the server is in read-only mode
     1969,  # max_statement_time
+    3024,  # max_execution_time, of MySQL
 }
+# Nothing can be changed: the session, or the server, is read-only.
+_READ_ONLY = {"25006", 1290, 1792, 1836}
+_DENIED = {"42501", 1044, 1142, 1143, 1227}
 # The session has ended; SQLAlchemy knows further disconnections.
+NOT_PRIMARY = 1047  # of a Galera cluster
 _GONE = {
     "08000",  # connection_exception
     "08003",  # connection_does_not_exist
@@ -41,11 +61,25 @@ _GONE = {
     "57P01",  # admin_shutdown
     "57P02",  # crash_shutdown
     "57P05",  # idle_session_timeout
+    NOT_PRIMARY,
     1053,  # shutdown in progress
     1927,  # the connection was killed
     2006,  # the server has gone away
     2013,  # lost during a query
+    3169,  # the session was killed, of MySQL
+    4031,  # it was idle for too long
 }
+# A table, a column, a function that is not there.
+_UNKNOWN = {"42P01", "42703", "42883", "42704", 1054, 1072, 1146}
+_NO_TABLE = {"42P01", "3F000", 1146}
+# What PostgreSQL hints at is what was meant. Elsewhere it may be CASCADE.
+_HINTS = _UNKNOWN | {"42804"}
+# A name that something else has.
+_TAKEN = {"42P07", "42710", "42723", 1005, 1050, 1061, 1826, 3822}
+# Rows that do not fit, which PyMySQL gives as an operational error or one of the program: a NULL,
+# a value that is cut or is none of the type, a check of MySQL.
+_UNFIT = {1138, 1265, 1366, 3819}
+_SQLITE_TAKEN = re.compile(r"already exists|there is already")
 _SQLITE_OPERATORS = (
     "attempt to write a readonly database",
     "database or disk is full",
@@ -71,7 +105,17 @@ def _wrapped(error: BaseException | None) -> DBAPIError | None:
         # After a connection was lost, further statements raise this error instead of the first.
         pending = isinstance(error, PendingRollbackError)
         error = error.__context__ if pending else error.__cause__
-    return error
+    first: BaseException | None = error
+    while first is not None and (not isinstance(first, DBAPIError) or is_of_savepoint(first.orig)):
+        # A deadlock, or a full disk, ends the transaction with its savepoints. That the block of
+        # begin_nested() then finds none is not what happened.
+        first = first.__context__
+    return first or error
+
+
+def is_of_savepoint(error: BaseException | None) -> bool:
+    """Return whether a savepoint was not there."""
+    return code(error) in (1305, "3B001") or str(error).startswith("no such savepoint")
 
 
 def drivers_error(error: BaseException | None) -> BaseException | None:
@@ -80,8 +124,16 @@ def drivers_error(error: BaseException | None) -> BaseException | None:
     return found.orig if found is not None else None
 
 
+def is_of_rows(error: BaseException | None) -> bool:
+    """Return whether a statement failed on what is in the rows."""
+    found = _wrapped(error)
+    return isinstance(found, IntegrityError | DataError) or code(drivers_error(error)) in _UNFIT
+
+
 def is_lock_error(error: BaseException | None) -> bool:
-    """Return whether a lock was not granted, or a deadlock ended: a second try may succeed.
+    """Return whether a lock was not granted, or another session was first: try it again.
+
+    A deadlock that the server ended is one, and a transaction that it could not serialize.
 
     :param error: the driver's, SQLAlchemy's, or one that was raised for it.
     """
@@ -94,6 +146,11 @@ def is_deadlock(error: BaseException | None) -> bool:
     return code(drivers_error(error) or error) in _DEADLOCKS
 
 
+def is_outdated(error: BaseException | None) -> bool:
+    """Return whether others changed what the transaction had read: it can only be done anew."""
+    return code(drivers_error(error) or error) in _OUTDATED
+
+
 def is_operators(error: BaseException | None) -> bool:
     """Return whether rights, a full disk or a read-only database stopped it, and not its author."""
     found = drivers_error(error)
@@ -102,19 +159,124 @@ def is_operators(error: BaseException | None) -> bool:
     )
 
 
+def is_read_only(error: BaseException | None) -> bool:
+    """Return whether the session, or its server, takes no changes."""
+    return code(drivers_error(error) or error) in _READ_ONLY
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """Return whether a right is missing."""
+    return code(drivers_error(error) or error) in _DENIED
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C ended a statement of SQLite, whose error takes the place of it."""
+    return str(drivers_error(error) or error) == "interrupted"
+
+
 def is_gone(error: BaseException | None) -> bool:
     """Return whether the session with the database ended: the server was stopped, or killed it."""
     found = _wrapped(error)
     return found is not None and (found.connection_invalidated or code(found.orig) in _GONE)
 
 
+def is_lost(error: BaseException, connection: Connection) -> bool:
+    """Return whether an error, SQLAlchemy's or the driver's own, is that the session has ended."""
+    dialect = connection.dialect
+    if is_gone(error) or (isinstance(error, SQLAlchemyError) and connection.invalidated):
+        return True
+    if not isinstance(error, dialect.loaded_dbapi.Error | OSError | EOFError):
+        return False
+    if connection.closed or connection.invalidated:
+        return True
+    return bool(dialect.is_disconnect(error, connection.connection.driver_connection, None))  # type: ignore[arg-type]
+
+
 def message(error: BaseException) -> str:
     """Return the message of the driver's error in one line."""
     found = drivers_error(error) or error
     # PyMySQL: (number, message). PostgreSQL's further lines show the statement again.
-    text = str(found.args[-1] if found.args else found).partition("\nLINE ")[0]
+    said = found.args[-1] if found.args else found
+    if isinstance(said, dict):  # pg8000
+        said = ": ".join(str(said[part]) for part in "MD" if part in said)
+    text = str(said).partition("\nLINE ")[0]
+    if code(found) == NOT_PRIMARY:
+        text = f"this node has left the primary component of its cluster ({text})"
     nothing = "the connection is closed" if is_gone(error) else type(found).__name__
-    return " ".join(text.split()) or nothing
+    return printable(" ".join(text.split())) or nothing
+
+
+def words(error: BaseException) -> str:
+    """Return all that the server said, in one line: its message, its details, what it asks for."""
+    found = drivers_error(error) or error
+    diagnosis = getattr(found, "diag", None)  # of psycopg
+    detail = getattr(diagnosis, "message_detail", None)
+    detail = detail or getattr(found.__cause__, "detail", None)  # of asyncpg
+    hint = getattr(diagnosis, "message_hint", None) if code(found) in _HINTS else None
+    said = getattr(diagnosis, "message_primary", None) or message(error)
+    parts = [
+        " ".join(part.split()) for part in (said.partition("\nDETAIL:")[0], detail, hint) if part
+    ]
+    return printable(": ".join(part.rstrip(".") for part in parts).replace("_alembic_tmp_", ""))
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Return whether the server refused a statement: no lock, and the session goes on."""
+    found = _wrapped(error)
+    passes = is_lock_error(found) or is_gone(found) or is_interrupted(found)
+    return found is not None and not passes
+
+
+def is_unknown(error: BaseException | None) -> bool:
+    """Return whether a table, a column or a function is not there."""
+    return code(drivers_error(error) or error) in _UNKNOWN
+
+
+def is_missing_table(error: BaseException | None) -> bool:
+    """Return whether a query names a table, or its schema, that is not there."""
+    found = drivers_error(error) or error
+    return code(found) in _NO_TABLE or str(found).startswith("no such table")
+
+
+def is_taken(error: BaseException | None) -> bool:
+    """Return whether a name is that of something else."""
+    found = drivers_error(error)
+    return code(found) in _TAKEN or bool(_SQLITE_TAKEN.search(str(found)))
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and all that it was raised for or while, hidden by ``from None`` or not."""
+    found: list[BaseException | None] = [error]
+    for one in found:
+        if one is not None:
+            yield one
+            found += [each for each in (one.__cause__, one.__context__) if each not in found]
+
+
+def values(error: BaseException) -> set[str]:
+    """Return the values in the statements behind an error, and those that they were given."""
+    found: set[str] = set()
+    for one in chain(error):
+        if isinstance(one, StatementError):
+            given: Any = one.params or ()
+            rows = given if isinstance(given, list) else [given]
+            each = (row.values() if isinstance(row, Mapping) else row for row in rows)
+            found |= {str(value) for some in each for value in some if value is not None}
+            found |= literals(one.statement or "")
+    return found
+
+
+# syntax_error, undefined_column
+_NO_NAME = {"42601", "42703"}
+
+
+def quotes(error: BaseException) -> str:
+    """Return what a string may begin with in the statement that failed.
+
+    On MariaDB and SQLite that is a double quote, too; on PostgreSQL the author may have meant it.
+    """
+    found = code(drivers_error(error) or error)
+    return "'" if isinstance(found, str) and found not in _NO_NAME else "'\""
 
 
 def statement(error: BaseException | None) -> str:
@@ -133,7 +295,7 @@ def blockers(connection: Connection, blocked: str) -> list[str]:
 
     :param blocked: the statement.
     """
-    query = server_of(connection.dialect.name).blockers
+    query = server_behind(connection).blockers
     if not query:
         return []
     values = {"statement": blocked} if ":statement" in query else {}
@@ -151,5 +313,5 @@ def blockers(connection: Connection, blocked: str) -> list[str]:
         running = " ".join((running or "").split())
         running = running if len(running) <= 80 else running[:77] + "..."
         line = f"session {pid}, {user} from {host}, {state}{since}"
-        lines.append(f"{line}: {running}" if running else line)
+        lines.append(printable(f"{line}: {running}" if running else line))
     return lines

@@ -7,13 +7,15 @@ deployer who still runs, or was killed: the next one, who holds the deployers' l
 
 from __future__ import annotations
 
+import ast
 import getpass
 import hashlib
 import logging
 import os
 import platform
+import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,13 +30,27 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database import marks
-from alembic_toolkit.database.errors import is_lock_error, message
+from alembic_toolkit.database.errors import (
+    drivers_error,
+    is_gone,
+    is_lock_error,
+    is_read_only,
+    message,
+    quotes,
+    statement,
+    values,
+    words,
+)
+from alembic_toolkit.database.same import Same
+from alembic_toolkit.database.schemas import schema_beside
+from alembic_toolkit.messages import printable
+from alembic_toolkit.sql.masking import masked, masked_words
 
 log = logging.getLogger("alembic_toolkit")
 
 RUNNING, DONE, FAILED, KILLED = "running", "done", "failed", "killed"
-UP, DOWN, STAMP = "up", "down", "stamp"
+MASKED, FULL = "masked", "full"  # of the errors: the statements in them
+UP, DOWN, STAMP, ACCEPT, ADOPTED = "up", "down", "stamp", "accept", "adopted"
 
 
 def name_of(version_table: str = "alembic_version") -> str:
@@ -87,8 +103,8 @@ def last(
     connection: Connection, version_table: str = "alembic_version", schema: str | None = None
 ) -> Entry | None:
     """Return the newest entry; None when there is none, or no journal."""
-    journal = table(version_table, schema)
-    if not inspect(connection).has_table(journal.name, schema):
+    journal = table(version_table, schema_beside(connection, version_table, schema))
+    if not inspect(connection).has_table(journal.name, journal.schema):
         return None
     row = connection.execute(sa.select(journal).order_by(journal.c.id.desc()).limit(1)).first()
     return None if row is None else Entry(*row)
@@ -99,34 +115,126 @@ def edited(
     directory: ScriptDirectory,
     version_table: str = "alembic_version",
     schema: str | None = None,
+    replaced: Collection[str] = (),
 ) -> list[str]:
     """Return the revisions that are applied and whose file changed, or gone; oldest first.
 
     One that was only stamped is not judged: nobody knows what was applied.
+
+    :param replaced: the revisions that a root stands for, and whose files may go.
     """
-    journal = table(version_table, schema)
-    if not inspect(connection).has_table(journal.name, schema):
+    journal = table(version_table, schema_beside(connection, version_table, schema))
+    if not inspect(connection).has_table(journal.name, journal.schema):
         return []
     columns = journal.c
     ran = sa.select(columns.revision, columns.direction, columns.sha256)
-    ran = ran.where(columns.outcome == DONE, columns.direction != STAMP).order_by(columns.id)
+    ran = ran.where(Same(columns.outcome, DONE), ~Same(columns.direction, STAMP))
+    ran = ran.where(~Same(columns.direction, ADOPTED))
+    ran = ran.order_by(columns.id)
     newest = {row.revision: (row.direction, row.sha256) for row in connection.execute(ran)}
+    newest = {id_: (UP if way == ACCEPT else way, hash_) for id_, (way, hash_) in newest.items()}
     files = {script.revision: script.path for script in directory.walk_revisions()}
     return [
         revision
         for revision, (direction, before) in newest.items()
-        if direction == UP and before is not None
-        if revision not in files or before != sha256(files[revision])
+        if direction == UP and before is not None and revision not in replaced
+        if revision not in files or before not in hashes(files[revision])
     ]
 
 
+def accept(
+    connection: Connection,
+    directory: ScriptDirectory,
+    revision: str,
+    version_table: str = "alembic_version",
+    schema: str | None = None,
+) -> None:
+    """Write that the file of a revision, as it is now, is what was applied; commit it."""
+    files = {script.revision: script.path for script in directory.walk_revisions()}
+    values = _at_once(revision, ACCEPT)
+    values |= {"sha256": sha256(files[revision]) if revision in files else None}
+    connection.execute(table(version_table, schema).insert().values(values))
+    connection.commit()
+
+
+def prepare(
+    connection: Connection, version_table: str = "alembic_version", schema: str | None = None
+) -> None:
+    """Make the journal when it is not there; whoever commits keeps it."""
+    table(version_table, schema_beside(connection, version_table, schema)).create(
+        connection, checkfirst=True
+    )
+
+
+def adopted(
+    connection: Connection,
+    revisions: str,
+    version_table: str = "alembic_version",
+    schema: str | None = None,
+) -> None:
+    """Write that a database was found to be at these revisions, and marked; commit it."""
+    journal = table(version_table, schema_beside(connection, version_table, schema))
+    connection.execute(journal.insert().values(_at_once(revisions[:255], ADOPTED)))
+    connection.commit()
+
+
+def _at_once(revision: str, direction: str) -> dict[str, Any]:
+    """Return the row of what was done when it began."""
+    values: dict[str, Any] = {"revision": revision, "direction": direction, "outcome": DONE}
+    values |= {"started": _now(), "finished": _now(), "who": who(), "versions": _versions()}
+    return values | {"retries": 0}
+
+
 def sha256(path: str | Path) -> str | None:
-    """Return the hash of a revision's file, whatever ends its lines; None when it has none."""
+    """Return the hash of what runs of a revision's file; None when it has no file.
+
+    That is its code, without comments and docstrings, however it is laid out.
+    """
     try:
-        text = Path(path).read_bytes()
+        source = Path(path).read_bytes()
     except OSError:
         return None
-    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
+    try:
+        code = _code(ast.parse(source))
+    except (SyntaxError, ValueError, RecursionError):  # of a compiled file, say
+        return _of_bytes(source)
+    return hashlib.sha256(code.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def hashes(path: str | Path) -> list[str | None]:
+    """Return the hash of a file, and the one of all its text that older journals have."""
+    try:
+        return [sha256(path), _of_bytes(Path(path).read_bytes())]
+    except OSError:
+        return [None]
+
+
+def _of_bytes(source: bytes) -> str:
+    return hashlib.sha256(source.replace(b"\r\n", b"\n")).hexdigest()
+
+
+_UNSEEN = {"ctx", "kind", "type_comment", "type_ignores"}
+
+
+def _code(node: Any) -> str:
+    """Return a syntax tree as text: the same one from every version of Python, unlike `ast.dump`.
+
+    Later versions have fields that are empty for what earlier ones can read.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(map(_code, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    seen = (
+        f"{k}={_code(v)}" for k, v in fields.items() if k not in _UNSEEN and v not in (None, [])
+    )
+    return f"{type(node).__name__}({','.join(seen)})"
+
+
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 # Writing it
@@ -135,11 +243,17 @@ def sha256(path: str | Path) -> str | None:
 class Journal:
     """Write down what one command runs."""
 
-    def __init__(self, migration: MigrationContext, connection: Connection) -> None:
-        """Know where to write; see `open`."""
-        self.connection = connection
-        self.table = table(migration.version_table, migration.version_table_schema)
-        self.schema = migration.version_table_schema
+    def __init__(
+        self, migration: MigrationContext, connection: Connection, errors: str = MASKED
+    ) -> None:
+        """Know where to write; see `open`.
+
+        :param errors: whether the statements of failed revisions are kept with their literals.
+        """
+        self.connection, self.errors = connection, errors
+        version_table, schema = migration.version_table, migration.version_table_schema
+        self.schema = schema_beside(connection, version_table, schema)
+        self.table = table(version_table, self.schema)
         self.is_open = False
         self.row: int | None = None
 
@@ -156,7 +270,7 @@ class Journal:
                     missing = "the journal %s was missing, and is created again"
                     log.warning(missing, self.table.fullname)
             elif alone:
-                unfinished = self.table.c.outcome == RUNNING
+                unfinished = Same(self.table.c.outcome, RUNNING)
                 ended = self.table.update().where(unfinished).values(outcome=KILLED)
                 self.connection.execute(ended)
             self.connection.commit()
@@ -174,6 +288,17 @@ class Journal:
                 [self.row] = written.inserted_primary_key or [None]
                 self.connection.commit()
 
+    def was_done(self, revision: str, direction: str) -> bool:
+        """Tell whether a revision was done in this direction, and not taken back since."""
+        columns = self.table.c
+        way = sa.select(columns.direction).where(
+            Same(columns.revision, revision),
+            Same(columns.outcome, DONE),
+            sa.or_(Same(columns.direction, UP), Same(columns.direction, DOWN)),
+        )
+        newest = way.order_by(columns.id.desc()).limit(1)
+        return self.connection.scalar(newest) == direction
+
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
         """Write how it ended; the commit is that of the caller."""
         if self.row is None:
@@ -184,28 +309,38 @@ class Journal:
             self.row, self.is_open = None, False
         else:
             values = {"outcome": outcome, "finished": _now(), "retries": retries, "error": error}
-            ours = self.table.c.id == self.row
+            ours = Same(self.table.c.id, self.row)
             self.connection.execute(self.table.update().where(ours).values(values))
 
     def fail(self, error: BaseException, retries: int) -> None:
         """Write that it failed, where that is still possible, in a transaction of its own."""
         if self.row is None or self.connection.closed:
             return
-        try:
-            self.end(FAILED, retries, f"{type(error).__name__}: {error}"[:4000])
-            self.connection.commit()
-        except DBAPIError as also:
-            log.warning("the journal does not say that it failed: %s", message(also))
-            if self.connection.in_transaction():
-                self.connection.rollback()
+        told = _told(error, self.errors == FULL, self.connection.dialect.loaded_dbapi.Error)[:4000]
+        plain = told.encode("ascii", "backslashreplace").decode()  # for a table of fewer letters
+        for text in (told, plain):
+            try:
+                self.end(FAILED, retries, text)
+                self.connection.commit()
+                return
+            except (DBAPIError, UnicodeError) as also:
+                reason = also
+                if self.connection.in_transaction():
+                    self.connection.rollback()
+                if is_gone(also):
+                    break
+        log.warning("the journal does not say that it failed: %s", message(reason))
 
     @contextmanager
     def _or_without(self) -> Iterator[None]:
-        """Go on without a journal that cannot be written, but for a lock that can be waited for."""
+        """Go on without a journal that cannot be written.
+
+        But for a lock that can be waited for, and a server that takes no changes at all.
+        """
         try:
             yield
         except DBAPIError as error:
-            if is_lock_error(error) or error.connection_invalidated:
+            if is_lock_error(error) or error.connection_invalidated or is_read_only(error):
                 raise
             self.connection.rollback()
             self.is_open = False
@@ -217,19 +352,36 @@ class Journal:
             )
 
 
-def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable[..., bool]:
-    """Return an ``include_name`` that leaves journal and marks out of comparisons.
+def _told(error: BaseException, full: bool, drivers: type[BaseException]) -> str:
+    """Return what is kept of an error: no parameter ever, and no literal of a statement.
 
-    :param also: the project's.
+    :param full: keep the statement as it is.
+    :param drivers: what the driver raises, which may have been called past SQLAlchemy.
     """
+    name, sql = type(error).__name__, statement(error)
+    if not isinstance(error, drivers) and (not sql or drivers_error(error) is None):
+        text = str(error) if full else _without_values(str(error), values(error))
+        return "\n".join(map(printable, f"{name}: {text}".removesuffix(": ").splitlines()))
+    said = words(error)
+    if not full:
+        said, sql = masked_words(said, values(error)), masked(sql, quotes(error))
+    return f"{printable(f'{name}: {said}')}\n{printable(' '.join(sql.split()))}".rstrip()
 
-    def include(name: str | None, type_: str, parents: Mapping[str, Any]) -> bool:
-        ours = type_ == "table" and name in (name_of(version_table), marks.name_of(version_table))
-        if ours and parents.get("schema_name") == schema:
-            return False
-        return also is None or bool(also(name, type_, parents))
 
-    return include
+# What begins an author's SQL, or a definition.
+_SQL = re.compile(r"execute\(|^\s*(statement|database has|revision wants|asked|found):?\s+")
+
+
+def _without_values(text: str, known: set[str]) -> str:
+    """Return a message without the literals of the SQL in it, and without the code of its advice.
+
+    :param known: the values of the statements behind it.
+    """
+    lines = []
+    for line in masked_words(text.partition("\nWhat to do next:")[0], known).splitlines():
+        end = found.end() if (found := _SQL.search(line)) else len(line)
+        lines.append(line[:end] + masked(line[end:], "'\""))
+    return "\n".join(lines)
 
 
 def _described(step: RevisionStep | StampStep) -> dict[str, Any]:
@@ -240,7 +392,7 @@ def _described(step: RevisionStep | StampStep) -> dict[str, Any]:
         hash_ = sha256(step.revision.path)
         return common | {"revision": id_, "direction": direction, "sha256": hash_}
     ends = ", ".join(step.to_revisions) or "base"
-    return common | {"revision": ends[:255], "direction": STAMP}
+    return common | {"revision": ends[:255], "direction": getattr(step, "direction", STAMP)}
 
 
 def _now() -> datetime:
@@ -253,7 +405,8 @@ def who() -> str:
         user = getpass.getuser()
     except (ImportError, KeyError, OSError):  # a container, or a service of Windows, has no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
-    return f"{user}@{socket.gethostname()} pid {os.getpid()}"[:255]
+    # The environment names the user, and may name anything: LOGNAME=$'\\xff'.
+    return printable(f"{user}@{socket.gethostname()}")[:235] + f" pid {os.getpid()}"
 
 
 def _versions() -> str:

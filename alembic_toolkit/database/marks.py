@@ -13,6 +13,9 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import RevisionError
 from sqlalchemy import Column, MetaData, String, Table, inspect, select
 
+from alembic_toolkit.database.same import Same
+from alembic_toolkit.database.schemas import schema_beside
+
 # How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
 NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
 FORGETS = re.compile(r"DELETE FROM \S+_once\W")
@@ -25,6 +28,7 @@ def name_of(version_table: str) -> str:
 
 COLUMNS = ("revision", "direction", "name")
 LENGTH = 200  # characters of each
+BEGUN = ", begun"  # behind the direction: of a statement that may have committed by itself
 
 
 def table_of(migration: MigrationContext) -> Table:
@@ -32,7 +36,9 @@ def table_of(migration: MigrationContext) -> Table:
     columns = [Column(name, String(LENGTH), primary_key=True) for name in COLUMNS]
     options = {"engine": "InnoDB", "collate": "utf8mb4_bin"}
     kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
-    name, schema = name_of(migration.version_table), migration.version_table_schema
+    name, version_table = name_of(migration.version_table), migration.version_table
+    connection = None if migration.as_sql else migration.connection
+    schema = schema_beside(connection, version_table, migration.version_table_schema)
     return Table(name, MetaData(), *columns, schema=schema, **kw)
 
 
@@ -46,10 +52,11 @@ def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | Sta
     if not gone or connection is None:
         return
     if inspect(connection).has_table(marks.name, marks.schema):
-        upgrades = select(marks.c.revision).where(marks.c.direction == "up")
+        is_up = Same(marks.c.direction, "up") | Same(marks.c.direction, f"up{BEGUN}")
+        upgrades = select(marks.c.revision).where(is_up)
         for revision in connection.scalars(upgrades).all():
             if gone & _before(migration, revision):
-                connection.execute(marks.delete().where(marks.c.revision == revision))
+                connection.execute(marks.delete().where(Same(marks.c.revision, revision)))
     connection.commit()
 
 

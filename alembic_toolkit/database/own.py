@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from alembic_toolkit.database import journal, marks
 
 
+def lock_name_of(version_table: str) -> str:
+    """Return the name of the table whose row is the deployers' lock, on a cluster."""
+    return f"{version_table}_lock"
+
+
 def own(version_table: str = "alembic_version") -> tuple[str, ...]:
-    """Return the names of the version table, the journal and the marks."""
-    return version_table, journal.name_of(version_table), marks.name_of(version_table)
+    """Return the names of the version table, the journal, the marks and the lock."""
+    ours = journal.name_of(version_table), marks.name_of(version_table)
+    return version_table, *ours, lock_name_of(version_table)
 
 
 IGNORE = own()
+
+
+def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable[..., bool]:
+    """Return an ``include_name`` that leaves what is ours out of comparisons.
+
+    :param also: the project's.
+    """
+    _, *ours = own(version_table)  # Alembic leaves out its own
+
+    def include(name: str | None, type_: str, parents: Mapping[str, Any]) -> bool:
+        is_ours = type_ == "table" and name in ours
+        if is_ours and parents.get("schema_name") == schema:
+            return False
+        return also is None or bool(also(name, type_, parents))
+
+    return include

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
-from alembic_toolkit.database.address import parse, shown
+from alembic_toolkit.database.address import concealed, parse, shown
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,10 @@ class Database:
         """Return a text without the passwords of the URL."""
         if not self.url:
             return text
-        url = make_url(self.url)
-        given = [value for key, value in url.query.items() if "pass" in key.lower()]
-        rendered = re.search(r"://[^:@/]*:([^@]*)@", self.url)
-        secrets = {str(one) for one in (url.password, *given, rendered and rendered[1]) if one}
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-        return text
+        rendered = re.search(r"://[^:@/]*:([^@]*)@", self.url)  # as it was given
+        if rendered and rendered[1]:
+            text = re.sub(rf"(?<!\w){re.escape(rendered[1])}(?!\w)", "***", text)
+        return concealed(make_url(self.url), text)
 
 
 def named(given: Sequence[str], known: Mapping[str, str]) -> list[Database]:
@@ -56,7 +53,7 @@ def _named(text: str, known: Mapping[str, str]) -> Database:
     if not pair and "://" not in text:
         names = f"; pyproject.toml names {', '.join(known)}" if known else ""
         raise CommandError(
-            f"--url {text}: neither a URL nor the name of a database{names}\n"
+            f"--url is given neither a URL nor the name of a database{names}\n"
             "write it like --url production=postgresql+psycopg://user:password@host/name"
         )
     address = pair[2] if pair else text

@@ -5,21 +5,18 @@ It gets the URL of the database in every way that a round trip uses, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, NullPool, create_engine, make_url
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy import Connection, make_url
 
-from alembic_toolkit.database import errors
-from alembic_toolkit.database.address import synchronous
+from alembic_toolkit.database.portrait import refuse_untested
 from alembic_toolkit.fleet.processes import Task
 from alembic_toolkit.project.env import Project, read_config, run_online
+from alembic_toolkit.project.handed import Handed, lend
 
 
 def run_env(
@@ -40,28 +37,17 @@ def run_env(
     project = Project(path, config, ScriptDirectory.from_config(config), task.x)
 
     def configure(own: Callable[..., None], *given: Any, **options: Any) -> None:
+        connection = next(iter(given), options.get("connection"))
+        if isinstance(connection, Connection) and not connection.in_transaction():
+            refuse_untested(connection)
         configured(lambda: own(*given, **options), options)
 
-    runs = {"fn": partial(steps, project.directory), "destination_rev": task.revision}
-    with _connected(make_url(url)) if url else nullcontext() as connection:
+    def use(connection: Handed | None) -> None:
         answered()
         run_online(project, url, configure, connection, **runs)
 
-
-@contextmanager
-def _connected(url: Any) -> Iterator[Connection | None]:
-    """Open a connection for ``env.py``; none where only an asynchronous driver is installed."""
-    try:
-        engine = create_engine(synchronous(url), poolclass=NullPool)
-    except (NoSuchModuleError, ImportError) as error:
-        if url.get_driver_name() == synchronous(url).get_driver_name():
-            raise CommandError(f"its driver cannot be used: {error}") from error
-        yield None
-        return
-    try:
-        connection = engine.connect()
-    except DBAPIError as error:
-        reason = errors.message(error).partition(" Is the server running")[0]
-        raise CommandError(f"cannot be reached: {reason}") from error
-    with connection:
-        yield connection
+    runs = {"fn": partial(steps, project.directory), "destination_rev": task.revision}
+    if url:
+        lend(make_url(url), use)
+    else:
+        use(None)

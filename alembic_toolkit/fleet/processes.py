@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import errors
 from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.project.env import hint
 
 GRACE = 10.0  # seconds for a process that is interrupted to roll back
 PATIENCE = 6  # times as long as a database may take to answer, its process may work then
@@ -37,7 +38,9 @@ class Task:
     x: tuple[str, ...] = ()
     revision: str = "heads"
     drift: bool = False
+    accept: tuple[str, ...] = ()  # revisions whose files are taken as they are now
     metadata: Any = None  # "package.module:name", where env.py gives none
+    scratch: tuple[str, ...] = ()  # the URLs of empty databases, for the models' tables
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     directory: str = field(default_factory=os.getcwd)
 
@@ -184,4 +187,4 @@ def message(error: BaseException) -> str:
     if isinstance(error, DBAPIError):
         sql = " ".join((error.statement or "").split())[:200]
         return errors.message(error) + (f"\n  asked  {sql}" if sql else "")
-    return f"{type(error).__name__}: {error}".strip()
+    return f"{type(error).__name__}: {error}".strip() + hint(error)

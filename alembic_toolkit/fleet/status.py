@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alembic import context
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
@@ -22,11 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
+from alembic_toolkit.database.schemas import real_schema
 from alembic_toolkit.fleet.databases import Database
-from alembic_toolkit.fleet.env import run_env
+from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
-from alembic_toolkit.fleet.servers import only_read
-from alembic_toolkit.project import models
+from alembic_toolkit.fleet.servers import write_again
+from alembic_toolkit.messages import printable
+from alembic_toolkit.project.baselines import apply, baselines_of
 
 AT_ONCE = 8
 TIMEOUT = 10.0  # seconds for a database to answer
@@ -42,14 +43,22 @@ class Line:
     unknown: list[str] = field(default_factory=list)  # of these, what no file has
     behind: int | None = None  # revisions that an upgrade would run; None: unknown
     empty: bool = False  # it has no tables but Alembic's
-    edited: list[str] | None = None  # edited since they were applied; None: there is no journal
+    # Edited, or deleted, since they were applied; None: there is no journal.
+    edited: list[str] | None = None
+    deleted: list[str] = field(default_factory=list)  # of these
+    through: str = ""  # why an older release must run first
     last: journal.Entry | None = None
     drift: list[str] | None = None  # None: not asked for
+    write: list[str] = field(default_factory=list)  # in a revision, against the drift
+    unjudged: str = ""  # what of the models was not compared, and why
+    looked: Any = field(default=None, repr=False)  # until it is compared
 
     @property
     def is_sound(self) -> bool:
         """Return whether it is at head, with the files that were applied and the models' tables."""
-        return self.behind == 0 and not (self.error or self.unknown or self.edited or self.drift)
+        not_compared = self.drift is None and self.unjudged
+        faults = self.error or self.unknown or self.edited or self.drift or not_compared
+        return self.behind == 0 and not faults
 
 
 def status(
@@ -58,7 +67,9 @@ def status(
     *,
     x: Iterable[str] = (),
     drift: bool = False,
+    accept: Iterable[str] = (),
     metadata: Any = None,
+    scratch: Sequence[str] = (),
     timeout: float = TIMEOUT,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> list[Line]:
@@ -67,44 +78,42 @@ def status(
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
     :param drift: compare with the models, too.
+    :param accept: revisions whose files, edited or deleted since, are taken as they are now: the
+     journal of each database gets a row. Nothing else is ever written.
     :param metadata: ``package.module:name``, where ``env.py`` gives none.
+    :param scratch: URLs of empty databases, in which the models' tables are made and dropped again:
+     one for each server that is no SQLite, and for PostgreSQL where no wheel carries it.
     :param timeout: seconds for one database to answer; it may take six times that to be looked at.
     """
-    tasks = [Task(one, str(config), tuple(x), drift=drift, metadata=metadata) for one in databases]
-    lines: dict[str, Line] = {}
+    more: dict[str, Any] = {"drift": drift, "accept": tuple(accept), "metadata": metadata}
+    more["scratch"] = tuple(scratch)
+    tasks = [Task(one, str(config), tuple(x), **more) for one in databases]
+    lines: dict[str, list[Line]] = {}
 
     def ended(task: Task, answer: Answer) -> None:
         name = task.database.name
-        line = lines[name] = answer.value or Line(name or "env.py", answer.error)
-        if line.last is not None and line.last.error:
-            error = task.database.concealed(line.last.error)
-            line.last = dataclasses.replace(line.last, error=error)
+        lines[name] = answer.value or [Line(name or "env.py", answer.error)]
+        for line in lines[name]:
+            if line.last is not None and line.last.error:
+                error = task.database.concealed(line.last.error)
+                line.last = dataclasses.replace(line.last, error=error)
         progress("databases", len(lines), len(tasks), name)
 
-    each(_look, tasks, ended, at_once=AT_ONCE, timeout=timeout)
-    return [lines[task.database.name] for task in tasks]
+    # One scratch database can be used by one at a time.
+    each(_look, tasks, ended, at_once=1 if scratch else AT_ONCE, timeout=timeout)
+    return [line for task in tasks for line in lines[task.database.name]]
 
 
 # In the process of one database
 
 
-class _Seen(BaseException):
-    """Ends ``env.py`` with what was found out; no ``except Exception`` catches it."""
+def _look(task: Task, answered: Callable[[], None]) -> list[Line]:
+    def see(context: MigrationContext) -> Line:
+        if task.accept:
+            _accept(task.accept, context)
+        return _line(task, context)
 
-
-def _look(task: Task, answered: Callable[[], None]) -> Line:
-    only_read()
-
-    def configured(configure: Callable[[], None], _: dict[str, Any]) -> None:
-        configure()
-        raise _Seen(_line(task, context.get_context()))
-
-    try:
-        run_env(task, answered, lambda *_: [], configured)
-    except _Seen as seen:
-        [line] = seen.args
-        return line  # type: ignore[no-any-return]
-    raise CommandError("env.py caught what it must not: BaseException")
+    return _compared(look(task, answered, see, writes=bool(task.accept)), task)
 
 
 def _line(task: Task, context: MigrationContext) -> Line:
@@ -115,21 +124,69 @@ def _line(task: Task, context: MigrationContext) -> Line:
     place = context.version_table, context.version_table_schema
     heads = tuple(sorted(context.get_current_heads()))
     line = Line(task.database.name or shown(connection.engine.url), revisions=[*heads])
-    line.unknown = [head for head in heads if not _has(directory, head)]
-    if not line.unknown:
-        line.behind = len(directory._upgrade_revs("heads", heads))  # type: ignore[arg-type]
+    _place(line, directory, heads)
     if not heads:
-        tables = inspect(connection).get_table_names(place[1])
+        tables = inspect(connection).get_table_names(real_schema(connection, place[1]))
         line.empty = not {*tables} - {*own(place[0])}
     try:
         line.last = journal.last(connection, *place)
         if line.last is not None:
-            line.edited = journal.edited(connection, directory, *place)
+            replaced = baselines_of(directory).all_replaced
+            line.edited = journal.edited(connection, directory, *place, replaced)
+            line.deleted = [one for one in line.edited if not _has(directory, one)]
     except DBAPIError:  # it may be for others to read, or a table of theirs by that name
         connection.rollback()
     if task.drift:
-        line.drift = _drift(context, task.metadata)
+        _look_at_models(line, context, task.metadata)
     return line
+
+
+def _place(line: Line, directory: ScriptDirectory, heads: tuple[str, ...]) -> None:
+    """Note which revisions no file has, or how far behind the others are."""
+    try:
+        standing = apply(directory, heads)
+    except CommandError as error:  # it stands in between what a root replaces
+        line.unknown = [head for head in heads if head in baselines_of(directory).all_replaced]
+        if not line.unknown:
+            raise
+        line.through = str(error)
+        return
+    line.unknown = [head for head in standing.heads if not _has(directory, head)]
+    if not line.unknown:
+        left = directory._upgrade_revs("heads", standing.heads)  # type: ignore[arg-type]
+        line.behind = len(left) + len(standing.marks)
+
+
+def _look_at_models(line: Line, context: MigrationContext, given: Any) -> None:
+    # Imported here: who does not ask for drift need not wait for it.
+    from alembic_toolkit.drift.judge import look as look_at
+    from alembic_toolkit.drift.models import NO_MODELS
+
+    line.looked, line.unjudged = look_at(context, given, own(context.version_table))
+    if line.looked is None and line.unjudged.startswith(NO_MODELS):
+        raise CommandError(f"--drift: {line.unjudged}")
+
+
+def _accept(revisions: Sequence[str], context: MigrationContext) -> None:
+    """Take the files of these revisions as they are now.
+
+    :raises CommandError: one is as it was applied; nothing was written.
+    """
+    connection, directory = context.connection, context.script
+    assert connection is not None
+    assert directory is not None
+    place = context.version_table, context.version_table_schema
+    apply(directory, context.get_current_heads())
+    edited = journal.edited(connection, directory, *place, baselines_of(directory).all_replaced)
+    if others := [one for one in revisions if one not in edited]:
+        raise CommandError(
+            f"--accept {others[0]}: its file has not changed since it was applied here.\n"
+            f"  found   edited or deleted: {', '.join(edited) or 'none'}\n"
+            "  wanted  one of these\n"
+            "Stopped, because there is nothing to accept; nothing was written."
+        )
+    for revision in revisions:
+        journal.accept(connection, directory, revision, *place)
 
 
 def _has(directory: ScriptDirectory, revision: str) -> bool:
@@ -139,14 +196,19 @@ def _has(directory: ScriptDirectory, revision: str) -> bool:
         return False
 
 
-def _drift(context: MigrationContext, given: Any) -> list[str]:
-    metadata, why = models.of(context, given)
-    if why:
-        raise CommandError(f"--drift: {why}")
-    context.opts["include_name"] = journal.hidden(
-        context.version_table, context.version_table_schema, context.opts.get("include_name")
-    )
-    return models.differences(context, metadata)
+def _compared(lines: list[Line], task: Task) -> list[Line]:
+    """Compare databases that were looked at with what their models make in a scratch database."""
+    for line in lines:
+        if line.looked is not None:
+            from alembic_toolkit.drift.judge import judge
+            from alembic_toolkit.prove.given import scratch_for
+
+            write_again()
+            with scratch_for(line.looked.context.dialect, task.scratch) as (given, why):
+                drift = judge(line.looked, given.engine if given is not None else None, why)
+            line.drift, line.write, line.unjudged = drift.lines, drift.code, drift.unjudged
+            line.looked = None  # no process can hand it to another
+    return lines
 
 
 # What is shown
@@ -154,15 +216,15 @@ def _drift(context: MigrationContext, given: Any) -> list[str]:
 
 def text(lines: Sequence[Line]) -> str:
     """Return one aligned table, and below it what does not fit into a cell."""
-    drift = any(line.drift is not None for line in lines)
+    drift = any(line.drift is not None or line.unjudged for line in lines)
     head = ["database", "revision", "behind", "files", *["drift"] * drift, "last run"]
-    rows = [_cells(line, drift) for line in lines]
+    rows = [[*map(printable, _cells(line, drift))] for line in lines]
     full = [head, *(row for row in rows if len(row) == len(head))]
     widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     widths[0] = max(len(row[0]) for row in [head, *rows])
     # One that cannot be reached has two cells: its name and the error.
     shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows]]
-    notes = [note for line in lines for note in _notes(line)]
+    notes = [printable(note) for line in lines for note in _notes(line)]
     return "\n".join([*shown, *([""] if notes else []), *notes])
 
 
@@ -176,10 +238,17 @@ def _cells(line: Line, drift: bool) -> list[str]:
         revisions += " (head)"
     files = "-" if line.edited is None else "as applied"
     if line.edited:
-        files = f"edited: {', '.join(line.edited[:3])}{', ...' if len(line.edited) > 3 else ''}"
-    found = "-" if line.drift is None else str(len(line.drift) or "none")
+        edited = [one for one in line.edited if one not in line.deleted]
+        both = ("edited", edited), ("deleted", line.deleted)
+        files = "; ".join(f"{what}: {_some(ids)}" for what, ids in both if ids)
+    unknown = "?" if line.unjudged else "none"
+    found = str(len(line.drift or ()) or unknown)
     behind = "?" if line.behind is None else str(line.behind)
     return [line.name, revisions, behind, files, *[found] * drift, _last(line.last)]
+
+
+def _some(ids: Sequence[str]) -> str:
+    return f"{', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}"
 
 
 def _last(entry: journal.Entry | None) -> str:
@@ -195,14 +264,25 @@ def _notes(line: Line) -> list[str]:
     notes = []
     if more := line.error.partition("\n")[2]:
         notes += [f"{line.name}:", *(f"  {one}" for one in more.splitlines())]
-    if line.unknown:
+    if line.through:
+        notes += [f"{line.name}:", *(f"  {one}" for one in line.through.splitlines())]
+    elif line.unknown:
         why = "the code here is older, or from elsewhere"
         notes.append(f"{line.name}: no file here has {', '.join(line.unknown)}: {why}")
+    for revision in line.edited or ():
+        way_on = f"what ran is not what is there; if that is meant: --accept {revision}"
+        what = "deleted" if revision in line.deleted else "edited"
+        notes.append(f"{line.name}: the file of {revision} was {what}: {way_on}")
     if line.last is not None and line.last.error:
         notes.append(f"{line.name}: {line.last.revision} failed: {line.last.error.splitlines()[0]}")
     if line.drift:
         notes += [f"{line.name}, from the database to the models:"]
         notes += [f"  {one}" for one in line.drift]
+    if line.write:
+        notes += ["  to write in the next revision:", *(f"    {one}" for one in line.write)]
+    if line.unjudged:
+        first, *others = line.unjudged.splitlines()
+        notes += [f"{line.name}, not judged: {first}", *(f"  {one}" for one in others)]
     return notes
 
 
@@ -212,6 +292,9 @@ def to_json(lines: Sequence[Line]) -> dict[str, Any]:
     for line in lines:
         one: dict[str, Any] = dataclasses.asdict(line) | {"sound": line.is_sound}
         one["error"] = line.error or None
+        del one["deleted"], one["through"]  # they are `edited`, or `unknown`, too
+        del one["looked"]
+        one["unjudged"] = line.unjudged or None
         for name in ("started", "finished") if line.last is not None else ():
             moment = one["last"][name]
             one["last"][name] = moment and moment.isoformat() + "Z"

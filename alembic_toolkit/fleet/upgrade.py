@@ -20,6 +20,7 @@ from alembic.util import to_tuple
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.env import run_env
 from alembic_toolkit.fleet.processes import Answer, Task, each, message
+from alembic_toolkit.messages import printable, printable_lines
 
 AT_ONCE = 4
 
@@ -108,6 +109,9 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
 
     def applied(*, step: Any, heads: Iterable[str], **_: Any) -> None:
         one.after = sorted(heads)
+        if step.is_stamp and not one.ran:  # it stood at a revision that has another name now
+            new, old = {*step.destination_revision_ids}, {*step.source_revision_ids}
+            one.before = sorted({*one.before} - new | old)
         # A try whose commit met a lock is made again.
         one.ran = [id_ for id_ in one.ran if id_ != step.up_revision_id] + [step.up_revision_id]
 
@@ -174,8 +178,8 @@ def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
         for entry in one.log
         if verbose or entry["level"] not in ("DEBUG", "INFO")
     )
-    head = f"{one.name.ljust(width)}  {outcome}"
-    return "\n".join([head, *(indent(text, "  ") for text in logged)])
+    head = printable(f"{one.name.ljust(width)}  {outcome}")
+    return "\n".join([head, *(indent(printable_lines(text), "  ") for text in logged)])
 
 
 def summary(report: Report) -> str:
@@ -184,7 +188,7 @@ def summary(report: Report) -> str:
     for one in report.upgrades:
         if one.outcome == FAILED:
             error = one.error.strip().splitlines() or ["no message"]
-            lines += [f"{one.name}:", *(f"  {text}" for text in error[-LAST_LINES:])]
+            lines += [f"{one.name}:", *(f"  {printable(text)}" for text in error[-LAST_LINES:])]
     number = Counter(one.outcome for one in report.upgrades)
     outcomes = (DONE, NOTHING, FAILED, NOT_BEGUN)
     counts = ", ".join(f"{number[name]} {name}" for name in outcomes if number[name])

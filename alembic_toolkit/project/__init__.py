@@ -1,1 +1,1 @@
-"""Somebody's project: its revisions, its ``env.py``, its ``pyproject.toml``, its models."""
+"""Somebody's project: its revisions, its ``env.py`` and its ``pyproject.toml``."""

@@ -10,22 +10,28 @@ import difflib
 import graphlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
+from alembic_toolkit.project.baselines import Baselines, Node, problems
 from alembic_toolkit.project.revisions import (
     MAX_ID_LENGTH,
     Finding,
     Revision,
     defines,
+    is_declared,
     is_empty,
     last_name,
+    locations,
     next_id,
     placeholder,
     read,
     shown,
+    takes_nothing_back,
 )
 
 # What means something else on the command line: head+1, branch@head, base:head
@@ -38,14 +44,32 @@ _SHARED = {"alembic", "alembic_helpers", "sqlalchemy", "sqlparse"} | sys.stdlib_
 def check(config: Config) -> tuple[list[Revision], list[Finding]]:
     """Read the history of an Alembic configuration and return it with all that is wrong in it.
 
-    :raises CommandError: there is no ``script_location``, or it names no directory.
+    :raises CommandError: there is no ``script_location``, or it names no directory; or there are no
+     revisions.
     """
     script = ScriptDirectory.from_config(config)
     revisions, found = read(script)
-    found += graph(revisions) + several_heads(revisions)
+    if not revisions and not found:
+        raise nothing_there(script)
+    found += graph(revisions) + several_heads(seen(revisions))
     found += unwritten_revisions(revisions)
     found += application_imports(revisions, import_roots(config), Path(script.dir))
     return revisions, found
+
+
+def nothing_there(script: ScriptDirectory) -> CommandError:
+    """Return the error that no directory of the history has a revision."""
+    places = locations(script)
+    missing = [place for place in places if not place.is_dir()]
+    found = f"there is no directory {shown(missing[0])}" if missing else "no file of a revision"
+    return CommandError(
+        f"there are no revisions in {', '.join(shown(place) for place in places)}.\n"
+        f"  found   {found}\n"
+        "  wanted  revisions, such as 0001_create_users.py\n"
+        "Stopped, because there is nothing to check or to prove.\n"
+        "What to do next:\n"
+        '    alembic revision -m "..."  # or, in the ini file, version_locations = their directory'
+    )
 
 
 # Ids and their order
@@ -59,6 +83,7 @@ def graph(revisions: Sequence[Revision]) -> list[Finding]:
         *duplicate_labels(revisions),
         *missing_ids(revisions),
         *cycles(revisions),
+        *unfit_roots(revisions),
     ]
 
 
@@ -104,8 +129,11 @@ def duplicate_labels(revisions: Sequence[Revision]) -> Iterator[Finding]:
 def missing_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
     """Find revisions that come after, or depend on, one that does not exist."""
     ids = {revision.id for revision in revisions}
+    replaced = {id_: one for one in revisions for id_ in one.replaces}
     labels = {label for revision in revisions for label in revision.branch_labels}
     for revision in revisions:
+        if revision.id in replaced:  # the files before it may be gone
+            continue
         wrong = [("down_revision", id_) for id_ in revision.down_revisions if id_ not in ids]
         for id_ in revision.depends_on:
             # Alembic takes a label, or the beginning of an id, here and only here.
@@ -113,6 +141,8 @@ def missing_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
                 wrong.append(("depends_on", id_))
         for name, id_ in wrong:
             near = difflib.get_close_matches(id_, ids - {revision.id}, n=1, cutoff=0.5)
+            if id_ in replaced:
+                near = [f"{replaced[id_].id}, which replaces it"]
             remedy = ", perhaps ".join(["the id of a file that is there", *near])
             yield Finding(revision.path, f"its {name} {id_} is in no file", remedy)
 
@@ -133,6 +163,29 @@ def cycles(revisions: Sequence[Revision]) -> Iterator[Finding]:
         remedy = "in one of these files, the down_revision that was there before"
         yield Finding(files[circle[0]], problem, remedy)
         after = {id_: others for id_, others in after.items() if id_ not in circle}
+
+
+def unfit_roots(revisions: Sequence[Revision]) -> Iterator[Finding]:
+    """Find roots that do not fit to the revisions that they replace."""
+    files = {revision.id: revision.path for revision in revisions}
+    for problem in problems(_baselines(revisions)):
+        yield Finding(files[problem.id], problem.what, problem.remedy)
+
+
+def _baselines(revisions: Sequence[Revision]) -> Baselines:
+    return Baselines(
+        Node(one.id, one.down_revisions, one.depends_on, one.replaces) for one in revisions
+    )
+
+
+def seen(revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the history that a new database sees: without what roots replace."""
+    view = _baselines(revisions).seen_from()
+    return [
+        replace(one, down_revisions=tuple(map(view.name, one.down_revisions)))
+        for one in revisions
+        if one.id not in view.gone
+    ]
 
 
 def heads(revisions: Sequence[Revision]) -> list[Revision]:
@@ -158,14 +211,18 @@ def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
 def unwritten_revisions(revisions: Sequence[Revision]) -> Iterator[Finding]:
     """Find revisions that were made from a template and never filled in.
 
-    A module-level ``irreversible = "why"`` stands for an impossible downgrade.
+    A module-level ``irreversible = "why"`` stands for an impossible downgrade, and
+    ``empty = "why"`` for a revision that changes nothing.
     """
+    remedy = "the statements that make the change, and those that take it back"
     for revision in revisions:
         directions = ["upgrade", "downgrade"]
         if defines(revision.tree, "irreversible"):
             directions.remove("downgrade")
         missing = [name for name in directions if not defines(revision.tree, name)]
         left = [name for name in directions if placeholder(revision.tree, name)]
+        if left == ["downgrade"] and is_declared(revision.tree):
+            left = []
         problems = []
         if missing:
             problems.append(f"has no {'() and no '.join(missing)}()")
@@ -173,8 +230,11 @@ def unwritten_revisions(revisions: Sequence[Revision]) -> Iterator[Finding]:
             verb = "raise" if left == directions else "raises"
             problems.append(f"its {'() and '.join(left)}() only {verb} NotImplementedError")
         if is_empty(revision.tree) and not revision.may_be_empty:
-            problems.append("its upgrade() and downgrade() are both empty")
-        remedy = "the statements that make the change, and those that take it back"
+            declared = f'{remedy}; where it changes nothing: empty = "why", in the module'
+            yield Finding(revision.path, "its upgrade() and downgrade() are both empty", declared)
+        if takes_nothing_back(revision.tree) and not (missing or left):
+            declared = 'the statements that take the change back, or irreversible = "why"'
+            yield Finding(revision.path, "its downgrade() is empty, its upgrade() is not", declared)
         yield from (Finding(revision.path, problem, remedy) for problem in problems)
 
 

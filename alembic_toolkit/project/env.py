@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import traceback
@@ -18,12 +19,14 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
-from alembic.util import CommandError
+from alembic.script.revision import RevisionMap
+from alembic.util import CommandError, to_tuple
 from alembic.util.pyfiles import load_python_file
 from sqlalchemy import URL, Connection, Engine, make_url
 
 from alembic_toolkit.database.address import same, shown
-from alembic_toolkit.project import checks, revisions
+from alembic_toolkit.database.servers import server_of
+from alembic_toolkit.project import baselines, checks, engines, revisions
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
 _ARGUMENTS = ("url", "uri", "db_url", "dburl", "database_url", "sqlalchemy.url", "db", "database")
@@ -43,6 +46,8 @@ class Project:
     directory: ScriptDirectory
     x: tuple[str, ...] = ()
     order: list[Script] = field(default_factory=list)
+    beyond: list[Script] = field(default_factory=list)  # those after a file that is left out
+    failed: dict[Path, Exception] = field(default_factory=dict)  # the files that no import survives
 
     @classmethod
     def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
@@ -57,8 +62,57 @@ class Project:
         return project
 
     def load_revisions(self) -> None:
-        """Load every revision, from the first to the last."""
-        self.order = [*self.directory.walk_revisions()][::-1]
+        """Load every revision, from the first to the last.
+
+        A file that is none, and what comes after it, is left out: the others can be proven.
+        """
+        broken = {one.path for one in revisions.broken(self.directory)}
+        if broken:
+            self.directory.revision_map = RevisionMap(lambda: self._whole(broken))
+        order = [*baselines.seen(self.directory).walk_revisions()][::-1]
+        for one in order:
+            _refuse_without_upgrade(one)
+        self.order = order
+
+    def load_what_can_be(self) -> None:
+        """Load the revisions whose files can be imported, and note the others.
+
+        :raises Exception: none can.
+        """
+        try:
+            self.load_revisions()
+        except Exception as error:
+            broken = {one.path for one in revisions.broken(self.directory)}
+            self.directory.revision_map = RevisionMap(lambda: self._whole(broken, self.failed))
+            self.order = [*baselines.seen(self.directory).walk_revisions()][::-1]
+            if not self.order:
+                raise error from None
+
+    def _whole(
+        self, broken: set[Path], failed: dict[Path, Exception] | None = None
+    ) -> list[Script]:
+        """Return the revisions below those that are left out.
+
+        :param failed: gets the errors of files; without it they are raised.
+        """
+        found: list[Script] = []
+        for path in revisions.revision_files(self.directory):
+            if path in broken:
+                continue
+            try:
+                script = Script._from_path(self.directory, path)
+                _refuse_without_upgrade(script)
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed[path] = error
+            else:
+                found += [script] if script is not None else []
+        self.beyond = []
+        while after := [one for one in found if not _stands_on(one, found)]:
+            self.beyond += after
+            found = [one for one in found if one not in after]
+        return found
 
     def place(self, error: BaseException) -> str:
         """Return the last line of the project's own files that an error came through."""
@@ -70,13 +124,19 @@ class Project:
         return ""
 
     @cached_property
-    def enforces(self) -> bool:
-        """Return whether any file of the project has SQLite enforce foreign keys.
+    def enforces(self) -> str:
+        """Return where the project has SQLite enforce foreign keys; empty: nowhere.
 
         By itself SQLite does not, and then what they forbid or cascade does not happen either.
         https://sqlite.org/foreignkeys.html#fk_enable
         """
-        return any(_ENFORCES.search(_text(path)) for path in self.sources)
+        for path in [*self.sources, *self._files(_SETTINGS)]:
+            text = _text(path)
+            match = _ENFORCES.search(text) and _ENFORCES.search(_without_words(text, path.suffix))
+            if match:
+                line = match.string.count("\n", 0, match.start()) + 1
+                return f"{revisions.shown(path)}, line {line}"
+        return ""
 
     @property
     def env_path(self) -> Path:
@@ -94,6 +154,9 @@ class Project:
     @cached_property
     def sources(self) -> list[Path]:
         """Return the Python files of the project without its revisions, up to a limit."""
+        return self._files((".py",))
+
+    def _files(self, suffixes: tuple[str, ...]) -> list[Path]:
         own = {place.resolve() for place in revisions.locations(self.directory)}
         found: dict[Path, None] = {}
         for root in (Path(self.directory.dir), *checks.import_roots(self.config)):
@@ -103,7 +166,9 @@ class Project:
                     below.clear()
                     continue
                 below[:] = [n for n in below if n not in _NOT_OURS and not n.startswith(".")]
-                found.update(dict.fromkeys(here / name for name in names if name.endswith(".py")))
+                found.update(
+                    dict.fromkeys(here / name for name in names if name.endswith(suffixes))
+                )
                 if len(found) > _MOST_FILES:
                     break
         return [*found][:_MOST_FILES]
@@ -136,6 +201,20 @@ class Project:
         return StampStep(from_ or None, to_ or None, up, branch, self.directory.revision_map)
 
 
+def _refuse_without_upgrade(script: Script | None) -> None:
+    if script is not None and not callable(getattr(script.module, "upgrade", None)):
+        raise AttributeError(f"there is no upgrade() in {Path(script.path).name}")
+
+
+def _stands_on(one: Script, others: list[Script]) -> bool:
+    """Return whether all that a revision comes after is there, and what it depends on."""
+    ids = {other.revision for other in others}
+    labels = {label for other in others for label in to_tuple(other.branch_labels, default=())}
+    needed = to_tuple(one.dependencies, default=())
+    there = (n in labels or any(id_.startswith(n) for id_ in ids) for n in needed)
+    return ids >= {*to_tuple(one.down_revision, default=())} and all(there)
+
+
 class _Step(RevisionStep):
     """A step of Alembic that walks through all revisions below only where it must."""
 
@@ -147,6 +226,9 @@ class _Step(RevisionStep):
 
 
 _ENFORCES = re.compile(r"foreign_keys\W{1,6}(on|1|true|yes)\b", re.I)
+_COMMENT = re.compile(r"^[ \t]*#.*$|(?<=\s)#\s[^\"'\n]*$", re.M)
+_REMARK = re.compile(r"^[ \t]*(#|;|--|//).*$|\s(#|--|//)\s.*$", re.M)
+_SETTINGS = (".toml", ".ini", ".cfg", ".conf", ".env", ".json", ".yaml", ".yml", ".sql")
 _NAMES_DATABASE = re.compile(r"(DATABASE|DB|SQL|POSTGRES|PG|MARIA).*(UR[LI]|DSN)", re.I)
 _MOST_FILES = 3000
 _NOT_OURS = ("site-packages", "node_modules", "__pycache__")
@@ -157,6 +239,19 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def _without_words(text: str, suffix: str) -> str:
+    """Return a file without comments and docstrings, each line where it was."""
+    if suffix != ".py":
+        return _REMARK.sub("", text)
+    lines = _COMMENT.sub("", text).split("\n")
+    with suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                end = node.end_lineno or node.lineno
+                lines[node.lineno - 1 : end] = [""] * (end - node.lineno + 1)
+    return "\n".join(lines)
 
 
 def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Config:
@@ -172,7 +267,21 @@ def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Conf
             f"there is no {path} with an [alembic] section; "
             "name it: alembic-toolkit check -c path/to/alembic.ini"
         )
+    if not config.get_alembic_option("script_location") and path.with_name("env.py").is_file():
+        _as_flask_migrate(config, path)
     return config
+
+
+def _as_flask_migrate(config: Config, path: Path) -> None:
+    """Read an ``alembic.ini`` beside its ``env.py`` as Flask-Migrate does.
+
+    That is the directory of the history, and imports are found from the current one.
+    https://github.com/miguelgrinberg/Flask-Migrate/blob/main/src/flask_migrate/__init__.py
+    """
+    config.set_main_option("script_location", str(path.absolute().parent).replace("%", "%%"))
+    if not config.get_alembic_option("prepend_sys_path"):
+        config.set_main_option("prepend_sys_path", ".")
+        config.set_main_option("path_separator", config.get_main_option("path_separator") or "os")
 
 
 def arguments(project: Project, url: str) -> argparse.Namespace:
@@ -233,6 +342,8 @@ def run_env(
     config = read_config(project.path, arguments(project, url))
     if url:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        if one := engines.chosen(config, project.x):
+            config.set_section_option(one, "sqlalchemy.url", url.replace("%", "%%"))
     config.attributes.update(attributes)
     environment = EnvironmentContext(config, project.directory, **options)
     with environment, told(project, url), intercepted(environment, configure):
@@ -251,6 +362,8 @@ def run_online(
     :param connection: for ``env.py``; without one it makes its own.
     :raises CommandError: it uses another database, or none.
     """
+    if url:
+        engines.refuse_several(project.config, project.directory, project.x)
     attributes = {"connection": connection} if url else {}
     calls = list[bool]()
 
@@ -265,13 +378,71 @@ def run_online(
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
+def refuse_another_server(project: Project, given: str, command: str = "roundtrip") -> None:
+    """Refuse to prove a history on another server than its own, because none was named.
+
+    :param given: the server that is used then.
+    :param command: what was typed, without a URL.
+    """
+    name = own_drivername(project)
+    own = server_of(name.partition("+")[0])
+    if own.is_known and own.name != given:
+        raise CommandError(
+            f"no database is named, and the project's own is one of {own.title}.\n"
+            f"  found   a temporary file of {server_of(given).title}\n"
+            f"  wanted  an empty database of {own.title}, such as CREATE DATABASE scratch makes\n"
+            "Stopped, because what is proven on one server need not work on another.\n"
+            "What to do next:\n"
+            f"    alembic-toolkit {command} --url {name}://user:password@host/scratch"
+        )
+
+
+class _Asked(BaseException):
+    """Ends ``env.py`` when it has said which database it uses."""
+
+
+def own_drivername(project: Project, **options: Any) -> str:
+    """Return dialect and driver of the database that ``env.py`` names for scripts, if it does.
+
+    It connects to nothing: https://alembic.sqlalchemy.org/en/latest/offline.html
+
+    :param options: of a command; `run` asks for its function.
+    """
+
+    def configure(
+        _: Any,
+        connection: Any = None,
+        url: Any = None,
+        dialect_name: str | None = None,
+        **__: Any,
+    ) -> None:
+        raise _Asked(dialect_name or (make_url(url).drivername if url else ""))
+
+    if engines.has_several(project.directory):  # it may write files
+        one = engines.chosen(project.config, project.x)
+        section = project.config.get_section(one or "") or {}  # Flask-Migrate's has none
+        url = section.get("sqlalchemy.url", "")
+        return make_url(url).drivername if "://" in url else ""
+    try:
+        run_env(project, "", configure, {}, as_sql=True, **options)
+    except _Asked as asked:
+        return str(asked)
+    except Exception:
+        pass
+    return ""
+
+
 def hint(error: BaseException) -> str:
     """Return what to do about a common error of ``env.py``, or nothing."""
     if "outside of application context" in str(error):
         return (
             "\nWhat to do next, in env.py, where current_app is first used:\n"
-            "    from myapp import create_app  # your own\n"
-            "    create_app().app_context().push()"
+            "    import os\n"
+            "    from flask import has_app_context\n"
+            "    from flask.cli import ScriptInfo  # finds the application as `flask db` does\n"
+            "    if not has_app_context():\n"
+            "        app = ScriptInfo(os.environ.get('FLASK_APP')).load_app()\n"
+            "        app.app_context().push()"
         )
     if "asyncio extension requires an async driver" in str(error):
         return (

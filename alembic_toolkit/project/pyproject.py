@@ -29,6 +29,23 @@ def databases(config: Path) -> dict[str, str]:
     return found
 
 
+def ignored(config: Path) -> tuple[str, ...]:
+    """Read the patterns of tables that no revision makes, a job's partitions for example.
+
+    :raises CommandError: they cannot be read.
+    """
+    path, document = read_document(config)
+    found = document.get("where", {})
+    patterns = found.get("ignore", []) if isinstance(found, dict) else None
+    known = isinstance(found, dict) and {*found} <= {"ignore"}
+    if not known or not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+        raise CommandError(
+            f"{path}: [tool.alembic-toolkit.where] has ignore alone, a list of patterns\n"
+            'write it like ignore = ["events_p*", "audit.*"]'
+        )
+    return tuple(patterns)
+
+
 def read_document(config: Path) -> tuple[Path | None, dict[str, Any]]:
     """Return the nearest ``pyproject.toml`` above an ``alembic.ini``, and our part of it."""
     files = (directory / "pyproject.toml" for directory in config.absolute().parents)
@@ -39,4 +56,8 @@ def read_document(config: Path) -> tuple[Path | None, dict[str, Any]]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
-    return path, document.get("tool", {}).get("alembic-toolkit", {})
+    tool = document.get("tool", {})
+    ours = tool.get("alembic-toolkit", {}) if isinstance(tool, dict) else tool
+    if not isinstance(ours, dict):
+        raise CommandError(f"{path}: [tool.alembic-toolkit] is no table, but {ours!r}")
+    return path, ours

@@ -42,6 +42,7 @@ class Revision:
     down_revisions: tuple[str, ...]
     depends_on: tuple[str, ...]
     branch_labels: tuple[str, ...]
+    replaces: tuple[str, ...] = ()
 
     @property
     def may_be_empty(self) -> bool:
@@ -57,6 +58,11 @@ def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
     found = [read_file(path) for path in revision_files(script)]
     revisions = [one for one in found if isinstance(one, Revision)]
     return revisions, [one for one in found if isinstance(one, Finding)]
+
+
+def broken(script: ScriptDirectory) -> list[Finding]:
+    """Return why files cannot be loaded by Alembic; what is computed, Alembic knows."""
+    return [one for one in read(script)[1] if "computed" not in one.problem]
 
 
 def locations(script: ScriptDirectory) -> list[Path]:
@@ -77,6 +83,9 @@ def revision_files(script: ScriptDirectory) -> list[Path]:
     return sorted(paths)
 
 
+_READ = ("revision", "down_revision", "depends_on", "branch_labels", "replaces")
+
+
 def read_file(path: Path) -> Revision | Finding:
     """Read one file; return what is wrong when it is not a revision that Alembic can load."""
     try:
@@ -86,7 +95,7 @@ def read_file(path: Path) -> Revision | Finding:
     except (OSError, ValueError) as error:
         return Finding(path, f"cannot be read: {error}", "a text file of Python")
     names: dict[str, tuple[str, ...]] = {}
-    for name in ("revision", "down_revision", "depends_on", "branch_labels"):
+    for name in _READ:
         try:
             names[name] = _literal(tree, name)
         except TypeError as error:
@@ -181,9 +190,32 @@ def placeholder(tree: ast.Module, direction: str) -> str | None:
     return None
 
 
+def is_declared(tree: ast.Module) -> bool:
+    """Return whether a downgrade says in words of its own that there is no way back."""
+    match _body(tree, "downgrade"):
+        case [ast.Raise(exc=ast.Call(ast.Name("NotImplementedError"), [words, *_]))]:
+            return not is_from_template(words)
+    return False
+
+
+def is_from_template(words: ast.expr) -> bool:
+    """Return whether a text is the one that our template leaves to be replaced."""
+    return isinstance(words, ast.Constant) and str(words.value).startswith("write here ")
+
+
 def is_empty(tree: ast.Module) -> bool:
-    """Return whether both directions have no statement, as in Alembic's template."""
-    return _body(tree, "upgrade") == _body(tree, "downgrade") == []
+    """Return whether both directions have no statement, as in Alembic's template.
+
+    A module-level ``empty = "why"`` declares that this is meant.
+    """
+    both = _body(tree, "upgrade") == _body(tree, "downgrade") == []
+    return both and not defines(tree, "empty")
+
+
+def takes_nothing_back(tree: ast.Module) -> bool:
+    """Return whether only the downgrade has no statement, and the module does not say why."""
+    declared = defines(tree, "irreversible") or defines(tree, "empty")
+    return not declared and _body(tree, "downgrade") == [] != _body(tree, "upgrade")
 
 
 def _body(tree: ast.Module, name: str) -> list[ast.stmt] | None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from alembic.util import CommandError
+
 from alembic_toolkit.prove import results, wording
-from alembic_toolkit.prove.gentle import GENTLE, Gentle, allowed, attempts, progress
+from alembic_toolkit.prove.fallback import (
+    DEPENDS_ON_ROWS,
+    Attempt,
+    Failure,
+    excuse,
+    sorts,
+    worst,
+)
 from alembic_toolkit.prove.known import Known
 from alembic_toolkit.prove.results import Outcome, Running
 from alembic_toolkit.prove.scratch import empty, restore
 from alembic_toolkit.prove.steps import Restart, Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
+from alembic_toolkit.rows.filling import NONE, Sort
+from alembic_toolkit.rows.tables.table import strings_in
 
 
 @dataclass
@@ -32,45 +43,120 @@ class Failures:
             restore(self.steps.scratch, self.steps.saved[1])
         try:
             self.steps.go_on(steps)
-        except Restart:
-            assert self.steps.running is not None
-            return self.steps.running.position + 1
-        except Exception as error:
-            if self.steps.running is None or not self.steps.is_inside:
+        except Restart as restart:
+            start = restart.position
+        except (Exception, SystemExit) as error:
+            running = self.steps.running
+            if running is None or (isinstance(error, CommandError) and not self.steps.is_inside):
                 raise
-            return self._failed(error, self.steps.running)
-        return len(self.steps.order)
+            failed = self._failed if self.steps.is_inside else self._unseen
+            start = failed(error, running)
+        else:
+            return len(self.steps.order)
+        attempt = self.steps.attempt
+        if start > attempt.position >= 0:
+            if attempt.is_probe:
+                attempt.next()
+                return attempt.position
+            self.settle(attempt)
+        return start
 
     def _failed(self, error: BaseException, running: Running) -> int:
         """Note that a step failed; return the position to restart at."""
         position = running.position
-        function = wording.running_name(running.up)
-        # The error of a declaration is known by its name: a project may have its own copy.
-        names = {kind.__name__ for kind in type(error).__mro__}
-        if "Irreversible" in names and not running.up:
-            self.verdicts.note_declared(position, str(error).partition("\n")[0])
-            return position + 1
-        known = self.verdicts.proof.revisions[position].checks.get(running.check)
         if running.silent:
-            if known is None or known.status == results.PROVEN:
-                self.verdicts.fail(running, error, f"{function} fails on empty tables")
-            elif known.status == results.FAULTY and running.check == results.UP:
-                self.verdicts.correct(running, error, f"{function} fails, with rows and without")
-            self.verdicts.unreached(position + 1)
-            return len(self.steps.order)
-        if self._looser(error, running) or self._gentler(error, running):
+            return self._failed_below(error, running)
+        declared = wording.declaration(error, running, self.steps.order[position])
+        if declared is not None:
+            self.verdicts.note_declared(position, declared)
+            return position + 1
+        if self._looser(error, running):
             return position
         if self._lacking(error, running):
-            return len(self.steps.order)
-        if self.known.gentle is not None:  # nothing helped: report the attempt that came furthest
-            error, running, self.steps.executed = max(self.known.gentle.failures, key=progress)
+            return position + 1
+        attempt = self.steps.at(position)
+        failure = Failure(error, running, self.steps.executed, attempt.sort)
+        attempt.failures.append(failure)
+        if self._gentler(attempt, failure):
+            return position
+        self._give_up(attempt, failure)
+        if running.check == results.UP:
+            self.verdicts.unreached(self.steps.lose(position))
+        return attempt.without(running.check, running.up, self.verdicts.wanted.checks)
+
+    def _unseen(self, error: BaseException, running: Running) -> int:
+        """Note that the database could not be looked at; return the position to restart at."""
+        if running.silent or getattr(error, "connection_invalidated", False):
+            raise error
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        outcome = Outcome(results.NOT_JUDGED, f"the database cannot be looked at after it: {words}")
+        record = self.verdicts.proof.revisions[running.position]
+        self.verdicts.note_all(record, results.OF_REVISION, outcome)
+        return running.position + 1
+
+    def _failed_below(self, error: BaseException, running: Running) -> int:
+        """Note that a step fails that only leads to others; what they prove cannot be reached."""
+        record = self.verdicts.proof.revisions[running.position]
+        known = record.checks.get(running.check)
+        if running.check == results.OLD_CODE:  # it ran before, and all else is judged on that
+            words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            outcome = Outcome(results.NOT_JUDGED, f"it fails on a second way up: {words}")
+            self.verdicts.note_all(record, [results.OLD_CODE], outcome)
+        elif known is None or known.status == results.PROVEN:
             function = wording.running_name(running.up)
-        is_again = running.check in (results.UP_AGAIN, results.RERUN)
-        again = " when it is run again" if is_again else ""
-        rows_ = " on tables with rows" if running.check == results.UP else ""
-        rows_ = ", run by itself" if rows_ and wording.TYPE_IS_THERE.search(str(error)) else rows_
-        self.verdicts.fail(running, error, f"{function} fails{again}{rows_}")
-        return position + 1
+            self.verdicts.fail(running, error, f"{function} fails on empty tables")
+        self.verdicts.unreached(range(running.position + 1, len(self.steps.order)))
+        return len(self.steps.order)
+
+    def _give_up(self, attempt: Attempt, failure: Failure) -> None:
+        """Note that a step fails, whatever rows there are."""
+        running = failure.running
+        failures = attempt.failures_of(running.check)
+        again = running.check in (results.UP_AGAIN, results.RERUN)
+        problem = f"{wording.running_name(running.up)} fails{' when it is run again' * again}"
+        if running.check == results.UP:
+            # What it says without rows is what is wrong with the revision.
+            with_rows = len(failures) > 1
+            problem += ", with rows and without" if with_rows else ""
+            if wording.TYPE_IS_THERE.search(str(failure.error)):
+                problem = f"{wording.running_name(running.up)} fails, run by itself"
+            failure.running.silent = with_rows
+        attempt.failures = [one for one in attempt.failures if one not in failures]
+        self.verdicts.fail(running, failure.error, problem, failure.executed)
+
+    def settle(self, attempt: Attempt) -> None:
+        """Note what the failures of a revision are worth, now that it ran with other rows."""
+        self.verdicts.judge_enforced(attempt.position)
+        if attempt.upgraded is not None:
+            self.steps.passed.setdefault(attempt.position, attempt.upgraded)
+        left, attempt.failures = attempt.failures, []
+        record = self.verdicts.proof.revisions[attempt.position]
+        checks = dict.fromkeys(failure.running.check for failure in left)
+        if results.UP in checks and results.UP_AGAIN in checks:  # the same function, on such rows
+            del checks[results.UP_AGAIN]
+            self.verdicts.note(attempt.position, results.UP_AGAIN)
+        for check in checks:
+            failures = [failure for failure in left if failure.running.check == check]
+            passed = attempt.upgraded if check == results.UP else attempt.sort
+            self._settle(attempt, failures, passed or NONE)
+        if attempt.upgraded is NONE and results.ROWS in record.checks:
+            proven = record.checks[results.ROWS].status == results.PROVEN
+            why = "upgrade() runs only where there are no rows"
+            if proven:
+                record.checks[results.ROWS] = Outcome(results.NOT_JUDGED, why)
+
+    def _settle(self, attempt: Attempt, failures: list[Failure], passed: Sort) -> None:
+        """Judge the failures of one check, which these rows do not have."""
+        script = self.steps.order[attempt.position]
+        reported = worst(failures)
+        running = reported.running
+        why = excuse(failures, passed, script)
+        if why:
+            return self.verdicts.excuse(attempt.position, running.check, why)
+        again = " when it is run again" if running.check == results.UP_AGAIN else ""
+        problem = f"{wording.running_name(running.up)} fails{again} on tables with rows"
+        more = [f"it runs {passed.words}, and the rest is judged on that"]
+        self.verdicts.fail(running, reported.error, problem, reported.executed, more)
 
     def _looser(self, error: BaseException, running: Running) -> bool:
         """Return whether to try a revision again without SQLite's foreign keys.
@@ -80,10 +166,10 @@ class Failures:
         """
         unenforced = self.steps.scratch.server.unenforced
         fails = unenforced and unenforced in str(error)
-        if not fails or self.steps.project.enforces or running.position in self.steps.loose:
+        if not fails or self.steps.project.enforces:
             return False
-        self.steps.loose[running.position] = running.check
-        return True
+        lines = self.verdicts.lines(running, error, self.steps.executed)
+        return self.steps.loosen(running, running.check, lines)
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
         """Return whether a revision needs an extension that the server does not have."""
@@ -93,22 +179,24 @@ class Failures:
         record = self.verdicts.proof.revisions[running.position]
         why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
         self.verdicts.note_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
-        self.verdicts.unreached(running.position + 1)
+        self.verdicts.unreached(self.steps.lose(running.position))
         way_on = "What to do next: --url of a PostgreSQL that has it"
         self.verdicts.proof.error = f"{record.id}: {why}\n{way_on}"
         return True
 
-    def _gentler(self, error: BaseException, running: Running) -> bool:
+    def _gentler(self, attempt: Attempt, failure: Failure) -> bool:
         """Return whether to try a revision again, with rows that it may have a right to expect."""
-        position = running.position
-        if not allowed(error) and any(content.rows for content in self.known.contents.values()):
-            self.known.gentle = self.known.gentle or Gentle(
-                position, left=attempts(error, self.steps.order[position])
-            )
-        if self.known.gentle is None:
+        has_rows = any(content.rows for content in self.known.contents.values())
+        if failure.running.check not in DEPENDS_ON_ROWS or not (has_rows or attempt.sort is NONE):
             return False
-        self.known.gentle.failures.append((error, running, self.steps.executed))
-        if allowed(error) or not self.known.gentle.left or running.check not in GENTLE:
-            return False
-        self.known.gentle.texts = self.known.gentle.left.pop(0)
-        return True
+        learned = self.steps.recorder.known > self.steps.learned
+        named = wording.ENUM_VALUE.search(str(failure.error))
+        things = self.known.snap.items() if named else ()
+        labels = [
+            label
+            for thing, text in things
+            for label in strings_in(text)
+            if named and thing.kind == "enum" and thing.name == named[1]
+        ]
+        script = self.steps.order[attempt.position]
+        return attempt.gentler(failure, sorts(failure, script, learned, labels))

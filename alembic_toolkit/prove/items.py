@@ -28,7 +28,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit.project import revisions
+from alembic_toolkit.project import baselines, checks, revisions
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import results, roundtrip, settings
 from alembic_toolkit.prove.results import Finding, Outcome, Proof
@@ -141,8 +141,8 @@ class History(pytest.File):
                 revisions = _revisions(self.path)
                 self.settings = settings.read(self.path)
                 option = self.config.option
-                further = settings.ASKED if option.roundtrip_all else option.roundtrip_check or ()
-                self.settings.ask(further)
+                further = settings.THREE if option.roundtrip_all else ()
+                self.settings.ask([*further, *(option.roundtrip_check or ())])
         except _UNUSABLE as error:
             raise self.CollectError(str(error).strip()) from None
         self.databases = self._databases()
@@ -197,14 +197,14 @@ def _revisions(path: Path) -> dict[str, Revision]:
     """Return the revisions by the names of their tests, in the order in which they run."""
     directory = ScriptDirectory.from_config(read_config(path))
     found, unread = revisions.read(directory)
-    for wrong in unread:
-        if "computed" not in wrong.problem:
-            raise CommandError(str(wrong))
-    if unread:  # Alembic knows them: it imports the files
-        loaded = [*directory.walk_revisions()][::-1]
+    broken = revisions.broken(directory)
+    if broken and not found:
+        raise CommandError(str(broken[0]))
+    if unread and not broken:  # Alembic knows them: it imports the files
+        loaded = [*baselines.seen(directory).walk_revisions()][::-1]
         order = [Revision(script.revision, revisions.shown(Path(script.path))) for script in loaded]
     else:
-        order = [Revision(one.id, revisions.shown(one.path)) for one in _sorted(found)]
+        order = [Revision(one.id, revisions.shown(one.path)) for one in _sorted(checks.seen(found))]
     stems = Counter(Path(one.path).stem for one in order)
     named: dict[str, Revision] = {}
     for one in order:

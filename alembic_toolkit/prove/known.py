@@ -11,12 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from alembic_toolkit.prove.gentle import Gentle
 from alembic_toolkit.prove.statements import KEEPS, SPARES_OTHERS, about
 from alembic_toolkit.prove.steps import Steps
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.fill import fill
-from alembic_toolkit.rows.filling import Filled
+from alembic_toolkit.rows.filling import NASTY, NONE, Filled, Sort
 from alembic_toolkit.rows.read import content, read, same
 from alembic_toolkit.rows.tables.look import look
 from alembic_toolkit.rows.tables.table import Table, Tables, labelled, related
@@ -47,7 +46,12 @@ class Known:
     looked_at: dict[Any, Table | None] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)  # the tables whose rows changed since `fill`
     unfilled: dict[str, str] = field(default_factory=dict)
-    gentle: Gentle | None = None  # a second attempt, with other rows than ours
+    # What a project's own rows name, and what never was there: tables, and their columns.
+    unused: set[tuple[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = ((name, row) for name, rows in self.given.items() for row in rows)
+        self.unused = {(name, column) for name, row in rows for column in ("", *row)}
 
     @property
     def now(self) -> Moment:
@@ -95,7 +99,7 @@ class Known:
 
     def _read_touched(self, connection: Connection, touched: set[str]) -> None:
         altered = self.snap.changed(self.read_at)
-        there = self._look_at(connection, touched | altered)
+        there = self.look_at(connection, touched | altered)
         touched |= {name for name in altered if there.get(name) != self.tables.get(name)}
         before, gone = self.contents, (touched | altered) - there.keys()
         self.tables = {n: t for n, t in self.tables.items() if n not in gone} | there
@@ -104,7 +108,7 @@ class Known:
         self.contents = {n: r for n, r in before.items() if n not in gone} | fresh
         self.changed |= {*fresh}
 
-    def _look_at(self, connection: Connection, names: set[str]) -> Tables:
+    def look_at(self, connection: Connection, names: set[str]) -> Tables:
         """Look at tables, each only once while its schema stays the same."""
         types = self.snap.types
         keys = {name: (name, self.snap.table(name), types) for name in names}
@@ -127,24 +131,28 @@ class Known:
         executed: list[str] | None,
         within: Tables | None = None,
         but: Collection[str] = (),
+        sort: Sort = NASTY,
     ) -> None:
         """Put rows into new and changed tables, and read them.
 
         :param within: the older tables, which must be able to hold the values as well.
         :param but: tables that get no rows.
+        :param sort: which rows.
         """
         names = None if executed is None or self.whole else self.changed & self.tables.keys()
         self.changed = set()
+        for name in self.given.keys() & self.tables.keys():
+            self.unused -= {(name, column) for column in ("", *self.tables[name].names)}
         likely = self.tables if names is None else sorted(names)
         wanted = [name for name in likely if name in self.tables and name not in but]
-        if not wanted or (self.gentle and self.gentle.texts is None):
+        if not wanted or sort is NONE:
             return
         with self.steps.aside() as connection:
             filled = fill(
                 connection,
                 self.tables,
                 wanted,
-                texts=self.gentle.texts if self.gentle else None,
+                sort=sort,
                 given=self.given,
                 within=within,
                 there=self.contents,

@@ -13,6 +13,8 @@ from alembic_toolkit.prove.steps import Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 from alembic_toolkit.prove.wording import running_name
 from alembic_toolkit.schema.snapshot import Snapshot
+from alembic_toolkit.script.servers import server_of
+from alembic_toolkit.sql.statements import is_comment
 
 
 @dataclass
@@ -40,30 +42,52 @@ class Offline:
 
     def prove(self, position: int, before: Snapshot, after: Snapshot) -> Walking:
         """Run the script of a revision, up and down, instead of the revision."""
+        skipped = self.steps.at(position).skipped
+        written = {
+            up: None if (results.OFFLINE, up) in skipped else self._script(position, up)
+            for up in (True, False)
+        }
+        if written[True] is written[False] is None:
+            return
         for up, wanted in ((True, after), (False, before)):
-            written = self._script(position, up)
-            if written is None and up:
-                return
-            if written is None:  # back to where the other checks begin
-                running = Running(position, up, results.OFFLINE, silent=True)
-                yield from self.steps.step(running, fresh=True)
-                self.known.look(None)
-                self.known.read_rows(None)
-                return
-            self.steps.running, self.steps.is_inside = Running(position, up, results.OFFLINE), True
-            self.steps.executed = written.statements
-            with self.steps.scratch.engine.connect() as connection:
-                connection = connection.execution_options(
-                    isolation_level="AUTOCOMMIT", no_parameters=True
-                )
-                for statement in written.statements:
-                    if not statement.startswith("--"):
-                        connection.exec_driver_sql(statement)
-            self.steps.is_inside = False
-            yield from self.steps.stamp(position, up)
-            found = self.known.look(written.statements)
-            self.verdicts.judge_same(position, results.OFFLINE, wanted, found, running_name(up))
-            self.known.read_rows(written.statements)
+            yield from self._go(position, up, written[up], wanted)
+
+    def upwards(self, wanted: dict[int, Snapshot], start: int) -> Walking:
+        """Run the scripts of revisions that are not taken back, from base on.
+
+        :param wanted: the schema that each has to make.
+        :param start: the first that is judged.
+        """
+        self.known.look(None)
+        self.known.read_rows(None)
+        for position in range(max(wanted) + 1):
+            is_judged = position >= start and position in wanted
+            written = self._script(position, True) if is_judged else None
+            yield from self._go(position, True, written, wanted.get(position, Snapshot()))
+
+    def _go(self, position: int, up: bool, written: Written | None, wanted: Snapshot) -> Walking:
+        """Run the script of one direction; without one, the direction itself."""
+        if written is None:
+            running = Running(position, up, results.OFFLINE, silent=True)
+            executed = yield from self.steps.step(running, fresh=True)
+            self.known.look(executed)
+            self.known.read_rows(executed)
+            return
+        self.steps.running, self.steps.is_inside = Running(position, up, results.OFFLINE), True
+        self.steps.executed = written.statements
+        with self.steps.scratch.engine.connect() as connection:
+            connection = connection.execution_options(
+                isolation_level="AUTOCOMMIT", no_parameters=True
+            )
+            server = server_of(connection.dialect.name)
+            for statement in written.statements:
+                if server is None or not is_comment(statement, server.syntax):
+                    connection.exec_driver_sql(statement)
+        self.steps.is_inside = False
+        yield from self.steps.stamp(position, up)
+        found = self.known.look(written.statements)
+        self.verdicts.judge_same(position, results.OFFLINE, wanted, found, up)
+        self.known.read_rows(written.statements)
 
     def _script(self, position: int, up: bool) -> Written | None:
         """Return the script of one direction, or None, and note why there is none."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from alembic.ddl.base import AddColumn, ColumnName, RenameTable
+from alembic.ddl.base import AddColumn, AlterColumn, ColumnName, RenameTable
 from alembic.ddl.mysql import MySQLChangeColumn
-from sqlalchemy import Engine, Enum, event
+from sqlalchemy import Connection, Engine, Enum, event
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
 from sqlalchemy.types import TypeEngine
 
 from alembic_toolkit.database import marks
+from alembic_toolkit.database.address import same
 from alembic_toolkit.prove.scratch import Scratch, session_of
 from alembic_toolkit.rows.forms import form_of
 
@@ -57,8 +59,18 @@ class Recorder:
             self.stop_after, self.killed = None, True
             raise Killed
 
+    @property
+    def known(self) -> int:
+        """Return how many columns' texts are known."""
+        return len(self.labels) + len(self.forms)
+
     def note_failed(self, context: Any) -> None:
         """Take a statement that the server refused: a revision may catch it."""
+        compiled = getattr(context.execution_context, "compiled", None)
+        if self.statements is not None and isinstance(compiled, DDLCompiler):
+            self._note_types(compiled)
+        if str(context.statement).startswith("DESCRIBE"):
+            return  # SQLAlchemy asks MariaDB so whether there is a table
         # The text only: the error itself would keep the connection, and its locks.
         self.failed = self.failed or " ".join(str(context.original_exception).split())
 
@@ -98,6 +110,9 @@ def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
     if isinstance(statement, CreateTable):
         name = statement.element.name.removeprefix("_alembic_tmp_")
         columns = [*statement.element.columns]
+    elif isinstance(statement, AlterColumn) and getattr(statement, "type_", None) is not None:
+        type_ = cast("Any", statement).type_
+        return {(str(statement.table_name), str(statement.column_name)): type_}
     elif isinstance(statement, AddColumn):
         name, columns = str(statement.table_name), [statement.column]
     return {(name, column.name): column.type for column in columns}
@@ -108,14 +123,25 @@ class Killed(BaseException):
 
 
 def is_sqlite(connection: Any) -> bool:
-    """Return whether a driver's connection is one of Python's own driver for SQLite."""
-    return type(connection).__module__.partition(".")[0] == "sqlite3"
+    """Return whether a driver's connection, or what adapts one, is to SQLite."""
+    return bool({"sqlite3", "aiosqlite"} & {*type(connection).__module__.split(".")})
 
 
 def enforce(connection: Any, on: bool) -> None:
     """Have SQLite enforce foreign keys, or not."""
     if is_sqlite(connection):
-        connection.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}").close()
+        _pragma(connection, f"foreign_keys = {'ON' if on else 'OFF'}")
+
+
+def _pragma(connection: Any, what: str) -> Any:
+    with closing(connection.cursor()) as cursor:  # which an asynchronous one has, too
+        cursor.execute(f"PRAGMA {what}")
+        return cursor.fetchone() if cursor.description else None
+
+
+def enforced(connection: Any) -> bool:
+    """Return whether SQLite enforces foreign keys in a session of Python's own driver."""
+    return is_sqlite(connection) and bool(_pragma(connection, "foreign_keys")[0])
 
 
 @contextmanager
@@ -123,9 +149,10 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
     """Give a recorder of what any engine of this process executes."""
     made = Recorder()
 
-    def prepare(connection: Any, _: Any) -> None:
+    def prepare(connection: Any, pooled: Any) -> None:
         if scratch.last not in (None, threading.get_ident()):
             raise ConnectionAbortedError("the process that started this one is gone")
+        scratch.pooled.add(pooled)
         session = session_of(connection)
         if session is not None and session not in scratch.sessions:
             scratch.sessions.add(session)
@@ -135,14 +162,26 @@ def recorder(scratch: Scratch) -> Iterator[Recorder]:
             connection.prepare_threshold = None
         enforce(connection, True)
         if is_sqlite(connection):  # a scratch database need not outlive a power cut
-            connection.execute("PRAGMA synchronous = OFF").close()
+            _pragma(connection, "synchronous = OFF")
 
+    def keep(connection: Connection) -> None:
+        if not connection.dialect.is_async:  # which only its own loop can close
+            scratch.kept.add(connection)
+
+    def keep_session(session: Session, _: Any, connection: Connection) -> None:
+        if not connection.dialect.is_async and same(connection, scratch.url):
+            scratch.kept.add(session)
+
+    event.listen(Engine, "engine_connect", keep)
+    event.listen(Session, "after_begin", keep_session)
     event.listen(Engine, "after_cursor_execute", made.note)
     event.listen(Engine, "handle_error", made.note_failed)
     event.listen(Engine, "connect", prepare)
     try:
         yield made
     finally:
+        event.remove(Engine, "engine_connect", keep)
+        event.remove(Session, "after_begin", keep_session)
         event.remove(Engine, "after_cursor_execute", made.note)
         event.remove(Engine, "handle_error", made.note_failed)
         event.remove(Engine, "connect", prepare)

@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 # The checks, in the order in which they are shown.
 GRAPH, SELF_CONTAINED = "graph", "self-contained"
 UP, DOWN, UP_AGAIN, ROWS = "up", "down leaves no trace", "up again", "rows survive"
-RERUN, CRASH, OFFLINE = "re-run", "crash", "offline"
+RERUN, CRASH, OFFLINE, LOCKS = "re-run", "crash", "offline", "locks"
+OLD_CODE = "old-code"
 MODELS, BASE = "models", "base"
 OF_HISTORY = (GRAPH, SELF_CONTAINED)
-OF_REVISION = (UP, DOWN, UP_AGAIN, ROWS, RERUN, CRASH, OFFLINE)
+OF_REVISION = (UP, DOWN, UP_AGAIN, ROWS, RERUN, CRASH, OFFLINE, LOCKS, OLD_CODE)
 OF_DATABASE = (MODELS, BASE)
 CHECKS = (*OF_HISTORY, *OF_REVISION, *OF_DATABASE)
+
+# What is no check, and warned of: a step that goes wrong only where SQLite enforces foreign keys.
+FOREIGN_KEYS = "foreign keys"
 
 # The outcomes of a check.
 PROVEN = "proven"
 FAULTY = "finding"  # there is a Finding that says what
+WARNED = "warning"  # there is a warning, a Finding too, that says what; it is counted apart
 EXCEPTED = "known exception"  # there is one that the project knows; `why` has its reason
 DECLARED = "declared irreversible"
 NOT_JUDGED = "not judged"  # `why` says why it could not be
@@ -37,6 +42,7 @@ class Finding:
     problem: str  # one line
     details: tuple[str, ...] = ()  # what was left or lost, as a short diff
     remedy: str = ""  # what to write instead; may have several lines of code
+    line: int = 0  # of the file, where it is known
 
 
 @dataclass
@@ -45,6 +51,51 @@ class Outcome:
 
     status: str
     why: str = ""
+
+
+# Who waits for a lock, and how long.
+NOBODY, DEPLOYERS, WRITERS, EVERYBODY = "nobody", "other deployers only", "writers", "everybody"
+MOMENT, READ, COPIED = "a moment", "while all rows are read", "while all rows are copied"
+END = "until the transaction ends"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What one statement of a revision does to one table that was there before."""
+
+    path: str
+    line: int
+    statement: str
+    table: str
+    who: str  # waits
+    how: str  # long
+    observed: str  # the mode, the rows, ...
+
+
+# In which order a revision and the code that is written for it can be deployed.
+ANY_ORDER = "any order"
+MIGRATE_FIRST, DEPLOY_FIRST = "migrate, then deploy", "deploy, then migrate"
+NEITHER = "neither: expand and contract, or a window"
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """A statement of the code for one schema that fails on the other."""
+
+    code: str  # "old": written for the schema below, and run above; or "new"
+    table: str
+    statement: str  # with long texts cut
+    error: str  # the server's own words
+
+
+@dataclass(frozen=True)
+class Order:
+    """Whose code a revision breaks, and so when it is to be deployed."""
+
+    verdict: str
+    breaks: tuple[Breaks, ...] = ()  # of each table and error one
+    declared: str = ""  # "before" or "after": when the module says that the code is deployed
+    line: int = 0  # of that, or of upgrade()
 
 
 @dataclass
@@ -60,6 +111,9 @@ class RevisionProof:
     upgrade: list[str] = field(default_factory=list)  # the SQL that the server got
     downgrade: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)  # "up", "down", "up again", "looking"
+    idle: list[str] = field(default_factory=list)  # UP, DOWN: what changed nothing, or not all
+    locks: list[Lock] = field(default_factory=list)  # of the upgrade, where LOCKS is asked for
+    order: Order | None = None  # where OLD_CODE is asked for, and could be judged
 
 
 @dataclass
@@ -72,6 +126,7 @@ class Proof:
     revisions: list[RevisionProof] = field(default_factory=list)
     checks: dict[str, Outcome] = field(default_factory=dict)  # of OF_DATABASE
     findings: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)  # which do not count as findings
     notes: list[str] = field(default_factory=list)  # a table that could not be filled, ...
     seconds: float = 0.0
     error: str = ""  # why it could not run to its end
@@ -90,6 +145,10 @@ class Report:
     def all_findings(self) -> list[Finding]:
         """Return every finding, those of the files first."""
         return self.findings + [finding for proof in self.proofs for finding in proof.findings]
+
+    def all_warnings(self) -> list[Finding]:
+        """Return every warning; they leave the exit status as it is."""
+        return [warning for proof in self.proofs for warning in proof.warnings]
 
     @property
     def status(self) -> int:

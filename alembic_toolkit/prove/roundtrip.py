@@ -19,7 +19,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -29,15 +31,18 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit.database.address import parse_known, shown
+from alembic_toolkit.database.address import concealed, parse_known, shown
 from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.project import checks, revisions
-from alembic_toolkit.project.env import Project, hint, read_config
-from alembic_toolkit.prove import results
+from alembic_toolkit.project.env import Project, hint, read_config, refuse_another_server
+from alembic_toolkit.project.handed import another_driver
+from alembic_toolkit.prove import idle, results, wording
 from alembic_toolkit.prove.prover import prove
-from alembic_toolkit.prove.results import Finding, Proof, Report
-from alembic_toolkit.prove.scratch import Scratch, close, opened, scratch
+from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report
+from alembic_toolkit.prove.scratch import TEMPORARY, Place, Scratch, close, empty, opened, scratch
 from alembic_toolkit.prove.settings import Settings, read
+
+_START = 60.0
 
 
 @dataclass
@@ -45,11 +50,30 @@ class _Running:
     """A process at work on one database."""
 
     scratch: Scratch
-    process: Any
-    pipe: Pipe
     proof: Proof
-    heard: float = field(default_factory=time.monotonic)
+    start: Callable[[Scratch], tuple[Any, Pipe]]
+    process: Any = None
+    pipe: Any = None
+    heard: float = 0
     at: str = ""
+    step: Place | None = None
+
+    def begin(self) -> None:
+        """Start the process, again if a step has ended it."""
+        self.process, self.pipe = self.start(self.scratch)
+        self.heard, self.step, self.at = time.monotonic(), None, ""
+
+    def end(self, words: str) -> bool:
+        """End the process; return False if it is started again, without the step that it ran."""
+        self.process.kill()
+        self.process.join()
+        if self.step is None or self.step in self.scratch.ended:
+            self.proof.error = f"{words}{self.after}"
+            return True
+        self.scratch.ended[self.step] = words
+        empty(self.scratch)
+        self.begin()
+        return False
 
     @property
     def after(self) -> str:
@@ -73,25 +97,91 @@ def roundtrip(
     begin = time.perf_counter()
     settings = _portable(read(path) if settings is None else settings)
     report = read_files(path, settings)
-    if not any(finding.check == results.GRAPH for finding in report.findings):
+    if not _is_blocked(path):
         addresses: Sequence[str | None] = settings.urls or [None]
         with ExitStack() as stack:
             given = [stack.enter_context(scratch(url)) for url in addresses]
             databases = dict(zip(names(addresses), given, strict=True))
             report.proofs = _work(path, settings, databases, progress)
+        idle.agree(report.proofs)
         _note_stale(report, settings)
     report.seconds = time.perf_counter() - begin
     return report
 
 
+def locks(
+    path: Path,
+    settings: Settings,
+    progress: Callable[[str, int, int, str], None] = lambda *_: None,
+) -> Report:
+    """Judge the locks of upgrades, and their old code if that is asked for, and nothing else.
+
+    :param settings: ``only`` has the revisions that are judged; by default all are.
+    :raises CommandError: the history or a database cannot be used; nothing was run.
+    """
+    asked = frozenset({results.LOCKS}) | (settings.checks & {results.OLD_CODE})
+    checks = asked | {results.UP}
+    wanted = replace(settings, checks=checks, downgrades=False)
+    report = roundtrip(path, wanted, progress)
+    for proof in report.proofs:
+        proof.notes = [note for note in proof.notes if not note.startswith(wording.ONLY_UP)]
+        if wanted.only is not None:
+            proof.revisions = [one for one in proof.revisions if one.id in wanted.only]
+        judged = {r.id for r in proof.revisions if _is_judged(r.checks.get(results.LOCKS))}
+        # That an upgrade is faulty matters here only where it cannot be run.
+        proof.findings = [f for f in proof.findings if f.check in asked
+                          or f.revision not in judged]  # fmt: skip
+        for one in proof.revisions:
+            if one.id in judged:
+                one.checks.pop(results.UP, None)
+    report.revisions = max((len(proof.revisions) for proof in report.proofs), default=0)
+    _forget_times(report)
+    return report
+
+
+def _forget_times(report: Report) -> None:
+    """Leave out what differs each time: the same history prints the same bytes."""
+    report.seconds = 0.0
+    for proof in report.proofs:
+        proof.seconds = 0.0
+        if f"/{TEMPORARY}" in proof.url:
+            proof.url = "sqlite://"
+        for one in proof.revisions:
+            one.seconds.clear()
+
+
+def _is_judged(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.status in (
+        results.PROVEN,
+        results.FAULTY,
+        results.EXCEPTED,
+    )
+
+
+def _is_blocked(path: Path) -> bool:
+    """Return whether the graph cannot be walked.
+
+    What a broken file breaks is left out of it, and several heads are walked to, one by one.
+    """
+    script = ScriptDirectory.from_config(read_config(path))
+    readable, unread = revisions.read(script)
+    return not unread and not revisions.broken(script) and bool(checks.graph(readable))
+
+
 def _note_stale(report: Report, settings: Settings) -> None:
-    """Note which known exceptions are proven everywhere by now, and can go."""
+    """Note which known exceptions are proven everywhere by now, and can go, or are of nothing."""
     found: dict[tuple[str, str], set[str]] = {}
     for one in report.proofs:
         for id_, outcomes in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
             for check, outcome in outcomes.items():
                 found.setdefault((id_, check), set()).add(outcome.status)
+    known = {revision.id for one in report.proofs for revision in one.revisions}
     for id_, check in settings.exceptions:
+        if id_ and known and id_ not in known:
+            near = "".join(f": {name}?" for name in get_close_matches(id_, known, 1))
+            note = f"a known exception does nothing, {check!r}: no file has revision {id_}{near}"
+            for one in report.proofs:
+                one.notes.append(note)
         if found.get((id_, check)) == {results.PROVEN}:
             about = f"revision {id_}" if id_ else "the whole history"
             note = f"a known exception is none any more, {about}, {check!r}: it is proven now"
@@ -152,21 +242,23 @@ def names(addresses: Sequence[str | None]) -> list[str]:
 def read_files(path: Path, wanted: Settings) -> Report:
     """Make the checks that need only the files.
 
-    :raises CommandError: one is not Python.
+    :raises CommandError: none is a revision.
     """
     config = read_config(path)
     script = ScriptDirectory.from_config(config)
     readable, unread = revisions.read(script)
-    report = Report(str(path), len(readable))
-    for one in unread:
-        if "computed" not in one.problem:  # Alembic, which imports the file, knows
-            raise CommandError(str(one))
-    found: dict[str, Iterable[revisions.Finding]] = {}
+    if not readable and not unread:
+        raise checks.nothing_there(script)
+    report = Report(str(path), len(checks.seen(readable)))
+    broken = revisions.broken(script)
+    if broken and not readable:
+        raise CommandError(str(broken[0]))
+    found: dict[str, Iterable[revisions.Finding]] = {results.GRAPH: broken}
     if not unread:
         found[results.GRAPH] = checks.graph(readable)
         # Several heads are fine where the labels of branches tell them apart.
         if not found[results.GRAPH] and not any(one.branch_labels for one in readable):
-            found[results.GRAPH] = checks.several_heads(readable)
+            found[results.GRAPH] = checks.several_heads(checks.seen(readable))
     roots = checks.import_roots(config)
     imports = checks.application_imports(readable, roots, Path(script.dir))
     found[results.SELF_CONTAINED] = imports
@@ -191,23 +283,29 @@ def _work(
     progress: Callable[[str, int, int, str], None],
 ) -> list[Proof]:
     spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
+
+    def start(name: str, one: Scratch) -> tuple[Any, Pipe]:
+        ours, theirs = spawn.Pipe()
+        arguments = (path, name, one.address, settings, theirs, one.ended)
+        process = spawn.Process(target=_run, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
+
     running: list[_Running] = []
     try:
         for name, one in databases.items():
-            ours, theirs = spawn.Pipe()
-            arguments = (path, name, one.address, settings, theirs)
-            process = spawn.Process(target=_run, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            running.append(_Running(one, process, ours, Proof(name, shown(one.url))))
+            running.append(_Running(one, Proof(name, shown(one.url)), partial(start, name)))
+            running[-1].begin()
         left = running
         while left:
             wait([each.pipe for each in left], 0.2)
             left = [each for each in left if not _hear(each, settings.timeout, progress)]
     finally:
         for each in running:
-            each.process.kill()
-            each.process.join()
+            if each.process is not None:
+                each.process.kill()
+                each.process.join()
     return [each.proof for each in running]
 
 
@@ -220,22 +318,27 @@ def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str]
             if what == "at":
                 one.at = values[-1]
                 progress(one.proof.database, *values)
+            elif what == "step":
+                one.step = values[0]
             elif what == "session":
                 one.scratch.sessions.add(*values)
             else:
                 one.proof = values[0]
                 return True
     except EOFError:
-        one.proof.error = f"the process that ran it ended{one.after}: it was killed, or crashed"
-        return True
-    if time.monotonic() - one.heard > timeout:
-        one.process.kill()
-        one.proof.error = f"a step took longer than {timeout:.0f} seconds{one.after}"
-        return True
+        one.process.join()
+        if one.process.exitcode in (-signal.SIGKILL, -signal.SIGTERM):  # by somebody else
+            one.step = None
+        return one.end("the process that ran it ended: it was killed, or crashed")
+    # Before the first step, a busy machine may need long for all that is imported.
+    if time.monotonic() - one.heard > (timeout if one.at or one.step else max(timeout, _START)):
+        return one.end(f"a step took longer than {timeout:.0f} seconds")
     return False
 
 
-def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> None:
+def _run(
+    path: Path, name: str, url: str, settings: Settings, pipe: Pipe, ended: dict[Place, str]
+) -> None:
     """Prove one database, and send the results through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     logging.disable(logging.CRITICAL)
@@ -247,6 +350,8 @@ def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> Non
         os.dup2(quiet, stream)
     one = opened(parse_known(url))
     one.on_session = lambda session: pipe.send(("session", session))
+    one.on_step = lambda place: pipe.send(("step", place))
+    one.ended = ended
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
     found = Proof(name, shown(one.url))
@@ -257,12 +362,17 @@ def _run(path: Path, name: str, url: str, settings: Settings, pipe: Pipe) -> Non
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
         project = Project.load(path, tuple(settings.x), url)
+        if not settings.urls:
+            refuse_another_server(project, one.server.facts.name)
         prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
         place = project.place(error) if project else ""
-        found.error = f"{type(error).__name__}: {error}{place}{hint(error)}"
+        text = f"{type(error).__name__}: {error}{place}{hint(error)}"
+        found.error = concealed(one.url, text)
+    if why := another_driver(one.url):
+        found.notes.append(why)
     found.seconds = time.perf_counter() - begin
     try:
         pipe.send(("done", found))

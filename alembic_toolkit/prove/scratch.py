@@ -12,15 +12,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, NullPool
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from alembic_toolkit.database.address import explained, parse_known, shown, synchronous
+from alembic_toolkit.database.address import explained, parse_known, same, shown, synchronous
 from alembic_toolkit.database.driver import ask
+from alembic_toolkit.database.portrait import refuse_untested
+from alembic_toolkit.database.standby import refuse_standby
 from alembic_toolkit.prove.servers import Initial, ScratchServer, server_of
+
+# A step: of which revision, whether up, of which check, with which rows.
+Place = tuple[str, bool, str, str]
+TEMPORARY = "roundtrip-"  # how the directory of a temporary file begins
 
 
 @dataclass
@@ -31,8 +40,12 @@ class Scratch:
     engine: Engine
     initial: Initial = frozenset()
     sessions: set[int] = field(default_factory=set)  # of the walk, as the server numbers them
+    pooled: WeakSet[Any] = field(default_factory=WeakSet)  # the connections of all pools
+    kept: WeakSet[Any] = field(default_factory=WeakSet)  # all connections and ORM sessions
     last: int | None = None  # the one thread that may still connect
     on_session: Callable[[int], None] = field(default=lambda session: None)  # for a new one
+    on_step: Callable[[Place | None], None] = field(default=lambda place: None)  # before, and after
+    ended: dict[Place, str] = field(default_factory=dict)  # the steps that ended the process: how
 
     @property
     def server(self) -> ScratchServer:
@@ -56,7 +69,7 @@ def scratch(address: str | None) -> Iterator[Scratch]:
         if url.database in (None, "", ":memory:"):
             if not server_of(url.get_backend_name()).facts.is_file:
                 raise CommandError(f"{shown(url)} names no database: say which, an empty one")
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roundtrip-"))
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix=TEMPORARY))
             url = parse_known(f"sqlite:///{Path(directory, 'scratch.db')}")
         given = opened(url)
         stack.callback(given.engine.dispose)
@@ -75,7 +88,9 @@ def opened(url: URL) -> Scratch:
     with explained(url):
         found = Scratch(url, sa.create_engine(synchronous(url), poolclass=NullPool))
         with found.engine.connect() as connection:
-            things = contents(connection)
+            refuse_untested(connection)
+            refuse_standby(connection, *_STANDBY)
+            things = [one for one in contents(connection) if not _is_empty_mark(connection, one)]
             if found.server.initial:
                 rows = ask(connection, found.server.initial)
                 found.initial = frozenset((kind, name) for kind, name in rows)
@@ -88,6 +103,21 @@ def opened(url: URL) -> Scratch:
             "What to do next:\n    CREATE DATABASE scratch  # and name that one with --url"
         )
     return found
+
+
+# Why no database of a standby can be used; the primary's own is no place to try either.
+_STANDBY = (
+    "a round trip makes and drops everything of a history",
+    "alembic-toolkit roundtrip --url ...  # an empty database of a server that can be changed",
+)
+
+
+def _is_empty_mark(connection: Connection, thing: str) -> bool:
+    """Return whether this is a version table without a row, as ``downgrade base`` leaves it."""
+    kind, _, name = thing.partition(" ")
+    if kind != "table" or name != "alembic_version":
+        return False
+    return not ask(connection, "SELECT version_num FROM alembic_version")
 
 
 def contents(connection: Connection) -> list[str]:
@@ -109,6 +139,11 @@ def close(given: Scratch) -> None:
 
 def empty(given: Scratch) -> None:
     """Drop all that the database holds, after the sessions that may still hold it."""
+    for one in [*given.pooled]:  # a pool of the project's must not give out an old session
+        one.invalidate(soft=True)
+    for one in [*given.kept]:  # nor one that it has kept since it was imported
+        with contextlib.suppress(Exception):
+            _forget(given, one)
     if given.server.facts.is_file:
         return close(given)
     with given.engine.connect() as connection:
@@ -119,6 +154,15 @@ def empty(given: Scratch) -> None:
                 connection.exec_driver_sql(given.server.end_session.format(number))
         given.sessions.clear()
         given.server.empty(connection, given.initial)
+
+
+def _forget(given: Scratch, kept: Connection | Session) -> None:
+    """Have somebody's connection open another session when it is next used."""
+    if isinstance(kept, Session):
+        kept.close()
+    elif same(kept, given.url) and not (kept.closed or kept.invalidated):
+        kept.rollback()
+        kept.invalidate()
 
 
 def saved(given: Scratch, connection: Connection) -> sqlite3.Connection | None:
@@ -145,5 +189,10 @@ def session_of(connection: object) -> int | None:
     info = getattr(connection, "info", None)  # of psycopg
     if isinstance(getattr(info, "backend_pid", None), int):
         return int(info.backend_pid)  # type: ignore[union-attr]
-    number = getattr(connection, "thread_id", None) or getattr(connection, "get_backend_pid", None)
-    return int(number()) if callable(number) else None  # PyMySQL, mysqlclient; psycopg2
+    itself = getattr(
+        connection, "driver_connection", connection
+    )  # in an asynchronous one's adapter
+    # PyMySQL, mysqlclient, aiomysql; psycopg2; asyncpg
+    names = ("thread_id", "get_backend_pid", "get_server_pid")
+    number = next((getattr(itself, name) for name in names if hasattr(itself, name)), None)
+    return int(number()) if callable(number) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from alembic_toolkit.database import marks
 from alembic_toolkit.project.env import Project, run_env
 from alembic_toolkit.script.mysql import undelimited
 from alembic_toolkit.script.writer import PLAIN
+
+_RUNNING = re.compile("-- Running [^\n]*")  # Alembic's comment
 
 
 @dataclass
@@ -38,7 +41,7 @@ class _Collector:
 
     def write(self, text: str) -> None:
         text = text.strip()
-        left_out = text in ("BEGIN;", "COMMIT;") or text.startswith("-- Running ")
+        left_out = text in ("BEGIN;", "COMMIT;") or _RUNNING.fullmatch(text)
         # The DELETE of its marks comes after the version table's row.
         written = self.last if marks.FORGETS.match(text) else self.current
         if written is not None and not left_out:
@@ -55,7 +58,7 @@ def scripts(project: Project, url: str, up: bool) -> dict[str, Written]:
 
     def steps(*_: Any) -> list[Any]:
         if not project.order:  # now that env.py has made them importable
-            project.load_revisions()
+            project.load_what_can_be()
         order = project.order if up else project.order[::-1]
         written.update((revision.revision, Written()) for revision in order)
         made = [project.step(revision, up) for revision in order]

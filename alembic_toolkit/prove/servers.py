@@ -11,6 +11,10 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database import servers
 from alembic_toolkit.database.driver import ask, identifier
+from alembic_toolkit.schema.snapshot import Snapshot
+from alembic_toolkit.sql import quoting
+from alembic_toolkit.sql.pinned import pinned
+from alembic_toolkit.sql.statements import explained
 
 Initial = frozenset[tuple[str, str]]  # what an empty database has: kinds and names
 
@@ -30,7 +34,26 @@ class ScratchServer:
     empty: Callable[[Connection, Initial], None] = lambda *_: None
     end_session: str = "KILL {}"
     schema_is_database: bool = False
+    has_wheel: bool = False  # a package of Python carries it
+    reads_alike: bool = False  # every version writes the definition of a table in the same way
     unenforced: str = ""  # the error of a foreign key, where they are enforced only on request
+    # How it is seen what can be used: see `health`
+    plan: Callable[[str], str] | None = None  # a statement's plan has that of what it fires
+    validates_routines: bool = False  # when a function is made, its body is read
+    # Tells the error of what uses something that is not there, by its code.
+    is_broken: Callable[[str | int | None], bool] = lambda _: True
+    # Tells whether rows that are written can be taken back, by the schema.
+    takes_back: Callable[[Snapshot], bool] = lambda _: True
+    # Returns the number that each sequence, or table that numbers its rows, gives next.
+    counters: Callable[[Connection], dict[str, int]] = lambda _: {}
+    # What lets all rows of a table be deleted: statements that are undone, and a setting.
+    before_firing: Callable[[str, Snapshot], list[str]] = lambda *_: []
+    without_keys: tuple[str, str] = ("", "")
+
+    def reads(self, view: str) -> str:
+        """Write what reads a view."""
+        sql = f"SELECT * FROM {view}"
+        return self.plan(sql) if self.plan is not None else f"{sql} LIMIT 1"
 
 
 # PostgreSQL
@@ -45,7 +68,7 @@ _POSTGRESQL_RARE = {
     4: "pg_operator pg_opfamily pg_cast pg_conversion pg_ts_config pg_ts_dict pg_collation"
     " pg_foreign_data_wrapper",
 }
-_POSTGRESQL_CONTENTS = (
+_POSTGRESQL_CONTENTS = pinned(
     """
 WITH n AS (SELECT oid FROM pg_namespace
            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
@@ -75,7 +98,7 @@ UNION ALL
 SELECT nth, replace(i.type, '-', ' '), i.identity, id, class
 FROM rare, pg_identify_object(class, id, 0) AS i
 -- what is below is the server's own: FirstNormalObjectId in its access/transam.h
-WHERE id >= 16384 AND i.schema IS DISTINCT FROM 'pg_catalog'
+WHERE id >= 16384 AND coalesce(i.schema <> 'pg_catalog', true)
 )
 SELECT kind, name FROM ours
 WHERE NOT EXISTS (SELECT FROM pg_depend AS d
@@ -84,10 +107,10 @@ WHERE NOT EXISTS (SELECT FROM pg_depend AS d
 ORDER BY nth, kind, name
 """
 )
-_POSTGRESQL_INITIAL = """
+_POSTGRESQL_INITIAL = pinned("""
 SELECT 'schema', nspname FROM pg_namespace WHERE nspname !~ '^pg_'
 UNION ALL SELECT 'extension', extname FROM pg_extension
-"""
+""")
 _AT_ONCE = 50  # things in one DROP: each takes some of the locks that a server has
 # The kinds of which one DROP takes several.
 _LISTED = {"view", "materialized view", "sequence", "foreign table", "table"}
@@ -107,15 +130,62 @@ def _empty_postgresql(connection: Connection, initial: Initial) -> None:
             ask(connection, f"DROP {kind} IF EXISTS {some} CASCADE")
 
 
+def _drop_keys_postgresql(table: str, snapshot: Snapshot) -> list[str]:
+    """Write what drops the foreign keys that lead to a table."""
+    name = table.rpartition(".")[2]
+    found = [
+        thing
+        for thing, text in snapshot.items()
+        if thing.kind == "foreign key" and _parent(text) == name
+    ]
+    return [
+        f"ALTER TABLE {quoting.identifier(_QUOTE, *thing.owner.rpartition('.')[::2])}"
+        f" DROP CONSTRAINT {quoting.identifier(_QUOTE, thing.name)}"
+        for thing in found
+    ]
+
+
+_QUOTE = '"'
+
+
+def _parent(text: str) -> str:
+    """Return the table that a foreign key leads to, without its schema."""
+    match = re.search(r' REFERENCES (?:(?:"[^"]+"|[\w$]+)\.)?("[^"]+"|[\w$]+)', f" {text}")
+    return match[1].strip('"') if match else ""
+
+
+_POSTGRESQL_SEQUENCES = pinned("""
+SELECT oid::regclass::text, seqincrement FROM pg_class JOIN pg_sequence ON seqrelid = oid
+WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_')
+""")
+
+
+def _count_postgresql(connection: Connection) -> dict[str, int]:
+    # A view of all sequences has no value of one that setval() left to be given next.
+    found = {}
+    for name, step in ask(connection, _POSTGRESQL_SEQUENCES):
+        [(last, is_called)] = ask(connection, f"SELECT last_value, is_called FROM {name}")
+        found[f"sequence {name}"] = last + step if is_called else last
+    return found
+
+
 POSTGRESQL = ScratchServer(
     servers.POSTGRESQL,
+    has_wheel=True,
+    reads_alike=True,  # of tables; texts of views differ
     contents=_POSTGRESQL_CONTENTS,
-    version="SELECT version()",
+    version="SELECT pg_catalog.version()",
     title=lambda version: " ".join(version.split()[:2]),
     drop_temporary=lambda connection, _: ask(connection, "DISCARD TEMP"),
     initial=_POSTGRESQL_INITIAL,
     empty=_empty_postgresql,
-    end_session="SELECT pg_terminate_backend({})",
+    end_session="SELECT pg_catalog.pg_terminate_backend({})",
+    validates_routines=True,
+    # Class 42: syntax error or access rule violation; but not a missing right
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    is_broken=lambda code: str(code).startswith("42") and code != "42501",
+    before_firing=_drop_keys_postgresql,
+    counters=_count_postgresql,
 )
 
 
@@ -152,14 +222,48 @@ def _drop_temporary_mysql(connection: Connection, statements: Iterable[str]) -> 
         ask(connection, f"DROP TEMPORARY TABLE IF EXISTS {name}")
 
 
+_MYSQL_COUNTERS = """
+SELECT table_name, auto_increment FROM information_schema.tables
+WHERE table_schema = DATABASE() AND auto_increment > 1
+"""
+_MYSQL_SEQUENCES = """
+SELECT table_name FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE'
+"""
+
+
+def _count_mysql(connection: Connection) -> dict[str, int]:
+    if not getattr(connection.dialect, "is_mariadb", False):
+        # https://dev.mysql.com/doc/refman/8.4/en/information-schema-optimization.html
+        ask(connection, "SET SESSION information_schema_stats_expiry = 0")
+    found = {f"AUTO_INCREMENT of {name}": int(n) for name, n in ask(connection, _MYSQL_COUNTERS)}
+    for (name,) in ask(connection, _MYSQL_SEQUENCES):
+        [(number,)] = ask(
+            connection, f"SELECT next_not_cached_value FROM {identifier(connection, name)}"
+        )
+        found[f"sequence {name}"] = int(number)
+    return found
+
+
 MYSQL = ScratchServer(
     servers.MYSQL,
     contents=_MYSQL_CONTENTS,
     version="SELECT version()",
-    title=lambda version: f"MariaDB {version.partition('-')[0]}",
+    title=lambda version: (
+        f"{'MariaDB' if 'MariaDB' in version else 'MySQL'} {version.partition('-')[0]}"
+    ),
     drop_temporary=_drop_temporary_mysql,
     initial=_MYSQL_INITIAL,
     empty=_empty_mysql,
+    # no such column, table, alias, routine; a view that is not valid; other arguments
+    # https://mariadb.com/kb/en/mariadb-error-code-reference/
+    is_broken=lambda code: code in (1054, 1146, 1109, 1305, 1356, 1318),
+    # Other engines know no transactions.
+    takes_back=lambda schema: all(
+        "ENGINE=InnoDB" in text for thing, text in schema.items() if thing.kind == "table"
+    ),
+    counters=_count_mysql,
+    without_keys=("SET foreign_key_checks = 0", "SET foreign_key_checks = 1"),
     schema_is_database=True,
 )
 
@@ -177,13 +281,24 @@ def _drop_temporary_sqlite(connection: Connection, _: Iterable[str]) -> None:
         ask(connection, f"DROP {kind} temp.{identifier(connection, name)}")
 
 
+def _count_sqlite(connection: Connection) -> dict[str, int]:
+    # https://sqlite.org/autoinc.html
+    if not ask(connection, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"):
+        return {}
+    rows = ask(connection, "SELECT name, seq FROM sqlite_sequence WHERE seq > 0")
+    return {f"AUTOINCREMENT of {name}": int(last) + 1 for name, last in rows}
+
+
 SQLITE = ScratchServer(
     servers.SQLITE,
+    reads_alike=True,
     contents=_SQLITE_CONTENTS,
     version="SELECT sqlite_version()",
     title=lambda version: f"SQLite {version}",
     drop_temporary=_drop_temporary_sqlite,
     unenforced="FOREIGN KEY constraint failed",
+    counters=_count_sqlite,
+    plan=explained,
 )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alembic_toolkit.prove import results, wording
+from alembic_toolkit.prove import health, results, wording
 from alembic_toolkit.prove.results import Finding, Outcome, Proof, RevisionProof, Running
 from alembic_toolkit.prove.settings import Settings
 from alembic_toolkit.prove.statements import LOOKS
@@ -14,6 +14,8 @@ from alembic_toolkit.prove.steps import Restart, Steps
 from alembic_toolkit.rows import differences
 from alembic_toolkit.rows.content import Rows
 from alembic_toolkit.rows.lost import changed_by
+from alembic_toolkit.rows.write import undone
+from alembic_toolkit.schema.retyped import settled
 from alembic_toolkit.schema.snapshot import Snapshot, difference
 
 
@@ -26,23 +28,49 @@ class Verdicts:
     proof: Proof
 
     def judge_down(
-        self, position: int, before: Snapshot, back: Snapshot, executed: list[str]
-    ) -> None:
-        left = difference(before, back)
+        self,
+        position: int,
+        snaps: tuple[Snapshot, Snapshot, Snapshot],
+        executed: list[str],
+        in_vain: list[str],
+    ) -> list[str]:
+        """Judge what a downgrade leaves of the schema, and return it.
+
+        :param snaps: before the upgrade, after it, after the downgrade.
+        :param in_vain: what the downgrade looked for, and did not find.
+        """
+        left = self._difference(*snaps)
         if not left:
-            return self.note(position, results.DOWN)
+            self.note(position, results.DOWN)
+            return left
         problem = "downgrade() leaves the schema other than it was before upgrade()"
         remedy = f"in downgrade(), what makes it as it was: {wording.undo(left)}"
         if all(map(LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
             remedy = f'{remedy}\nor, where nothing can: irreversible = "why", in the module'
-        self.find(results.DOWN, position, problem, left, remedy)
-        raise Restart
+        self.find(results.DOWN, position, problem, [*left, *in_vain], remedy)
+        return left
+
+    def _difference(self, wanted: Snapshot, between: Snapshot, got: Snapshot) -> list[str]:
+        """Return how two schemas differ, but for what the server writes otherwise by itself."""
+        differing = difference(wanted, got)
+        if differing:
+            with self.steps.aside() as connection:
+                same = settled(connection, undone, wanted, between, got)
+            differing = difference(wanted, same)
+        return differing
 
     def judge_same(
-        self, position: int, check: str, wanted: Snapshot, got: Snapshot, what: str = "upgrade()"
+        self,
+        position: int,
+        check: str,
+        wanted: Snapshot,
+        got: Snapshot,
+        up: bool = True,
+        between: Snapshot | None = None,
     ) -> None:
-        differing = difference(wanted, got)
+        differing = self._difference(wanted, between or wanted, got)
+        what = wording.running_name(up)
         if not differing:
             return
         problem, remedy = {
@@ -60,7 +88,7 @@ class Verdicts:
             ),
         }[check]
         self.find(check, position, problem, differing, remedy)
-        raise Restart
+        raise Restart(self.steps.at(position).without(check, up, self.wanted.checks))
 
     def judge_doubled(self, position: int, rows: Sequence[Rows], executed: list[str]) -> None:
         """Find rows that the downgrade left, and the upgrade inserted a second time.
@@ -82,14 +110,28 @@ class Verdicts:
             )
             self.find(results.ROWS, position, problem, doubled, remedy)
 
+    def judge_broken(self, position: int, broken: health.Broken) -> None:
+        """Judge what a revision leaves unusable.
+
+        The way down needs no look: the schema is what it was before, or that is a finding.
+        """
+        if broken:
+            problem = "upgrade() leaves what cannot be used any more"
+            lines, remedy = health.lines(broken), health.remedy(broken)
+            self.find(results.UP, position, problem, lines, remedy)
+
     def note(self, position: int, check: str) -> None:
         """Note a check as proven, unless there is an outcome."""
         if check in self.wanted.checks:
-            outcome = Outcome(results.PROVEN)
-            if self.steps.loose.get(position) == check:
-                why = "fails where SQLite enforces foreign keys, which nothing in this project does"
-                outcome = Outcome(results.NOT_JUDGED, why)
-            self.proof.revisions[position].checks.setdefault(check, outcome)
+            self.proof.revisions[position].checks.setdefault(check, Outcome(results.PROVEN))
+
+    def note_upwards(self, position: int, check: str) -> None:
+        """Note a check as proven for the upgrade alone."""
+        if not self.wanted.downgrades:
+            return self.note(position, check)
+        why = "upgrade() is right; downgrade() cannot be run"
+        outcome = Outcome(results.NOT_JUDGED, why)
+        self.note_all(self.proof.revisions[position], [check], outcome)
 
     def note_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
         """Note an outcome of each of these checks that is wanted and has none."""
@@ -109,17 +151,63 @@ class Verdicts:
         problem = "there is no downgrade()"
         self.find(results.DOWN, position, problem, remedy=wording.TAKE_BACK)
 
-    def judge_lost(self, position: int, direction: str, lost: list[str]) -> None:
+    def judge_lost(self, position: int, up: bool, lost: list[str]) -> None:
+        """Judge what a direction loses: first of all, whether it does so by itself."""
+        if lost and self.steps.loosen(Running(position, up, results.ROWS), results.ROWS, lost):
+            raise Restart(position)
+        loose = self.steps.loose.get((position, up))
+        if loose is not None and loose.check == results.ROWS:
+            loose.lines = [line for line in loose.lines if line not in lost]
         if not lost:
             return
         remedy = (
             "copy what would be lost to where the other direction finds it again\n"
             'or, where that cannot be: irreversible = "why", in the module'
         )
-        if direction == "upgrade":
+        if up:
             remedy = "keep the rows and values: copy them before what holds them is dropped"
-        problem = f"{direction}() loses rows or values that both schemas can hold"
+        problem = f"{wording.running_name(up)} loses rows or values that both schemas can hold"
         self.find(results.ROWS, position, problem, lost, remedy)
+
+    def judge_enforced(self, position: int) -> None:
+        """Judge what goes wrong only where SQLite enforces foreign keys.
+
+        By itself it does not: where nothing in the project turns them on, that is no finding.
+        """
+        for up in (True, False):
+            loose = self.steps.loose.get((position, up))
+            if loose is None or not loose.lines:
+                continue
+            what = "loses rows or values that both schemas can hold,"
+            what = what if loose.check == results.ROWS else "fails"
+            problem = f"{wording.running_name(up)} {what} only with PRAGMA foreign_keys = ON"
+            lines, loose.lines = [*loose.lines, self._turned_on()], []
+            if self.steps.project.enforces:
+                self.find(loose.check, position, problem, lines, wording.UNENFORCED, up)
+            else:
+                self._warn(loose.check, position, problem, lines, up)
+
+    def _turned_on(self) -> str:
+        where = self.steps.project.enforces or "the round trip, and nothing in this project,"
+        return f"PRAGMA foreign_keys = ON: {where} turns it on"
+
+    def _warn(
+        self, check: str, position: int, problem: str, details: Iterable[str], up: bool
+    ) -> None:
+        record = self.proof.revisions[position]
+        if not up and self.declared(position) is not None:
+            return
+        reason = self.wanted.exceptions.get((record.id, check))
+        status = results.WARNED if reason is None else results.EXCEPTED
+        if record.checks.get(check, Outcome(results.PROVEN)).status == results.PROVEN:
+            record.checks[check] = Outcome(status, problem if reason is None else reason)
+        lines = tuple(wording.shortened(list(details)))
+        name, database = results.FOREIGN_KEYS, self.proof.database
+        warning = Finding(
+            name, database, record.id, record.path, problem, lines, wording.UNENFORCED
+        )
+        if reason is None and warning not in self.proof.warnings:
+            self.proof.warnings.append(warning)
 
     def declared(self, position: int) -> str | None:
         return wording.declared(self.steps.order[position])
@@ -129,15 +217,22 @@ class Verdicts:
         check: str,
         position: int | None,
         problem: str,
-        details: Iterable[str] = (),
+        details: Collection[str] = (),
         remedy: str = "",
+        up: bool | None = None,
+        line: int = 0,
     ) -> None:
-        """Note that something is wrong, unless the project knows or it was noted before."""
+        """Note that something is wrong, unless the project knows or it was noted before.
+
+        :param up: the direction; by default that of the step at hand.
+        :param line: of the revision's file, where it is known.
+        """
         record = self.proof.revisions[position] if position is not None else None
         id_, path = (record.id, record.path) if record else ("", "")
         checks = record.checks if record else self.proof.checks
         declared = self.declared(position) if position is not None else None
-        is_down = self.steps.running is not None and not self.steps.running.up
+        running = self.steps.running
+        is_down = up is False or (up is None and running is not None and not running.up)
         if declared is not None and check in (results.DOWN, results.ROWS) and is_down:
             checks[check] = Outcome(results.DECLARED, declared)
             return
@@ -146,30 +241,56 @@ class Verdicts:
             checks[check] = Outcome(results.EXCEPTED, reason)
             return
         checks[check] = Outcome(results.FAULTY, problem)
-        lines = tuple(wording.shortened(list(details)))
-        finding = Finding(check, self.proof.database, id_, path, problem, lines, remedy)
-        if finding not in self.proof.findings:
+        most = len(details) if check == results.MODELS else wording.MOST
+        lines = tuple(wording.shortened(list(details), most))
+        finding = Finding(check, self.proof.database, id_, path, problem, lines, remedy, line)
+        same = ((f.check, f.revision, f.problem) for f in self.proof.findings)
+        if (check, id_, problem) not in same:  # else with other rows
             self.proof.findings.append(finding)
 
-    def unreached(self, start: int) -> None:
+    def unreached(self, positions: Iterable[int]) -> None:
         outcome = Outcome(results.NOT_REACHED, "a revision before it cannot be run")
-        for record in self.proof.revisions[start:]:
+        for position in positions:
+            record = self.proof.revisions[position]
             self.note_all(record, results.OF_REVISION, outcome)
 
-    def fail(self, running: Running, error: BaseException, problem: str) -> None:
+    def fail(
+        self,
+        running: Running,
+        error: BaseException,
+        problem: str,
+        executed: list[str] | None = None,
+        more: Iterable[str] = (),
+    ) -> None:
+        """Note that a step failed.
+
+        :param executed: its statements, if it was not the last one.
+        :param more: what else there is to be said.
+        """
+        executed = self.steps.executed if executed is None else executed
+        details = [*self.lines(running, error, executed), *more]
+        remedy = wording.remedy(error, running, Path(self.steps.order[running.position].path))
+        unenforced = self.steps.scratch.server.unenforced
+        if unenforced and unenforced in str(error) and self.steps.is_enforced:
+            details.append(self._turned_on())
+            remedy += f"\nor, where the step is right, {wording.UNENFORCED}"
+        self.find(running.check, running.position, problem, details, remedy, running.up)
+
+    def lines(self, running: Running, error: BaseException, executed: list[str]) -> list[str]:
+        """Return what is to be said of an error."""
         script = self.steps.order[running.position]
-        details = wording.error_lines(error, Path(script.path), self.steps.executed)
+        details = wording.error_lines(error, Path(script.path), executed)
         # PostgreSQL refuses every statement after the error that the revision caught.
         if "current transaction is aborted" in str(error) and self.steps.recorder.failed:
             details.append(f"after it caught: {self.steps.recorder.failed[:400]}")
-        remedy = wording.remedy(error, running, Path(script.path))
-        self.find(running.check, running.position, problem, details, remedy)
+        return details
 
-    def correct(self, running: Running, error: BaseException, problem: str) -> None:
-        """Note that a step that failed on tables with rows fails without them as well."""
-        record = self.proof.revisions[running.position]
-        remedy = wording.remedy(error, running, Path(self.steps.order[running.position].path))
-        for number, found in enumerate(self.proof.findings):
-            if (found.check, found.revision) == (running.check, record.id):
-                self.proof.findings[number] = replace(found, problem=problem, remedy=remedy)
-                record.checks[running.check].why = problem
+    def excuse(self, position: int, check: str, why: str) -> None:
+        """Note that a check fails with our rows, and is proven with others."""
+        record = self.proof.revisions[position]
+        reason = self.wanted.exceptions.get((record.id, check))
+        outcome = Outcome(results.NOT_JUDGED, why)
+        if reason is not None:
+            outcome = Outcome(results.EXCEPTED, reason)
+        if record.checks.get(check, outcome).status in (results.PROVEN, outcome.status):
+            record.checks[check] = outcome

@@ -16,6 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_toolkit.project.env import Project, run_online
+from alembic_toolkit.project.handed import lend
 from alembic_toolkit.prove.scratch import Scratch
 
 Step = RevisionStep | StampStep
@@ -29,7 +30,7 @@ def load_in_env(project: Project, scratch: Scratch) -> None:
     """
 
     def steps(_: MigrationContext) -> Iterator[Step]:
-        project.load_revisions()
+        project.load_what_can_be()
         return iter(())
 
     walk(project, scratch, steps)
@@ -42,6 +43,9 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
     """
 
     def upgrade(_: Any, context: MigrationContext) -> Iterator[Step]:
+        # Alembic asks in configure() who commits; `with connection.begin()` may come after that.
+        if getattr(context.connection, "_trans_context_manager", None) is not None:
+            context._in_external_transaction = True
         return steps(context)
 
     def configured(
@@ -52,8 +56,7 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
 
     upgrade.is_walk = True  # type: ignore[attr-defined]  # run() must not ask for all steps at once
     options = {"fn": upgrade, "destination_rev": "heads"}
-    with scratch.engine.connect() as connection:
-        run_online(project, scratch.address, configured, connection, **options)
+    lend(scratch.url, lambda own: run_online(project, scratch.address, configured, own, **options))
 
 
 def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:

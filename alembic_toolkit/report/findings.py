@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TypeVar
 
+from alembic_toolkit.messages import printable_lines
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Finding, Outcome, Report, RevisionProof
 
@@ -26,6 +27,7 @@ class Style:
 STYLES = {
     results.PROVEN: Style(".", "32", "ok", "\N{CHECK MARK}"),
     results.FAULTY: Style("F", "31;1", "bad", "\N{MULTIPLICATION X} finding"),
+    results.WARNED: Style("w", "33", "odd", "warning"),
     results.EXCEPTED: Style("k", "33", "odd", "known"),
     results.DECLARED: Style("d", "33", "odd", "declared"),
     results.NOT_JUDGED: Style("?", "33", "odd", "not judged"),
@@ -123,15 +125,25 @@ def checks_of(report: Report) -> list[str]:
 
 def findings_of(report: Report) -> list[Problem]:
     """Return the findings, the same problem on several databases once, in the history's order."""
+    return _problems(report, report.all_findings())
+
+
+def warnings_of(report: Report) -> list[Problem]:
+    """Return the warnings, as `findings_of` returns the findings."""
+    return _problems(report, report.all_warnings())
+
+
+def _problems(report: Report, findings: Iterable[Finding]) -> list[Problem]:
     found: dict[Finding, Problem] = {}
-    for finding in report.all_findings():
+    for finding in findings:
         key = dataclasses.replace(finding, database="", details=())
         one = found.setdefault(key, Problem(finding, {}))
         one.details.setdefault(finding.details, []).append(finding.database)
     shortest_first = sorted(report.proofs, key=lambda one: len(one.revisions))
     ids = [revision.id for one in shortest_first for revision in one.revisions]
     place = {id_: number for number, id_ in enumerate(ids)}
-    order = {check: number for number, check in enumerate(results.CHECKS)}
+    checks = (*results.CHECKS, results.FOREIGN_KEYS)
+    order = {check: number for number, check in enumerate(checks)}
 
     def position(one: Problem) -> tuple[bool, int, int]:
         check, at = one.finding.check, place.get(one.finding.revision, len(place))
@@ -186,12 +198,16 @@ def verdict_of(report: Report) -> str:
         parts.append(count(len(problems), "finding"))
     elif not stopped:
         parts.append("proven" if report.proofs else "no finding")
-    excepted, declared = (
-        len({id_ for reason in reasons_for(report, status) for id_ in reason.revisions})
-        for status in (results.EXCEPTED, results.DECLARED)
+    excepted, declared, unjudged = (
+        {id_ for reason in reasons_for(report, status) for id_ in reason.revisions}
+        for status in (results.EXCEPTED, results.DECLARED, results.NOT_JUDGED)
     )
-    parts += [count(excepted, "known exception")] if excepted else []
-    parts += [f"{declared} declared irreversible"] if declared else []
+    unjudged -= {"", *(problem.finding.revision for problem in problems)}
+    warnings = warnings_of(report)
+    parts += [count(len(warnings), "warning")] if warnings else []
+    parts += [count(len(excepted), "known exception")] if excepted else []
+    parts += [f"{len(declared)} declared irreversible"] if declared else []
+    parts += [f"{len(unjudged)} not wholly judged"] if unjudged else []
     verdict = ", ".join(parts)
     return verdict[0].upper() + verdict[1:]
 
@@ -199,7 +215,8 @@ def verdict_of(report: Report) -> str:
 def summary_of(report: Report) -> str:
     """Return the verdict in one line, and on what."""
     databases = count(len(report.proofs), "database")
-    extent = f"{count(report.revisions, 'revision')}, {databases}, {duration(report.seconds)}"
+    times = [duration(report.seconds)] if report.seconds else []
+    extent = ", ".join([count(report.revisions, "revision"), databases, *times])
     return f"{verdict_of(report)}: {extent}"
 
 
@@ -217,12 +234,7 @@ def duration(seconds: float) -> str:
 
 def plain(text: str) -> str:
     """Return the text with nothing in it that moves the cursor, hides or turns what follows."""
-    return "".join(
-        letter
-        if letter.isprintable() or letter == "\n"
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in text.replace("\r\n", "\n").replace("\t", "    ")
-    )
+    return printable_lines(text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:

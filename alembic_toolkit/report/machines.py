@@ -16,7 +16,8 @@ def to_json(report: Report) -> str:
     ``status`` is the exit status, ``verdict`` the last line of the text.  All other keys are those
     of the classes in `prove.results`: ``config``, ``revisions`` (their number), ``seconds``,
     ``findings`` (of the files) and ``proofs``, one for each database, with its own ``revisions``,
-    ``checks``, ``findings``, ``notes`` and ``error``.  What did not happen is there and empty.
+    ``checks``, ``findings``, ``warnings``, ``notes`` and ``error``.  What did not happen is there
+    and empty; a set is a sorted list.
     """
     values = {"version": 1, "status": report.status, "verdict": summary_of(report)}
-    return json.dumps(values | dataclasses.asdict(report), indent=1) + "\n"
+    return json.dumps(values | dataclasses.asdict(report), indent=1, default=sorted) + "\n"

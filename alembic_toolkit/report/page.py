@@ -7,10 +7,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from string import Template
 from urllib.parse import quote
+
+import sqlparse
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report, RevisionProof
@@ -34,12 +37,15 @@ from alembic_toolkit.report.findings import (
     rows_of,
     summary_of,
     verdict_of,
+    warnings_of,
 )
 from alembic_toolkit.report.graph import html_graph
 from alembic_toolkit.report.markup import anchor, classed, link, safe
+from alembic_toolkit.report.orders import CODE, breaks_of, verdicts_of
 
 _STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
 _LONGEST_SQL = 20_000  # letters of one text on the page
+_WIDEST = 100  # characters of a line of SQL that is shown as it is
 
 
 def html(report: Report) -> str:
@@ -51,7 +57,8 @@ def html(report: Report) -> str:
         "title": safe(f"{summary_of(report)} - {report.config}"),
         "status": ("ok", "bad", "bad")[report.status],
         "head": _html_head(report),
-        "findings": _html_findings(report, {row.any.id for row in rows}),
+        "findings": _html_findings("Findings", findings_of(report), {row.any.id for row in rows})
+        + _html_findings("Warnings", warnings_of(report), ()),
         "reasons": _html_reasons(report) + _html_notes(report),
         "graph": html_graph(rows),
         "revisions": "\n".join(_html_revisions(report, rows)),
@@ -98,10 +105,10 @@ def _html_database(one: results.Proof, revisions: int) -> str:
     )
 
 
-def _html_findings(report: Report, sections: Collection[str]) -> str:
-    """Return the list of findings: those of a revision in short, for its section says it all."""
+def _html_findings(heading: str, problems: list[Problem], sections: Collection[str]) -> str:
+    """Return a list of findings: those of a revision in short, for its section says it all."""
     items = []
-    for problem in findings_of(report):
+    for problem in problems:
         of = problem.finding
         if of.revision not in sections:
             items.append(f"<li>{_html_finding(problem)}")
@@ -112,7 +119,7 @@ def _html_findings(report: Report, sections: Collection[str]) -> str:
             f"<small>{safe(of.check)}{on}</small><br>{safe(cut(one_line(of.problem), 300))}"
         )
     listed = "\n".join(items)
-    head = "<section class=findings><h2>Findings</h2>"
+    head = f"<section class=findings><h2>{heading}</h2>"
     return f"{head}<ol>\n{listed}\n</ol></section>" if items else ""
 
 
@@ -201,6 +208,8 @@ def _html_revisions(report: Report, rows: list[Row]) -> Iterator[str]:
                 *(_html_finding(problem, of.path) for problem in row.problems),
                 _html_checks(row, names, checks, slow),
                 *_html_whys(row),
+                *_html_order(row),
+                *_html_locks(row),
                 *_html_sql(row, "upgrade"),
                 *_html_sql(row, "downgrade"),
                 "</div></details>",
@@ -261,12 +270,62 @@ def _html_whys(row: Row) -> Iterator[str]:
         yield f"<p><small>{safe(check)} on {safe(', '.join(names))}:</small> {safe(why)}</p>"
 
 
+def _html_order(row: Row) -> Iterator[str]:
+    """Yield when the code is to be deployed, and the statements that say so."""
+    verdict = verdicts_of(row)
+    if not verdict:
+        return
+    yield f"<p>{safe(verdict)} <small>deploy order</small></p>"
+    lines = "".join(
+        f"<tr><td>{safe(CODE[one.code])}<td><code>{safe(one.table)}</code>"
+        f"<td><code>{safe(one.statement)}</code><td>{safe(one.error)}<td>{safe(', '.join(on))}"
+        for one, on in breaks_of(row).items()
+    )
+    if lines:
+        yield (
+            "<details class=locks><summary>what breaks</summary><div class=wide><table>"
+            f"<tr><th>code<th>table<th>statement<th>error<th>on{lines}</table></div></details>"
+        )
+
+
+def _html_locks(row: Row) -> Iterator[str]:
+    """Yield what each statement of the upgrade locks, equal ones of several databases once."""
+    found = grouped((tuple(one.locks), name) for name, one in row.on.items())
+    found.pop((), None)
+    for locks, names in found.items():
+        lines = "".join(
+            f"<tr><td>{one.line or ''}<td><code>{safe(one.table)}</code>"
+            f"<td{_blocking(one)}>{safe(one.who)}<td>{safe(one.how)}<td>{safe(one.observed)}"
+            f"<td><code>{safe(one.statement)}</code>"
+            for one in locks
+        )
+        yield (
+            f"<details class=locks><summary>locks <small>{safe(', '.join(names))}</small></summary>"
+            "<div class=wide><table><tr><th>line<th>table<th>who waits<th>how long<th>observed"
+            f"<th>statement{lines}</table></div></details>"
+        )
+
+
+def _blocking(lock: results.Lock) -> str:
+    waits = lock.who in (results.WRITERS, results.EVERYBODY) and lock.how != results.MOMENT
+    return f" class={STYLES[results.FAULTY].kind}" if waits else ""
+
+
+def _readable(sql: str) -> str:
+    """Break a long query into lines, to be read and not to be run."""
+    if len(sql) > _LONGEST_SQL or all(len(line) <= _WIDEST for line in sql.splitlines()):
+        return sql
+    with suppress(sqlparse.exceptions.SQLParseError):  # more words than it takes
+        return str(sqlparse.format(sql, reindent=True))
+    return sql
+
+
 def _html_sql(row: Row, direction: str) -> Iterator[str]:
     """Yield the SQL of each server, equal texts once."""
     texts = grouped((tuple(getattr(one, direction)), name) for name, one in row.on.items())
     texts.pop((), None)
     for statements, names in texts.items():
-        sql = "\n".join(statement.strip().rstrip(";") + ";" for statement in statements)
+        sql = "\n".join(_readable(statement.strip().rstrip(";")) + ";" for statement in statements)
         rest = len(sql) - _LONGEST_SQL
         cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
         yield (

@@ -21,7 +21,9 @@ from alembic_toolkit.report.findings import (
     plain,
     reasons_for,
     summary_of,
+    warnings_of,
 )
+from alembic_toolkit.report.orders import text_orders
 from alembic_toolkit.report.table import Paint, text_table
 
 _LINES = 24  # of a diff, an error, a list: the rest is in the other reports
@@ -47,6 +49,11 @@ def text(report: Report, width: int | None = None, colour: bool | None = None) -
         _text_databases(report, width),
         text_table(report, width, paint),
         *(_text_finding(one, n, width, paint) for n, one in enumerate(findings_of(report), 1)),
+        *(
+            _text_finding(one, n, width, paint, "Warning ")
+            for n, one in enumerate(warnings_of(report), 1)
+        ),
+        text_orders(report, width),
         *(_text_reasons(report, status, width) for status in REASONED),
         _text_errors(report, width, paint),
         _text_notes(report, width),
@@ -60,7 +67,8 @@ def _text_databases(report: Report, width: int) -> list[str]:
     columns = []
     for one in report.proofs:
         findings = [count(len(one.findings), "finding")] if one.findings else []
-        result = [count(len(one.revisions), "revision"), *findings, duration(one.seconds)]
+        times = [duration(one.seconds)] if one.seconds else []
+        result = [count(len(one.revisions), "revision"), *findings, *times]
         columns.append((one_line(one.database), one_line(one.server), ", ".join(result)))
     if not columns:
         return []
@@ -73,12 +81,18 @@ def _text_databases(report: Report, width: int) -> list[str]:
     return [part for line in lines for part in wrap(line, width, hang="  ")]
 
 
-def _text_finding(problem: Problem, number: int, width: int, paint: Paint) -> list[str]:
-    """Return one finding: where, what, the difference, and what to write."""
+def _text_finding(
+    problem: Problem, number: int, width: int, paint: Paint, kind: str = ""
+) -> list[str]:
+    """Return one finding: where, what, the difference, and what to write.
+
+    :param kind: a word before its number, if it is none.
+    """
     of = problem.finding
     on = f" ({', '.join(problem.databases)})" if problem.databases else ""
-    head = f"{number}. {of.check}{on}: {of.revision or 'the whole history'}"
-    lines = [paint(line, _RED) for line in wrap(one_line(head), width, hang="   ")]
+    head = f"{kind}{number}. {of.check}{on}: {of.revision or 'the whole history'}"
+    colour = STYLES[results.WARNED].colour if kind else _RED
+    lines = [paint(line, colour) for line in wrap(one_line(head), width, hang="   ")]
     lines += wrap(one_line(of.path), width, "   ") if of.path else []
     lines += _short(wrap(plain(of.problem), width, "   "), _LINES // 2)
     for details, names in problem.details.items():

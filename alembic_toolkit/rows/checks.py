@@ -72,7 +72,17 @@ def _check_groups(table: Table, names: list[str]) -> list[tuple[list[str], list[
 
 
 _MOST = 96  # combinations that the server evaluates for one group of checks
-_SHAPES = ("A", "a", "AB", "ABC", "0", "123", "user@example.com", "https://example.com/", "a-b")
+_SHAPES = (
+    "A",
+    "a",
+    "AB",
+    "ABC",
+    "0",
+    "123",
+    "user@example.com",
+    "https://user.example.com/",
+    "a-b",
+)
 
 
 def _choices(
@@ -83,12 +93,12 @@ def _choices(
     assert column is not None
     found: list[Any] = [row[name] for row in rows if row[name] is not UNSET]
     if is_free(table, name):
-        found += [*candidates(column), *_mined(column, " ".join(checks))]
+        found += [*candidates(column), *mined(column, " ".join(checks))]
         found += [None] if column.nullable else []
     return list(dict.fromkeys(found))
 
 
-def _mined(column: Column, text: str) -> list[Any]:
+def mined(column: Column, text: str) -> list[Any]:
     """Return values made of the numbers and strings in an expression."""
     strings = list(strings_in(text))
     numbers = {Decimal(n) for n in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", without_strings(text))}
@@ -101,7 +111,9 @@ def _mined(column: Column, text: str) -> list[Any]:
         return strings
     lengths = sorted({int(n) + more for n in numbers if 0 < n <= 500 for more in (-1, 0, 1)})
     plain = [s.replace("%", "").replace("_", "x").strip("^$") for s in strings]
-    texts = [*strings, *plain, *(s.replace("%", "x") for s in strings), *_SHAPES]
+    own = re.sub(r"\W", "", column.of).lower() or "user"
+    shapes = [shape.replace("user", own) for shape in _SHAPES]
+    texts = [*strings, *plain, *(s.replace("%", "x") for s in strings), *shapes]
     texts += [
         start.ljust(n, letter)[:n] for n in lengths for start in ["", *plain] for letter in "aA1"
     ]

@@ -49,10 +49,32 @@ def subject(line: str) -> str:
     return line.partition(":")[0]
 
 
-def emptied(before: Rows, after: Rows) -> set[str]:
-    """Return the tables that lost all rows; new rows there would hide that."""
-    had = {name for name, content in before.items() if content.rows}
-    return {name for name, content in after.items() if name in had and not content.rows}
+def follows(line: str, left: list[str]) -> bool:
+    """Return whether what was lost is of a table or column that is not there any more.
+
+    :param left: how the schema differs, as `difference` says it.
+    """
+    about = subject(line).removeprefix("rows of ")
+    gone = [one[2:].partition(":")[0].partition(" ")[2] for one in left if one.startswith("- ")]
+    return any(about == name or about.startswith(f"{name}.") for name in gone)
+
+
+def thinned(before: Rows, after: Rows) -> set[str]:
+    """Return the tables that lost rows; new rows there would be taken for these."""
+    return {
+        name
+        for name, content in after.items()
+        if name in before and before[name] is not content and _lacks(before[name], content)
+    }
+
+
+def _lacks(before: Content, after: Content) -> bool:
+    key = before.table.primary
+    if len(after.rows) < len(before.rows) or not {*key} <= {*after.table.names}:
+        return len(after.rows) < len(before.rows)
+    at, to = ([one.index(name) for name in key] for one in (before, after))
+    now = {tuple(row[n] for n in to) for row in after.rows}
+    return any(tuple(row[n] for n in at) not in now for row in before.rows)
 
 
 def changed(before: Rows, after: Rows) -> list[str]:
@@ -70,19 +92,23 @@ def doubled(before: Content, between: Content, after: Content, now: Content) -> 
     """Return the rows that the upgrade inserted, the downgrade kept, and the next one doubled."""
     if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
         return []
-    old, first, left, again = map(_by_key, (before, between, after, now))
+    seen = (before, between, after, now)
+    names = set[str].intersection(*({*content.table.names} for content in seen))
+    old, first, left, again = (_by_key(content, names) for content in seen)
     came = first.keys() - old.keys()
     stayed = {left[key] for key in came & left.keys()} & {first[key] for key in came}
     return sorted(stayed & {again[key] for key in again.keys() - left.keys()} - {""})
 
 
-def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
+def _by_key(content: Content, names: set[str]) -> dict[tuple[Any, ...], str]:
     """Return the rows as `_comparable` texts by key; without a key, equal rows are numbered.
+
+    :param names: the columns to compare.
 
     A row that existed before, or that `fill` wrote, is not new because a value of it changed.
     """
     at = [content.index(name) for name in content.table.primary]
-    texts = _comparable(content)
+    texts = _comparable(content, names)
     if at:
         keys = (tuple(row[n] for n in at) for row in content.rows)
         return dict(zip(keys, texts, strict=True))
@@ -90,7 +116,7 @@ def _by_key(content: Content) -> dict[tuple[Any, ...], str]:
     return {(text, number): text for text in counts for number in range(counts[text])}
 
 
-def _comparable(content: Content) -> list[str]:
+def _comparable(content: Content, names: set[str] | None = None) -> list[str]:
     """Return the rows as texts, without values that each run makes new: serial numbers, moments."""
 
     def plain(value: Any) -> str:
@@ -100,6 +126,7 @@ def _comparable(content: Content) -> list[str]:
         (n, column.name)
         for n, column in enumerate(content.table.columns)
         if not (column.serial or column.volatile or column.kind in _EACH_TIME)
+        and (names is None or column.name in names)
     ]
     return [", ".join(f"{name} = {plain(row[n])}" for n, name in at) for row in content.rows]
 

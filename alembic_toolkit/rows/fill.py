@@ -19,11 +19,20 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.rows.content import Rows
-from alembic_toolkit.rows.filling import Filled, Filling, Row
+from alembic_toolkit.rows.filling import NASTY, Filled, Filling, Row, Sort
+from alembic_toolkit.rows.forms import fits
 from alembic_toolkit.rows.plan import is_nullable, plan, reference
 from alembic_toolkit.rows.read import read
 from alembic_toolkit.rows.servers import server_of
-from alembic_toolkit.rows.tables.table import ForeignKey, Table, Tables, names_in, parents, reached
+from alembic_toolkit.rows.tables.table import (
+    Column,
+    ForeignKey,
+    Table,
+    Tables,
+    names_in,
+    parents,
+    reached,
+)
 from alembic_toolkit.rows.write import advance, deferred, insert, reason, savepoint, update
 
 
@@ -35,7 +44,7 @@ def fill(
     given: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     within: Mapping[str, Table] | None = None,
     there: Rows | None = None,
-    texts: str | None = None,
+    sort: Sort = NASTY,
 ) -> Filled:
     """Insert rows into the tables named (all), parents first; commit nothing, and never raise.
 
@@ -45,16 +54,15 @@ def fill(
      that they do not name gets a value of ours.
     :param within: an older look: values are such as the older schema can hold, too.
     :param there: rows that `read` has just found: a table that needs no rows costs no statement.
-    :param texts: what free texts hold, instead of something nasty, unless they must be unique.
+    :param sort: gentler rows, for a revision that fails on the nasty ones.
     """
     wanted = [name for name in (tables if names is None else names) if name in tables]
     if within:
         tables = tables | {
             n: _narrowed(tables[n], within[n], tables) for n in wanted if n in within
         }
-    if texts is not None:
-        tables = {name: _with_texts(table, texts) for name, table in tables.items()}
-    filling = Filling(connection, tables, seed, given or {})
+    tables = tables | {name: _sorted(tables[name], sort) for name in wanted}
+    filling = Filling(connection, tables, seed, given or {}, sort)
     known = {*wanted, *parents(tables, wanted)} & {*tables}
     found = {name: content for name, content in (there or {}).items() if name in known}
     found |= read(connection, {name: tables[name] for name in known if name not in found})
@@ -67,11 +75,24 @@ def fill(
     return filling.filled
 
 
-def _with_texts(table: Table, text: str) -> Table:
-    texts = [c for c in table.columns if c.kind in ("text", "json") and not c.labels]
-    free = {column.name for column in texts if column.form in ("", "object")} - table.references
-    columns = (replace(c, labels=(text,)) if c.name in free else c for c in table.columns)
-    return replace(table, columns=tuple(columns))
+def _sorted(table: Table, sort: Sort) -> Table:
+    """Return the table with columns that hold what a sort of rows has, in this table."""
+    unique = {name for key in (table.primary, *table.uniques) for name in key}
+
+    def column(one: Column) -> Column:
+        one = replace(one, of=table.name)
+        if one.labels or one.name in table.references or one.form not in ("", "object"):
+            return one
+        if sort.texts and one.kind in ("text", "char", "json") and one.name not in unique:
+            fitting = [text for text in sort.texts if len(text) <= (one.length or len(text))]
+            return replace(one, labels=tuple(fitting))
+        if sort.form and one.kind in ("text", "char") and fits(sort.form, one.length):
+            return replace(one, form=sort.form)
+        if sort.binary is not None and one.kind == "binary":
+            return replace(one, sample=sort.binary)
+        return one
+
+    return replace(table, columns=tuple(map(column, table.columns)))
 
 
 def _narrowed(table: Table, older: Table, existing: Collection[str]) -> Table:

@@ -20,6 +20,20 @@ class Filled:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Sort:
+    """Which rows `fill` makes up: as nasty as the schema allows, or a gentler sort."""
+
+    words: str  # "with rows that ..."
+    texts: tuple[str, ...] = ()  # what texts hold that need not be unique
+    form: str = ""  # which all texts have, of `forms`
+    binary: bytes | None = None  # what binary columns hold
+    plain: bool = False  # nothing is NULL or empty, and nothing is there twice
+    most: int | None = None  # rows of a table
+
+
+NASTY = Sort("with rows as nasty as the schema allows")
+NONE = Sort("with no rows", most=0)
 Row = dict[str, Any]
 
 
@@ -31,6 +45,7 @@ class Filling:
     tables: Tables
     seed: int
     given: Mapping[str, Sequence[Mapping[str, Any]]]
+    sort: Sort = NASTY
     rows: dict[str, list[Row]] = field(default_factory=dict)  # all rows so far, by table
     filled: Filled = field(default_factory=Filled)
     advanced: set[str] = field(default_factory=set)  # tables whose sequences are past these rows

@@ -14,13 +14,16 @@ from typing import Any
 from sqlalchemy import Dialect, Uuid
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+_DAY, _DAYS = dt.date(1970, 1, 1), 40_000  # to the year 2079
+
 # By name, and by a number that makes each another one.
 FORMS: dict[str, Callable[[int], str]] = {
     "uuid": lambda number: str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
     "object": lambda number: f'{{"a": {number}}}',
     "array": lambda number: f"[{number}]",
     "number": str,
-    "moment": lambda number: f"{dt.datetime(2024, 2, 29, 23, 59, 59) + dt.timedelta(number)}",
+    "date": lambda number: f"{_DAY + dt.timedelta(number % _DAYS)}",
+    "moment": lambda number: f"{_DAY + dt.timedelta(number % _DAYS)} 23:59:59",
 }
 _ANY = 'O\'Brien "%s"'
 

@@ -32,13 +32,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from operator import eq, itemgetter
+from operator import itemgetter
 from typing import Any
 
 from alembic_toolkit.rows.content import Content, Rows
 from alembic_toolkit.rows.read import same_json
 from alembic_toolkit.rows.tables.table import Column, related, without_strings
-from alembic_toolkit.sql.tokens import unquoted
+from alembic_toolkit.sql.tokens import cut, unquoted
 
 
 def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None = ()) -> list[str]:
@@ -116,7 +116,8 @@ def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
             found += _PARTITION.findall(plain)
         else:
             found += _CHANGE.findall(plain) + _UPSERT.findall(plain)
-    return frozenset(".".join(map(unquoted, re.findall(_NAME, name))) for name in found)
+    names = [[*map(unquoted, re.findall(_NAME, name))] for name in found]
+    return frozenset(".".join(parts) for name in names for parts in (name, map(cut, name)))
 
 
 # Renames
@@ -215,12 +216,36 @@ def _by_values(before: Content, after: Content, same: Mapping[str, str]) -> _Pai
         else:
             unpaired.append((values, row))
     free = [(values, row) for values, rows in left.items() for row in rows]
-    for values, row in unpaired:
-        best = max(free, key=lambda other: sum(map(eq, values, other[0])), default=None)
-        if best is not None:
-            free.remove(best)
-        pairs.append((row, best and best[1]))
-    return pairs
+    least = 1 if before.table.primary else 0
+    if len(after.rows) < len(before.rows):
+        least = (len(same) + 1) // 2
+    return pairs + _by_likeness(unpaired, free, least)
+
+
+_Keyed = list[tuple[tuple[str, ...], tuple[Any, ...]]]  # values of the common columns, and a row
+
+
+def _by_likeness(unpaired: _Keyed, free: _Keyed, least: int) -> _Pairs:
+    """Pair rows that changed with what is most like them; those that are like none are gone.
+
+    :param least: how many values must be equal: else a row that came would be taken for one that
+     went.
+    """
+    likeness = sorted(
+        (
+            (sum(a == b != "None" for a, b in zip(one, other, strict=True)), -at, -to)
+            for at, (one, _) in enumerate(unpaired)
+            for to, (other, _) in enumerate(free)
+        ),
+        reverse=True,
+    )
+    found: dict[int, int] = {}
+    for alike, at, to in likeness:
+        if alike >= least and -at not in found and -to not in found.values():
+            found[-at] = -to
+    return [
+        (row, free[found[at]][1] if at in found else None) for at, (_, row) in enumerate(unpaired)
+    ]
 
 
 def _moves(before: Rows, after: Rows) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import unicodedata
+from functools import partial
 from typing import Any
 
 from alembic_toolkit.rows.checks import is_free, satisfy
@@ -33,28 +34,30 @@ def plan(filling: Filling, table: Table, waiting: set[str]) -> list[Row]:
     given = [] if existing else filling.given.get(table.name, [])
     count = len(given) or _count(filling, table, existing)
     columns = [column for column in table.columns if not column.generated]
-    rows = [
-        {c.name: _pick(c, n, count, at, bool(existing)) for at, c in enumerate(columns)}
-        for n in range(count)
-    ]
-    if count >= 3 and not given:
+    plain = filling.sort.plain
+    pick = _pick_plain if plain else partial(pick_nasty, again=bool(existing))
+    rows = [{c.name: pick(c, n, count, at) for at, c in enumerate(columns)} for n in range(count)]
+    if count >= 3 and not given and not plain:
         rows[-1] = dict(rows[0])
     for name in (column.name for column in columns if column.serial):
         used = [int(row[name]) for row in existing if row.get(name) is not None]
         for number, row in enumerate(rows, max([0, *used]) + 1):
             row[name] = number
-    if problem := _refer(filling, table, waiting, rows):
+    if problem := refer(filling, table, waiting, rows):
         filling.filled.failed[table.name] = problem
         return []
     satisfy(filling, table, rows, random.Random(f"{filling.seed}:{table.name}"))
     for row, own in zip(rows, given, strict=False):
         row.update({name: value for name, value in own.items() if name in row})
-    return rows if given else _distinct(table, existing, rows)
+    return rows if given else distinct(table, existing, rows)
 
 
 def _count(filling: Filling, table: Table, existing: list[Row]) -> int:
-    if len(existing) >= MOST:
+    most = filling.sort.most
+    if len(existing) >= MOST or (existing and most is not None):
         return 0
+    if most is not None:
+        return most
     if existing:
         return 2 if any(_never_varies(table, column, existing) for column in table.columns) else 0
     labels = max((len(c.labels) + c.nullable for c in table.columns if c.labels), default=0)
@@ -74,7 +77,15 @@ def _never_varies(table: Table, column: Column, existing: list[Row]) -> bool:
     return len(values) < 2 and len(existing) > 1
 
 
-def _pick(column: Column, number: int, count: int, position: int, again: bool) -> Any:
+def _pick_plain(column: Column, number: int, count: int, position: int) -> Any:
+    """Choose a value that is neither NULL nor empty, another one in each row if there is one."""
+    if column.kind in ("text", "char") and not column.labels:
+        return next(itertools.islice(series(column, number), number, None))
+    choice = [value for value in candidates(column) if value not in ("", b"")]
+    return choice[number % len(choice)] if choice else UNSET
+
+
+def pick_nasty(column: Column, number: int, count: int, position: int, again: bool) -> Any:
     """Choose a value: NULL in the second or third row, another candidate in each row."""
     null = 1 + position % 2 if column.nullable and not again else count
     if number == null or (count == 1 and column.nullable and not again):
@@ -83,7 +94,7 @@ def _pick(column: Column, number: int, count: int, position: int, again: bool) -
     return choice[(number - (number > null)) % len(choice)] if choice else UNSET
 
 
-def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -> str | None:
+def refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -> str | None:
     """Set the foreign keys; return the problem, if there is one."""
     for key in table.foreign:
         wait = key.target in waiting
@@ -94,7 +105,8 @@ def _refer(filling: Filling, table: Table, waiting: set[str], rows: list[Row]) -
             return f"{key.target}, which it refers to, cannot be used: {why}"
         position = 0
         for number, row in enumerate(rows):
-            if not parent_rows or (nullable and number == 1 and len(rows) > 1):
+            some_null = nullable and number == 1 and len(rows) > 1 and not filling.sort.plain
+            if not parent_rows or some_null:
                 # A column of another reference, or one that is required, keeps its value.
                 others = {c for other in table.foreign if other is not key for c in other.columns}
                 free = (c for c in key.columns if is_nullable(table, c) and c not in others)
@@ -117,13 +129,20 @@ def _agreeing(
     return agreeing or choice
 
 
-def _distinct(table: Table, existing: list[Row], rows: list[Row]) -> list[Row]:
-    """Change values until all keys are unique; leave out rows for which no value is left."""
+def distinct(table: Table, existing: list[Row], rows: list[Row], beyond: int = 0) -> list[Row]:
+    """Change values until all keys are unique; leave out rows for which no value is left.
+
+    :param beyond: how many values of each key are left to others, where there are enough.
+    """
     sets = list(dict.fromkeys(key for key in [table.primary, *table.uniques] if key))
     used = {key: {_folded(row, key) for row in existing} for key in sets}
+    for key in sets:  # two tables may become one, whose texts and bytes must be unique
+        column = table.column(key[0]) if len(key) == 1 else None
+        if column is not None and column.kind in ("text", "char", "binary"):
+            used[key].add(_folded({key[0]: b"" if column.kind == "binary" else ""}, key))
     distinct = []
     for row in rows:
-        if all(_free_key(table, key, row, used[key]) for key in sets):
+        if all(_free_key(table, key, row, used[key], beyond) for key in sets):
             # Again: what made one key unique may have been part of another.
             if any(_folded(row, key) in used[key] for key in sets):
                 continue
@@ -146,7 +165,7 @@ def _fold(value: Any) -> Any:
     return "".join(c for c in text if not unicodedata.combining(c) and ord(c) < 0x10000)
 
 
-def _free_key(table: Table, key: tuple[str, ...], row: Row, used: set[Any]) -> bool:
+def _free_key(table: Table, key: tuple[str, ...], row: Row, used: set[Any], beyond: int) -> bool:
     """Give a key values that are not used; return whether there are any."""
     if _folded(row, key) not in used:
         return True
@@ -156,7 +175,9 @@ def _free_key(table: Table, key: tuple[str, ...], row: Row, used: set[Any]) -> b
         column = table.column(name)
         assert column is not None
         old = row[name]
-        for value in [*series(column, len(used)), *([None] if column.nullable else [])]:
+        values = [*series(column, len(used) + beyond)]
+        values = [*values[beyond:], *values[:beyond], *([None] if column.nullable else [])]
+        for value in values:
             row[name] = value
             if value is None or _folded(row, key) not in used:
                 return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -28,12 +28,25 @@ class RowServer:
     moment: Callable[[str, str], str] = lambda text, _: text  # of a kind, as the server writes it
     casts: bool = False  # a literal has no type by itself
     advances_on_insert: bool = False  # what INSERT returns may call setval()
+    # How far a sequence may be ahead of the rows: what it gave is not taken back with them.
+    ahead: int = 0
     # The call that advances the sequence of a column past a number; empty: it has none.
     setval: Callable[[Table, Column, int], str] = lambda *_: ""
     # The statements that defer the checks of foreign keys, and that end it.
     defer: tuple[str, str] = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
+    # What follows VALUES and inserts or updates, by the key and the columns to be set.
+    upsert: Callable[[Sequence[str], Sequence[str]], str] = lambda *_: ""
+    names_key: bool = True  # an upsert names the key that it is about
+    no_values: str = "DEFAULT VALUES"  # inserts a row of defaults
     # Returns the first broken reference, where the server checks only at the commit.
     dangling: Callable[[Connection, str], str] = lambda *_: ""
+
+
+def _on_conflict(key: Sequence[str], columns: Sequence[str]) -> str:
+    """Write an upsert as PostgreSQL and SQLite have it: https://sqlite.org/lang_upsert.html."""
+    values = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    action = f"UPDATE SET {values}" if values else "NOTHING"
+    return f"ON CONFLICT ({', '.join(key)}) DO {action}"
 
 
 # PostgreSQL
@@ -43,15 +56,18 @@ def _select_postgresql(name: str, column: Column) -> str:
     if column.kind in ("integer", "numeric", "float", "boolean", "text", "char", "binary"):
         return f"{name}::numeric" if column.type == "money" else name
     if column.kind == "datetimetz":
-        return f"({name} AT TIME ZONE 'UTC')::text"
-    return f"{name}::jsonb::text" if column.kind == "json" else f"{name}::text"
+        return f"({name} AT TIME ZONE 'UTC')::pg_catalog.text"
+    json = "::pg_catalog.jsonb" if column.kind == "json" else ""
+    return f"{name}{json}::pg_catalog.text"
 
 
 def _setval_postgresql(table: Table, column: Column, number: int) -> str:
-    match = re.match(r"nextval\(('(?:[^']|'')*'::regclass)", column.default or "")
+    match = re.match(r"""\"?nextval\"?\(('(?:[^']|'')*'::)"?(regclass)""", column.default or "")
     of = [quoting.postgresql_literal(part) for part in (table.sql, column.name)]
-    sequence = match[1] if match else f"pg_get_serial_sequence({', '.join(of)})"
-    return f"setval({sequence}, {number})"
+    sequence = f"pg_catalog.pg_get_serial_sequence({', '.join(of)})"
+    if match:
+        sequence = f"{match[1]}pg_catalog.{match[2]}"
+    return f"pg_catalog.setval({sequence}, {number})"
 
 
 POSTGRESQL = RowServer(
@@ -63,6 +79,8 @@ POSTGRESQL = RowServer(
     casts=True,
     advances_on_insert=True,
     setval=_setval_postgresql,
+    upsert=_on_conflict,
+    ahead=100_000,
     defer=("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"),
 )
 
@@ -85,12 +103,21 @@ def _setval_mysql(_: Table, column: Column, number: int) -> str:
     return f"setval({match[1]}, {number})" if match else ""
 
 
+def _on_duplicate_key(key: Sequence[str], columns: Sequence[str]) -> str:
+    # https://mariadb.com/kb/en/insert-on-duplicate-key-update/
+    values = ", ".join(f"{name} = VALUES({name})" for name in columns or key)
+    return f"ON DUPLICATE KEY UPDATE {values}"
+
+
 MYSQL = RowServer(
     servers.MYSQL,
     look=mysql.look,
     selected=_select_mysql,
     moment=_moment_mysql,
     setval=_setval_mysql,
+    upsert=_on_duplicate_key,
+    names_key=False,
+    no_values="() VALUES ()",
 )
 
 
@@ -114,6 +141,7 @@ SQLITE = RowServer(
     selected=lambda name, _: name,
     has_bits=False,
     moment=_moment_sqlite,
+    upsert=_on_conflict,
     defer=("PRAGMA defer_foreign_keys = ON", "PRAGMA defer_foreign_keys = OFF"),
     dangling=_dangling_sqlite,
 )

@@ -1,5 +1,6 @@
 """Values for a column: nasty, but fair, for an honest revision must be able to live with them.
 
+- Texts and UUIDs begin with their table, or are made of it: two tables may become one.
 - Texts: the longest allowed, the empty one, one with quotes, ``%``, backslash and other alphabets.
 - Integers stop at 2^21 for 32 bits and at 2^53 for 64: cents made of them still fit, and a float
   holds them. A column called ``..._id`` that is no foreign key gets small ones: it may become one.
@@ -15,6 +16,7 @@ import datetime as dt
 import json
 import re
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -44,11 +46,32 @@ def _texts(column: Column) -> list[Any]:
     if column.labels:  # the application keeps to them, though the server does not
         return list(column.labels)
     if column.form:
-        return [made(column.form, number, column.length) for number in range(3)]
+        return [_formed(column, number) for number in range(3)]
     longest = min(column.length or 300, 4000)
-    text = _TEXT if column.ascii else _TEXT + _WIDE
+    text = _own(column, longest) + (_TEXT if column.ascii else _TEXT + _WIDE)
     long = (text * (longest // len(text) + 1))[: longest - 1] + "."
     return list(dict.fromkeys([long, "", text.strip()[:longest].strip()]))
+
+
+def _own(column: Column, longest: int) -> str:
+    """Return the beginning of the texts of a table: its name, or where that is long, a hash."""
+    if not column.of:
+        return ""
+    name = column.of.rpartition(".")[2]
+    is_short = len(name) < longest // 2 and (name.isascii() or not column.ascii)
+    return f"{name} " if is_short else f"{_number(column):x}"[: max(longest - 2, 1)] + " "
+
+
+def _number(column: Column) -> int:
+    """Return a number that few tables have in common."""
+    return zlib.crc32(column.of.encode()) % 0xFFFF if column.of else 0
+
+
+def _formed(column: Column, number: int) -> str:
+    """Return a text of the column's form, another one in each table."""
+    other = made(column.form, number + 100 * _number(column), column.length)
+    fits = column.length is None or len(other) <= column.length
+    return other if fits else made(column.form, number, column.length)
 
 
 def _integers(column: Column) -> list[Any]:
@@ -72,8 +95,15 @@ def _numerics(column: Column) -> list[Any]:
 
 
 def _binaries(column: Column) -> list[Any]:
+    if column.sample is not None:
+        return [column.sample]
     longest = min(column.length or 300, 4000)
-    return [(b"\x00\xff'\\%" * longest)[: longest - 1] + b"\x01", b"", b"a"]
+    own = _own(column, longest).encode()[:longest]
+    return [
+        own + (b"\x00\xff'\\%" * longest)[: max(longest - len(own) - 1, 0)] + b"\x01",
+        b"",
+        own + b"a",
+    ]
 
 
 def _arrays(column: Column) -> list[Any]:
@@ -84,6 +114,10 @@ def _arrays(column: Column) -> list[Any]:
 
 
 _DATETIMES = ["2024-02-29 23:59:59", "2024-10-27 02:30:00", "1970-01-02 00:00:01"]
+
+
+def _of(column: Column) -> str:
+    return f"{column.of}.{column.name}"
 
 
 def _uuid(name: str) -> str:
@@ -104,7 +138,7 @@ _CANDIDATES: dict[str, Callable[[Column], list[Any]]] = {
     "interval": lambda _: ["1 mon 2 days 03:04:05", "-1 day", "0"],
     "year": lambda _: [2024, 1970, 1999],
     "json": lambda column: [*column.labels] or ['{"a": [1, null, "Zo\u00eb"]}', "{}", "[]"],
-    "uuid": lambda column: [_uuid(f"{column.name} {number}") for number in range(3)],
+    "uuid": lambda column: [_uuid(f"{_of(column)} {number}") for number in range(3)],
     "binary": _binaries,
     "enum": lambda column: list(column.labels),
     "set": lambda column: [",".join(column.labels), "", column.labels[0]],
@@ -137,16 +171,22 @@ _BY_NAME: dict[str, Sequence[str]] = {
 
 def series(column: Column, start: int) -> Iterator[Any]:
     """Return values for a column that must be unique: enough to get past those used."""
-    make = _NUMBERED.get(column.kind)
+    make = None if column.labels else _NUMBERED.get(column.kind)
     return (make(column, n) for n in range(1, start + 12)) if make else iter(candidates(column))
 
 
 def _numbered_text(column: Column, number: int) -> str:
     if column.form:
-        return made(column.form, number, column.length)
+        return _formed(column, number)
     # The number first: MariaDB's keys may hold only the beginning of a text.
     long = str(_texts(replace(column, labels=()))[0])
     return f"{number}{long}"[: len(long)]
+
+
+def _numbered_bytes(column: Column, number: int) -> bytes:
+    longest = column.length or 300
+    # As for texts: the number first, and the table.
+    return f"{number} {_own(column, longest)}".encode()[:longest].ljust(column.length or 1, b"\x01")
 
 
 def _moment(_: Column, number: int) -> str:
@@ -156,11 +196,11 @@ def _moment(_: Column, number: int) -> str:
 _NUMBERED: dict[str, Callable[[Column, int], Any]] = {
     **dict.fromkeys(("integer", "numeric", "float"), lambda _, n: n),
     **dict.fromkeys(("text", "char"), _numbered_text),
-    "uuid": lambda column, n: _uuid(f"{column.name}/{n}"),
+    "uuid": lambda column, n: _uuid(f"{_of(column)}/{n}"),
     "date": lambda column, n: _moment(column, n)[:10],
     **dict.fromkeys(("datetime", "datetimetz"), _moment),
     "time": lambda _, n: f"01:{n // 60 % 60:02}:{n % 60:02}",
-    "binary": lambda column, n: f"{n}".encode().ljust(column.length or 1, b"\x01"),
+    "binary": lambda column, n: _numbered_bytes(column, n),
     "year": lambda _, n: 1970 + n,
     "interval": lambda _, n: f"{n} days",
     "json": lambda _, n: f'{{"a": {n}}}',

@@ -110,13 +110,13 @@ def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[No
 
     :param needed: for several statements, which are to be all done or none.
     """
-    is_alone = _is_alone(connection)
+    by_itself = is_alone(connection)
     if needed is None:
-        needed = server_of(connection).facts.error_ends_transaction and not is_alone
+        needed = server_of(connection).facts.error_ends_transaction and not by_itself
     if not needed:
         yield
         return
-    begin, undo, end = _TRANSACTION if is_alone else _SAVEPOINT
+    begin, undo, end = _TRANSACTION if by_itself else _SAVEPOINT
     ask(connection, begin)
     try:
         yield
@@ -124,6 +124,18 @@ def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[No
         ask(connection, undo)
         raise
     finally:
+        ask(connection, end)
+
+
+@contextmanager
+def undone(connection: Connection) -> Iterator[None]:
+    """Undo what is done within, whatever happens there."""
+    begin, undo, end = _TRANSACTION if is_alone(connection) else _SAVEPOINT
+    ask(connection, begin)
+    try:
+        yield
+    finally:
+        ask(connection, undo)
         ask(connection, end)
 
 
@@ -141,7 +153,7 @@ def alone(connection: Connection) -> Iterator[None]:
 
     Within a transaction, and with other drivers, nothing changes.
     """
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection  # of an asynchronous one, its adapter
     if connection.dialect.driver not in _PSYCOPG or driver.autocommit or not _is_idle(driver):
         yield
         return
@@ -160,9 +172,9 @@ def _is_idle(driver: Any) -> bool:
     return int(driver.info.transaction_status) == 0  # of libpq: PQTRANS_IDLE
 
 
-def _is_alone(connection: Connection) -> bool:
+def is_alone(connection: Connection) -> bool:
     """Return whether the next statement runs in no transaction."""
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection  # of an asynchronous one, its adapter
     return connection.dialect.driver in _PSYCOPG and driver.autocommit and _is_idle(driver)
 
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -26,11 +24,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from alembic_toolkit.database.errors import is_lock_error
+from alembic_toolkit.messages import printable
+from alembic_toolkit.run import lockfile
+from alembic_toolkit.run.galera import Row, is_node, refuse_left
+from alembic_toolkit.sql.pinned import pinned
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -53,6 +51,12 @@ class Lock(Protocol):
     def is_shared(self) -> bool:
         """Return whether others would hold it too, because a pooler lends them this session."""
         return False
+
+    may_end_alone: bool = False  # while the session that runs the revisions goes on
+
+    def lost(self) -> CommandError:
+        """Return the error for a lock that was taken, and is not held."""
+        return _pooled("was taken, and this session does not hold it")
 
     def holder(self) -> str:
         """Return who holds it, as far as the server shows."""
@@ -96,7 +100,7 @@ def confirm(lock: Lock) -> None:
     :raises CommandError: it is not; behind a pooler each transaction may have another session.
     """
     if not lock.is_held():
-        raise _pooled("was taken, and this session does not hold it")
+        raise lock.lost()
 
 
 def _pooled(what: str) -> CommandError:
@@ -116,7 +120,7 @@ def _wait_for(lock: Lock, connection: Connection, migration: MigrationContext, w
     while not _take(lock, connection):
         waited = time.monotonic() - begun
         if waited >= wait or waited - logged >= _LOG_EVERY:
-            holder, logged = _holder(lock, connection, migration), waited
+            holder, logged = printable(_holder(lock, connection, migration)), waited
             if waited >= wait:
                 raise CommandError(
                     f"another deployer holds the lock, after {wait:g} s: nothing was run\n"
@@ -160,12 +164,13 @@ def _lock(connection: Connection, migration: MigrationContext) -> Lock | None:
     if connection.dialect.name == "postgresql":
         return _PostgreSQL(connection, place)
     if connection.dialect.name in ("mysql", "mariadb"):
-        return _MariaDB(connection, place)
+        locks_nodes = is_node(connection)
+        return _Galera(connection, place, migration) if locks_nodes else _MariaDB(connection, place)
     if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql("PRAGMA database_list").all()
         path = next((row[2] for row in rows if row[1] == "main"), "")
         _roll_back(connection)
-        if path and fcntl is not None:
+        if path and lockfile.is_possible():
             return _SQLite(Path(path))
         if path:  # not in memory, where it would be nobody else's
             log.warning(
@@ -179,31 +184,35 @@ class _PostgreSQL(Lock):
     # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
     def __init__(self, connection: Connection, place: str) -> None:
         self.connection = connection
-        schema = connection.scalar(text("SELECT current_schema()"))
+        schema = connection.scalar(text("SELECT pg_catalog.current_schema()"))
         connection.rollback()
         # Advisory locks are of one database; tenants in schemas of one have a lock each.
         named = f"{schema}{place}" if place.startswith(".") else place
         digest = hashlib.sha256(f"alembic:{named}".encode()).digest()
         self.key = int.from_bytes(digest[:8], "big", signed=True)
 
+    _KEY = "(:key)::bigint"
+
     def _ask(self, query: str) -> Any:
         return self.connection.execute(text(query), {"key": self.key})
 
     def take(self) -> bool:
-        return bool(self._ask("SELECT pg_try_advisory_lock(:key)").scalar())
+        return bool(self._ask(f"SELECT pg_catalog.pg_try_advisory_lock({self._KEY})").scalar())
 
     def free(self) -> None:
-        self._ask("SELECT pg_advisory_unlock(:key)")
+        self._ask(f"SELECT pg_catalog.pg_advisory_unlock({self._KEY})")
         self.connection.commit()
 
-    _OURS = (
-        "locktype = 'advisory' AND objsubid = 1 AND granted"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND (classid::bigint << 32) | objid::bigint = CAST(:key AS bigint)"
+    # classid and objid are the halves of the key
+    _OURS = pinned(
+        "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND int8or(int8shl(l.classid::bigint, 32), l.objid::bigint) = (:key)::bigint"
     )
 
     def is_held(self) -> bool:
-        query = f"SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND {self._OURS}"
+        ours = pinned("SELECT count(*) FROM pg_locks AS l WHERE l.pid = pg_backend_pid() AND ")
+        query = f"{ours}{self._OURS}"
         return bool(self._ask(query).scalar())
 
     def is_shared(self) -> bool:
@@ -222,8 +231,12 @@ class _PostgreSQL(Lock):
 
     def holder(self) -> str:
         row = self._ask(
-            "SELECT pid, usename, host(client_addr), backend_start AT TIME ZONE 'UTC', state"
-            f" FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE {self._OURS}"
+            pinned(
+                "SELECT l.pid, a.usename, host(a.client_addr),"
+                " a.backend_start AT TIME ZONE 'UTC', a.state"
+                " FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE "
+            )
+            + self._OURS
         ).first()
         if row is None:
             return "nobody, just now"
@@ -231,7 +244,7 @@ class _PostgreSQL(Lock):
         return f"session {row[0]}, {row[1]} from {row[2] or 'this host'}{since}"
 
 
-_PID, _TRANSACTIONS = "SELECT pg_backend_pid()", 5
+_PID, _TRANSACTIONS = "SELECT pg_catalog.pg_backend_pid()", 5
 
 
 def _pid_at_connect(connection: Connection) -> int | None:
@@ -295,6 +308,59 @@ class _MariaDB(Lock):
         return f"session {session}" + (f", {row[0]} from {row[1]}" if row else "")
 
 
+class _Galera(_MariaDB):
+    """A row, which holds on all nodes; and `GET_LOCK`, which a statement still under way keeps."""
+
+    may_end_alone: bool = True
+
+    def __init__(self, connection: Connection, place: str, migration: MigrationContext) -> None:
+        super().__init__(connection, place)
+        self.row = Row(connection, migration)
+
+    def take(self) -> bool:
+        try:
+            if not super().take():
+                return False
+        except DBAPIError as error:
+            if not is_lock_error(error):
+                raise
+            refuse_left(self.connection)
+            return False
+        has_row = False
+        try:
+            has_row = self.row.take()
+        finally:
+            if not has_row:
+                with suppress(DBAPIError):  # the node is gone: so is the lock
+                    super().free()
+        if has_row:
+            log.info("a Galera cluster: what alters a table makes the writers of all nodes wait")
+        return has_row
+
+    def free(self) -> None:
+        self.row.free()
+        super().free()
+
+    def is_held(self) -> bool:
+        return self.row.is_held() and super().is_held()
+
+    def lost(self) -> CommandError:
+        refuse_left(self.connection)
+        if self.row.is_held():
+            return super().lost()
+        return CommandError(
+            "the deployers' lock was lost: nothing more is run\n"
+            "  found   the session that held it on all nodes has ended\n"
+            "  wanted  that session, to the end of the last revision\n"
+            "Stopped, because another deployer may be running by now.\n"
+            "What to do next: run the command again, when the cluster has all its nodes:\n"
+            "it waits for the other deployer, and goes on behind what is done."
+        )
+
+    def holder(self) -> str:
+        return self.row.holder() or super().holder()
+
+
 class _SQLite(Lock):
     """A file beside the database, which the operating system unlocks when a process dies.
 
@@ -303,45 +369,16 @@ class _SQLite(Lock):
 
     def __init__(self, database: Path) -> None:
         real = database.resolve()
-        self.path = real.with_name(f"{real.name}-deploy")
-        self.file: IO[bytes] | None = None
+        self.file = lockfile.LockFile(real.with_name(f"{real.name}-deploy"))
 
     def take(self) -> bool:
-        try:
-            file = self.path.open("ab", buffering=0)  # or closing it would fail on a full disk
-        except OSError as error:
-            raise CommandError(
-                f"no lock against other deployers can be made beside the database: {error}\n"
-                "SQLite needs to write there too; let it, or run with -x deploy_lock=no "
-                "when nobody else can be deploying"
-            ) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before deletes it: then this was locked, and is a file of no name.
-            ours = os.path.samestat(os.fstat(file.fileno()), self.path.stat())
-        except OSError:
-            ours = False
-        if not ours:
-            file.close()
-            return False
-        self.file = file
-        with suppress(OSError):  # a full disk: then nobody can read who it is
-            since = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-            file.truncate(0)
-            file.write(f"{journal.who()} since {since}".encode())
-        return True
+        return self.file.take()
 
     def free(self) -> None:
-        if self.file is not None:
-            self.path.unlink(missing_ok=True)
-            self.file.close()
-            self.file = None
+        self.file.free()
 
     def is_held(self) -> bool:
-        return self.file is not None
+        return self.file.held is not None
 
     def holder(self) -> str:
-        try:
-            return self.path.read_text(encoding="utf-8") or "somebody"
-        except OSError:
-            return "nobody, just now"
+        return self.file.holder()

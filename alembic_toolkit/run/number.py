@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 from alembic_toolkit.project import revisions
+from alembic_toolkit.project.baselines import baselines_of
 
 
 def numbering(environment: EnvironmentContext) -> Callable[..., None]:
@@ -23,7 +24,8 @@ def numbering(environment: EnvironmentContext) -> Callable[..., None]:
                 f"the version table holds {revisions.MAX_ID_LENGTH}: nothing was written"
             )
         if not given and directives:
-            known = environment.script.walk_revisions()
-            directives[0].rev_id = revisions.next_id(script.revision for script in known)
+            known = {script.revision for script in environment.script.walk_revisions()}
+            known |= baselines_of(environment.script).all_replaced
+            directives[0].rev_id = revisions.next_id(known)
 
     return number

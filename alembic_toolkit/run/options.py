@@ -23,6 +23,9 @@ class Options:
     lock_timeout: float = 2.0  # the longest that one statement waits for a lock
     retry_for: float = 300.0  # how long a revision that meets locks is tried again
     journal: bool = True  # write what ran into <version table>_history
+    verify: bool = False  # compare the schema with schemas.json, after each revision
+    journal_errors: str = "masked"  # of a failed statement: without its literals, or full
+    refuse_rewrite_over: int = 0  # rows of a table that a statement would copy; 0: any number
 
 
 NAMES = tuple(field.name for field in fields(Options))
@@ -55,7 +58,7 @@ def _refuse_misspelt(names: Iterable[str], where: str) -> None:
             )
 
 
-def _value(name: str, given: Any, where: str) -> bool | float:
+def _value(name: str, given: Any, where: str) -> bool | float | int | str:
     wanted, parse = _PARSERS[type(getattr(Options, name))]
     try:
         return parse(given)
@@ -70,6 +73,12 @@ def _known() -> str:
     return f"the options, and what they are by default: {known}"
 
 
+def _errors(given: Any) -> str:
+    if given not in ("masked", "full"):
+        raise ValueError(given)
+    return str(given)
+
+
 def _seconds(given: Any) -> float:
     seconds = float(given)
     if not (0 <= seconds < math.inf) or isinstance(given, bool):
@@ -77,12 +86,23 @@ def _seconds(given: Any) -> float:
     return seconds
 
 
-def _shown(value: bool | float) -> str:
+def _rows(given: Any) -> int:
+    rows = int(given)
+    if rows < 0 or isinstance(given, bool) or rows != float(given):
+        raise ValueError(given)
+    return rows
+
+
+def _shown(value: bool | float | str) -> str:
+    if isinstance(value, str):
+        return value
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
 
 
-_PARSERS: dict[type, tuple[str, Callable[[Any], bool | float]]] = {
+_PARSERS: dict[type, tuple[str, Callable[[Any], bool | float | str]]] = {
     # The standard library's: yes, true, on, 1, and their opposites.
     bool: ("yes or no", lambda given: ConfigParser.BOOLEAN_STATES[str(given).lower()]),
     float: ("a number of seconds", _seconds),
+    int: ("a number of rows", _rows),
+    str: ("masked or full", _errors),
 }

@@ -3,7 +3,8 @@
 A statement that waits for a strong lock stops everybody who comes after it, readers too. So it does
 not wait at first, then each time a little longer, and in between nothing is locked:
 
-- a revision is rolled back and run again from its start, as long as nothing of it is kept;
+- a revision is rolled back and run again from its start, as long as nothing of it is kept but
+  what the record says, which is not done again;
 - a statement that commits at once (MariaDB's DDL, anything in an autocommit block) or is the first
   of its transaction, holds nothing, and is tried again by itself.
 
@@ -26,9 +27,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database import errors, servers
-from alembic_toolkit.database.driver import run
-from alembic_toolkit.run.servers import server_of
+from alembic_toolkit.database import errors, savepoint, servers
+from alembic_toolkit.database.driver import commits_each, is_idle, run
+from alembic_toolkit.database.record import record_of
+from alembic_toolkit.run.commits import COMMITS, COMPOUND, UNFORESEEN, beginning, behind_commit
+from alembic_toolkit.run.servers import is_held, server_of
 
 log = logging.getLogger("alembic_toolkit")
 
@@ -38,8 +41,15 @@ _LOG_EVERY = 10.0
 
 # What a second run of a revision does, when a part of it is kept.
 RESUMED = (
-    "verbs of alembic_helpers\n"
-    "confirm what is there; what else ran of the revision must be undone by hand before"
+    "it goes on behind\n"
+    "the last verb of alembic_helpers that was done;"
+    " what else ran of the revision must be undone by hand before"
+)
+
+# What a try does that is not the first.
+AGAIN = (
+    "is run again from its start, so what it does outside of this database"
+    " (another engine, a file, an HTTP call) is done again, too"
 )
 
 # These wait for other people's transactions with locks that stop no reader and no writer.
@@ -47,13 +57,16 @@ RESUMED = (
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
 _VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
 _READS = re.compile(
-    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET|RESET|BEGIN|COMMIT|END|ROLLBACK)\b"
+    r"(SELECT|SHOW|EXPLAIN|DESCRIBE|VALUES|PRAGMA|SET(?!\s+STATEMENT)|RESET"
+    r"|BEGIN(?!\s+NOT\s+ATOMIC)|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b"
 )
-_ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL|SAVEPOINT|RELEASE)\b")
+_ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL)\b")
+# About their transaction: they wait for no lock, and a savepoint around them would be in the way.
+_OF_TRANSACTION = re.compile(r"(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|RELEASE|SET|RESET|SHOW)\b")
+_SAVEPOINT = re.compile(r"\bSAVEPOINT\b", re.I)
 _TEMPORARY = re.compile(r"(CREATE|DROP)\s+TEMPORARY\b")
-_COMMITS = re.compile(r"(COMMIT|END)\b")
+_TEMPORARY_TABLE = re.compile(r"CREATE\s+((GLOBAL|LOCAL)\s+)?TEMP(ORARY)?\b")
 _ROLLS_BACK = re.compile(r"ROLLBACK(\s+(WORK|TRANSACTION))?\s*;?\s*$")
-_COMMENTS = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.S)
 _OWN_TIMEOUT = re.compile(r"SET\s+(SESSION\s+|LOCAL\s+)?(lock_timeout|lock_wait_timeout)\b", re.I)
 
 
@@ -69,12 +82,17 @@ class Attempts:
         self.connection = connection
         self.server = server_of(connection)
         self.lock_timeout, self.retry_for = lock_timeout, retry_for
-        self.tries = 0
+        self.what, self.tries = "", 0
         self.deadline = self.logged = 0.0
         self.timeout: float | None = None  # what the session has, as far as is known
         self.has_own_timeout = False  # the revision set one
         # Written in this transaction; committed for good; the commit under way commits something.
         self.wrote = self.kept = self.commits = False
+        # Written by what is no verb of ours, which the record does not know: now; and kept.
+        self.strays = self.kept_strays = False
+        self.is_doubtful = False  # only the server knows whether that part is kept
+        self.holds = False  # a transaction, from its first statement on
+        self.resumes = False  # a part that is kept is of the try before
 
     # The session
 
@@ -127,7 +145,9 @@ class Attempts:
         :param what: how messages name it.
         :raises CommandError: it got no lock in time, or cannot be repeated.
         """
-        self.tries, self.deadline, self.logged = 0, time.monotonic() + self.retry_for, 0.0
+        self.what, self.tries = what, 0
+        self.deadline, self.logged = time.monotonic() + self.retry_for, -math.inf
+        self.resumes = False
         while True:
             self.start()
             try:
@@ -137,14 +157,18 @@ class Attempts:
                 self.roll_back()
                 if not errors.is_lock_error(error):
                     raise
-                if self.kept or time.monotonic() >= self.deadline:
+                self.server.refuse_lost(self.connection)
+                unknown = self.kept and (self.kept_strays or record_of(self.connection) is None)
+                if unknown or time.monotonic() >= self.deadline:
                     raise self._refusal(what, error) from error
+                self.resumes = self.kept
                 self._pause(error)
 
     def start(self) -> None:
         """Begin a revision: what was committed before is no part of it."""
-        self.wrote = self.kept = self.commits = self.has_own_timeout = False
-        self.timeout = None
+        self.wrote = self.commits = self.has_own_timeout = False
+        self.strays = self.kept_strays = self.is_doubtful = self.holds = False
+        self.kept, self.timeout = self.resumes, None
 
     def roll_back(self) -> None:
         """End whatever transaction there is."""
@@ -159,37 +183,47 @@ class Attempts:
 
     def _refusal(self, what: str, error: BaseException) -> CommandError:
         statement = errors.statement(error)
-        held = errors.blockers(self.connection, statement) or [self.server.hides_blockers]
-        holders = "\n           ".join(held)
+        met, holders = "met changes of other sessions", ""
+        way_on = "run the command again"
+        if not errors.is_outdated(error):
+            held = errors.blockers(self.connection, statement) or [self.server.hides_blockers]
+            holders = "  held by  " + "\n           ".join(held) + "\n"
+            met, way_on = "got no lock", f"wait for them or end them, then {way_on}"
         kept = "nothing of it is kept"
-        way_on = "wait for them or end them, then run the command again"
         if self.kept:
-            kept = "what ran before this statement is kept, so it cannot be run again as a whole"
+            kept = "what ran before this statement is kept"
+            if self.is_doubtful:
+                kept = "what ran before this statement is rolled back, unless it committed it"
+            if self.kept_strays:
+                kept += ", so it cannot be run again as a whole"
             way_on += f": {RESUMED}"
         return CommandError(
-            f"{what} got no lock in {self.tries + 1} tries; {kept}\n"
+            f"{what} {met} in {self.tries + 1} tries; {kept}\n"
             f"  asked    {' '.join(statement.split())[:200]}\n"
             f"  found    {errors.message(error)}\n"
-            f"  held by  {holders}\n"
+            f"{holders}"
             f"What to do next: {way_on}."
         )
 
-    def _pause(self, error: BaseException, statement: str | None = None) -> None:
+    def _pause(self, error: BaseException | None, statement: str | None = None) -> None:
         """Wait outside of any lock; log it now and then."""
         waited = self._ramp()
         self.tries += 1
-        now, deadlock = time.monotonic(), errors.is_deadlock(error)
-        if deadlock or (self.tries > AT_ONCE and now - self.logged > _LOG_EVERY):
+        now, sudden = time.monotonic(), _sudden(error)
+        whole = statement is None
+        often = self.tries > AT_ONCE or (whole and self.tries == 1)
+        if sudden or (often and now - self.logged > _LOG_EVERY):
             self.logged = now
             held = []
-            if statement is None and not self.connection.in_transaction():
+            if whole and not self.connection.in_transaction():
                 held = errors.blockers(self.connection, errors.statement(error))
             log.warning(
-                "%s, try %s: %s%s",
-                "a deadlock with another session" if deadlock else "a lock is held",
+                "%s, try %s: %s%s%s",
+                sudden or "a lock is held",
                 self.tries,
                 " ".join((statement or errors.statement(error)).split())[:100],
-                "".join(f"\n  by {line}" for line in held),
+                "".join(f"; held by {line}" for line in held),
+                f"; {self.what} {AGAIN}" if whole else "",
             )
         time.sleep(max(PAUSE, waited) * random.uniform(0.5, 1.5))
 
@@ -203,26 +237,40 @@ class Attempts:
 
     @property
     def _autocommit(self) -> bool:
-        options = self.connection.get_execution_options()
-        return options.get("isolation_level") == "AUTOCOMMIT"
+        return commits_each(self.connection)
 
     def _commits(self, statement: str) -> bool:
         """Return whether the server commits before and after it, unconditionally."""
-        start = _beginning(statement)
+        start = beginning(statement)
         reads = _READS.match(start) or _ROWS.match(start) or _TEMPORARY.match(start)
-        return self.server.commits_ddl and not reads
+        return self.server.commits_ddl and not reads and not UNFORESEEN.match(start)
+
+    def _notice_commit(self) -> None:
+        """Note a commit that only the driver knows: of a cursor, or within a statement."""
+        if not (self.wrote or self.holds) or self.connection.closed or self.connection.invalidated:
+            return
+        if is_idle(self.connection):
+            record = record_of(self.connection)
+            if record is None or not record.took_commit():
+                self.strays = True  # it is not in the record, which is written at commits
+            self._keep(True)
+            self.wrote = self.holds = False
+            self.timeout = None
 
     def _before(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        if _OWN_TIMEOUT.match(_beginning(statement)):
+        self._notice_commit()
+        if _OWN_TIMEOUT.match(beginning(statement)):
             self.has_own_timeout = True
         # What fails half-way leaves something behind too: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
-            self.kept = self.kept or self._commits(statement) or self._autocommit
+            self._keep(self._commits(statement) or self._autocommit)
+        if behind_commit(statement, self.server.syntax):
+            self._stray()  # here, too
         self._bound(statement)
 
     def _bound(self, statement: str) -> None:
         """Set how long this statement may wait."""
-        start, wanted = _beginning(statement), self._ramp()
+        start, wanted = beginning(statement), self._ramp()
         rows = _READS.match(start) or _ROWS.match(start) or _VALIDATES.search(statement)
         if rows and not start.startswith("BEGIN"):
             wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
@@ -237,22 +285,44 @@ class Attempts:
                     run(self.connection, setting)
 
     def _after(self, _: Any, cursor: Any, statement: str, *more: Any) -> None:
-        start = _beginning(statement)
-        if _COMMITS.match(start) or _ROLLS_BACK.match(start):  # the author's own
-            self.kept = self.kept or (self.wrote and bool(_COMMITS.match(start)))
-            self.wrote, self.timeout = False, None
+        start = beginning(statement)
+        if COMMITS.match(start) or _ROLLS_BACK.match(start):  # the author's own
+            self._keep(self.wrote and bool(COMMITS.match(start)))
+            self.wrote = self.holds = False
+            self.timeout = None
+            return
+        self.holds = self.server.holds_transaction and not self._autocommit
         if _READS.match(start):
             return
-        if self._commits(statement):
-            self.wrote, self.kept = False, True
-        elif self._autocommit:
-            self.kept = True
-        else:
-            self.wrote = True
+        rest = behind_commit(statement, self.server.syntax)
+        if rest is not None:
+            self._stray()
+            self.wrote = not all(map(_READS.match, rest)) and not self._autocommit
+            return
+        record = record_of(self.connection)
+        self.strays = self.strays or record is None or not record.is_inside
+        if record is not None and self._commits(statement):
+            record.must_commit = record.is_inside
+        if record is not None and _TEMPORARY_TABLE.match(start):
+            record.note_temporary(statement)
+        self.wrote = not self._commits(statement) and not self._autocommit
+        self._keep(not self.wrote)
+
+    def _keep(self, kept: bool) -> None:
+        """Note that what was written until now is kept."""
+        if kept:
+            self.kept, self.kept_strays = True, self.kept_strays or self.strays
+            self.strays = False
+
+    def _stray(self) -> None:
+        """Note that a part is kept of which the record knows nothing."""
+        self.strays = True
+        self._keep(True)
 
     def _begun(self, *_: Any) -> None:
-        self.kept = self.kept or self.commits
-        self.wrote, self.commits, self.timeout = False, False, None
+        self._keep(self.commits)
+        self.wrote = self.commits = self.strays = self.holds = False
+        self.timeout = None
 
     def _committing(self, *_: Any) -> None:
         # If it succeeds, which the next transaction will show.
@@ -261,9 +331,26 @@ class Attempts:
             with suppress(Exception):  # the transaction is aborted: the commit will say so
                 [(transaction,)] = run(self.connection, self.server.wrote)
                 self.commits = transaction is not None  # a query wrote: ``SELECT a_function()``
+                self.strays = self.strays or self.commits
+        record = record_of(self.connection)
+        if self.commits and record is not None:
+            record.write()
 
     def _rolled_back(self, *_: Any) -> None:
         self.commits, self.timeout = False, None
+
+    def _needs_savepoint(self, statement: str) -> bool:
+        """Return whether an error would end the transaction, and a savepoint prevents it."""
+        if not servers.server_of(self.connection.dialect.name).error_ends_transaction:
+            return False
+        ours = _OF_TRANSACTION.match(beginning(statement)) or _SAVEPOINT.search(statement)
+        return not ours and not self._autocommit
+
+    def _would_stall(self, statement: str) -> bool:
+        """Tell whether a statement would wait, and longer than this try is to."""
+        if time.monotonic() >= self.deadline or not self._commits(statement):
+            return False
+        return self._ramp() < self.server.least and is_held(self.connection, statement)
 
     def _insist(self, cursor: Any, statement: str, *more: Any) -> bool | None:
         """Repeat a statement that holds no lock while it waits; leave the others to `repeat`.
@@ -271,13 +358,20 @@ class Attempts:
         :param more: its parameters, if it has any, and the context of its execution.
         """
         *parameters, context = more
-        alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
-        if context.root_connection is not self.connection or not alone:
+        if context.root_connection is not self.connection:
             return None
-        facts = servers.server_of(self.connection.dialect.name)
-        savepoint = facts.error_ends_transaction and not self._autocommit
+        if self.server.commits_ddl and UNFORESEEN.match(beginning(statement)):
+            return self._watch(cursor, statement, *parameters)
+        alone = self._autocommit or self._commits(statement) or (self.kept and not self.wrote)
+        if not alone or behind_commit(statement, self.server.syntax) is not None:
+            return None
+        savepoint = self._needs_savepoint(statement)
         refused = self.connection.dialect.loaded_dbapi.Error
         while True:
+            if self._would_stall(statement):
+                self._pause(None, statement)
+                self._bound(statement)
+                continue
             try:
                 if savepoint:
                     run(self.connection, "SAVEPOINT alembic_toolkit")
@@ -290,13 +384,44 @@ class Attempts:
                     run(self.connection, "ROLLBACK TO SAVEPOINT alembic_toolkit")
                     self.timeout = None
                 late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
-                if late or not errors.is_lock_error(error):
+                again = errors.is_lock_error(error)
+                if errors.is_outdated(error) and not self._autocommit:
+                    again = False  # it would see the same again
+                if late or not again:
                     raise
                 self._pause(error, statement)
                 self._bound(statement)
 
+    def _watch(self, cursor: Any, statement: str, *parameters: Any) -> bool:
+        """Run a statement of which only the server knows whether it commits."""
+        record, name = record_of(self.connection), "alembic_toolkit_watch"
+        refused = self.connection.dialect.loaded_dbapi.Error
+        savepoint.make(self.connection, name)
+        try:
+            cursor.execute(statement, *parameters)
+        except refused as error:
+            # A deadlock takes the savepoint, too; what a procedure did before, it does not tell.
+            is_kept = self.is_doubtful = bool(COMPOUND.match(beginning(statement)))
+            if not _sudden(error):
+                with suppress(refused):  # else nobody knows
+                    is_kept = savepoint.is_gone(self.connection, name)
+                    self.is_doubtful = False
+            if is_kept:
+                self._stray()
+            raise
+        is_gone = True
+        with suppress(refused):  # a driver with unread results cannot ask
+            is_gone = savepoint.is_gone(self.connection, name)
+        if is_gone and record is not None and record.is_inside:
+            record.must_commit = True
+            self._keep(True)
+        elif is_gone:
+            self._stray()
+        return True
 
-def _beginning(statement: str) -> str:
-    """Return the beginning of a statement in capitals, without the comments before it."""
-    match = _COMMENTS.match(statement)
-    return statement[match.end() if match else 0 :][:80].upper()
+
+def _sudden(error: BaseException | None) -> str:
+    """Return what ended a try that did not wait in vain."""
+    if errors.is_deadlock(error):
+        return "a deadlock with another session"
+    return "another session changed what was read" if errors.is_outdated(error) else ""

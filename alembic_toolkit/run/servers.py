@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
 from alembic_toolkit.database import servers
-from alembic_toolkit.run import sqlite
+from alembic_toolkit.database.copying import online
+from alembic_toolkit.database.driver import commits_each, run
+from alembic_toolkit.run import copies, sqlite
+from alembic_toolkit.run.galera import refuse_left
+from alembic_toolkit.sql import bodies
+from alembic_toolkit.sql.statements import Syntax
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,13 @@ class RunServer:
     change: str = ""
     bound: Callable[[Connection, float], list[str]] = lambda *_: []  # so long to wait for a lock
     commits_ddl: bool = False
+    syntax: Syntax | None = None  # of a string with several statements, where the driver takes one
     goes_on_after_failed_commit: bool = False
+    holds_transaction: bool = False  # from any statement on, one that only reads too
+    least: float = 0.0  # the shortest that a statement can be told to wait for others
+    holders: str = ""  # the query for the tables that others hold: schema and name
     holding: float = math.inf  # the longest to wait while strong locks are held
+    refuse_lost: Callable[[Connection], None] = lambda _: None  # though it says that it waits
     wrote: str = ""  # the query for what a transaction wrote; NULL: nothing
     hides_blockers: str = "nobody, by now, or it is hidden"
     # What `run.sqlite` adds.
@@ -34,7 +45,13 @@ class RunServer:
     )
     begin_to_write: Callable[[Connection], None] = lambda _: None
     in_transaction: Callable[[Connection], bool] = Connection.in_transaction
+    commits_each: Callable[[Connection], bool] = commits_each  # before anything of ours
     orphans: Callable[[Connection], Counter[str]] = lambda _: Counter()
+    # The table that a statement may copy, its rows, and how it is copied; empty: it is not.
+    altered: Callable[[str], str] = lambda _: ""
+    rows: Callable[[Connection, str], int] = lambda *_: 0
+    copies: Callable[[Connection, str, str], str] = lambda *_: ""
+    online: Callable[[str], str] = lambda _: ""  # the command that does it while others write
 
 
 def _bound_postgresql(connection: Connection, seconds: float) -> list[str]:
@@ -52,17 +69,18 @@ def _bound_mysql(connection: Connection, seconds: float) -> list[str]:
     # Whole seconds; 0 does not wait, which MySQL does not know. innodb_lock_wait_timeout is about
     # rows, and does not bound an ALTER: that one waits for metadata.
     seconds = min(seconds, _LONGEST)
-    least = 0 if getattr(connection.dialect, "is_mariadb", False) else 1
+    least = server_of(connection).least
     return [
-        f"SET SESSION lock_wait_timeout = {max(least, int(seconds))}",
+        f"SET SESSION lock_wait_timeout = {max(int(least), int(seconds))}",
         f"SET SESSION innodb_lock_wait_timeout = {max(1, int(seconds))}",
     ]
 
 
 POSTGRESQL = RunServer(
+    syntax=bodies.POSTGRESQL,
     # A killed client must not leave its place in the queue to its backend.
     settings={"client_connection_check_interval": "1s", "lock_timeout": None},
-    show="SELECT current_setting('{name}')",
+    show="SELECT pg_catalog.current_setting('{name}')",
     change="SET {name} = '{value}'",
     bound=_bound_postgresql,
     # Whoever waits for a lock of ours, and has what we wait for, fails after a second because of
@@ -70,14 +88,35 @@ POSTGRESQL = RunServer(
     # https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
     holding=0.5,
     # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
-    wrote="SELECT txid_current_if_assigned()",
+    holds_transaction=True,
+    wrote="SELECT pg_catalog.txid_current_if_assigned()",
+    altered=copies.altered_postgresql,
+    rows=copies.rows_postgresql,
+    copies=copies.copies_postgresql,
 )
-MYSQL = RunServer(
+MARIADB = RunServer(
     settings={"lock_wait_timeout": None, "innodb_lock_wait_timeout": None},
     show="SELECT @@SESSION.{name}",
     change="SET SESSION {name} = {value}",
     bound=_bound_mysql,
     commits_ddl=True,
+    altered=copies.altered_mysql,
+    rows=copies.rows_mysql,
+    copies=copies.copies_mysql,
+    online=online,
+    syntax=bodies.MYSQL,
+    refuse_lost=refuse_left,
+)
+# An ALTER that waits stops everybody behind it, readers too, and MySQL knows no wait of less than a
+# second: so it is not begun as long as somebody holds the table.
+# https://dev.mysql.com/doc/refman/8.4/en/performance-schema-metadata-locks-table.html
+MYSQL = replace(
+    MARIADB,
+    least=1.0,
+    holders="SELECT l.object_schema, l.object_name FROM performance_schema.metadata_locks AS l"
+    " JOIN performance_schema.threads AS t ON t.thread_id = l.owner_thread_id"
+    " WHERE l.object_type = 'TABLE' AND l.lock_status = 'GRANTED'"
+    " AND t.processlist_id <> CONNECTION_ID()",
 )
 SQLITE = RunServer(
     settings={"busy_timeout": None},
@@ -89,11 +128,32 @@ SQLITE = RunServer(
     transactional_ddl=sqlite.transactional_ddl,
     begin_to_write=sqlite.begin_to_write,
     in_transaction=sqlite.in_transaction,
+    commits_each=sqlite.commits_each,
     orphans=sqlite.orphans,
+    altered=copies.altered_sqlite,
+    rows=copies.rows_sqlite,
+    copies=copies.copies_sqlite,
 )
 
 
 def server_of(connection: Connection) -> RunServer:
     """Return the server of a connection; one that is not known here waits as it likes."""
-    found = {"postgresql": POSTGRESQL, "mysql": MYSQL, "sqlite": SQLITE}
+    mysql = MARIADB if servers.is_mariadb(connection.dialect) else MYSQL
+    found = {"postgresql": POSTGRESQL, "mysql": mysql, "sqlite": SQLITE}
     return found.get(servers.server_of(connection.dialect.name).name, RunServer())
+
+
+def is_held(connection: Connection, statement: str) -> bool:
+    """Tell whether another session holds a table that a statement names, where the server tells.
+
+    A name that is only like one counts, too: then the statement waits, as it may everywhere.
+    """
+    query = server_of(connection).holders
+    if not query:
+        return False
+    words = {word.lower() for word in re.findall(r"[\w$]+", statement)}
+    try:
+        held = run(connection, query)
+    except connection.dialect.loaded_dbapi.Error:  # not everybody may look
+        return False
+    return any(str(name).lower() in words for _, name in held)

@@ -12,6 +12,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.messages import printable
+from alembic_toolkit.run.interrupts import received
+
 # The value of `autocommit` before Python 3.12 gave the driver transactions to turn on and off.
 # https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit
 _LEGACY = -1
@@ -31,16 +34,15 @@ def transactional_ddl(connection: Connection) -> Iterator[None]:
     # https://github.com/sqlalchemy/alembic/issues/1655
     # https://www.sqlite.org/lang_altertable.html#otheralter
     driver: Any = connection.connection.dbapi_connection
-    itself: Any = connection.connection.driver_connection  # another, where that is asynchronous
 
     def begin(begun: Connection) -> None:
         # An autocommit_block() wants none, and the engine's own listener may have begun already.
-        autocommit = begun.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if begun is connection and not autocommit and not itself.in_transaction:
+        itself: Any = begun.connection.driver_connection  # another, where that is asynchronous
+        if begun is connection and not commits_each(begun) and not itself.in_transaction:
             # IMMEDIATE: wait for the write lock now, when nothing was read that could be stale.
             begun.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with _no_driver_transactions(driver):
+    with _no_driver_transactions(driver), _interruptible(driver):
         [enforced] = driver.execute("PRAGMA foreign_keys").fetchone()
         driver.execute("PRAGMA foreign_keys = OFF").close()
         # On the engine, because a connection's listeners are called before those of its engine.
@@ -51,7 +53,45 @@ def transactional_ddl(connection: Connection) -> Iterator[None]:
             event.remove(connection.engine, "begin", begin)
             if connection.in_transaction():
                 connection.rollback()
-            driver.execute(f"PRAGMA foreign_keys = {enforced}").close()
+            if is_open(driver):
+                driver.execute(f"PRAGMA foreign_keys = {enforced}").close()
+
+
+def is_open(driver: Any) -> bool:
+    """Return whether a connection can be used: SQLAlchemy closes it after Ctrl-C."""
+    itself = getattr(driver, "driver_connection", driver)  # another, where that is asynchronous
+    try:
+        return bool(itself.total_changes >= 0)
+    except Exception:  # the driver's own ProgrammingError, or aiosqlite's ValueError
+        return False
+
+
+_INSTRUCTIONS = 100_000  # of SQLite's machine between two looks: a few milliseconds
+
+
+@contextmanager
+def _interruptible(driver: Any) -> Iterator[None]:
+    """Let Ctrl-C end a statement, which Python would only see when the statement is done.
+
+    Where SQLite calls Python, Python calls the handler of the signal; what that raises ends the
+    statement with the error "interrupted" (see `errors.is_interrupted`).
+    https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.set_progress_handler
+    """
+    awaited = getattr(driver, "run_async", None)  # there the statement runs in another thread
+
+    def watch(handler: Callable[[], int] | None) -> None:
+        every = _INSTRUCTIONS if handler else 0
+        if awaited is None:
+            driver.set_progress_handler(handler, every)
+        else:
+            awaited(lambda itself: itself.set_progress_handler(handler, every))
+
+    watch(lambda: len(received))
+    try:
+        yield
+    finally:
+        if is_open(driver):
+            watch(None)
 
 
 @contextmanager
@@ -65,9 +105,10 @@ def _no_driver_transactions(driver: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.isolation_level = isolation_level
-        if autocommit != _LEGACY:
-            driver.autocommit = autocommit
+        if is_open(driver):
+            driver.isolation_level = isolation_level
+            if autocommit != _LEGACY:
+                driver.autocommit = autocommit
 
 
 def begin_to_write(connection: Connection) -> None:
@@ -83,6 +124,14 @@ def in_transaction(connection: Connection) -> bool:
     driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
     return connection.in_transaction() or (bool(driver.in_transaction) and not always)
+
+
+def commits_each(connection: Connection) -> bool:
+    """Return whether nobody is to begin a transaction: within an autocommit block.
+
+    Everywhere else `transactional_ddl` begins it, whatever the driver is told to do.
+    """
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 class ForeignKeyCheck:
@@ -114,7 +163,7 @@ class ForeignKeyCheck:
         if new:
             function = "upgrade()" if step.is_upgrade else "downgrade()"
             lines = "".join(
-                f"\n  {what}: {count} {'row' if count == 1 else 'rows'}"
+                f"\n  {printable(what)}: {count} {'row' if count == 1 else 'rows'}"
                 for what, count in sorted(new.items())
             )
             raise CommandError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 import sqlalchemy as sa
@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from alembic_toolkit.schema.ask import ask
 from alembic_toolkit.schema.names import DEFINING
 from alembic_toolkit.schema.snapshot import MADE, Item, Snapshot, Thing, replaced
-from alembic_toolkit.sql import normal
 from alembic_toolkit.sql.quoting import identifier, mysql_literal
 from alembic_toolkit.sql.show_create import STRING, Part, parse_show_create, read_part
 
@@ -79,11 +78,10 @@ def _touched(
                     gone.add(thing.owner)
     tables = set(gone)
     if names & {"create", "rename"}:
-        new = [name for name in names if name not in normal.RESERVED or f'"{name}"' in names]
-        listed = ", ".join(mysql_literal(name) for name in sorted(new))
+        listed = ", ".join(mysql_literal(name) for name in sorted(names))
         query = (
             "SELECT table_name FROM information_schema.tables"
-            f" WHERE table_schema = DATABASE() AND table_name IN ({listed or 'NULL'})"
+            f" WHERE table_schema = DATABASE() AND table_name IN ({listed})"
         )
         tables |= {row[0] for row in ask(connection, query)}
     return gone, tables
@@ -211,3 +209,36 @@ def _programs(connection: sa.Connection) -> Iterator[Item]:
             text = re.sub(r" STARTS '[^']*'", "", text, count=1)
         text = _DEFINER.sub("", text, count=1).removeprefix("CREATE ")
         yield _PROGRAMS, Thing(kind.lower(), "", name), text
+
+
+# What the server calls a key or a check that has no name.
+# https://mariadb.com/kb/en/foreign-keys/#constraints
+# https://dev.mysql.com/doc/refman/8.4/en/create-table-check-constraints.html
+_MADE_UP = {
+    "foreign key": re.compile(r".*_ibfk_\d+|\d+"),
+    "check": re.compile(r"CONSTRAINT_\d+|.*_chk_\d+"),
+}
+
+
+def judged(snapshot: Snapshot, things: Mapping[Thing, str]) -> dict[Thing, str]:
+    """Return the things of a schema without names that the server made up, and its collation.
+
+    The collation of a new table is that of its database, which whoever made that one chose.
+    """
+    default = snapshot.get(Thing("database", "", "(default)"), "").removeprefix("COLLATE ")
+    of_table = re.compile(rf" DEFAULT CHARSET=\w+ COLLATE={re.escape(default)}\b")
+    of_column = re.compile(rf" COLLATE {re.escape(default)}\b")
+    found: dict[Thing, str] = {}
+    for thing, text in things.items():
+        kind, owner, name = thing
+        if kind == "database":
+            continue
+        if kind in ("table", "column"):
+            text = (of_table if kind == "table" else of_column).sub("", text, count=1)
+        made_up = _MADE_UP.get(kind)
+        if MADE in text:
+            name = text = text.partition(MADE)[0]
+        elif made_up is not None and made_up.fullmatch(name):
+            name = text
+        found[Thing(kind, owner, name)] = text
+    return found

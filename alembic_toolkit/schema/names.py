@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from alembic_toolkit.schema.ask import MARK
 from alembic_toolkit.sql import normal
-from alembic_toolkit.sql.tokens import unquoted
+from alembic_toolkit.sql.tokens import cut, unquoted
 
 # SQL that has none of these words defines nothing: it only changes rows. (A SELECT may have an
 # INTO, or call a function of an extension.)
@@ -52,9 +52,9 @@ _BEFORE_KIND = normal.words(
 def names_in(statements: Iterable[str]) -> frozenset[str] | None:
     """Return the words of SQL that can be names, as written and in lower case.
 
-    Some are keywords; `take` needs a few of those. A short string counts too: SQLite takes one
-    for a name, and functions such as PostGIS's ``AddGeometryColumn`` get one. A reserved word in
-    quotes is there with its quotes as well.
+    Keywords are among them: `take` needs a few, and no list says which words a server takes for a
+    name. A short string counts too: SQLite takes one for a name, and functions such as PostGIS's
+    ``AddGeometryColumn`` get one. A long name is there as PostgreSQL cuts it, too.
 
     :return: None if it cannot be told what a statement changes: ``DO``, ``CALL``, a drop with
      ``CASCADE``, ``ALTER SCHEMA``, and everything that is not known to be harmless.
@@ -89,7 +89,7 @@ def _names_in(sql: str) -> frozenset[str] | None:
         of_column = words[:2] == ["alter", "table"] and ";" not in words[:-1]
         if "type" in words and not of_column:
             found.add(ABOUT_TYPES)
-    return frozenset(found)
+    return frozenset(found | {cut(name) for name in found})
 
 
 ABOUT_TYPES = " type"  # stands for a statement about types, and not about a column of another type
@@ -98,7 +98,6 @@ ABOUT_TYPES = " type"  # stands for a statement about types, and not about a col
 def _names_of(token: str) -> set[str]:
     name = unquoted(token)
     names = {name, name.lower()}
-    names |= {f'"{word}"' for word in names & normal.RESERVED}
     # 'public.t' in a function's argument
     return names | {part for name in names if "." in name for part in name.split(".")}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from alembic_toolkit.schema.ask import ask
 from alembic_toolkit.schema.names import ABOUT_TYPES, DEFINING
 from alembic_toolkit.schema.snapshot import Snapshot, Thing, replaced
 from alembic_toolkit.sql import normal
+from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import identifier, postgresql_literal
 
 # The catalog's functions write names and constants as these settings say: fix them for one
@@ -180,7 +181,19 @@ _RELATION_KINDS = (
     "CASE kind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'"
     " WHEN 'c' THEN 'composite type' WHEN 'f' THEN 'foreign table' ELSE 'table' END"
 )
-_OPTIONS = "coalesce(' WITH (' || array_to_string({}, ', ') || ')', '')"
+
+
+def _options(array: str, settable: str) -> str:
+    """Write the options that somebody can set, in one order: the server keeps that of setting."""
+    listed = f"(SELECT string_agg(o, ', ' ORDER BY o) FROM unnest({array}) o WHERE {settable})"
+    return f"CASE WHEN {array} IS NULL THEN '' ELSE coalesce(' WITH (' || {listed} || ')', '') END"
+
+
+# The server keeps books in both: 17.12, 15.20 and their like write pg_attver into each column.
+# https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-STORAGE-PARAMETERS
+_RELATION_OPTIONS = _options("reloptions", "o !~ '^pg_'")  # an access method may have its own
+# https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-ATTRIBUTE-OPTION
+_COLUMN_OPTIONS = _options("attoptions", "o ~ '^n_distinct(_inherited)?='")
 _PARENTS = (
     "(SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)"
     " FROM pg_inherits WHERE inhrelid = r.oid)"
@@ -195,12 +208,22 @@ _STORAGE = (
     " WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END"
 )
 
+# A constraint of NOT NULL, alias n: of a domain since PostgreSQL 17, of a column since 18. A name
+# that the server chose is none: no verb can give it again.
+_NOT_NULL = (
+    _with("n.conname !~ '_not_null[0-9]*$'", "' CONSTRAINT ' || quote_ident(n.conname)")
+    + " || ' NOT NULL' || "
+    + _with("n.connoinherit", "' NO INHERIT'")
+    + " || "
+    + _with("NOT n.convalidated", "' NOT VALID'")
+)
+
 # Each: kind, schema, group (the table or type), name (NULL: the group's own), definition.
 _BRANCHES = [
     f"""
   SELECT {_RELATION_KINDS}, space, name, NULL::text,
     CASE WHEN kind IN ('v', 'm') THEN
-      {_OPTIONS.format("reloptions")} || ' AS ' || pg_get_viewdef(r.oid)
+      {_RELATION_OPTIONS} || ' AS ' || pg_get_viewdef(r.oid)
       || {_with("kind = 'm' AND NOT relispopulated", "' WITH NO DATA'")}
     WHEN kind = 'S' THEN (SELECT {_SEQUENCE} FROM pg_sequence WHERE seqrelid = r.oid)
     WHEN kind = 'c' THEN (
@@ -222,7 +245,7 @@ _BRANCHES = [
          || coalesce(' OPTIONS (' || array_to_string(ftoptions, ', ') || ')', '')
          FROM pg_foreign_table JOIN pg_foreign_server s ON s.oid = ftserver
          WHERE ftrelid = r.oid), '')
-      || {_OPTIONS.format("reloptions")}
+      || {_RELATION_OPTIONS}
       || {_with("relreplident NOT IN ('d', 'n')", "' REPLICA IDENTITY ' || relreplident::text")}
       || {_with("relrowsecurity", "' ROW LEVEL SECURITY'")}
       || {_with("relforcerowsecurity", "' FORCE ROW LEVEL SECURITY'")}
@@ -234,7 +257,7 @@ _BRANCHES = [
     f"""
   SELECT 'column', space, r.name, attname::text,
     format_type(atttypid, atttypmod) || coalesce(' COLLATE ' || quote_ident(collname), '')
-    || {_with("attnotnull", "' NOT NULL'")}
+    || {_with("attnotnull", _NOT_NULL)}
     || CASE WHEN attgenerated <> '' THEN ' GENERATED ALWAYS AS ('
          || pg_get_expr(adbin, adrelid) || ')' || {_with("attgenerated = 's'", "' STORED'")}
        ELSE coalesce(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') END
@@ -244,7 +267,7 @@ _BRANCHES = [
        WHEN 'a' THEN ' OWNS ' || o.sequence || options ELSE '' END
     || {_with("attstorage <> t.typstorage", _STORAGE)}
     || {_with("attstattarget >= 0", "' STATISTICS ' || attstattarget")}
-    || {_OPTIONS.format("attoptions")}
+    || {_COLUMN_OPTIONS}
     || coalesce(' OPTIONS (' || array_to_string(attfdwoptions, ', ') || ')', '')
     || {_comment("d")}
   FROM relations r
@@ -253,6 +276,7 @@ _BRANCHES = [
   LEFT JOIN pg_collation c ON c.oid = attcollation AND attcollation <> t.typcollation
   LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
   LEFT JOIN owned o ON o.oid = attrelid AND o.number = attnum
+  LEFT JOIN pg_constraint n ON conrelid = attrelid AND contype = 'n' AND conkey[1] = attnum
   {_describe("d", "pg_class", "attrelid", "attnum")}
   WHERE kind IN ('r', 'p', 'f') OR kind IN ('v', 'm') AND (adbin IS NOT NULL
     OR d.description IS NOT NULL)""",
@@ -312,12 +336,13 @@ _BRANCHES = [
       || ')' FROM pg_enum WHERE enumtypid = t.oid)
     WHEN 'd' THEN format_type(typbasetype, typtypmod)
       || coalesce(' COLLATE ' || quote_ident(collname), '')
-      || {_with("typnotnull", "' NOT NULL'")} || coalesce(' DEFAULT ' || typdefault, '')
+      || {_with("typnotnull", _NOT_NULL)} || coalesce(' DEFAULT ' || typdefault, '')
     WHEN 'r' THEN (SELECT format_type(rngsubtype, NULL) || ' ' || rngsubopc::text
       FROM pg_range WHERE rngtypid = t.oid)
     ELSE '' END || {_comment("d")}
   FROM types t
   LEFT JOIN pg_collation c ON typtype = 'd' AND c.oid = t.typcollation AND collname <> 'default'
+  LEFT JOIN pg_constraint n ON n.contypid = t.oid AND n.contype = 'n'
   {_describe("d", "pg_type", "t.oid")}
   WHERE typtype IN ('e', 'd', 'r') OR typtype = 'b' AND typelem = 0""",
     f"""
@@ -347,7 +372,8 @@ _IDENTIFIED = normal.words(
 # What statements are rare for: read with the whole only, and these statements make it so.
 _OTHERS = [
     "SELECT 'schema', '', 'schema ' || nspname, nspname::text,"
-    " coalesce('COMMENT ' || quote_literal(obj_description(n.oid, 'pg_namespace')), '')"
+    " coalesce('COMMENT ' || quote_literal((SELECT description FROM pg_description"
+    " WHERE objoid = n.oid AND classoid = 'pg_namespace'::regclass AND objsubid = 0)), '')"
     " FROM pg_namespace n"
     f" WHERE {_OWN_SCHEMA} AND {_no_member('pg_namespace', 'n.oid')}",
     "SELECT 'extension', '', 'extension ' || extname, extname::text,"
@@ -372,7 +398,8 @@ _OTHERS = [
 def _statement(sources: dict[str, str], touch: str, branches: list[str]) -> str:
     ends = [f"\n  SELECT '', '', '', concat({settings}), ''" for settings in (_SET, _RESET)]
     branches = [ends[0], *branches, ends[1]]
-    return f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
+    sql = f"WITH {touch}{_THINGS.format(**sources)}" + "\nUNION ALL ".join(branches)
+    return pinned(sql)
 
 
 _WHOLE_SCHEMA = _statement(_WHOLE, "", [*_BRANCHES, *_OTHERS])
@@ -442,22 +469,21 @@ def _touched(
         return None
     if not names & DEFINING:
         return known.copy()
-    asked = {name for name in names if name not in normal.RESERVED or f'"{name}"' in names}
+    asked = set(names)
     if "index" in names and names & {"drop", "alter"}:
         keys = ((space, name) for space in known.spaces for name in names)
         groups = (known.indexes[key] for key in keys if key in known.indexes)
         asked |= {group.partition("\0")[2] for group in groups}
     few = not names & _BEYOND_RELATIONS
     look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
-    arguments, nothing = "name[], boolean", "ARRAY[]::name[], false"
+    arguments, nothing = "pg_catalog.name[], boolean", "ARRAY[]::pg_catalog.name[], false"
     prepare(connection, look, arguments, _LOOKS[look], nothing)
     array = ", ".join(postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
-    rows = ask(connection, f"EXECUTE {look} (ARRAY[{array}]::name[], {renamed})")
+    rows = ask(connection, f"EXECUTE {look} (ARRAY[{array}]::pg_catalog.name[], {renamed})")
     items = list(_items(rows, default, ignore))
-    # Names are cut to 63 bytes, as the server does.
-    cut = {name.encode()[:63].decode(errors="ignore") for name in asked}
-    gone = {f"{space}\0{name}{end}" for space in known.spaces for name in cut for end in ("", "()")}
+    ends = ("", "()")
+    gone = {f"{space}\0{name}{end}" for space in known.spaces for name in asked for end in ends}
     if few:
         gone = {group for group in gone & known.groups.keys() if _is_relation(known.groups[group])}
     return replaced(known, gone, items)
@@ -485,6 +511,57 @@ def _names_suffice(known: Snapshot, names: frozenset[str]) -> bool:
 _PARTITIONED = re.compile(r"\bPARTITION BY ").search
 
 
+def judged(_: Snapshot, things: Mapping[Thing, str]) -> dict[Thing, str]:
+    """Return the things of a schema without what the host decides.
+
+    That is the version of an extension, and what somebody says of a schema that was there before.
+    """
+    found: dict[Thing, str] = {}
+    for thing, text in things.items():
+        if thing.kind == "extension":
+            text = text.partition(" ")[2]
+        elif thing.kind == "schema":
+            if thing.name == _PUBLIC:
+                continue
+            text = ""
+        found[thing] = text
+    return found
+
+
+_PUBLIC = "public"
+
+
+# A change of a column's type, and back, leaves casts in what uses the column: see `retyped`.
+_CAST = re.compile(
+    r"(?P<keep>'(?:[^']|'')*')|\s+"
+    r"|::(?:character varying|double precision|bit varying|time(?:stamp)? with(?:out)? time zone"
+    r'|(?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)(?:\(\d+(?:,\d+)?\))?(?:\[\])*'
+)
+_ALONE = re.compile(r"(?<![\w\"])\(([\w.]+|'(?:[^']|'')*')\)")  # (amount), (0); but not f(0)
+_EXPRESSIONS = ("check", "index", "column", "exclusion")
+
+
+def comparable(thing: Thing, text: str) -> str:
+    """Return a definition without the casts that depend on how the database came to it."""
+    if thing.kind not in _EXPRESSIONS:
+        return text
+    plain = _CAST.sub(lambda found: found["keep"] or " " * (found[0][0] != ":"), text)
+    return _within_one_pair(_ALONE.sub(r"\1", plain))
+
+
+def _within_one_pair(text: str) -> str:
+    """Leave out each pair of parentheses that stands within another one, with nothing between."""
+    opened, pairs = list[int](), dict[int, int]()
+    for place, character in enumerate(text):
+        if character == "(":
+            opened.append(place)
+        elif character == ")" and opened:
+            pairs[opened.pop()] = place
+    twice = [start for start, end in pairs.items() if pairs.get(start + 1) == end - 1]
+    gone = {place for start in twice for place in (start, pairs[start])}
+    return "".join(one for place, one in enumerate(text) if place not in gone)
+
+
 # Catalogs are small when a look-up is planned, and grow: the plan must not scan them. Nor be
 # compiled, as it is when such a scan, which counts as most expensive, cannot be avoided.
 _PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
@@ -499,11 +576,11 @@ def prepare(connection: sa.Connection, name: str, types: str, sql: str, example:
     """
     if connection.info.get(name):
         return
-    there = f"SELECT 1 FROM pg_prepared_statements WHERE name = '{name}'"
+    there = pinned(f"SELECT 1 FROM pg_prepared_statements WHERE name = '{name}'")
     if not ask(connection, there):
         ask(connection, f"PREPARE {name} ({types}) AS {sql}")
-    ask(connection, "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
-    values = ", ".join(f"current_setting('{setting}')" for setting in _PLANNED_WITH)
+    ask(connection, pinned("SELECT set_config('plan_cache_mode', 'force_generic_plan', false)"))
+    values = pinned(", ".join(f"current_setting('{setting}')" for setting in _PLANNED_WITH))
     [before] = ask(connection, f"SELECT {values}")
     _set_planner(connection, ["off"] * len(_PLANNED_WITH))
     ask(connection, f"EXECUTE {name} ({example})")
@@ -513,5 +590,5 @@ def prepare(connection: sa.Connection, name: str, types: str, sql: str, example:
 
 def _set_planner(connection: sa.Connection, values: Iterable[str]) -> None:
     pairs = zip(_PLANNED_WITH, values, strict=True)
-    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in pairs)
+    settings = pinned(", ".join(f"set_config('{name}', '{value}', false)" for name, value in pairs))
     ask(connection, f"SELECT {settings}")

@@ -132,6 +132,11 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
     return lines
 
 
+def described(thing: Thing, text: str = "") -> str:
+    """Return a thing in a short line, as `difference` does; with its definition, if given."""
+    return f"{_title(thing)}{_definition(thing, text)}"
+
+
 MADE = ", made by the server for foreign key "
 
 

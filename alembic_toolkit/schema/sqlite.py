@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 
 import sqlalchemy as sa
@@ -185,6 +186,8 @@ def _table(sql: str) -> tuple[_Part, ...]:
             _read_clause(table, column, clause)
     options = {" ".join(part) for part in split_list(code_tokens(text.tail.lower())[1:])}
     _complete_key(table, options)
+    for facts in table.facts.values():
+        facts["default"] = _stored(facts.get("default", ""), facts["type"])
     columns = [
         ("column", table.columns[name], " ".join(facts[fact] for fact in _FACTS if facts.get(fact)))
         for name, facts in table.facts.items()
@@ -269,6 +272,29 @@ def _default(table: _Table, tokens: list[str]) -> str:
     # "text" and unquoted words that are no keywords are strings here.
     is_quoted = tokens[0][0] in '"`['
     return literal(unquoted(tokens[0])) if is_quoted else normal.text(tokens[:1])
+
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.I)
+
+
+def _stored(default: str, type_: str) -> str:
+    """Write a default as a column of this type stores it: ``'-1'`` is -1 where that is a number.
+
+    https://www.sqlite.org/datatype3.html#determination_of_column_affinity
+    """
+    if not default or default == "DEFAULT null":
+        return ""
+    value = default.removeprefix("DEFAULT ")
+    is_text = len(value) > 1 and value[0] == value[-1] == "'" and value.count("'") == 2
+    plain = {"true": "1", "false": "0"}.get(value, value[1:-1].strip() if is_text else value)
+    if not _NUMBER.fullmatch(plain):
+        return default
+    number = Decimal(plain)
+    is_whole = number == number.to_integral_value() and abs(number) < 2**63
+    keeps = any(word in type_ for word in ("CHAR", "CLOB", "TEXT", "BLOB")) or not type_
+    if keeps and "INT" not in type_:
+        return default
+    return f"DEFAULT {int(number) if is_whole else float(number)}"
 
 
 def _complete_key(table: _Table, options: set[str]) -> None:

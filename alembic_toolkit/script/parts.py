@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import pickle
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.schema import CreateTable
 
+from alembic_toolkit.project.baselines import baselines_of
 from alembic_toolkit.project.revisions import shown
-from alembic_toolkit.script.readable import readable
 from alembic_toolkit.sql.quoting import in_parentheses, literal
 
 # The dialects that there are guarded scripts for.
@@ -20,6 +25,57 @@ DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 # What Alembic writes, taken apart by revision
 
 
+MOST_IN_MEMORY = 1_000_000  # characters of the statements of one transaction
+
+
+class Spool:
+    """A file for the statements of a script, which can be more than memory holds."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] | None = None
+
+    def keep(self, statements: list[str]) -> int:
+        """Return where to find the statements again."""
+        if self.file is None:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115
+            weakref.finalize(self, self.file.close)
+        place = self.file.seek(0, os.SEEK_END)
+        pickle.dump(statements, self.file)
+        return place
+
+    def read(self, place: int) -> list[str]:
+        assert self.file is not None
+        self.file.seek(place)
+        found: list[str] = pickle.load(self.file)
+        return found
+
+
+@dataclass
+class Group:
+    """The statements of one transaction, or of none."""
+
+    in_transaction: bool
+    spool: Spool
+    kept: list[int] = field(default_factory=list)  # where in the spool
+    last: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, statement: str) -> None:
+        self.last.append(statement)
+        self.size += len(statement)
+        if self.size > MOST_IN_MEMORY:
+            self.kept.append(self.spool.keep(self.last))
+            self.last, self.size = [], 0
+
+    def __bool__(self) -> bool:
+        return bool(self.kept or self.last)
+
+    def __iter__(self) -> Iterator[str]:
+        for place in self.kept:
+            yield from self.spool.read(place)
+        yield from self.last
+
+
 @dataclass
 class Part:
     """One revision of the script: its statements, in groups of one transaction or of none."""
@@ -27,7 +83,15 @@ class Part:
     step: RevisionStep
     path: str
     title: str
-    groups: list[tuple[bool, list[str]]] = field(default_factory=lambda: [(True, [])])
+    spool: Spool
+    groups: list[Group] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.groups.append(Group(True, self.spool))
+
+    def __iter__(self) -> Iterator[str]:
+        for group in self.groups:
+            yield from group
 
     @property
     def id(self) -> str:
@@ -51,17 +115,17 @@ class Part:
         return f"-- Running {'upgrade' if self.up else 'downgrade'} {way}\n-- {self.path}{title}"
 
     def begin(self, in_transaction: bool) -> None:
-        if self.groups[-1] != (in_transaction, []):
-            self.groups.append((in_transaction, []))
+        if self.groups[-1].in_transaction != in_transaction or self.groups[-1]:
+            self.groups.append(Group(in_transaction, self.spool))
 
     def add(self, statement: str) -> None:
-        self.groups[-1][1].append(statement)
+        self.groups[-1].add(statement)
 
 
-def part(step: RevisionStep) -> Part:
+def part(step: RevisionStep, spool: Spool) -> Part:
     # Of the docstring one line, and nothing that could end a comment.
     title = " ".join(str(step.revision.doc or "").split("\n")[0].split())
-    return Part(step, shown(Path(step.revision.path)), title)
+    return Part(step, shown(Path(step.revision.path)), title, spool)
 
 
 # What a script knows of the history
@@ -75,6 +139,18 @@ class Script:
     parts: list[Part]
     edges: dict[str, tuple[str, ...]]
     dual: str
+    marks: list[tuple[str, str]] = field(default_factory=list)  # what has another name now
+
+    def mark_again(self, pin: Callable[[str], str] = str) -> list[str]:
+        """Return what brings a database that stands at a replaced revision to the root.
+
+        :param pin: makes the operators of a condition the server's own.
+        """
+        return [
+            f"UPDATE {self.version_table} SET version_num = {literal(root)}"
+            f" WHERE {pin(f'version_num = {literal(replaced)}')};"
+            for replaced, root in self.marks
+        ]
 
     @property
     def version_table(self) -> str:
@@ -83,8 +159,12 @@ class Script:
     @property
     def create_version_table(self) -> str:
         create = CreateTable(self.context._version, if_not_exists=True)
-        text = str(create.compile(dialect=self.context.dialect)).replace("\t", "    ")
-        return readable(text)
+        return str(create.compile(dialect=self.context.dialect)).strip()
+
+    @property
+    def needs_version_table(self) -> bool:
+        """Tell whether a database without a version table stands below the script."""
+        return self.parts[0].up and not self.from_base
 
     def children(self) -> dict[str, list[str]]:
         """Return, for each revision, those that come right after it."""
@@ -141,6 +221,15 @@ def edges(context: MigrationContext) -> dict[str, tuple[str, ...]]:
     return {step.revision.revision: tuple(step.from_revisions) for step in steps}
 
 
+def marks(context: MigrationContext) -> list[tuple[str, str]]:
+    """Return the replaced revisions at which a database may stand, each with its root."""
+    directory = context.script
+    assert directory is not None
+    known = baselines_of(directory)
+    roots = (root for root in known.roots if root in directory.revision_map._revision_map)
+    return [(end, root) for root in roots for end in sorted(known.ends(root))]
+
+
 def listed(ids: Iterable[str]) -> str:
     return in_parentheses(map(literal, ids))
 
@@ -179,17 +268,24 @@ WITH RECURSIVE applied (revision) AS (
 SELECT revision FROM applied WHERE revision <> ''"""
 
 
-def blocked_condition(script: Script, part: Part, applied: str) -> str | None:
-    """Return a condition: this revision must not run here yet; None when there is none."""
-    if part.up:
-        if not part.parents:
-            return None
-        there = f"SELECT COUNT(*) FROM {applied} WHERE revision IN {listed(part.parents)}"
-        return f"({there}) < {len(set(part.parents))}"
-    children = script.children()[part.id]
-    if not children:
-        return None
-    return f"EXISTS (SELECT 1 FROM {applied} WHERE revision IN {listed(sorted(children))})"
+def blocks(script: Script, applied: str) -> Iterator[tuple[str, str]]:
+    """Yield the conditions under which this script must not begin, each with the message.
+
+    What a revision needs of the script itself has run before it, or nothing runs any more.
+    """
+    ours = {part.id for part in script.parts}
+    children = script.children()
+    for part in script.parts:
+        others = sorted({*(part.parents if part.up else children[part.id])} - ours)
+        if not others:
+            continue
+        # in one look: MySQL opens a temporary table only once in a statement
+        # https://dev.mysql.com/doc/refman/8.4/en/temporary-table-problems.html
+        here = f"COUNT(CASE WHEN revision = {literal(part.id)} THEN 1 END)"
+        there = f"COUNT(CASE WHEN revision IN {listed(others)} THEN 1 END)"
+        is_early = f"{here} = 0 AND {there} < {len(others)}"
+        is_late = f"{here} > 0 AND {there} > 0"
+        yield f"(SELECT {is_early if part.up else is_late} FROM {applied})", reason(part)
 
 
 def mark_statements(script: Script, part: Part, applied: str, todo: str) -> list[str]:

@@ -1,76 +1,138 @@
-"""For PostgreSQL: a DO block for each transaction, and psql's \\gexec where there must be none."""
+"""For PostgreSQL: DO blocks in transactions, and psql's \\gexec where there must be none.
+
+Each transaction asks first whether the one before it was committed, and notes at its end that it
+was: `alembic.step` is a setting of the session that a rollback takes back.  So nothing acts once a
+guard has refused or a statement has failed, whether the client stops at errors or not.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 from alembic_toolkit.script.parts import (
     APPLIED,
     STRAY,
+    Group,
     Part,
     Script,
-    blocked_condition,
+    blocks,
     heading,
     mark_statements,
     reason,
     rows,
     stray_condition,
 )
-from alembic_toolkit.script.readable import readable
-from alembic_toolkit.sql.guarded import Guarded, do_block
+from alembic_toolkit.sql.bodies import POSTGRESQL
+from alembic_toolkit.sql.guarded import Guarded, Single, do_block
+from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import dollar_quoted, literal
+from alembic_toolkit.sql.statements import is_comment
+
+KNOWN, APPLIED_HERE = "pg_temp.alembic_known", "pg_temp.alembic_applied"
+# How much goes into one DO block: the server holds all of it in its memory, several times.
+MOST_IN_BLOCK = 1_000_000  # characters
+FAILED = "\\if :ERROR\nSET alembic.step = 'failed';\n\\endif"
 
 
-def write(script: Script) -> list[str]:
-    known, applied = "pg_temp.alembic_known", "pg_temp.alembic_applied"
-    closure = APPLIED.format(first="version_num::text", versions=script.version_table)
-    texts = [
-        heading(script, "psql -X -v ON_ERROR_STOP=1 -f FILE"),
-        "SET client_encoding = 'UTF8';",
-        f"{script.create_version_table};",
-        f"DROP TABLE IF EXISTS {known}, {applied};",
-        "CREATE TEMPORARY TABLE alembic_known (revision TEXT, parent TEXT);",
-        f"INSERT INTO {known} (revision, parent) VALUES\n  {rows(script.pairs())};",
-        f"CREATE TEMPORARY TABLE alembic_applied AS\n{closure};",
-    ]
-    if script.from_base:
-        stray = stray_condition(script, known)
-        texts.append(_do([_stop(stray, STRAY)]))
+def write(script: Script) -> Iterator[str]:
+    """Write the script, text by text."""
+    yield heading(script, "psql -X -f FILE")
+    yield "SET client_encoding = 'UTF8';\nSET alembic.step = '';"
+    yield f"DROP TABLE IF EXISTS {KNOWN}, {APPLIED_HERE};"  # those of an earlier script
+    yield from _opening(script)
+    steps = Steps()
     for part in script.parts:
-        texts += _part(script, part, applied)
-    return texts
+        yield from _part(script, part, steps)
 
 
-def _part(script: Script, part: Part, applied: str) -> list[str]:
-    there = f"EXISTS (SELECT FROM {applied} WHERE revision = {literal(part.id)})"
+class Steps:
+    """Counts the transactions of a script."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    @property
+    def reached(self) -> str:
+        """Return the condition that the last transaction was committed."""
+        return pinned(f"current_setting('alembic.step', true) = '{self.last}'")
+
+    @property
+    def check(self) -> str:
+        return _stop(f"({self.reached}) IS NOT TRUE", "an earlier step of this script did not run")
+
+    def transaction(self, blocks: Iterable[str]) -> Iterator[str]:
+        self.last += 1
+        yield "BEGIN;"
+        yield from blocks
+        yield f"SET alembic.step = '{self.last}';\nCOMMIT;"
+
+
+def _opening(script: Script) -> Iterator[str]:
+    yield "BEGIN;"
+    if script.needs_version_table:
+        missing = pinned(f"to_regclass({literal(script.version_table)}) IS NULL")
+        yield _do([_stop(missing, reason(script.parts[0]))])
+    else:
+        yield f"{script.create_version_table};"
+    yield from script.mark_again(pinned)
+    columns = "revision pg_catalog.text, parent pg_catalog.text"
+    yield f"CREATE TEMPORARY TABLE alembic_known ({columns});"
+    yield f"INSERT INTO {KNOWN} (revision, parent) VALUES\n  {rows(script.pairs())};"
+    closure = pinned(APPLIED.format(first="version_num::text", versions=script.version_table))
+    yield f"CREATE TEMPORARY TABLE alembic_applied AS\n{closure};"
+    found = blocks(script, APPLIED_HERE)
+    stops = [_stop(pinned(condition), message) for condition, message in found]
+    if script.from_base:
+        stops.append(_stop(pinned(stray_condition(script, KNOWN)), STRAY))
+    if stops:
+        yield _do(stops)
+    yield "SET alembic.step = '0';\nCOMMIT;"
+
+
+def _part(script: Script, part: Part, steps: Steps) -> Iterator[str]:
+    is_part = pinned(f"revision = {literal(part.id)}")
+    there = f"EXISTS (SELECT FROM {APPLIED_HERE} WHERE {is_part})"
     todo, done = (f"NOT {there}", there) if part.up else (there, f"NOT {there}")
-    blocked = blocked_condition(script, part, applied)
-    stop = [_stop(blocked, reason(part))] if blocked else []
     skip = f"  IF {done} THEN\n    RETURN;\n  END IF;"
+    marks = [f"  {pinned(mark)};" for mark in mark_statements(script, part, APPLIED_HERE, "")]
     transactional = script.context.impl.transactional_ddl
-    texts = [part.comment]
-    for position, (in_transaction, statements) in enumerate(part.groups):
-        is_last = position == len(part.groups) - 1
-        if in_transaction and transactional:
-            body = [skip, *(stop if position == 0 else []), *map(_execute, statements)]
-            if is_last:
-                body += [f"  {mark};" for mark in mark_statements(script, part, applied, "")]
-            texts += ["BEGIN;", _do(body), "COMMIT;"]
+    yield part.comment
+    for group in part.groups:
+        if group.in_transaction and transactional:
+            last = marks if group is part.groups[-1] else []
+            yield from steps.transaction(_blocks(group, [steps.check, skip], skip, last))
         else:
-            texts += [_alone(statement, todo) for statement in statements]
-    if not (part.groups[-1][0] and transactional):
-        texts.append(_do([skip, *(f"  {m};" for m in mark_statements(script, part, applied, ""))]))
-    return texts
+            for statement in group:
+                yield from _alone(statement, f"{todo} AND {steps.reached}")
+    if not (part.groups[-1].in_transaction and transactional):
+        yield from steps.transaction([_do([steps.check, skip, *marks])])
+
+
+def _blocks(group: Group, first: list[str], skip: str, last: list[str]) -> Iterator[str]:
+    body, size = first, 0
+    for statement in group:
+        if size > MOST_IN_BLOCK:
+            yield _do(body)
+            body, size = [skip], 0
+        body.append(_execute(statement))
+        size += len(statement)
+    yield _do([*body, *last])
 
 
 def _do(body: list[str]) -> str:
     return do_block("\n".join(["BEGIN", *body, "END"])) + ";"
 
 
+def _is_comment(statement: str) -> bool:
+    return not isinstance(statement, Single) and is_comment(statement, POSTGRESQL)
+
+
 def _execute(statement: str) -> str:
-    if statement.startswith("--"):
+    if _is_comment(statement):
         return f"  {statement}"
-    if isinstance(statement, Guarded):
+    if isinstance(statement, Guarded) and statement.block:
         return f"{statement.block};"
-    return f"  EXECUTE {dollar_quoted(readable(statement))};"
+    return f"  EXECUTE {dollar_quoted(statement)};"
 
 
 def _stop(condition: str, message: str) -> str:
@@ -78,7 +140,8 @@ def _stop(condition: str, message: str) -> str:
     return f"  IF {condition} THEN\n    RAISE EXCEPTION {escaped};\n  END IF;"
 
 
-def _alone(statement: str, todo: str) -> str:
-    if statement.startswith("--"):
-        return statement
-    return f"SELECT {dollar_quoted(readable(statement))}\nWHERE {todo} \\gexec"
+def _alone(statement: str, condition: str) -> Iterator[str]:
+    if _is_comment(statement):
+        yield statement
+    else:
+        yield f"SELECT {dollar_quoted(statement)}\nWHERE {condition} \\gexec\n{FAILED}"

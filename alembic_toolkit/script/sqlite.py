@@ -1,18 +1,32 @@
-"""For SQLite, which has no IF at all; but a trigger can be made to run what changes rows."""
+"""For SQLite, which has no IF at all; but a trigger can be made to run what changes rows.
+
+What creates or drops is run in every database, with IF [NOT] EXISTS; before it the script looks
+whether that changes anything that it should not, and stops (`objects.py`).  Each revision is one
+transaction.  A client that goes on after an error comes to the end of it, where a trigger rolls
+back what was done since the guard refused or a statement failed.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from alembic.util import CommandError
 
+from alembic_toolkit.script.objects import (
+    THERE,
+    Ddl,
+    Things,
+    ddl_of,
+    is_rows,
+    master,
+)
 from alembic_toolkit.script.parts import (
     APPLIED,
     STRAY,
     Part,
     Script,
-    blocked_condition,
+    blocks,
     heading,
     listed,
     mark_statements,
@@ -20,86 +34,144 @@ from alembic_toolkit.script.parts import (
     rows,
     stray_condition,
 )
-from alembic_toolkit.script.readable import readable
-from alembic_toolkit.sql.guarded import Guarded
+from alembic_toolkit.sql.bodies import SQLITE
+from alembic_toolkit.sql.guarded import Guarded, Single
 from alembic_toolkit.sql.quoting import literal
+from alembic_toolkit.sql.statements import Unreadable, apart, is_comment, terminated
+from alembic_toolkit.sql.tokens import tokenize
 
-_NATIVE = re.compile(
-    r"\s*(?:CREATE\s+(?:UNIQUE\s+)?(TABLE|INDEX|VIEW|TRIGGER)\s+IF\s+NOT\s+EXISTS"
-    r"|DROP\s+(TABLE|INDEX|VIEW|TRIGGER)\s+IF\s+EXISTS)\s+(.+?)(?=\s*\(|\s+(?:AS|ON|BEFORE|AFTER"
-    r"|INSTEAD)\b|$)",
-    re.I | re.S,
-)
-# What plain `op` writes, and SQLite can guard.
-_PLAIN = re.compile(
-    r"\A\s*(CREATE(?:\s+UNIQUE)?|DROP)\s+(TABLE|INDEX|VIEW|TRIGGER)\s+(?!IF\b)", re.I
-)
-_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
+KNOWN, APPLIED_HERE = "temp.alembic_known", "temp.alembic_applied"
+TODO = "(SELECT todo FROM temp.alembic_go)"
+BEFORE = "an earlier step of this script did not run"
+RETURN = "' || char(13) || '"
+OURS = ("known", "applied", "do", "go", "there")
 
 
-def write(script: Script) -> list[str]:
-    known, applied = "temp.alembic_known", "temp.alembic_applied"
+def write(script: Script) -> Iterator[str]:
+    """Return the script, text by text; refuse, before the first of it, what has no condition."""
+    things = Things(
+        (number, ddl)
+        for number, part in enumerate(script.parts, 1)
+        for statement in part
+        for sql in _apart(part, statement)
+        if (ddl := _looked_at(part, sql))
+    )
+    if things.anew is not None:
+        why = "it makes a table anew that the script drops, and a later run would drop its rows"
+        number, ddl = things.anew
+        _refuse(script.parts[number - 1], ddl.guarded, why)
+    return _texts(script, things)
+
+
+def _looked_at(part: Part, sql: str) -> Ddl | None:
+    """Return what a statement makes or drops, None where it needs no look; refuse any other."""
+    if isinstance(sql, Guarded) or is_rows(sql) or _is_comment(sql):
+        return None
+    ddl = ddl_of(sql)
+    if ddl is None:
+        _refuse(part, sql, "SQLite has no IF that could skip it in a database that has it")
+    return ddl
+
+
+def _texts(script: Script, things: Things) -> Iterator[str]:
+    yield heading(script, "sqlite3 DATABASE < FILE")
+    yield "\n".join(f"DROP TABLE IF EXISTS temp.alembic_{name};" for name in OURS)
+    yield "CREATE TABLE temp.alembic_do (it);"
+    yield "CREATE TABLE temp.alembic_go AS SELECT -1 AS step, 0 AS passed, 0 AS todo, 0 AS done;"
+    yield from _opening(script, sorted({"main", *things.schemas}))
+    for number, part in enumerate(script.parts, 1):
+        yield from _part(script, part, number, things)
+
+
+def _opening(script: Script, schemas: list[str]) -> Iterator[str]:
+    yield "BEGIN IMMEDIATE;"
+    table = script.context._version
+    if script.needs_version_table:
+        there = f"SELECT 1 FROM sqlite_master WHERE name = {literal(table.name)} COLLATE NOCASE"
+        yield _trigger([_stop(f"NOT EXISTS ({there})", reason(script.parts[0]))])
+    else:
+        yield f"{script.create_version_table};"
+    yield from script.mark_again()
+    yield f"CREATE TABLE {KNOWN} (revision, parent);"
+    yield f"INSERT INTO {KNOWN} (revision, parent) VALUES\n  {rows(script.pairs())};"
     closure = APPLIED.format(first="version_num", versions=script.version_table)
-    texts = [
-        heading(script, "sqlite3 DATABASE < FILE"),
-        ".bail on",
-        f"{script.create_version_table};",
-        f"DROP TABLE IF EXISTS {known};\nDROP TABLE IF EXISTS {applied};",
-        "DROP TABLE IF EXISTS temp.alembic_do;\nDROP TABLE IF EXISTS temp.alembic_stop;",
-        f"CREATE TABLE {known} (revision, parent);",
-        f"INSERT INTO {known} (revision, parent) VALUES\n  {rows(script.pairs())};",
-        f"CREATE TABLE {applied} AS\n{closure};",
-        "CREATE TABLE temp.alembic_do (it);\nCREATE TABLE temp.alembic_stop (it);",
-    ]
+    yield f"CREATE TABLE {APPLIED_HERE} AS\n{closure};"
+    looks = (
+        f"SELECT {literal(schema)} AS place, type, name FROM {master(schema)}" for schema in schemas
+    )
+    look = "\nUNION ALL ".join(looks)
+    yield f"CREATE TABLE {THERE} AS\n{look};"
+    stops = [_stop(*block) for block in blocks(script, APPLIED_HERE)]
     if script.from_base:
-        stray = stray_condition(script, known)
-        texts.append(_stop(stray, STRAY))
-    beyond = script.beyond()
-    if beyond:  # there is no IF: what it has already would be dropped and made again
-        ahead = f"EXISTS (SELECT 1 FROM {applied} WHERE revision IN {listed(beyond)})"
-        texts.append(_stop(ahead, "this database is beyond the end of this script"))
-    gone = set[str]()
-    for part in script.parts:
-        texts += _part(script, part, applied, gone)
-    return texts
+        stops.append(_stop(stray_condition(script, KNOWN), STRAY))
+    if beyond := script.beyond():  # there is no IF: what it has already would be made again
+        ahead = f"EXISTS (SELECT 1 FROM {APPLIED_HERE} WHERE revision IN {listed(beyond)})"
+        stops.append(_stop(ahead, "this database is beyond the end of this script"))
+    yield _trigger([*stops, "UPDATE alembic_go SET step = 0;"])
+    yield _kept("(SELECT step FROM alembic_go) IS NOT 0")
 
 
-def _part(script: Script, part: Part, applied: str, gone: set[str]) -> list[str]:
-    there = f"EXISTS (SELECT 1 FROM {applied} WHERE revision = {literal(part.id)})"
-    todo = f"NOT {there}" if part.up else there
-    texts = [part.comment, "BEGIN IMMEDIATE;"]
-    blocked = blocked_condition(script, part, applied)
-    if blocked:
-        texts.append(_stop(f"{todo} AND {blocked}", reason(part)))
-    for _, statements in part.groups:
-        texts += [_guarded(part, statement, todo, gone) for statement in statements]
-    marks = mark_statements(script, part, applied, todo)
-    return [*texts, *(f"{mark};" for mark in marks), "COMMIT;"]
+def _part(script: Script, part: Part, number: int, things: Things) -> Iterator[str]:
+    there = f"EXISTS (SELECT 1 FROM {APPLIED_HERE} WHERE revision = {literal(part.id)})"
+    yield part.comment
+    yield "BEGIN IMMEDIATE;"
+    yield f"UPDATE temp.alembic_go SET done = 0, todo = {'NOT ' if part.up else ''}{there};"
+    stops = [_stop(f"(SELECT step FROM alembic_go) IS NOT {number - 1}", BEFORE)]
+    stops += [_stop(*one) for one in things.refusals(number, part.id, TODO)]
+    yield _trigger([*stops, f"UPDATE alembic_go SET passed = {number};"])
+    count = 0
+    for statement in part:
+        for sql in _apart(part, statement):
+            count += is_rows(sql) and not isinstance(sql, Guarded)
+            yield _guarded(sql)
+    for mark in mark_statements(script, part, APPLIED_HERE, TODO):
+        yield f"{mark};"
+    held = " AND ".join([f"done = {count}", *things.outcome(number)])
+    complete = f"passed IS {number} AND (NOT todo OR ({held}))"
+    yield _kept(
+        f"NOT EXISTS (SELECT 1 FROM alembic_go WHERE {complete})",
+        f"UPDATE alembic_go SET step = {number};",
+    )
 
 
-def _guarded(part: Part, statement: str, todo: str, gone: set[str]) -> str:
-    if statement.startswith("--"):
-        return statement
+def _apart(part: Part, text: str) -> list[str]:
+    """Return the statements of a text; a comment as it is."""
+    if isinstance(text, (Guarded, Single)) or _is_comment(text):
+        return [text]
+    try:
+        return apart(text, SQLITE)
+    except Unreadable as error:  # it would swallow the rest of the script
+        _refuse(part, text, error.problem)
+
+
+def _is_comment(sql: str) -> bool:
+    return not isinstance(sql, Single) and is_comment(sql, SQLITE)
+
+
+def _guarded(statement: str) -> str:
     if isinstance(statement, Guarded):
-        return f"{statement};"
-    statement = _PLAIN.sub(_guard, statement)
-    native = _NATIVE.match(statement)
-    if native:
-        name = native[3].strip("\"'`[]").lower()
-        if native[2] and native[2].upper() == "TABLE":
-            gone.add(name)
-        elif native[1] and native[1].upper() == "TABLE" and name in gone:
-            why = "it makes a table anew that the script drops, and a later run would drop its rows"
-            _refuse(part, statement, why)
-        return f"{readable(statement)};"
-    if _ROWS.match(statement):
-        return _if(todo, "alembic_do", f"  {readable(statement)};")
-    _refuse(part, statement, "SQLite has no IF that could skip it in a database that has it")
+        return terminated(statement if ddl_of(statement) else _with_returns(statement))
+    if is_rows(statement):
+        body = [
+            f"  {terminated(_with_returns(statement))}",
+            "UPDATE alembic_go SET done = done + 1;",
+        ]
+        return _trigger(body, f" SELECT 1 WHERE {TODO}")
+    ddl = ddl_of(statement)
+    return terminated(ddl.guarded) if ddl else statement  # a comment
 
 
-def _guard(match: re.Match[str]) -> str:
-    exists = "IF EXISTS" if match[1].upper() == "DROP" else "IF NOT EXISTS"
-    return f"{match[1]} {match[2]} {exists} "
+def _with_returns(statement: str) -> str:
+    """Return a statement whose strings keep the carriage returns that the client leaves out.
+
+    It does so at the ends of lines: those of a file from Windows, say.
+    """
+    if "\r" not in statement:
+        return statement
+    return "".join(
+        f"({token.replace(chr(13), RETURN)})" if token[0] == "'" and "\r" in token else token
+        for token in tokenize(statement)
+    )
 
 
 def _refuse(part: Part, statement: str, why: str) -> NoReturn:
@@ -113,14 +185,22 @@ def _refuse(part: Part, statement: str, why: str) -> NoReturn:
     )
 
 
-def _if(condition: str, table: str, body: str) -> str:
-    """Return what runs the body of a trigger where the condition holds."""
+def _trigger(body: Iterable[str], values: str = " VALUES (1)") -> str:
+    """Return what runs the body of a trigger, as often as there are rows among the values."""
+    lines = "\n".join(body)
     return (
-        f"CREATE TEMPORARY TRIGGER alembic_step AFTER INSERT ON {table} BEGIN\n{body}\nEND;\n"
-        f"INSERT INTO {table} SELECT 1 WHERE {condition};\n"
+        "CREATE TEMPORARY TRIGGER alembic_step AFTER INSERT ON temp.alembic_do BEGIN\n"
+        f"{lines}\nEND;\n"
+        f"INSERT INTO temp.alembic_do{values};\n"
         "DROP TRIGGER temp.alembic_step;"
     )
 
 
 def _stop(condition: str, message: str) -> str:
-    return _if(condition, "alembic_stop", f"  SELECT RAISE(ABORT, {literal(message)});")
+    return f"  SELECT RAISE(ABORT, {literal(message)}) WHERE {condition};"
+
+
+def _kept(undone: str, *more: str) -> str:
+    """Return what commits the transaction, or rolls it back where it is not complete."""
+    undo = f"  SELECT RAISE(ROLLBACK, 'nothing of this step was kept') WHERE {undone};"
+    return f"{_trigger([undo, *more])}\nCOMMIT;"

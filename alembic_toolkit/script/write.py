@@ -10,30 +10,42 @@ offline.
 
 from __future__ import annotations
 
-import io
+import sys
+import traceback
 from collections.abc import Callable
-from typing import Any
+from contextlib import redirect_stdout, suppress
+from typing import Any, TextIO
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
+from alembic_toolkit.project.baselines import apply
+from alembic_toolkit.project.engines import refuse_several
 from alembic_toolkit.project.env import intercepted
 from alembic_toolkit.script.parts import DIALECTS
-from alembic_toolkit.script.servers import server_of
+from alembic_toolkit.script.servers import name_here, server_of
 from alembic_toolkit.script.writer import Writer
 
 
 def write(
-    config: Config, dialect: str | None = None, start: str = "base", end: str = "heads"
-) -> str:
-    """Return the script that brings a database from anywhere between two revisions to the second.
+    config: Config,
+    out: TextIO,
+    dialect: str | None = None,
+    start: str = "base",
+    end: str = "heads",
+) -> None:
+    """Write the script that brings a database from anywhere between two revisions to the second.
 
     The project's ``env.py`` runs as for ``alembic upgrade --sql``; no database is connected to.
+    What it and the revisions print does not land in the script.
 
+    :param out: what the script is written to, when all of it is known.
     :param dialect: ``postgresql``, ``mariadb``, ``mysql`` or ``sqlite``; by default that of the
      database that ``env.py`` names.
     :param start: the revision below which no database stands.
@@ -46,10 +58,19 @@ def write(
             f"there are no scripts for {dialect!r} that skip what is done; "
             f"name one of: {', '.join(DIALECTS)}"
         )
+    with redirect_stdout(sys.stderr):  # of what revisions print, too, as soon as they are loaded
+        _write(config, out, dialect, start, end)
+
+
+def _write(config: Config, out: TextIO, dialect: str | None, start: str, end: str) -> None:
     directory = ScriptDirectory.from_config(config)
+    refuse_several(config, directory, getattr(config.cmd_opts, "x", None) or ())
     starts = None if start == "base" else start
+    with suppress(ImportError):  # of a revision, until env.py has run
+        standing = apply(directory, to_tuple(starts, default=()), (end,))
+        starts = standing.heads[0] if starts else None
     below = _is_below(directory, end, starts)
-    buffer, planned = io.StringIO(), list[str]()
+    planned = list[str]()
 
     def steps(heads: Any, _: MigrationContext) -> list[Any]:
         find: Any = directory._downgrade_revs if below else directory._upgrade_revs
@@ -61,14 +82,32 @@ def write(
         config, directory, fn=steps, as_sql=True, starting_rev=starts, destination_rev=end
     )
     writers = list[Writer]()
-    configured = _configured(environment, dialect, buffer, writers)
+    configured = _configured(environment, dialect, out, writers)
+    config.stdout = sys.stderr
     with environment, intercepted(environment, configured):
-        directory.run_env()
-        for writer in writers:
-            writer.finish()
+        _run_env(directory)
+    for writer in writers if planned else ():
+        writer.finish()
     if not planned:
-        return f"-- Nothing to do: from {start} to {end} there is no revision.\n"
-    return buffer.getvalue()
+        out.write(f"-- Nothing to do: from {start} to {end} there is no revision.\n")
+
+
+def _run_env(directory: ScriptDirectory) -> None:
+    try:
+        directory.run_env()
+    except (CommandError, OSError):
+        raise
+    except Exception as error:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        place = f"{last.filename}, line {last.lineno}: {last.line}"
+        if isinstance(error, SyntaxError):
+            place = f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}"
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CommandError(
+            f"no script could be written: {words}\n"
+            f"  {place}\n"
+            "What to do next:\n    alembic upgrade head --sql  # shows where it comes from"
+        ) from error
 
 
 def _is_below(directory: ScriptDirectory, end: str, start: str | None) -> bool:
@@ -90,21 +129,24 @@ def _is_below(directory: ScriptDirectory, end: str, start: str | None) -> bool:
 def _configured(
     environment: EnvironmentContext,
     dialect: str | None,
-    buffer: io.StringIO,
+    out: TextIO,
     writers: list[Writer],
 ) -> Callable[..., None]:
     """Return what has whatever ``env.py`` configures write a guarded script for this dialect."""
 
     def configured(configure: Callable[..., None], *arguments: Any, **options: Any) -> None:
         if dialect is not None:
+            named = _named(environment, *arguments, **options)
             names = ("connection", "url", "dialect_name", "transactional_ddl")
             options = {key: value for key, value in options.items() if key not in names}
-            arguments, options["dialect_name"] = (), dialect
+            arguments, options["dialect_name"] = (), name_here(dialect, named)
             server = server_of(dialect)
             options["transactional_ddl"] = server.transactional_ddl if server else None
         options |= {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
-        configure(*arguments, **options | {"output_buffer": buffer})
+        configure(*arguments, **options | {"output_buffer": out})
         context = environment.get_context()
+        if dialect != context.dialect.name and dialect is not None:
+            context.dialect.is_mariadb = True  # type: ignore[attr-defined]  # it has both names
         server = server_of(context.dialect.name)
         if server is None:
             raise CommandError(
@@ -114,3 +156,14 @@ def _configured(
         writers.append(Writer.into(context, server))
 
     return configured
+
+
+def _named(environment: EnvironmentContext, connection: Any = None, **options: Any) -> str:
+    """Return the name of the dialect that ``env.py`` would use."""
+    if connection is not None:
+        return str(connection.dialect.name)
+    url = options.get("url") or environment.config.get_main_option("sqlalchemy.url")
+    try:
+        return make_url(url).get_backend_name() if url else str(options.get("dialect_name"))
+    except ArgumentError:  # a placeholder
+        return ""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
-from sqlalchemy.schema import DDLElement
 
-from alembic_toolkit.script.parts import Part, Script, edges, part
+from alembic_toolkit.project.baselines import MarkAgain
+from alembic_toolkit.script.no_database import NoDatabase, failed
+from alembic_toolkit.script.parts import Part, Script, Spool, edges, marks, part
 from alembic_toolkit.script.servers import ScriptServer, server_of
+from alembic_toolkit.sql.guarded import Single
+from alembic_toolkit.sql.offline import write_construct
+from alembic_toolkit.sql.statements import first_words, is_comment, terminated
 
 PLAIN = "alembic_toolkit.plain_script"  # in config.attributes: the runner leaves scripts alone
 
@@ -26,12 +31,15 @@ class Writer:
     out: Any
     before: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    spool: Spool = field(default_factory=Spool)
     is_stamp: bool = False
+    only_marks: bool = False  # at a replaced revision, and nothing comes after the root
+    sets_modes: ClassVar[bool] = True  # see `verbs.values.Step.our_mode`
     inside: bool = False
 
     @classmethod
     def into(cls, context: MigrationContext, server: ScriptServer) -> Writer:
-        """Put a writer in the place of the context's output."""
+        """Put a writer in the place of the context's output, and of its connection."""
         impl: Any = context.impl
         if isinstance(impl.output_buffer, Writer):
             return impl.output_buffer
@@ -42,36 +50,38 @@ class Writer:
         def steps(heads: Any, migration: MigrationContext) -> list[Any]:
             return writer.watch(list(function(heads, migration)))
 
-        def as_written(construct: Any, *arguments: Any, **kw: Any) -> Any:
+        def as_written(construct: Any, options: Any = None, *values: Any, **kw: Any) -> Any:
             # The rows of the version table are this module's business, and not for one start only.
             table = getattr(construct, "element", getattr(construct, "table", None))
             if table is context._version and not writer.is_stamp:
                 return None
-            if any(arguments) or any(kw.values()) or isinstance(construct, str):
-                return execute(construct, *arguments, **kw)
-            # Alembic would write four spaces for each tab, in values too.
-            values = impl.literal_binds and not isinstance(construct, DDLElement)
-            options = {"compile_kwargs": {"literal_binds": True}} if values else {}
-            text = str(construct.compile(dialect=impl.dialect, **options)).strip()
-            return impl.static_output(f"{text}{impl.command_terminator}")
+            if any(values) or kw.get("multiparams") or kw.get("params"):
+                return execute(construct, options, *values, **kw)
+            return write_construct(impl, construct)
 
         context._migrations_fn, impl._exec = steps, as_written
+        context.connection = impl.connection = NoDatabase(impl)  # type: ignore[assignment]
         impl.output_buffer = writer
         return writer
 
     def watch(self, steps: list[Any]) -> list[Any]:
         """Note when the function of each revision begins and ends."""
-        self.is_stamp = not all(isinstance(step, RevisionStep) for step in steps)
-        for step in steps if not self.is_stamp else ():
+        ours = [step for step in steps if not isinstance(step, MarkAgain)]
+        self.only_marks = bool(steps) and not ours
+        self.is_stamp = not all(isinstance(step, RevisionStep) for step in ours)
+        for step in ours if not self.is_stamp else ():
             step.migration_fn = self._watched(step, step.migration_fn)
         return steps
 
     def _watched(self, step: RevisionStep, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def run(**kw: Any) -> None:
-            self.parts.append(part(step))
+            self.parts.append(part(step, self.spool))
             self.inside = True
-            function(**kw)
+            try:
+                function(**kw)
+            except Exception as error:
+                raise failed(error, step, self.context.dialect.name) from error
             self.inside = False
 
         return run
@@ -79,12 +89,13 @@ class Writer:
     def write(self, text: str) -> None:
         """Take one statement, or comment, of Alembic's."""
         text = text.strip()
+        words = ["_"] if isinstance(text, Single) else first_words(text, self.server.syntax)
         if self.is_stamp:
             self.before.append(text)
-        elif text in ("BEGIN;", "COMMIT;"):  # each revision has a transaction of its own anyway
+        elif words in (["BEGIN", ";"], ["COMMIT", ";"]):  # each revision has its own anyway
             if self.inside:  # but one that leaves it, for CREATE INDEX CONCURRENTLY, must
-                self.parts[-1].begin(text == "BEGIN;")
-        elif not text.startswith("-- Running ") or self.inside:
+                self.parts[-1].begin(words[0] == "BEGIN")
+        elif words or self.inside or not text.startswith("-- Running "):
             (self.parts[-1].add if self.parts else self.before.append)(text.strip("; \n"))
 
     def flush(self) -> None:
@@ -92,26 +103,40 @@ class Writer:
 
     def finish(self) -> None:
         """Write the script, now that all of it is known."""
-        texts = self.before if self.is_stamp else [f"{text};" for text in self.before]
-        if self.parts:
-            script = Script(self.context, self.parts, edges(self.context), self.server.dual)
-            texts += self.server.write(script)
-        for text in texts:
+        for text in self._texts():
             self.out.write(f"{text}\n\n")
         self.before, self.parts = [], []
+
+    def _texts(self) -> Iterator[str]:
+        if self.is_stamp:
+            yield from self.before
+            return
+        texts: Iterator[str] = iter(())
+        script = Script(self.context, self.parts, edges(self.context), self.server.dual)
+        script.marks = marks(self.context)
+        if self.only_marks:
+            texts = iter(script.mark_again())
+        elif self.parts:
+            texts = self.server.write(script)
+            yield from filter(None, [self.server.first])
+        for text in self.before:
+            yield text if is_comment(text, self.server.syntax) else terminated(text)
+        yield from texts
 
 
 @contextmanager
 def guard(context: MigrationContext) -> Iterator[None]:
     """Have the script that is written within skip each revision that a database has already.
 
-    What is written comes out when the block ends, and nothing of it after an error. On a dialect of
-    which nothing is known, and for a script that only stamps, Alembic writes it as usual.
+    What is written comes out when the block ends, and nothing of it after an error.  What revisions
+    print does not land in it.  On a dialect of which nothing is known, and for a script that only
+    stamps, Alembic writes it as usual.
     """
     server = server_of(context.dialect.name)
     if server is None or isinstance(context.impl.output_buffer, Writer):
         yield
         return
     writer = Writer.into(context, server)
-    yield
+    with redirect_stdout(sys.stderr):
+        yield
     writer.finish()

@@ -1,15 +1,38 @@
-"""Statements of a script that need no other guard."""
+"""Statements of a script that are not like the others: guarded, or the author's own."""
 
 from __future__ import annotations
 
 from alembic_toolkit.sql.quoting import dollar_quoted
 
 
-class Guarded(str):
+class Marked(str):
+    """A statement that is known by its type, also when Alembic has put something behind it."""
+
+    def __add__(self, end: str) -> Marked:
+        return self._like(f"{self}{end}")
+
+    def strip(self, characters: str | None = None, /) -> Marked:
+        return self._like(super().strip(characters))
+
+    def removesuffix(self, suffix: str, /) -> Marked:
+        return self._like(super().removesuffix(suffix))
+
+    def _like(self, text: str) -> Marked:
+        return type(self)(text)
+
+
+class Verbatim(Marked):
+    """A statement that the author wrote as SQL: not a byte of it is changed."""
+
+
+class Single(Verbatim):
+    """One statement of a file, cut as the server's client does."""
+
+
+class Guarded(Marked):
     """A statement that looks before it acts, or of which nothing lasts.
 
-    Whatever makes a script skip what a database has knows it by its type, also when Alembic has put
-    a semicolon and line breaks behind it.
+    What makes a script skip what a database has knows it by its type.
     """
 
     block: str  # what runs it within another block; "" without one
@@ -19,11 +42,8 @@ class Guarded(str):
         guarded.block = block
         return guarded
 
-    def __add__(self, end: str) -> Guarded:
-        return Guarded(f"{self}{end}", self.block)
-
-    def strip(self, characters: str | None = None, /) -> Guarded:
-        return Guarded(super().strip(characters), self.block)
+    def _like(self, text: str) -> Guarded:
+        return Guarded(text, self.block)
 
 
 def do_block(block: str) -> Guarded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 
@@ -28,12 +29,20 @@ def qualified(table: str, schema: str | None) -> str:
 
 def filled_in(sql: str, values: dict[str, str]) -> str:
     """Return the SQL with ``:table`` and the like replaced by literals."""
-    return re.sub(r"(?<!:):([a-z]+)\b", lambda match: values[match[1]], sql)
+    pieces = [*_pieces(sql)]
+    pieces[1::2] = [values[name] for name in pieces[1::2]]
+    return "".join(pieces)
 
 
-def brief(sql: Any) -> str:
+@lru_cache(maxsize=256)
+def _pieces(sql: str) -> tuple[str, ...]:
+    """Return the text before the first placeholder, its name, the text behind it, and so on."""
+    return tuple(re.split(r"(?<!:):([a-z]+)\b", sql))
+
+
+def brief(sql: Any, longest: int = 60) -> str:
     text = " ".join(str(sql).split())
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def postgresql_literal(text: str) -> str:
@@ -58,9 +67,13 @@ def unescaped_percent(sql: str, dialect: Any) -> str:
     return sql.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else sql
 
 
+# The client turns \r\n into \n, and stops at \0: https://mariadb.com/kb/en/mariadb-command-line-client/
+_MYSQL_ESCAPES = str.maketrans({"\\": r"\\", "\r": r"\r", "\0": r"\0"})
+
+
 def mysql_literal(text: str, has_escapes: bool = True) -> str:
     """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
-    return literal(text.replace("\\", "\\\\") if has_escapes else text)
+    return literal(text.translate(_MYSQL_ESCAPES) if has_escapes else text)
 
 
 def comment_clause(text: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +19,15 @@ _PIECE = re.compile(rf"({STRING}|{NAME}|[(),])", re.S)
 def parse_show_create(sql: str) -> TableText:
     """Split at the commas between the outer parentheses; the texts stay as they are."""
     text = split_items(_PIECE.split(sql))
-    return TableText([item.strip() for item in text.items], text.tail)
+    return TableText([without_versions(item.strip()) for item in text.items], text.tail)
+
+
+_VERSION = re.compile(rf"(?P<keep>{STRING}|{NAME})|/\*!\d+ (?P<text>.*?) ?\*/", re.S)
+
+
+def without_versions(item: str) -> str:
+    """Take out of its comment what only newer servers know: ``/*!80016 NOT ENFORCED */``."""
+    return _VERSION.sub(lambda m: m["keep"] or m["text"], item) if "/*!" in item else item
 
 
 def with_doubled_quotes(text: str) -> str:
@@ -30,6 +39,29 @@ def with_doubled_quotes(text: str) -> str:
         return re.sub(r"(?s)(\\[^'])|\\'", lambda escape: escape[1] or "''", match[0])
 
     return re.sub(rf"(?s){NAME}|{STRING}", doubled, text)
+
+
+def as_meant(expression: str) -> str:
+    """Return an expression, which MySQL shows as if it stood in a string, each byte a character."""
+    with suppress(UnicodeError):  # a character that is no byte: this server shows them as they are
+        expression = expression.encode("latin-1").decode()
+    return re.sub(r"\\([\\'])", r"\1", expression)
+
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+
+
+def with_lost_characters(item: str, expressions: list[str]) -> str:
+    """Put back the characters that SHOW CREATE TABLE of MySQL shows as question marks.
+
+    Those of four bytes, in an expression: a check, a default, a generated column, an index.
+
+    :param expressions: what INFORMATION_SCHEMA has for them.
+    """
+    for text in map(as_meant, expressions):
+        meant = with_doubled_quotes(text)
+        item = item.replace(_BEYOND.sub("????", meant), meant)
+    return item
 
 
 _KEY = re.compile(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from alembic_toolkit.sql.quoting import brief
 
@@ -29,7 +30,7 @@ class Unreadable(Exception):
     way: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Syntax:
     """What one server writes a semicolon in that ends nothing; the strings are regular expressions.
 
@@ -74,6 +75,7 @@ class Reader:
     start: int = 0  # of the token that was read last
     end: int = 0
     in_executable: bool = False  # in /*! ... */, which MariaDB and MySQL run
+    is_ended: bool = False  # by its delimiter, and not by the end of the text
     stack: list[str] = field(default_factory=list)
 
     def token(self, with_words: bool) -> str:
@@ -141,10 +143,11 @@ class Reader:
         """Read on to the end of the next statement; return its place, None after the last one."""
         tokens: list[str] = []
         begun, ended, compound = -1, -1, None
-        self.stack, self.in_executable = [], False
+        self.stack, self.in_executable, self.is_ended = [], False, False
         while token := self.token(with_words=compound is not False):
             if token == self.delimiter and not self.stack and not self.in_executable:
                 if tokens or begun >= 0:
+                    self.is_ended = True
                     break
                 continue
             begun, ended = self.start if begun < 0 else begun, self.end
@@ -202,20 +205,74 @@ COMMENT_MARKS = re.compile(r"/\*|\*/")
 ESCAPES = {q: re.compile(rf"\\.|{q}{q}|{q}[ \t\r\f]*\n\s*{q}|{q}", re.S) for q in "'\""}
 
 
-def split_statements(text: str, syntax: Syntax) -> Iterator[Statement]:
+def first_words(text: str, syntax: Syntax, count: int = 2) -> list[str]:
+    """Return what a text begins with, comments left out, in upper case; a quote is its mark."""
+    reader, words = Reader(text, syntax), list[str]()
+    try:
+        while len(words) < count and (token := reader.token(with_words=True)):
+            words.append(token)
+    except Unreadable:  # what has no end is no comment: the server says what is wrong
+        words.append("")
+    return words
+
+
+def is_comment(text: str, syntax: Syntax) -> bool:
+    """Tell whether there is nothing but comments in a text."""
+    return not first_words(text, syntax, 1)
+
+
+def apart(text: str, syntax: Syntax) -> list[str]:
+    """Return the statements of a text.
+
+    :raises Unreadable: something in it has no end.
+    """
+    reader, found = Reader(text, syntax), list[str]()
+    while place := reader.statement():
+        found.append(text[place[0] : place[1]])
+    return found
+
+
+def terminated(sql: str) -> str:
+    """Return a statement with its semicolon, which a comment at its end does not swallow."""
+    last = sql[sql.rfind("\n") + 1 :]
+    return f"{sql}\n;" if "--" in last or "#" in last else f"{sql};"
+
+
+WINDOW = 1_000_000  # characters of a file that are looked at together, or one statement
+
+
+def split_statements(file: TextIO, syntax: Syntax) -> Iterator[Statement]:
     """Split a file of SQL; what stands between two statements is left out.
+
+    It may be larger than memory.  A statement that a window cuts is read again in a larger one.
 
     :raises Unreadable: at the first thing that cannot be run, or has no end.
     """
-    reader, line, counted = Reader(text, syntax), 1, 0
-    while place := reader.statement():
-        start, end, is_compound = place
-        line, counted = line + text.count("\n", counted, start), start
-        sql = text[start:end].rstrip()
-        is_compound = is_compound or (reader.delimiter != ";" and ";" in sql)
-        statement = Statement(sql, line, is_compound)
-        refuse_what_alembic_does(statement)
-        yield statement
+    text, delimiter, line, is_whole = file.read(1).removeprefix("\ufeff"), ";", 1, False
+    while not is_whole:
+        more = file.read(max(WINDOW, len(text)))
+        text, is_whole = text + more, not more
+        reader, done, counted = Reader(text, syntax, delimiter), 0, 0
+        for start, end, is_compound in _complete(reader, is_whole, line):
+            line, counted = line + text.count("\n", counted, start), start
+            sql = text[start:end].rstrip()
+            is_compound = is_compound or (reader.delimiter != ";" and ";" in sql)
+            statement = Statement(sql, line, is_compound)
+            refuse_what_alembic_does(statement)
+            yield statement
+            done, delimiter = reader.end, reader.delimiter
+        line += text.count("\n", counted, done)
+        text = text[done:]
+
+
+def _complete(reader: Reader, is_whole: bool, line: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield the statements that do not end because the text ends, if there is more of it."""
+    try:
+        while (place := reader.statement()) and (is_whole or reader.is_ended):
+            yield place
+    except Unreadable as error:
+        if is_whole:
+            raise Unreadable(error.problem, error.line + line - 1, error.way) from None
 
 
 def refuse_what_alembic_does(statement: Statement) -> None:
@@ -252,3 +309,15 @@ def has_body(tokens: list[str], syntax: Syntax) -> bool | None:
     if tokens[0] not in {"CREATE", "ALTER"} or tokens[-1] in PLAIN or len(tokens) > 16:
         return False
     return True if tokens[-1] in syntax.bodies else None
+
+
+_numbers = itertools.count()
+
+
+def explained(sql: str) -> str:
+    """Return what has SQLite plan a statement, each time anew.
+
+    Python's driver keeps statements by their text. What is run is prepared again when the schema
+    has changed; what only explains is not: https://www.sqlite.org/lang_explain.html
+    """
+    return f"EXPLAIN {sql} -- {next(_numbers)}"

@@ -25,12 +25,29 @@ def code_tokens(text: str) -> list[str]:
     return [token for token in tokenize(text) if not is_noise(token)]
 
 
+def from_first_word(sql: str) -> str:
+    """Return a statement without the white space and the comments before it."""
+    if not sql.lstrip().startswith(("--", "/*")):
+        return sql.lstrip()
+    tokens = tokenize(sql)
+    first = next((n for n, token in enumerate(tokens) if not is_noise(token)), len(tokens))
+    return "".join(tokens[first:])
+
+
 def unquoted(token: str) -> str:
     """Return an identifier without its quotes."""
     if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
         quote = token[-1]
         return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
     return token
+
+
+def cut(name: str) -> str:
+    """Return a name as PostgreSQL keeps it; other servers refuse one that is so long.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+    """
+    return name.encode()[:63].decode(errors="ignore") if len(name) > 15 else name
 
 
 def significant_tokens(text: str) -> list[str]:

@@ -11,14 +11,30 @@ from alembic.operations import Operations
 
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.refused import refusals
 from alembic_toolkit.verbs.require import refuse_hidden
 from alembic_toolkit.verbs.translate import CONSTRAINT_KINDS
 from alembic_toolkit.verbs.values import Step
+from alembic_toolkit.verbs.words import log_done
 
 
-def act(step: Step) -> Any:
-    """Act: in the server's own way where it has one, else as Alembic does."""
+def act(step: Step, more: str = "") -> Any:
+    """Act, and say so when it is done.
+
+    :param more: what the log line says besides.
+    """
     refuse_hidden(step)
+    try:
+        with refusals(step):
+            result = act_silently(step)
+    finally:
+        step.database.read.clear()
+    log_done(step, more)
+    return result
+
+
+def act_silently(step: Step) -> Any:
+    """Act: in the server's own way where it has one, else as Alembic does."""
     operation = step.operation = copy.copy(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # the look has answered them
         if getattr(operation, flag, None) is not None:

@@ -8,94 +8,122 @@ from typing import Any, NoReturn
 
 from alembic.operations import ops
 
+from alembic_toolkit.sql.quoting import qualified
 from alembic_toolkit.verbs.act import act
 from alembic_toolkit.verbs.ask import ask, ask_all, inspected_columns
 from alembic_toolkit.verbs.compare import described_as, differing_keys
 from alembic_toolkit.verbs.errors import MissingParent, SchemaConflict, stop
 from alembic_toolkit.verbs.kinds.column import find_column, identity_of, want_altered_column
 from alembic_toolkit.verbs.kinds.constraint import find_constrained, want_check
+from alembic_toolkit.verbs.remedy import schema_code
 from alembic_toolkit.verbs.require import missing_table, require_table, require_tables
 from alembic_toolkit.verbs.scratch import verbatim
 from alembic_toolkit.verbs.translate import type_checks
-from alembic_toolkit.verbs.values import COUNTING, Definition, Step, log_decision
+from alembic_toolkit.verbs.values import COUNTING, Definition, Step
+from alembic_toolkit.verbs.words import log_done, log_skip, meant
 
 
 def alter(step: Step) -> None:
-    asked = step
-    if step.operation.modify_name in (None, step.name) and step.server.column is not None:
-        found = find_column(step)
-    else:
-        step, found = renamed(step)
-    if step is not asked and not step.operation.has_changes():
-        return
+    """Alter what differs and rename, in one act: where that fails, nothing has changed."""
+    asked, (renames, step, found) = step, look_at(step)
     if found is None:
         missing_column(step)
-    rest, type_ = only_differing(step, found), step.operation.modify_type
-    for part in type_checks(step, step.operation.existing_type if type_ is not None else None):
-        if str(part.name) not in {str(new.name) for new in type_checks(step, type_)}:
-            step.operations.invoke(part.operation.reverse())
+    if step.server.require_existing is not None:
+        step.server.require_existing(step, found)
+    is_rename = not without_name(asked).operation.has_changes() and step is not asked
+    if is_rename and not renames and not counts_otherwise(step, found):
+        return
+    type_ = step.operation.modify_type
+    if type_ is not None:
+        step.server.bring_types(step, [type_])
+    rest = only_differing(step, found)
+    added = type_checks(as_renamed(step), type_)
+    gone = gone_checks(step, added)
+    for check in gone if step.server.rereads_checks else ():
+        step.operations.invoke(check)
     if rest is None:
-        log_decision("skip", step, "already as wanted")
+        log_skip(step, "already as wanted")
         if step.concurrently and step.server.concurrently is not None:
             step.server.concurrently.drop_leftover(step)
     else:
-        if found.get("of") and alters_table(rest, found):
-            require_table(step)
-        step.operation = rest
-        if step.operation.existing_type is not None and type_ is not None:
-            step.operation.existing_type = verbatim(step.database, found["type"])
-        log_decision("apply", step, f"was {described_as(found)}")
-        act(step)
-    for part in type_checks(step, type_):
+        act_on_column(step, rest, found)
+    for check in gone if not step.server.rereads_checks else ():
+        step.operations.invoke(check)
+    for part in added:
         replace_check(part)
 
 
-def renamed(step: Step) -> tuple[Step, Definition | None]:
-    """Do the rename that is asked for, and return the step that is left and its column."""
-    operation = step.operation
+def look_at(step: Step) -> tuple[bool, Step, Definition | None]:
+    """Return whether a rename is to be done, and the step with its column under its present name.
+
+    A rename that is done is left out of the step; one that cannot be done is refused.
+    """
+    operation, name = step.operation, step.operation.modify_name
+    if name in (None, step.name) and step.server.column is not None:
+        return False, step, find_column(step)
     is_plain = operation.modify_type is None and operation.modify_nullable is None
     table = step.question("renamable" if is_plain else "table")
-    names = [str(step.name), step.operation.modify_name or str(step.name)]
+    names = [str(step.name), name or str(step.name)]
     columns = [step.question("column", name) for name in names]
     has_table, old, new = ask_all(step.database, [table, *columns])
     require_tables(step, [table], [has_table])
-    rest = rename_column(step, old, new)
-    return rest, None if rest is step and old is None else find_column(rest)
+    if name in (None, step.name):
+        return False, step, None if old is None else find_column(step)
+    renames = must_rename(step, old, new, str(step.name), name)
+    if not renames:
+        log_skip(step, f"is {name} already")
+        step = as_renamed(step)
+    return renames, step, find_column(step)
 
 
-def rename_column(step: Step, old: Any, new: Any) -> Step:
-    """Do the rename that an ``alter_column`` asks for, and return the step that is left.
+def as_renamed(step: Step) -> Step:
+    """Return the step as it is when the rename that it asks for is done."""
+    name = step.operation.modify_name
+    return without_name(step if name is None else replace(step, name=name))
 
-    :param old, new: what is there by either name.
-    """
-    new_name = step.operation.modify_name
-    if new_name is None or new_name == step.name:
+
+def without_name(step: Step) -> Step:
+    """Return the step without its rename."""
+    if step.operation.modify_name is None:
         return step
-    if must_rename(step, old, new, str(step.name), new_name):
-        rename = ops.AlterColumnOp(
-            step.table, step.operation.column_name, modify_name=new_name, schema=step.schema
-        )
-        log_decision("apply", step, f"renamed to {new_name}")
-        act(replace(step, operation=rename))
-    else:
-        log_decision("skip", step, f"is {new_name} already")
-    rest = replace(step, name=new_name, operation=copy.copy(step.operation))
-    rest.operation.column_name, rest.operation.modify_name = new_name, None
-    return rest
+    step = replace(step, operation=copy.copy(step.operation))
+    step.operation.column_name, step.operation.modify_name = step.name, None
+    return step
+
+
+def gone_checks(step: Step, added: list[Step]) -> list[ops.MigrateOperation]:
+    """Return what drops the checks of the type before, those of the new type left out."""
+    operation = step.operation
+    names = {str(check.name) for check in added}
+    before = type_checks(step, operation.existing_type if operation.modify_type else None)
+    return [c.operation.reverse() for c in before if str(c.name) not in names]
+
+
+def act_on_column(step: Step, rest: ops.AlterColumnOp, found: Definition) -> None:
+    """Act, and say what of the column is altered."""
+    if found.get("of") and alters_table(rest, found):
+        require_table(step)
+    if rest.existing_type is not None and step.operation.modify_type is not None:
+        rest.existing_type = verbatim(step.database, found["type"])
+    step = replace(step, operation=rest, found=found)
+    was, renames = f"was {described_as(found)}", rest.modify_name is not None
+    act(step, "" if renames else was)
+    alters = without_name(step).operation.has_changes() or counts_otherwise(step, found)
+    if renames and alters:
+        log_done(as_renamed(step), was)
 
 
 def rename(step: Step) -> None:
     new_name = str(step.name)
-    names = {"renamable": step.table, "relation": new_name}
-    old, new = ask_all(step.database, [(what, n, n, step.schema) for what, n in names.items()])
+    asked = [step.question("renamable"), step.question("renamed", new_name)]
+    old, new = ask_all(step.database, asked)
     sort = ask(step.database, "sort", step.table, "", step.schema) if old is new is None else None
     if sort is not None:
         missing_table(step, step.table, step.schema, sort)
     if must_rename(step, old, new, step.table, new_name):
-        log_decision("apply", step, "only the old name is there")
         act(step)
     else:
-        log_decision("skip", step, "only the new name is there")
+        log_skip(step, "only the new name is there")
 
 
 def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) -> bool:
@@ -109,25 +137,53 @@ def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) ->
     elif old == new:  # one thing, on a server for which the case of letters does not count
         return bool(new != new_name)
     is_table = step.kind == "table"
+    table, schema = qualified(step.table, step.schema), schema_code(step.schema)
     on = "" if is_table else f"{step.table!r}, "
     becomes = repr(new_name) if is_table else f"new_column_name={new_name!r}"
     found = f"neither {old_name!r} nor {new_name!r}"
     why = "there is nothing to rename"
-    way = f"helpers.{'create_table' if is_table else 'add_column'}({on}{new_name!r}, ...)"
-    way += "  # or see where the database stands: alembic current"
+    call = f"helpers.{'create_table' if is_table else 'add_column'}({on}{new_name!r}, ...{schema})"
+    way = [f"{call}  # or see where the database stands: alembic current"]
     if old:
-        view = ask(step.database, "view", new_name, new_name, step.schema) if is_table else None
         found = f"both {old_name!r} and {new_name!r}"
         why = "only a person knows which of the two has the current rows"
-        way = f"helpers.drop_{step.kind if view is None else 'view'}({on}{new_name!r})"
-        way += "  # if the new one is the mistake: look into it first"
+        way = way_past_both(step, old_name, new_name)
+    asked = repr(table) if is_table else f"{table!r}, {old_name!r}"
     stop(
         SchemaConflict,
-        f"{step.verb}({on}{old_name!r}, {becomes}): cannot rename.",
+        f"{step.verb}({asked}, {becomes}): cannot rename.",
         (found, f"{old_name!r} only (to rename), or {new_name!r} only (renamed already)"),
         f"Stopped, because {why}.",
-        way,
+        *way,
     )
+
+
+def way_past_both(step: Step, old_name: str, new_name: str) -> list[str]:
+    """Return code that loses no rows, and that a second run passes by."""
+    schema, aside = schema_code(step.schema), f"{new_name}_old"
+    on, exists, rename = "", "table_exists", f"rename_table({new_name!r}, {aside!r}{schema})"
+    if step.kind != "table":
+        on, exists = f"{step.table!r}, ", "table_has_column"
+        rename = f"alter_column({on}{new_name!r}, new_column_name={aside!r}{schema})"
+    elif ask(step.database, "view", new_name, new_name, step.schema) is not None:
+        exists, rename = "view_exists", f"drop_view({new_name!r}{schema})"
+    elif not has_rows(step, new_name):
+        rename = f"drop_table({new_name!r}{schema})  # it has no rows"
+    elif not has_rows(step, old_name):
+        rename = f"drop_table({old_name!r}{schema})  # it has no rows"
+    both = " and ".join(f"helpers.{exists}({on}{name!r}{schema})" for name in (old_name, new_name))
+    if exists == "view_exists":
+        both = f"helpers.view_exists({new_name!r}{schema})"
+    return [
+        "# before this line, if the new one is the mistake:",
+        f"if {both}:",
+        f"    helpers.{rename}",
+    ]
+
+
+def has_rows(step: Step, table: str) -> bool:
+    name = step.database.quoted(table, step.schema)
+    return bool(step.database.fetch(f"SELECT 1 FROM {name} LIMIT 1")[0])
 
 
 def missing_column(step: Step) -> NoReturn:
@@ -139,19 +195,23 @@ def missing_column(step: Step) -> NoReturn:
     else:
         there = inspected_columns(step.database, step.table, step.schema)
         names = ", ".join(column["name"] for column in there)
+    near = meant(str(step.name), names.split(", "))
     stop(
         MissingParent,
-        f"{step.call}: there is no such column.",
+        f"{step.call}: there is no such column.{near}",
         (names, str(step.name)),
         "Stopped, because there is nothing to alter.",
-        f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...))  # before this",
+        f"helpers.add_column({step.table!r}, sa.Column({step.name!r}, ...)"
+        f"{schema_code(step.schema)})  # before this",
     )
 
 
 def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
     """Return the operation without what the column has already, None when nothing is left."""
     rest: Any = copy.copy(step.operation)
-    wanted = want_altered_column(step, found)
+    if rest.modify_type is not None:
+        rest.modify_type = step.server.kept_type(step, found)
+    wanted = want_altered_column(replace(step, operation=rest), found)
     differing = differing_keys(step.server, found, wanted)
     if not {"type", "collate"} & set(differing):
         rest.modify_type = None
@@ -165,10 +225,14 @@ def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
         rest.existing_server_default = identity_of(found)
     if "comment" not in differing:
         rest.modify_comment = False
-    # whether it is to count up and does not, or not to and does, where it is asked
+    is_needed = differing or rest.modify_name is not None or counts_otherwise(step, found)
+    return rest if is_needed else None
+
+
+def counts_otherwise(step: Step, found: Definition) -> bool:
+    """Tell whether the column counts up and is asked not to, or the other way round."""
     counts, asked = step.server.counts_up, step.operation.kw.get("autoincrement")
-    other = None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
-    return rest if differing or other else None
+    return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
 
 
 OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
@@ -185,6 +249,10 @@ def replace_check(step: Step) -> None:
     found = find_constrained(step)
     wanted = want_check(step) if found is not None else None
     if found is not None and wanted is not None and differing_keys(step.server, found, wanted):
+        replace_both = step.server.acts.get("replace_check")
+        if replace_both is not None:  # in one statement
+            replace_both(step)
+            return log_done(step, f"was {described_as(found)}")
         drop = ops.DropConstraintOp(str(step.name), step.table, "check", schema=step.schema)
         step.operations.invoke(drop)
     if found is None or wanted is not None:

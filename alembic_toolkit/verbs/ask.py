@@ -44,7 +44,7 @@ def ask_in_one(
         fill_placeholders(database, catalog.get(q[0], catalog["table"]), q) for q in questions
     )
     selects = [*filled, *more]
-    found, _ = database.fetch(f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in selects)}")
+    found = database.rows(f"SELECT {', '.join(f'({sql} LIMIT 1)' for sql in selects)}")
     return list(found[0])
 
 
@@ -91,7 +91,7 @@ def describe_constraints(
     step: Step, table: str | None = None, schema: str | None = None
 ) -> list[Constraint]:
     """Describe every constraint of a table: name, type, text."""
-    table, schema = (step.table, step.schema) if table is None else (table, schema)
+    table, schema = (step.table, step.place) if table is None else (table, schema)
     return step.server.constraints(step.database, table, schema)
 
 
@@ -119,16 +119,22 @@ def type_among(answer: str | bytes | None, likely: str | None) -> str | None:
 
 
 CONSTRAINT_TYPES = {"u": "unique", "c": "check", "f": "foreignkey", "p": "primary"}
-CONSTRAINT_TYPES |= {"x": "exclude", "UNIQUE": "unique", "CHECK": "check"}
+CONSTRAINT_TYPES |= {"x": "exclude", "n": "notnull", "UNIQUE": "unique", "CHECK": "check"}
 CONSTRAINT_TYPES |= {"FOREIGN KEY": "foreignkey", "PRIMARY KEY": "primary"}
 
 
 def inspected_columns(database: Database, table: str, schema: str | None) -> list[Any]:
+    if database.server.reflected is not None:
+        return [*database.server.reflected(database, table, schema)]
     inspector = sa.inspect(database.connection)
-    return [*inspector.get_columns(database.truncated(table), schema)]
+    return [*inspector.get_columns(database.truncated(table), schema or None)]
 
 
 def inspected_key(database: Database, table: str, schema: str | None = None) -> list[str]:
+    if database.server.reflected is not None:
+        columns = database.server.reflected(database, table, schema)
+        parts = sorted((column["primary_key"], column["name"]) for column in columns)
+        return [name for place, name in parts if place]
     found = sa.inspect(database.connection).get_pk_constraint(database.truncated(table), schema)
     return list(found["constrained_columns"])
 

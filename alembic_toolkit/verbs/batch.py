@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.operations.batch import BatchOperationsImpl
 
+from alembic_toolkit.messages import keep_place
+from alembic_toolkit.sql.tokens import contains_word
+from alembic_toolkit.verbs.arguments import in_words, require_sense
 from alembic_toolkit.verbs.operations import guarded, pass_on
 from alembic_toolkit.verbs.running import migration_context
 from alembic_toolkit.verbs.translate import is_verb, step_of
-from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step, by_name, log_decision
+from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step, by_name
+from alembic_toolkit.verbs.words import log_skip
+
+
+def run_all(
+    operations: Entrance, batch: Batch, later: list[ops.MigrateOperation], queue: list[Any]
+) -> None:
+    """Run the verbs of a block."""
+    restoring = indexes_to_restore(operations, queue)
+    batch.later = later
+    while batch.later:
+        operations.invoke(batch.later.pop(0))
+    for restore in restoring:
+        restore()
 
 
 class BatchPlace:
@@ -39,8 +57,24 @@ class GuardedBatch(BatchOperations):
         if isinstance(operation, ops.DropConstraintOp):
             step_of(guarded(), operation)  # refuses one without a name before all of the block
         if is_verb(operation):
+            require_sense(operation)
+            keep_place(operation)
             return self.queue.append(operation)
         return pass_on(self, operation)
+
+    def drop_constraint(
+        self,
+        constraint_name: str | None,
+        type_: str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        """Drop the constraint, as the verb of this name."""
+        drop: Any = ops.DropConstraintOp(
+            constraint_name, self.table_name, type_, schema=self.schema
+        )
+        drop.kw = {} if columns is None else {"columns": list(columns)}
+        self.invoke(drop)
 
     def run(
         self,
@@ -56,27 +90,27 @@ class GuardedBatch(BatchOperations):
         counts = bool(table_args or partial_reordering or options) or copy_from is not None
         rebuilds = counts and self._rebuilds(recreate)
         can = self.database.server.batch
+        keys = [o for o in self.queue if isinstance(o, ops.CreatePrimaryKeyOp)]
         batch = Batch(
             naming_convention,
-            makes_key=can is not None
-            and any(isinstance(o, ops.CreatePrimaryKeyOp) for o in self.queue),
+            makes_key=can is not None and bool(keys),
+            key=tuple(keys[0].columns) if keys else (),
             drops=frozenset(o.column_name for o in self.queue if isinstance(o, ops.DropColumnOp)),
+            is_block=True,
         )
         operations = guarded(batch)
         table = self.table_name, self.schema
         alter = ops.AlterTableOp(self.table_name, schema=self.schema)
         step = Step(operations, alter, "batch_alter_table", "table", None, *table)
-        if can is not None and rebuilds and copy_from is not None and not step.offline:
-            can.drop_uncopied(step, copy_from)
-        restoring = indexes_to_restore(operations, self.queue)
-        for operation in [*self.queue, *(self._added(table_args) if rebuilds else [])]:
-            operations.invoke(operation)
-        for restore in restoring:
-            restore()
-        if rebuilds and (partial_reordering or options):
-            if can is None:
-                return log_decision("skip", step, "this server cannot change the order of columns")
-            can.reshape(step, partial_reordering, options)
+        with nullcontext() if can is None else can.one_act(step):
+            if can is not None and rebuilds and copy_from is not None and not step.offline:
+                can.drop_uncopied(step, copy_from)
+            added = self._added(table_args) if rebuilds else []
+            run_all(operations, batch, [*columns_first(self.queue), *added], self.queue)
+            if rebuilds and (partial_reordering or options):
+                if can is None:
+                    return log_skip(step, "this server cannot change the order of columns")
+                can.reshape(step, partial_reordering, options)
 
     def _rebuilds(self, recreate: str) -> bool:
         """Tell whether Alembic would rebuild the table: only then do a batch's options count."""
@@ -110,6 +144,58 @@ class GuardedBatch(BatchOperations):
         wanted = by_name(table.constraints - keyless)
         made: list[ops.MigrateOperation] = [ops.AddConstraintOp.from_constraint(c) for c in wanted]
         return made + [ops.CreateIndexOp.from_index(index) for index in by_name(table.indexes)]
+
+
+for _name in dir(BatchOperations):
+    _method = getattr(GuardedBatch, _name)
+    if not _name.startswith("_") and inspect.isfunction(_method):
+        setattr(GuardedBatch, _name, in_words(_method))
+
+
+def columns_first(queue: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Return the operations with each behind the columns that it uses and the block adds.
+
+    Alembic makes a table's columns first, wherever in the block they are added.
+    """
+    waiting = list(queue)
+    ordered: list[ops.MigrateOperation] = []
+    while waiting:
+        below = [[o for o in waiting[n + 1 :] if uses(waiting[n], o)] for n in range(len(waiting))]
+        # two computed columns that use each other: as they are written, for the server to refuse
+        place = next((n for n, others in enumerate(below) if not others), 0)
+        ordered.append(waiting.pop(place))
+    return ordered
+
+
+def uses(operation: ops.MigrateOperation, added: ops.MigrateOperation) -> bool:
+    """Tell whether an operation that makes something uses the column that another one adds."""
+    if not isinstance(added, ops.AddColumnOp) or not isinstance(operation, MAKERS):
+        return False
+    name = added.column.name
+    return any(text == name or contains_word(text, name) for text in names_used(operation))
+
+
+MAKERS = (ops.AddColumnOp, ops.AddConstraintOp, ops.CreateIndexOp)
+
+
+def names_used(operation: Any) -> list[str]:
+    """Return the names and the SQL with which an operation says which columns it uses."""
+    if isinstance(operation, ops.AddColumnOp):
+        column = operation.column
+        things = [column.computed.sqltext] if column.computed is not None else []
+        things += [operation.kw.get(f"insert_{where}") for where in ("before", "after")]
+    else:
+        things = [getattr(operation, name, None) for name in ("columns", "local_cols", "condition")]
+        things += [*operation.kw.values(), getattr(operation, "elements", None)]
+    return [text for thing in things for text in texts_of(thing)]
+
+
+def texts_of(thing: Any) -> Iterator[str]:
+    if isinstance(thing, str | sa.ClauseElement):
+        yield str(thing)
+    elif isinstance(thing, Iterable):
+        for part in thing:
+            yield from texts_of(part)
 
 
 def indexes_to_restore(

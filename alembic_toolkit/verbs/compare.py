@@ -16,9 +16,11 @@ def is_same(server: Server, one: str, other: str) -> bool:
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
         one = re.sub(rf"(?<=DEFAULT ){DATED}", moment[0], one, count=1)
-    return one == other or (
-        not server.normal_forms and significant_tokens(one) == significant_tokens(other)
-    )
+    if one == other:
+        return True
+    if server.normal_forms:
+        return server.one_spelling(one) == server.one_spelling(other)
+    return significant_tokens(one) == significant_tokens(other)
 
 
 def differing_keys(server: Server, has: Definition, wants: Definition) -> list[str]:

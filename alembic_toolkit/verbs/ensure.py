@@ -8,24 +8,33 @@ from typing import Any
 from alembic_toolkit.verbs.act import act
 from alembic_toolkit.verbs.alter import alter, rename
 from alembic_toolkit.verbs.ask import ask_all, ask_each, has_table, type_among
+from alembic_toolkit.verbs.broken import say_broken
+from alembic_toolkit.verbs.comments import comment_on_table, complete_comments, lacking_comments
 from alembic_toolkit.verbs.compare import described_as, differing_keys, must_be_given
 from alembic_toolkit.verbs.conflict import FIND, WANT, refuse_conflict
-from alembic_toolkit.verbs.errors import MissingParent
+from alembic_toolkit.verbs.errors import SchemaConflict
 from alembic_toolkit.verbs.kinds.constraint import compiled_definition, of_type
 from alembic_toolkit.verbs.kinds.view import find_view, want_view
+from alembic_toolkit.verbs.meant import find_index_as_given, find_meant
+from alembic_toolkit.verbs.passed import PASSED, is_passed
+from alembic_toolkit.verbs.recorded import recorded_step
+from alembic_toolkit.verbs.refused import refused_looks
 from alembic_toolkit.verbs.require import (
     existence_question,
     partition_question,
+    place_question,
     refuse_hidden,
     require_free_name,
     require_names,
+    require_place,
     require_tables,
     required_tables,
 )
 from alembic_toolkit.verbs.script import skip_validation, write_step
-from alembic_toolkit.verbs.source import altered_below, renamed_below
+from alembic_toolkit.verbs.source import altered_below, changed_below
 from alembic_toolkit.verbs.translate import parts_of
-from alembic_toolkit.verbs.values import Definition, Question, Step, log_decision
+from alembic_toolkit.verbs.values import Definition, Question, Step
+from alembic_toolkit.verbs.words import log_skip
 
 
 def ensure(step: Step) -> Any:
@@ -34,26 +43,50 @@ def ensure(step: Step) -> Any:
         require_names(step)
     if step.offline:
         return write_step(step)
-    if step.verb not in ("create_table", "create_index"):
-        step.database.forget()
-    prefix = step.verb.split("_")[0]
+    with refused_looks(step):
+        return recorded_step(step, judge)
+
+
+def judge(step: Step) -> Any:
+    """Look and compare; act, skip or refuse."""
     if step.kind == "enum" and "enum" in step.server.lacks:
-        return log_decision("skip", step, "this server has no named enums")
+        return log_skip(step, "this server has no named enums")
+    operations = step.operations
+    if operations.is_acting:
+        return do(step)
+    if is_passed(step):
+        return skip_passed(step)
+    operations.is_acting = True
+    try:
+        return do(step)
+    except SchemaConflict:
+        if is_passed(step, has_failed=True):
+            return skip_passed(step)
+        raise
+    finally:
+        operations.is_acting = False
+
+
+def skip_passed(step: Step) -> Any:
+    log_skip(step, PASSED)
+    return step.wanted if step.verb == "create_table" else None
+
+
+def do(step: Step) -> Any:
+    """Do a step in the way of its verb, and say what cannot be used after it."""
+    result = look_and_act(step)
+    say_broken(step)
+    return result
+
+
+def look_and_act(step: Step) -> Any:
+    """Do what a verb does, or find that it is done."""
+    prefix = step.verb.split("_")[0]
     own = step.server.verbs.get(step.verb, VERBS_WITHOUT_OPERATION.get(step.verb))
     if own is not None:
         return own(step)
     act = {"create": create, "add": create, "drop": drop, "alter": alter, "rename": rename}
-    try:
-        return act[prefix](step)
-    except MissingParent:
-        name = renamed_below(step)
-        if name is None:
-            raise
-        log_decision(
-            "skip",
-            step,
-            f"table {step.table} is {name} already, as this revision has it later",
-        )
+    return act[prefix](step)
 
 
 def create(step: Step) -> Any:
@@ -62,7 +95,9 @@ def create(step: Step) -> Any:
         [*required_tables(one), *partition_question(one), *existence_question(one)]
         for one in (step, *parts)
     ]
-    own, *others = ask_each(step.database, asked)
+    place = place_question(step) if step.kind != "view" else []  # asked with its name
+    answer, own, *others = ask_each(step.database, [place, *asked])
+    require_place(step, *answer)
     require_tables(step, required_tables(step), own)
     found = None if existence_question(step) and own[-1] is None else FIND[step.kind](step)
     if found is None:
@@ -73,7 +108,6 @@ def create(step: Step) -> Any:
         for one, answers in zip((step, *parts), (own, *others), strict=True):
             if partition_question(one) and step.server.concurrently is not None:
                 step.server.concurrently.require_undivided(one, answers[len(required_tables(one))])
-        log_decision("apply", step, "not there")
         result = act(step)
     else:
         if step.concurrently and step.server.concurrently is not None:
@@ -98,17 +132,28 @@ def confirm(step: Step, found: Definition) -> None:
     """Log that what is there is what is wanted, or refuse."""
     wanted = WANT[step.kind](step)
     if wanted is None:
-        return log_decision("skip", step, "already there, compared by name")
+        return log_skip(step, f"already there, compared by name{step.limits}")
     differing = differing_keys(step.server, found, wanted)
-    later = set(differing) & altered_below(step) if differing and step.kind == "column" else set()
-    differing = [key for key in differing if key not in later]
-    extra = [key for key in found if key.startswith("column ") and key not in wanted]
-    needed = [key for key in extra if must_be_given(found[key])]
+    later = changed_later(step, [*differing, *(found.keys() - wanted.keys())])
+    lacking = lacking_comments(step, found, wanted, differing) if differing else {}
+    differing = [key for key in differing if key not in later and key not in lacking]
+    fold = str.lower if step.server.folds_case else str
+    known = {fold(key) for key in wanted}
+    extra = [key for key in found if key.startswith("column ") and fold(key) not in known]
+    needed = [key for key in extra if must_be_given(found[key]) and key not in later]
     if differing or needed:
         refuse_conflict(step, found, wanted, differing + needed)
     more = f"; it also has {', '.join(extra)}" if extra else ""
     more += f" but {', '.join(sorted(later))}, which this revision alters later" if later else ""
-    log_decision("skip", step, f"already there, same definition{more}")
+    log_skip(step, f"already there, same definition{more}{step.limits}")
+    complete_comments(step, list(lacking.values()))
+
+
+def changed_later(step: Step, keys: list[str]) -> set[str]:
+    """Return the properties that the running revision changes further down."""
+    if step.kind == "column":
+        return {*keys} & altered_below(step, str(step.name)) if keys else set()
+    return {key for key in keys if key in changed_below(step)} if step.kind == "table" else set()
 
 
 def drop(step: Step) -> Any:
@@ -116,17 +161,20 @@ def drop(step: Step) -> Any:
     looks_first = not asked and step.kind not in NAMED_ALONE
     missing = looks_first and not has_table(step.database, step.table, step.schema)
     found = None if missing else find_to_drop(step, asked)
+    if found is None and asked and step.kind != "table":
+        missing = not has_table(step.database, step.table, step.schema)
+    if found is None and step.kind == "constraint" and not missing:
+        found = find_meant(step)
+    if found is None and step.kind == "index":
+        found = find_index_as_given(step)
     if found is None:
         if step.kind == "table":
             refuse_hidden(step)
         missing = missing or step.kind == "table"
-        missing = missing or (bool(asked) and not has_table(step.database, step.table, step.schema))
-        return log_decision(
-            "skip", step, f"table {step.table} is not there" if missing else "not there"
-        )
+        reason = f"table {step.table} is not there" if missing else "not there"
+        return log_skip(step, reason, is_missing=True)
     if "constraint" in found:
-        return log_decision("skip", step, f"belongs to constraint {found['constraint']}")
-    log_decision("apply", step, "there")
+        return log_skip(step, f"belongs to constraint {found['constraint']}")
     step.found = found
     act(step)
 
@@ -151,27 +199,10 @@ def replace_view(step: Step) -> None:
     found = find_view(step)
     wanted = want_view(step) if found is not None else None
     if found is not None and wanted is not None and not differing_keys(step.server, found, wanted):
-        return log_decision("skip", step, "already there, same definition")
+        return log_skip(step, "already there, same definition")
     if found is None:
         require_free_name(step)
-    log_decision("apply", step, "not there" if found is None else f"was {described_as(found)}")
-    act(step)
-
-
-def comment_on_table(step: Step) -> None:
-    """Make the table's comment what is asked for: text, or none."""
-    wanted = getattr(step.operation, "comment", None)
-    if not step.database.dialect.supports_comments:
-        return log_decision("skip", step, "this server has no comments")
-    table = step.question("table")
-    has_table, found = ask_all(step.database, [table, step.question("table comment")])
-    if wanted is None and has_table is None:
-        return log_decision("skip", step, f"table {step.table} is not there")
-    require_tables(step, [table], [has_table])
-    if (found or None) == (wanted or None):
-        return log_decision("skip", step, "already as wanted")
-    log_decision("apply", step, f"was {found!r}" if found else "had none")
-    act(step)
+    act(step, "there was none" if found is None else f"was {described_as(found)}")
 
 
 VERBS_WITHOUT_OPERATION: dict[str, Callable[[Step], None]] = {

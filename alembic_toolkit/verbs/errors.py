@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.messages import at, four_parts, place
 
 
 class SchemaConflict(CommandError):
@@ -31,11 +34,37 @@ class Nameless(UnsafeOperation, ValueError):
     """Alembic raises a ValueError for SQLite, which some revisions catch."""
 
 
+class DatabaseRefused(CommandError):
+    """The server itself refused: rows are in the way, a name is taken, something uses the thing.
+
+    It is SQLAlchemy's error, too (an ``IntegrityError``, say), for a revision that catches that.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[DatabaseRefused], tuple[str]]:
+        return DatabaseRefused, (str(self),)
+
+
+def refusal(error: DBAPIError, text: str) -> DatabaseRefused:
+    """Return an error with this text that is also of the kind of SQLAlchemy's."""
+    bases = (DatabaseRefused, type(error))
+    both = type("DatabaseRefused", bases, {"__module__": DatabaseRefused.__module__})
+    made: Any = both.__new__(both, text)
+    vars(made).update(vars(error))
+    made.args = (text,)
+    refused: DatabaseRefused = made
+    return refused
+
+
 def stop(
     error: type[CommandError], problem: str, shown: tuple[str, str], why: str, *way: str
 ) -> NoReturn:
     """Raise an error of four parts: what was asked, has and wants, why, what to do."""
-    has, wants = shown
-    code = "\n".join(f"    {line}" for line in way)
-    compared = f"  database has:    {has}\n  revision wants:  {wants}"
-    raise error(f"{problem}\n{compared}\n{why}\nWhat to do next:\n{code}")
+    raise error(four_parts(at_place(problem), shown, why, *way))
+
+
+def at_place(problem: str) -> str:
+    """Return what was asked behind the file and line of the author's call, where there is one."""
+    return at(place(), problem)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from alembic.operations import Operations, ops
 
+from alembic_toolkit.database.portrait import refuse_greeting
+from alembic_toolkit.messages import at_place_of
+from alembic_toolkit.sql.offline import verbatim
 from alembic_toolkit.sql.quoting import brief
+from alembic_toolkit.verbs.arguments import refused_definitions, require_sense
 from alembic_toolkit.verbs.ensure import ensure
+from alembic_toolkit.verbs.recorded import recorded_sql
+from alembic_toolkit.verbs.refused import refused_sql
 from alembic_toolkit.verbs.running import (
     current_connection,
-    forget,
     migration_context,
     refuse_script,
 )
@@ -26,7 +32,9 @@ class Guarded(Entrance):
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not is_verb(operation):
             return pass_on(self, operation)
-        return ensure(step_of(self, operation))
+        with at_place_of(operation), refused_definitions(operation):
+            require_sense(operation)
+            return ensure(step_of(self, operation))
 
 
 def guarded(batch: Batch | None = None) -> Guarded:
@@ -40,18 +48,25 @@ def step(verb: str, kind: str, name: str | None, schema: str | None = None, **mo
 
 def pass_on(operations: Any, operation: Any) -> Any:
     """Run what is no verb as Alembic does."""
-    forget()
+    call = f"{type(operation).__name__}"
     if isinstance(operation, ops.ExecuteSQLOp):
-        require_values(f"execute({brief(operation.sqltext)!r})", operation.sqltext)
-    return Operations(operations.migration_context).invoke(operation)
+        call = f"execute({brief(operation.sqltext)!r})"
+        require_values(call, operation.sqltext)
+    run = partial(Operations(operations.migration_context).invoke, operation)
+    with refused_sql(call), verbatim(operations.migration_context.impl):
+        if isinstance(operation, ops.ExecuteSQLOp) and not operations.migration_context.as_sql:
+            return recorded_sql(current_connection(), operation.sqltext, run)
+        return run()
 
 
 def current_database() -> Database:
     """Return the revision's connection with its server.
 
-    :raises CommandError: the server is not one of those that are known.
+    :raises CommandError: the server is not one of those that are known, or only resembles one.
     """
     connection = current_connection()
+    if not migration_context().as_sql:
+        refuse_greeting(connection)
     return Database(connection, server_of(connection.dialect.name))
 
 

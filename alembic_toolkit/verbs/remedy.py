@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate import render_python_code
 from alembic.operations import ops
 
+from alembic_toolkit.database.schemas import with_schemas, written_schema
+from alembic_toolkit.verbs.running import current_connection
+
 
 def code_of(operation: ops.MigrateOperation) -> str:
     """Return one of Alembic's operations as the call of a verb, on one line."""
+    operation = with_schemas(operation, written)
     if isinstance(operation, ops.CreatePrimaryKeyOp):  # which Alembic does not render
         names = f"{operation.constraint_name!r}, {operation.table_name!r}, {[*operation.columns]}"
-        return f"helpers.create_primary_key({names}{schema_code(operation.schema)})"
+        schema = f", schema={operation.schema!r}" if operation.schema else ""
+        return f"helpers.create_primary_key({names}{schema})"
+    plugins = logging.getLogger("alembic.runtime.plugins")
+    before, plugins.disabled = plugins.disabled, True  # it logs that it is loaded
     text = render_python_code(
         ops.UpgradeOps([operation]),
         alembic_module_prefix="helpers.",
-        render_item=lambda kind, item, _: type_code(item) if kind == "type" else False,
+        render_item=lambda kind, item, _: item_code(kind, item),
     )
+    plugins.disabled = before
     lines = text.splitlines()[1:-1]  # between two comments
     code = " ".join(line.strip() for line in lines)
-    using = getattr(operation, "kw", {}).get("postgresql_using")  # which Alembic does not render
-    return f"{code[:-1]}, postgresql_using={using!r})" if using else code
+    kw = getattr(operation, "kw", {})
+    more = [f", {name}={kw[name]!r}" for name in UNRENDERED if kw.get(name) is not None]
+    return f"{code[:-1]}{''.join(more)})" if more else code
+
+
+def item_code(kind: str, item: Any) -> str | Literal[False]:
+    """Return what Alembic would render in another way than a revision has it; else False."""
+    if kind == "type":
+        return type_code(item)
+    default = item.arg if isinstance(item, sa.DefaultClause) else item
+    is_text = kind == "server_default" and isinstance(default, str)
+    return repr(default) if is_text else False  # Alembic would leave out quotes of its own
+
+
+UNRENDERED = ("postgresql_using",)  # keywords that Alembic does not render
 
 
 def schema_code(schema: str | None) -> str:
+    schema = written(schema)
     return f", schema={schema!r}" if schema else ""
+
+
+def written(schema: str | None) -> str | None:
+    """Return the name that a schema has in the running revision."""
+    return written_schema(current_connection(), schema)
 
 
 def type_code(type_: Any) -> str:

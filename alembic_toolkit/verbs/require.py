@@ -9,16 +9,21 @@ import sqlalchemy as sa
 from alembic_toolkit.sql.quoting import qualified
 from alembic_toolkit.verbs.ask import ask, ask_all
 from alembic_toolkit.verbs.errors import MissingParent, SchemaConflict, UnsafeOperation, stop
+from alembic_toolkit.verbs.refused import renamed
 from alembic_toolkit.verbs.remedy import schema_code
 from alembic_toolkit.verbs.translate import parts_of
-from alembic_toolkit.verbs.values import CONSTRAINED, TABLELESS, Question, Step, by_name
+from alembic_toolkit.verbs.values import CONSTRAINED, HERE, TABLELESS, Question, Step, by_name
+from alembic_toolkit.verbs.words import meant
 
 
 def required_tables(step: Step) -> list[Question]:
     """Return the questions for the tables that must be there: the first one is the step's own."""
     what = "indexable" if step.kind == "index" else "table"
     own = [] if step.kind in TABLELESS else [step.question(what)]
-    return own + [("table", key.name, key.name, key.schema) for key in referents(step)]
+    return own + [
+        ("table", key.name, key.name, step.database.real_schema(key.schema))
+        for key in referents(step)
+    ]
 
 
 def existence_question(step: Step) -> list[Question]:
@@ -41,6 +46,35 @@ def existence_question(step: Step) -> list[Question]:
     else:
         what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
     return [step.question(what, name)] if what in step.server.questions else []
+
+
+def place_question(step: Step) -> list[Question]:
+    """Return the question why nothing that lasts could be made where no schema is named."""
+    is_asked = "place" in step.server.questions and step.place == HERE and not step.is_of_new
+    name = str(step.table or step.name)
+    return [step.question("place", name)] if is_asked else []
+
+
+def require_place(step: Step, answer: str | None = None) -> None:
+    """Refuse what the server would make for this session alone, or could make nowhere.
+
+    :param answer: why, as :func:`place_question` asks; None where a schema is there for it.
+    """
+    if answer is None:
+        return
+    if answer == "hidden":  # what follows, its indexes for a start, would be about that one
+        refuse_temporary(step.call, str(step.table or step.name))
+    has = "a search_path that begins with the session's own temporary schema"
+    if answer == "none":
+        has = "a search_path without a schema that exists"
+    stop(
+        UnsafeOperation,
+        f"{step.call}: there is no schema to make it in.",
+        (has, f"a schema for {step.kind} {step.name or step.table}"),
+        "Stopped, because it would be lost when the session ends, or made nowhere.",
+        "helpers.execute('SET LOCAL search_path TO ...')  # before this line: a schema that is"
+        " there; or name it: schema='...'",
+    )
 
 
 def partition_question(step: Step) -> list[Question]:
@@ -108,10 +142,11 @@ def missing_table(step: Step, table: str, schema: str | None, sort: str | None) 
     if sort is None:
         stop(
             MissingParent,
-            f"{step.call}: there is no table {table!r}.",
+            f"{step.call}: there is no table {name!r}.{near_table(step, table, schema)}",
             (f"no table {name}", f"table {name}"),
             "Stopped, because there is nothing to build on.",
-            f"helpers.create_table({table!r}, ...)  # before this line; or see: alembic current",
+            f"helpers.create_table({table!r}, ...{schema_code(schema)})  # before this line;"
+            " or see: alembic current",
         )
     way = f"helpers.execute('ALTER {sort.upper()} ...')"
     if sort == "view":
@@ -120,29 +155,55 @@ def missing_table(step: Step, table: str, schema: str | None, sort: str | None) 
         way = f"helpers.{verb}_view({name_!r}, 'SELECT ...'{schema_code(schema)})"
     stop(
         MissingParent,
-        f"{step.call}: {table!r} is a {sort}, and no table.",
+        f"{step.call}: {name!r} is a {sort}, and no table.",
         (f"{sort} {name}", f"table {name}"),
         f"Stopped, because a {sort} cannot be altered so.",
         f"{way}  # instead of this line, or name the table that it is made of",
     )
 
 
+def near_table(step: Step, table: str, schema: str | None) -> str:
+    """Return the question after a table whose name is near, here or in the default schema."""
+    inspector = sa.inspect(step.database.connection)
+    found = meant(table, [*inspector.get_table_names(schema), *inspector.get_view_names(schema)])
+    if found or schema is None:
+        return found
+    return meant(table, inspector.get_table_names())
+
+
 def require_free_name(step: Step) -> None:
     """Refuse to make a table or a view whose name something of another kind has."""
     name = str(step.name or step.table)
-    sort = ask(step.database, "sort", name, name, step.schema)
+    question: Question = ("sort", name, name, step.place)
+    if step.kind == "index" and "sort beside" in step.server.questions:
+        question = step.question("sort beside", name)
+    sort, *place = ask_all(step.database, [question, *place_question(step)])
+    require_place(step, *place)
     if sort in (None, step.kind):
         return
-    drop = f"helpers.execute('DROP {sort.upper()} ...')"
-    if sort in ("table", "view"):
-        drop = f"helpers.drop_{sort}({name!r}{schema_code(step.schema)})"
+    whole = qualified(name, step.schema)
+    schema, aside = schema_code(step.schema), f"{name}_old"
+    way = [f"helpers.execute('DROP {sort.upper().removeprefix('VIRTUAL ')} ...')"]
+    if sort == "view":
+        way = [
+            f"if helpers.view_exists({name!r}{schema}):",
+            f"    helpers.drop_view({name!r}{schema})",
+        ]
+    if sort == "table":  # whose rows nobody has looked into
+        is_there = f"helpers.table_exists({name!r}{schema})"
+        way = [
+            f"if {is_there} and not helpers.table_exists({aside!r}{schema}):",
+            f"    helpers.rename_table({name!r}, {aside!r}{schema})",
+        ]
+    way = ["# before this line, if the revision is right:", *way]
+    if step.kind == "index":  # whose name is the easier to change
+        way = renamed(step, "")
     stop(
         SchemaConflict,
         f"{step.call}: this is the name of a {sort}.",
-        (f"{sort} {name}", f"{step.kind} {name}"),
+        (f"{sort} {whole}", f"{step.kind} {whole}"),
         "Stopped, because only a person knows which of the two is right.",
-        "# before this line, if the revision is right:",
-        drop,
+        *way,
     )
 
 

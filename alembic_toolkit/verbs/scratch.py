@@ -8,12 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.elements import Grouping
 
+from alembic_toolkit.database.errors import is_denied
+from alembic_toolkit.database.schemas import translations
 from alembic_toolkit.sql.tokens import unqualified
 from alembic_toolkit.verbs.ask import describe_columns
 from alembic_toolkit.verbs.values import Database, Step
 
 SCRATCH = "_alembic_scratch"
+SCRATCH_INDEX = f"{SCRATCH}_ix"
+SCRATCH_KEY = f"{SCRATCH}_key"
+
+
+class NoScratch(Exception):
+    """There is no right to make temporary tables."""
 
 
 @contextmanager
@@ -22,8 +31,12 @@ def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
 
     Only the server knows exactly that ``'0'`` is ``0``, or how it writes a check.
     Temporary tables commit nothing on any server.
+
+    :raises NoScratch: this user may not make them.
     """
-    options = step.server.table_defaults(step) | kw
+    options = step.server.table_defaults(step) | kw | {"schema": scratch_schema(step)}
+    if step.server.requires_key and not any(makes_key(item) for item in items):
+        items = (*items, sa.Column(SCRATCH_KEY, sa.Integer, primary_key=True, autoincrement=False))
     table = step.operations.schema_obj.table(
         SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
@@ -35,9 +48,58 @@ def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
             column.autoincrement = False
-    with discarded(step.database), called_scratch(step):
-        step.database.connection.execute(CreateTable(table))
+        put_in_parentheses(step, column)
+    with discarded(step.database), called_scratch(step), where_scratch_is(step):
+        try:
+            step.database.connection.execute(CreateTable(table))
+        except sa.exc.DBAPIError as error:
+            if not is_denied(error):
+                raise
+            step.limits = "; by the catalog alone, for this user may make no temporary table"
+            raise NoScratch from error
         yield
+
+
+def makes_key(item: Any) -> bool:
+    """Tell whether a column or a constraint gives its table a primary key."""
+    if isinstance(item, sa.PrimaryKeyConstraint):
+        return bool(list(item.columns))
+    return isinstance(item, sa.Column) and item.primary_key
+
+
+def put_in_parentheses(step: Step, column: sa.Column[Any]) -> None:
+    """Have the server take any expression as a default, as PostgreSQL does in ALTER TABLE alone.
+
+    https://www.postgresql.org/docs/current/sql-expressions.html
+    """
+    sql: Any = getattr(column.server_default, "arg", None)
+    if step.server.normal_forms and isinstance(sql, sa.ClauseElement) and "--" not in str(sql):
+        grouped: Any = Grouping  # which SQLAlchemy left without types
+        column.server_default = sa.DefaultClause(grouped(sql))
+
+
+def scratch_schema(step: Step) -> str | None:
+    """Return the name of the schema in which SQLAlchemy is to see the scratch table.
+
+    Without a name it would be in the schema that stands for none.
+    """
+    return SCRATCH if translations(step.database.connection) else None
+
+
+@contextmanager
+def where_scratch_is(step: Step) -> Iterator[None]:
+    """Let the name of the scratch table's schema stand for where temporary tables are."""
+    connection = step.database.connection
+    names = translations(connection)
+    if not names:
+        yield
+        return
+    is_named = step.server.temporary_schema
+    connection.execution_options(schema_translate_map={**names, SCRATCH: is_named})
+    try:
+        yield
+    finally:
+        connection.execution_options(schema_translate_map=names)
 
 
 @contextmanager
@@ -76,7 +138,7 @@ def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
 
 def plain_columns(step: Step, without: str | None = None) -> list[sa.Column[Any]]:
     """Return the columns of the table, with their types as the server writes them."""
-    columns = describe_columns(step.database, step.table, step.schema).items()
+    columns = describe_columns(step.database, step.table, step.place).items()
     types = {n: f"{c['type']} {c.get('collate', '')}".strip() for n, c in columns}
     return [sa.Column(n, verbatim(step.database, t)) for n, t in types.items() if n != without]
 

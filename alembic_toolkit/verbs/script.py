@@ -10,21 +10,41 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alembic_toolkit.sql.quoting import postgresql_literal, unescaped_percent
+from alembic_toolkit.sql import offline
+from alembic_toolkit.sql.quoting import unescaped_percent
+from alembic_toolkit.sql.tokens import code_tokens, unquoted
 from alembic_toolkit.verbs.act import ACTS, rename_column_sql, run_alembic, statement_of
 from alembic_toolkit.verbs.ask import fill_placeholders, type_text
+from alembic_toolkit.verbs.meant import named, other_names
 from alembic_toolkit.verbs.running import refuse_script
 from alembic_toolkit.verbs.scratch import verbatim
 from alembic_toolkit.verbs.translate import parts_of, step_of, type_checks
-from alembic_toolkit.verbs.values import CONSTRAINED, Database, Step, log_decision
+from alembic_toolkit.verbs.values import CONSTRAINED, HERE, Database, Step
+from alembic_toolkit.verbs.words import log_skip
 
 
 def write_step(step: Step) -> Any:
     """Write the step into the script, so that the server skips what is done already."""
     if step.kind in step.server.lacks:
-        return log_decision("skip", step, f"this server has no {step.kind}s of this sort")
-    step.server.scripts.get(step.verb, write_guarded)(step)
+        return log_skip(step, f"this server has no {step.kind}s of this sort")
+    write = step.server.scripts.get(step.verb, write_guarded)
+    if step.verb == "drop_constraint":
+        require_name(step)
+        for name in other_names(step):
+            write(named(step, name))
+    write(step)
     return step.wanted if step.kind == "table" else None
+
+
+def require_name(step: Step) -> None:
+    """Refuse to drop in a script what only a look at the database can find."""
+    if step.name is None and getattr(step.operation, "kw", {}).get("columns"):
+        refuse_script(
+            step.database,
+            step.call,
+            "without its name only a look at the database can find it",
+            "alembic upgrade head  # without --sql; or give its name",
+        )
 
 
 def write_guarded(step: Step) -> None:
@@ -56,11 +76,22 @@ def write_native(step: Step) -> None:
     for sql in plain_sql(step):
         type_ = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
         if type_ is not None:  # which goes before its table
-            step.write_if(f"to_regtype({postgresql_literal(type_[1])}) IS NULL", sql)
+            step.write_if(f"NOT {type_condition(step, type_[1])}", sql)
         elif step.verb in ("drop_column", "drop_constraint"):
             step.write(sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1))
         else:
             step.write(sql)
+
+
+def type_condition(step: Step, name: str) -> str:
+    """Return the condition that a type is there, where CREATE would put it.
+
+    :param name: as SQLAlchemy writes it.
+    """
+    parts = [unquoted(token) for token in code_tokens(name) if token != "."]
+    schema = parts[0] if len(parts) > 1 else HERE
+    question = ("type", parts[-1], parts[-1], schema)
+    return f"EXISTS ({fill_placeholders(step.database, step.server.questions['type'], question)})"
 
 
 def plain_sql(step: Step) -> list[str]:
@@ -76,18 +107,21 @@ def captured(step: Step, act: Callable[[], Any]) -> list[str]:
     impl = step.context.impl
     buffer, impl.output_buffer = impl.output_buffer, Statements()
     try:
-        act()
+        with offline.verbatim(impl):
+            act()
         written: Statements = impl.output_buffer
     finally:
         impl.output_buffer = buffer
-    return [unescaped_percent(sql, step.database.dialect) for sql in written]
+    return [*written]
 
 
 class Statements(list[str]):
     """What Alembic writes, statement by statement."""
 
+    sets_modes = True  # whoever writes these does
+
     def write(self, text: str) -> None:
-        self.append(text.strip().removesuffix(";"))
+        self.append(text.strip().removesuffix(";").strip())
 
     def flush(self) -> None:
         """Do nothing: a list is written at once."""
@@ -126,7 +160,7 @@ def condition(step: Step, sql: str, table: str, name: str) -> str:
 
 
 def filled_question(step: Step, sql: str, table: str, name: str) -> str:
-    return fill_placeholders(step.database, sql, ("script", table, name, step.schema))
+    return fill_placeholders(step.database, sql, ("script", table, name, step.place))
 
 
 def constraint_condition(step: Step, kind: str, name: str | None) -> str:
@@ -160,8 +194,7 @@ def write_rename(step: Step) -> None:
     Where both are there, or neither, the server answers with its own error.
     """
     old = exists_condition(step, step.table, "renamable")
-    renamed = replace(step, table=str(step.name))
-    new = exists_condition(renamed, str(step.name), "relation")
+    new = exists_condition(step, str(step.name), "renamed")
     for sql in plain_sql(step):
         step.write_if(f"{old} OR NOT {new}", sql)
 
@@ -181,7 +214,8 @@ def write_alter_column(step: Step) -> None:
     new_name = operation.modify_name
     if new_name is not None and new_name != step.name:
         old, new = exists_condition(step), exists_condition(step, new_name)
-        step.write_if(f"{old} OR NOT {new}", rename_column_sql(step, new_name))
+        rename = step.server.write_rename_column or write_rename_column
+        rename(step, new_name, f"{old} OR NOT {new}")
         operation = copy.copy(operation)
         operation.column_name, operation.modify_name = new_name, None
         step = replace(step, name=new_name, operation=operation)
@@ -208,18 +242,23 @@ def without_type_checks(step: Step) -> Step:
     return replace(step, operation=operation)
 
 
+def write_rename_column(step: Step, new_name: str, condition: str) -> None:
+    step.write_if(condition, rename_column_sql(step, new_name))
+
+
 def write_altered(step: Step) -> None:
     for sql in plain_sql(step):
         step.write(sql)
 
 
 def skip_validation(step: Step) -> None:
-    log_decision("skip", step, "this server validates a constraint when it is made")
+    log_skip(step, "this server validates a constraint when it is made")
 
 
 def write_as_it_is(step: Step) -> None:
     """Write a statement that can be run twice."""
-    step.write(str(statement_of(step)))
+    [sql] = plain_sql(step)
+    step.write(sql)
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, singledispatch
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from alembic.operations import ops
 from alembic.util import CommandError
 
 from alembic_toolkit.sql.quoting import brief
+from alembic_toolkit.verbs.errors import at_place
 
 
 def with_text_conditions(operation: Any) -> Any:
@@ -28,25 +30,67 @@ def with_text_conditions(operation: Any) -> Any:
 
 
 # What holds SQL in an operation, a constraint, an index, a default or a computed column
-HOLDERS = {"kw", "dialect_kwargs", "columns", "expressions", "elements", "_render_exprs", "where"}
-HOLDERS |= {"sqltext", "arg", "modify_server_default", "existing_server_default"}
+HOLDERS = {"kw", "columns", "expressions", "elements", "_render_exprs", "where", "sqltext", "arg"}
+HOLDERS |= {"modify_server_default", "existing_server_default"}
 
 
-def texts_in(thing: Any) -> Iterator[sa.TextClause]:
+def texts_in(*things: Any) -> Iterator[sa.TextClause]:
     """Yield the SQL that was given as text, wherever it is in an operation or a table."""
-    if isinstance(thing, sa.Table):
-        yield from texts_in([*thing.columns, *thing.constraints, *thing.indexes])
-    elif isinstance(thing, sa.Column):
-        yield from texts_in([thing.server_default, thing.server_onupdate])
-    elif isinstance(thing, sa.ClauseElement):
-        yield from (t for t in sa.sql.visitors.iterate(thing) if isinstance(t, sa.TextClause))
-    elif isinstance(thing, Mapping):
-        yield from texts_in(list(thing.values()))
-    elif isinstance(thing, list | tuple):
-        for part in thing:
-            yield from texts_in(part)
-    elif isinstance(thing, ops.MigrateOperation | sa.schema.SchemaItem | sa.FetchedValue):
-        yield from texts_in([getattr(thing, name, None) for name in HOLDERS])
+    waiting = [*reversed(things)]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, sa.TextClause):
+            yield one
+        elif one is not None and type(one) is not str:
+            find = parts_of_type(type(one))  # type: ignore[arg-type]
+            waiting.extend(reversed(find(one)))
+
+
+@cache
+def parts_of_type(type_: Any) -> Callable[[Any], Sequence[Any]]:
+    """Return how the parts of a type are found: to look that up takes longer than to find them."""
+    return parts.dispatch(type_)
+
+
+@singledispatch
+def parts(thing: Any) -> Sequence[Any]:
+    """Return what there may be SQL in."""
+    return ()
+
+
+@parts.register(list)
+@parts.register(tuple)
+def _(thing: Sequence[Any]) -> Sequence[Any]:
+    return thing
+
+
+@parts.register
+def _(thing: Mapping) -> Sequence[Any]:  # type: ignore[type-arg]
+    return [*thing.values()]
+
+
+@parts.register
+def _(thing: sa.Table) -> Sequence[Any]:
+    return [*thing.columns, *thing.constraints, *thing.indexes]
+
+
+@parts.register
+def _(thing: sa.Column) -> Sequence[Any]:  # type: ignore[type-arg]
+    return thing.server_default, thing.server_onupdate
+
+
+@parts.register
+def _(thing: sa.ClauseElement) -> Sequence[Any]:
+    return [one for one in sa.sql.visitors.iterate(thing) if isinstance(one, sa.TextClause)]
+
+
+@parts.register(ops.MigrateOperation)
+@parts.register(sa.schema.SchemaItem)
+@parts.register(sa.FetchedValue)
+def _(thing: Any) -> Sequence[Any]:
+    own = vars(thing)
+    dialects = (thing.dialect_kwargs,) if "dialect_options" in own else ()
+    return [*dialects, *(own[name] for name in own.keys() & HOLDERS)]
 
 
 def parameters_without_value(text: sa.TextClause) -> list[str]:
@@ -58,7 +102,7 @@ def keep_colons(*things: Any) -> None:
 
     DDL has no parameters, and a check ``kind <> ':b'`` means what it says.
     """
-    for text in texts_in(things):
+    for text in texts_in(*things):
         kept: dict[str, Any] = {
             n: sa.literal_column(f":{n}") for n in parameters_without_value(text)
         }
@@ -68,10 +112,10 @@ def keep_colons(*things: Any) -> None:
 def require_values(call: str, *things: Any) -> None:
     """Refuse a parameter without a value, for which a script would have NULL."""
     given = [sa.text(thing) if isinstance(thing, str) else thing for thing in things]
-    for text in texts_in(given):
+    for text in texts_in(*given):
         for name in parameters_without_value(text):
             raise CommandError(
-                f"{call}: :{name} is a parameter, and has no value.\n"
+                f"{at_place(call)}: :{name} is a parameter, and has no value.\n"
                 f"  statement:       {brief(text)}\n"
                 "Stopped before anything was run, because the parameter has no value.\n"
                 "What to do next:\n"

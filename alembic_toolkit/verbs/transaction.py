@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from alembic_toolkit.database import driver
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.values import Database, Step
 
@@ -39,8 +40,15 @@ def outside_transaction(step: Step, what: str = "do this concurrently") -> Itera
 
 def commits_each(database: Database) -> bool:
     """Tell whether the connection commits each statement, as within an autocommit block."""
-    options = database.connection.get_execution_options()
-    return bool(options.get("isolation_level") == "AUTOCOMMIT")
+    return driver.commits_each(database.connection)
+
+
+@contextmanager
+def undone_by_error(database: Database) -> Iterator[None]:
+    """Undo what is done within when it fails; go on in the transaction that is there, if any."""
+    within = one_transaction(database)
+    with within if commits_each(database) else database.connection.begin_nested():
+        yield
 
 
 @contextmanager
@@ -52,7 +60,7 @@ def one_transaction(database: Database) -> Iterator[None]:
     database.run(database.server.begin)
     try:
         yield
-    except BaseException:
+        database.run("COMMIT")
+    except BaseException:  # on SQLite a COMMIT that meets a reader leaves the transaction open
         database.run("ROLLBACK")
         raise
-    database.run("COMMIT")

@@ -10,9 +10,10 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 from sqlalchemy.sql.base import SchemaEventTarget
 
+from alembic_toolkit.database.schemas import translations, with_schemas
 from alembic_toolkit.verbs.errors import Nameless, stop
 from alembic_toolkit.verbs.texts import keep_colons, with_text_conditions
-from alembic_toolkit.verbs.values import Entrance, Step, by_name
+from alembic_toolkit.verbs.values import Database, Entrance, Step, by_name
 
 SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
     ops.DropTableOp: ("drop_table", "table", "table_name"),
@@ -41,26 +42,25 @@ def is_verb(operation: Any) -> bool:
 
 def step_of(operations: Entrance, operation: Any) -> Step:
     """Return the step that one of Alembic's operations stands for."""
-    on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
+    database = operations.database
     operation, concurrently = without_keyword(with_text_conditions(operation))
-    dialect = operations.database.dialect
+    on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
+    dialect, real = database.dialect, with_real_schemas(database, operation)
     keep_colons(operation)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> Step:
         table = getattr(wanted, "table", wanted)
         if isinstance(table, sa.Table):
             keep_colons(table)
-            things: list[Any] = [*table.constraints, *table.indexes]
-            for thing in things:
-                thing.name = shortened(thing.name, dialect)
-        made = Step(operations, operation, verb, kind, shortened(name, dialect), on, schema, wanted)
+            place_tables(database, table)
+            shorten_names(table, dialect)
+        made = Step(operations, real, verb, kind, shortened(name, dialect), on, schema, wanted)
         made.concurrently = concurrently
         return made
 
     context, objects = operations.migration_context, operations.schema_obj
     if type(operation) in SIMPLE:
-        verb, kind, attribute = SIMPLE[type(operation)]
-        return step(verb, kind, getattr(operation, attribute))
+        return step(*SIMPLE[type(operation)][:2], named(operation, context))
     if type(operation) in CONSTRAINT_KINDS:
         constraint = operation.to_constraint(context)
         on, schema = constraint.table.name, constraint.table.schema
@@ -76,20 +76,36 @@ def step_of(operations: Entrance, operation: Any) -> Step:
             index = operation.to_index(context)
             return step("create_index", "index", index.name, index)
         case ops.DropConstraintOp():
-            type_ = operation.constraint_type
-            named = objects.generic_constraint(operation.constraint_name, on, type_, schema=schema)
-            dropped = step("drop_constraint", "constraint", named.name)
-            return dropped if dropped.name else refuse_nameless(dropped)
+            names = operation.constraint_name, on, operation.constraint_type
+            of_it = objects.generic_constraint(*names, schema=schema)
+            return refuse_nameless(step("drop_constraint", "constraint", of_it.name))
     raise AssertionError(f"{type(operation).__name__} is no verb")
+
+
+def named(operation: Any, context: Any) -> Any:
+    """Return the name that an operation gives; of an index, what a convention makes of it."""
+    if isinstance(operation, ops.DropIndexOp) and has_convention(operation.index_name, context):
+        return operation.to_index(context).name
+    return getattr(operation, SIMPLE[type(operation)][2])
+
+
+def has_convention(name: str | None, context: Any) -> bool:
+    """Tell whether a naming convention may make another name of this one."""
+    metadata = context.opts.get("target_metadata")
+    convention = getattr(metadata, "naming_convention", USUAL_CONVENTION)
+    return name is None or convention != USUAL_CONVENTION
+
+
+USUAL_CONVENTION = sa.MetaData().naming_convention  # only for an index without a name
 
 
 def refuse_nameless(step: Step) -> Step:
     """Refuse to drop a constraint without a name: a skip would leave it there, and not say so."""
     type_ = step.operation.constraint_type
+    if step.name or getattr(step.operation, "kw", {}).get("columns"):
+        return step
     if type_ == "primary" and step.server.primary_key_name is not None:
         return step
-    code = f"drop_constraint('uq_{step.table}_...', "
-    convention = "naming_convention={'uq': 'uq_%(table_name)s_%(column_0_name)s'}"
     stop(
         Nameless,
         f"{step.call}: cannot drop a constraint without a name.",
@@ -98,10 +114,10 @@ def refuse_nameless(step: Step) -> Step:
             f"a {type_ or 'constraint'} without a name to be gone",
         ),
         "Stopped, because nothing says which of the table's constraints is meant.",
-        f"helpers.{code}{step.table!r}, type_={type_!r})  # by its name",
-        "# where it was made without one, on SQLite:",
-        f"with helpers.batch_alter_table({step.table!r}, {convention}) as batch:",
-        f"    batch.{code}type_={type_!r})",
+        f"helpers.drop_constraint('uq_{step.table}_...', {step.table!r}, type_={type_!r})"
+        "  # by its name",
+        f"helpers.drop_constraint(None, {step.table!r}, type_={type_ or 'unique'!r},"
+        " columns=['...'])  # or by its columns",
     )
 
 
@@ -113,7 +129,7 @@ def parts_of(step: Step, created: bool) -> list[Step]:
     parts: list[ops.MigrateOperation] = []
     if step.kind == "table" and not created:
         parts = [ops.CreateIndexOp.from_index(index) for index in by_name(step.wanted.indexes)]
-    if step.kind == "column":
+    if step.kind == "column" and not (created and step.server.adds_whole):
         table = step.wanted.table
         constraints = table.constraints - {table.primary_key}
         for constraint in sorted(constraints, key=lambda c: (c.__visit_name__, str(c.name))):
@@ -123,7 +139,25 @@ def parts_of(step: Step, created: bool) -> list[Step]:
         parts += [ops.CreateIndexOp.from_index(index) for index in by_name(table.indexes)]
     for part in parts if step.concurrently else ():
         part.kw = {**part.kw, "postgresql_concurrently": True}  # type: ignore[attr-defined]
-    return [step_of(step.operations, part) for part in parts]
+    steps = [step_of(step.operations, part) for part in parts]
+    for made in steps:
+        made.is_of_new = step.verb == "create_table"
+    return steps
+
+
+def with_real_schemas(database: Database, operation: Any) -> Any:
+    """Return the operation with the schemas that stand for those that it names."""
+    if not translations(database.connection):
+        return operation
+    return with_schemas(operation, database.real_schema)
+
+
+def place_tables(database: Database, table: sa.Table) -> None:
+    """Put a table that is wanted, and those that its keys lead to, into their real schemas."""
+    for one in (table, *table.metadata.tables.values()):
+        real = database.real_schema(one.schema)
+        if real != one.schema:
+            one.schema = real
 
 
 def type_checks(step: Step, type_: Any) -> list[Step]:
@@ -151,6 +185,12 @@ def without_keyword(operation: Any) -> tuple[Any, bool]:
     operation = copy.copy(operation)
     operation.kw = {k: v for k, v in kw.items() if k != "postgresql_concurrently"}
     return operation, bool(kw["postgresql_concurrently"])
+
+
+def shorten_names(table: sa.Table, dialect: sa.Dialect) -> None:
+    things: list[Any] = [*table.constraints, *table.indexes]
+    for thing in things:
+        thing.name = shortened(thing.name, dialect)
 
 
 def shortened(name: Any, dialect: sa.Dialect) -> Any:

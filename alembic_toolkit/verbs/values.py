@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +12,22 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
+from alembic_toolkit.database import driver
+from alembic_toolkit.database.schemas import real_schema
 from alembic_toolkit.sql.bodies import SQLITE
-from alembic_toolkit.sql.quoting import identifier, literal
+from alembic_toolkit.sql.guarded import Single, Verbatim
+from alembic_toolkit.sql.offline import write_statement
+from alembic_toolkit.sql.quoting import identifier, literal, qualified
 from alembic_toolkit.sql.statements import Statement, Syntax
 
-log = logging.getLogger("alembic.helpers")
 Question = tuple[str, str, str, str | None]
 """What is asked of the catalog, of which table, by which name, in which schema."""
 Constraint = tuple[str | None, str, str]
 """A constraint's name, its type as Alembic calls it, and its definition."""
 Definition = dict[str, str]
 """What the server says of one thing: property -> text, e.g. ``{"type": "bigint", "null": ""}``."""
-MADE = "alembic_helpers: tables of this transaction"  # under which it is in Connection.info
+HERE = ""
+"""In place of a schema, where a look must be: where the server would make a thing without one."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Rebuilding:
     reshape: Callable[[Step, Sequence[Sequence[str]], dict[str, Any]], None]
     drop_uncopied: Callable[[Step, sa.Table], None]
     index_keeper: Callable[[Step], Callable[[], None]]
+    one_act: Callable[[Step], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,11 @@ class Server:
     primary_key_name: str | None = None  # of every primary key, where none can be chosen
     literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
     bytes_literal: str = "X'{}'"
+    # in a script: what has the session read our literals as we write them, and what ends that
+    modes: tuple[str, str] | None = None
     syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
     normal_forms: bool = False  # describes in one form what means the same
+    one_spelling: Callable[[str], str] = lambda text: text  # but of some things there are several
     # how a plain type is compiled -> what the server calls it
     canonical_types: Mapping[str, str] = field(default_factory=dict)
     counts_up: str | None = None  # the default of a column that alter_column can have count up
@@ -98,15 +105,31 @@ class Server:
     placeholders: Callable[[Database, Question], dict[str, str]]
     columns: Callable[[Database, str, str | None], dict[str, Definition]]
     column: Callable[[Database, str, str, str | None], Definition | None] | None = None
+    # as SQLAlchemy reflects them, with the place of each in the primary key
+    reflected: Callable[[Database, str, str | None], list[dict[str, Any]]] | None = None
     constraints: Callable[[Database, str, str | None], list[Constraint]]
     conventional: Callable[[Step], str | None] | None = None  # finds one by a naming convention
     index: Callable[[Database, str | None, str, str | None], Definition | None]
     index_defined: Callable[[Database, Definition], Definition] = lambda database, found: found
     index_text: Callable[[Step], str]
     view_select: Callable[[str], str] = lambda text: text
+    # What may use a table that is gone, where nothing keeps it from that: its text, and a statement
+    users: Callable[[Step], dict[str, tuple[str, str]]] | None = None
     is_hidden: Callable[[Step], bool] | None = None  # a temporary table hides the step's table
+    # refuses what an alter_column says of the column and what is not so
+    require_existing: Callable[[Step, Definition], None] | None = None
+    # the new type of a column, with what of the old one a call does not mention
+    kept_type: Callable[[Step, Definition], Any] = lambda step, found: step.operation.modify_type
+    # makes the types that columns bring along
+    bring_types: Callable[[Step, list[Any]], None] = lambda step, types: None
+    adds_whole: bool = False  # a column comes with its keys, checks and indexes, in one statement
+    rereads_checks: bool = False  # a new type must suit the checks that are there
     # Comparing
     scratch_schema: str | None = None
+    # foreign keys of any table that refer to the step's: their names and tables
+    referring: Callable[[Step], list[tuple[str, str]]] = lambda _: []
+    requires_key: bool = False  # of every table, by a setting of the server
+    temporary_schema: str | None = None  # in which CREATE TEMPORARY TABLE may name its table
     undoes_scratch: bool = False  # a savepoint takes back what was made
     temporary_views: bool = True
     table_defaults: Callable[[Step], dict[str, Any]] = lambda step: {}
@@ -123,7 +146,10 @@ class Server:
     write_if: Callable[[Step, str, str], None] | None = None
     write_unless: Callable[[Step, str, str], None]
     write_both_if: Callable[[Step, str, str, str], None] | None = None
-    write_statement: Callable[[Step, Statement], None] = lambda step, it: step.write(it.text)
+    write_rename_column: Callable[[Step, str, str], None] | None = None
+    write_statement: Callable[[Step, Statement], None] = lambda step, it: step.write(
+        Single(it.text)
+    )
 
 
 @dataclass(frozen=True)
@@ -132,6 +158,8 @@ class Database:
 
     connection: sa.Connection
     server: Server
+    # What one look of a verb has read, for the next look of the same verb: until it acts
+    read: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -139,7 +167,7 @@ class Database:
 
     @property
     def autocommits(self) -> bool:
-        return bool(getattr(self.connection.connection.dbapi_connection, "autocommit", False))
+        return driver.commits_each(self.connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -149,17 +177,26 @@ class Database:
 
     def run(self, sql: str, parameters: Any = None) -> Any:
         """Run SQL as it is: without parameters no ``:name`` and no ``%`` in it is one."""
+        self.read.clear()
         options = {"no_parameters": parameters is None}
         return self.connection.exec_driver_sql(sql, parameters, execution_options=options)
 
     def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
-        """Return rows and the names of their columns, read through the driver itself.
+        """Return rows and the names of their columns."""
+        rows, description = self.look(sql)
+        return rows, [column[0] for column in description]
+
+    def rows(self, sql: str) -> Sequence[Any]:
+        """Return rows; for some drivers the names of their columns take as long to read."""
+        return self.look(sql)[0]
+
+    def look(self, sql: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return rows and the driver's description of their columns.
 
         SQLAlchemy takes longer to read them than most questions take.  Errors are SQLAlchemy's.
         """
-        if not self.connection.in_transaction():  # which SQLAlchemy has to begin
-            result = self.run(sql)
-            return result.all(), list(result.keys())
+        if not self.connection.in_transaction():
+            self.connection.begin()  # as any statement does; whoever commits ends it
         error: Any = self.dialect.loaded_dbapi.Error
         with closing(self.connection.connection.cursor()) as cursor:
             try:
@@ -169,11 +206,11 @@ class Database:
                 raise sa.exc.DBAPIError.instance(
                     sql, None, raised, error, connection_invalidated=lost, dialect=self.dialect
                 ) from raised
-            return cursor.fetchall(), [column[0] for column in cursor.description]
+            return cursor.fetchall(), cursor.description
 
-    def forget(self) -> None:
-        """Forget what is known of the transaction, which other SQL may have changed."""
-        self.connection.info.pop(MADE, None)
+    def real_schema(self, written: str | None) -> str | None:
+        """Return the schema that stands for the one that a revision names."""
+        return real_schema(self.connection, written)
 
     def literal(self, text: str) -> str:
         return self.server.literal(text, self.dialect)
@@ -203,8 +240,11 @@ class Batch:
 
     naming_convention: dict[str, str] | None = None
     makes_key: bool = False  # a primary key that the batch goes on to make
+    key: tuple[str, ...] = ()  # its columns
     frees_key: bool = False  # it dropped the one that is there
     drops: frozenset[str] = frozenset()  # the columns that it drops
+    is_block: bool = False  # there is one
+    later: list[Any] = field(default_factory=list)  # operations that it has still to run
 
 
 class Entrance(Operations):
@@ -216,6 +256,7 @@ class Entrance(Operations):
         super().__init__(context)
         self.database = database
         self.batch = batch or Batch()
+        self.is_acting = False  # what is invoked now is a part of a verb
 
 
 @dataclass
@@ -233,9 +274,12 @@ class Step:
     is_invalid: bool = False  # an index that must be dropped before it is made
     found: Definition | None = None  # what is to be dropped
     concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
+    is_of_new: bool = False  # a part of a table that is to be made
+    limits: str = ""  # of the comparison, for the log
 
     def __post_init__(self) -> None:
         self.database: Database = self.operations.database
+        self.schema = self.database.real_schema(self.schema)
         self.server: Server = self.database.server
         self.context: Any = self.operations.migration_context
         self.batch: Batch = self.operations.batch
@@ -246,11 +290,19 @@ class Step:
 
     @property
     def call(self) -> str:
-        """Return the call, as far as it tells what it is about."""
+        """Return the call, as far as it tells what it is about; names with their schema."""
+        table = qualified(self.table, self.schema)
         if not self.table or self.kind in ("table", "comment"):
-            return f"{self.verb}({self.name or self.table!r}{'' if self.table else ', ...'})"
-        names = (self.table, self.name) if self.kind == "column" else (self.name, self.table)
+            name = qualified(str(self.name), self.schema) if self.name else table
+            return f"{self.verb}({name!r}{'' if self.table else ', ...'})"
+        names = (table, self.name) if self.kind == "column" else (self.name, table)
         return f"{self.verb}({names[0]!r}, {names[1]!r})"
+
+    @property
+    def place(self) -> str | None:
+        """Return the schema in which a look finds what the statement will be about."""
+        is_made = self.is_of_new or self.verb in MAKING
+        return HERE if self.schema is None and is_made else self.schema
 
     @property
     def quoted_table(self) -> str:
@@ -258,11 +310,24 @@ class Step:
 
     def question(self, what: str, name: str | None = None) -> Question:
         """Return a question about the step's table, or about a thing of this name in it."""
-        return what, self.table, self.table if name is None else name, self.schema
+        return what, self.table, self.table if name is None else name, self.place
 
     def write(self, sql: str) -> None:
         """Write one statement into the script."""
-        self.context.impl.static_output(sql + ";")
+        with self.our_mode(sql):
+            write_statement(self.context.impl, sql)
+
+    @contextmanager
+    def our_mode(self, sql: str) -> Iterator[None]:
+        """Have the script's session read the backslashes of SQL of ours as they are meant."""
+        impl, modes = self.context.impl, self.server.modes
+        knows = getattr(impl.output_buffer, "sets_modes", False)
+        if modes is None or knows or "\\" not in sql or isinstance(sql, Verbatim):
+            yield
+            return
+        write_statement(impl, modes[0])
+        yield
+        write_statement(impl, modes[1])
 
     def write_if(self, condition: str, sql: str) -> None:
         """Write one statement that the server runs only where the condition holds.
@@ -276,24 +341,16 @@ class Step:
 
 CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
 TABLELESS = {"table", "view", "enum"}
+MAKING = {"create_table", "create_view", "replace_view", "create_enum"}  # what a schema holds
 LONG_NAMES = {
     "unique": "unique constraint",
     "check": "check constraint",
     "foreignkey": "foreign key",
     "primary": "primary key",
     "exclude": "exclusion constraint",
+    "notnull": "not-null constraint",
 }
 COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # of an identity
-
-
-def log_decision(decision: str, step: Step, reason: str) -> None:
-    name = str("(unnamed)" if step.name is None else step.name)
-    name = f"{name} on {step.table}" if step.table else name
-    log_line(decision, step.verb, step.table if step.kind in ("table", "comment") else name, reason)
-
-
-def log_line(decision: str, verb: str, what: str, reason: str) -> None:
-    log.info("%s %s %s: %s", decision, verb, what, reason)
 
 
 def by_name(things: Iterable[Any]) -> list[Any]:

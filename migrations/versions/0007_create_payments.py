@@ -88,9 +88,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    catalog = "information_schema.tables WHERE table_name = 'payments'"
-    if helpers.get_context().dialect.name == "sqlite":
-        catalog = "sqlite_master WHERE name = 'payments'"
     helpers.execute(
         sa.insert(audit).from_select(
             ["at", "user_id", "action", "detail"],
@@ -105,6 +102,6 @@ def downgrade() -> None:
             .order_by(payments.c.id),
         ),
         # the table is gone already if a run was killed before Alembic noted the revision
-        unless=f"SELECT 1 FROM (SELECT COUNT(*) AS n FROM {catalog}) AS there WHERE n = 0",
+        if_exists=payments,
     )
     helpers.drop_table("payments")

@@ -46,9 +46,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    catalog = "information_schema.columns WHERE table_name = 'bills' AND column_name = 'status'"
-    if helpers.get_context().dialect.name == "sqlite":
-        catalog = "pragma_table_info('bills') WHERE name = 'status'"
     helpers.execute(
         sa.insert(audit).from_select(
             ["at", "user_id", "action"],
@@ -62,7 +59,7 @@ def downgrade() -> None:
             .order_by(bills.c.id),
         ),
         # the column is gone already if a run was killed before Alembic noted the revision
-        unless=f"SELECT 1 FROM (SELECT COUNT(*) AS n FROM {catalog}) AS there WHERE n = 0",
+        if_exists=bills.c.status,
     )
     helpers.drop_column("bills", "status")
     helpers.drop_enum("bill_status")

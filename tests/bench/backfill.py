@@ -100,9 +100,9 @@ def timed_updates(database: Database) -> Iterator[list[float]]:
 
 def fill(database: Database, count: int) -> None:
     """Make the table anew, as a server has it that has been running for long."""
-    insert = f"INSERT INTO many {NUMBERS[database.name].format(count)}"
+    insert = f"INSERT INTO many {NUMBERS[database.kin].format(count)}"
     prepare(database, "DROP TABLE IF EXISTS many", TABLE, insert)
-    if database.name != "mariadb":
+    if database.kin != "mariadb":
         prepare(database, "ANALYZE many")
 
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,15 @@ _Statement = tuple[int, str | None, Any]  # which database, its text (None: a co
 def main() -> None:
     what, directory, *urls = sys.argv[1:]
     sys.path.insert(0, directory)  # for its models
-    act = {"prepare": prepare, "floor": floor, "unchecked": unchecked, "ours": ours}.get(what)
+    ways = {
+        "prepare": prepare,
+        "floor": floor,
+        "unchecked": unchecked,
+        "ours": ours,
+        "locks": locks,
+        "old-code": old_code,
+    }
+    act = ways.get(what)
     found = act(Path(directory), urls) if act else theirs(what, Path(directory), urls)
     print(json.dumps(found))
 
@@ -66,17 +74,35 @@ def connected(url: str) -> Any:
     return engine
 
 
-def ours(directory: Path, urls: Sequence[str]) -> dict[str, Any]:
+def locks(directory: Path, urls: Sequence[str]) -> dict[str, Any]:
+    """Do the same as `ours`, and observe who waits for what."""
+    found = ours(directory, urls, more={"locks"})
+    wrong = [line for line in found["wrong"] if " locks: " not in line]
+    return found | {"wrong": wrong}  # that others wait is not the matter here
+
+
+def old_code(directory: Path, urls: Sequence[str]) -> dict[str, Any]:
+    """Do the same as `ours`, and run the code of each schema on the next one."""
+    found = ours(directory, urls, more={"old-code"})
+    return found | {"wrong": [line for line in found["wrong"] if " old-code: " not in line]}
+
+
+def ours(
+    directory: Path, urls: Sequence[str], more: Collection[str] = frozenset()
+) -> dict[str, Any]:
     """Prove the history, all of its revisions and base; what the command does, its worker included.
 
     The models are not compared: no step that the others take has anything to do with them.
+
+    :param more: further checks.
     """
     from alembic_toolkit.prove import results
     from alembic_toolkit.prove.roundtrip import roundtrip
     from alembic_toolkit.prove.settings import ALWAYS, Settings
 
     begun = time.perf_counter()
-    report = roundtrip(directory / "alembic.ini", Settings([urls[0]], ALWAYS - {results.MODELS}))
+    wanted = Settings([urls[0]], ALWAYS - {results.MODELS} | {*more})
+    report = roundtrip(directory / "alembic.ini", wanted)
     seconds = time.perf_counter() - begun
     wrong = [f"{f.revision} {f.check}: {f.problem} {f.details}" for f in report.all_findings()]
     wrong += [proof.error for proof in report.proofs if proof.error]

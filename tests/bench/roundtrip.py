@@ -47,7 +47,8 @@ from pathlib import Path
 path = Path(__file__).with_name("models.pickle")
 metadata = pickle.loads(path.read_bytes()) if path.exists() else None
 """
-FLOOR, UNCHECKED, OURS = "floor", "unchecked", "ours"
+FLOOR, UNCHECKED, OURS, LOCKS = "floor", "unchecked", "ours", "locks"
+OLD_CODE = "old-code"
 DEFAULT = (
     "test_single_head_revision",
     "test_upgrade",
@@ -60,6 +61,8 @@ PARTS = {
     FLOOR: (FLOOR,),
     UNCHECKED: (UNCHECKED,),
     OURS: (OURS,),
+    LOCKS: (LOCKS,),
+    OLD_CODE: (OLD_CODE,),
     "up_down": ("test_up_down_consistency",),
     "defaults": DEFAULT,
     "no_trace": (NO_TRACE,),
@@ -68,11 +71,15 @@ TITLES = {
     FLOOR: "the same DDL through the driver",
     UNCHECKED: "the same steps through Alembic",
     OURS: "round trip",
+    LOCKS: "round trip with --locks",
+    OLD_CODE: "round trip with --old-code",
     "up_down": "pytest-alembic: up_down_consistency",
     "defaults": "pytest-alembic: its four default tests",
     "no_trace": "pytest-alembic: downgrade_leaves_no_trace",
 }
-MOST_RATIO, MOST_GROWTH, LEAST_RATIO = 2.0, 0.1, 20.0
+_REPEATED = (FLOOR, UNCHECKED, OURS, LOCKS, OLD_CODE)
+MOST_RATIO, MOST_GROWTH, LEAST_RATIO, MOST_LOCKS = 1.3, 0.1, 20.0, 1.5
+MOST_OLD_CODE = 1.3
 SAMPLED_FROM = 300  # revisions, from which on downgrade_leaves_no_trace would take too long
 
 
@@ -106,7 +113,7 @@ def bench(name: str, given: argparse.Namespace) -> None:
                     for run in runs[:: -1 if number % 2 else 1]:
                         progress.update(name, done, total, f"{size} revisions, {run}")
                         # The others take so long that noise is no matter.
-                        if not number or run in (FLOOR, UNCHECKED, OURS):
+                        if not number or run in _REPEATED:
                             _measure(run, name, directory, size, found)
                         done += 1
             finally:
@@ -144,7 +151,7 @@ def _measure(run: str, name: str, directory: Path, size: int, found: Found) -> N
     said = json.loads(ended.stdout.splitlines()[-1])
     wrong = said.get("wrong", [])
     found.wrong += [f"{label}: {' '.join(line.split())[-200:]}" for line in wrong[:3]]
-    if wrong and run not in (FLOOR, UNCHECKED, OURS):
+    if wrong and run not in _REPEATED:
         return  # it did not come to its end
     if said.get("sampled"):
         found.sampled.add((size, run.rstrip("~")))
@@ -179,7 +186,9 @@ def _print_ratios(sizes: Sequence[int], parts: Sequence[str], found: Found) -> N
     slow = [part for part in ("up_down", "no_trace") if part in parts]
     rows: list[tuple[str, list[str], list[str], float]] = [
         ("round trip / DDL", [OURS], [FLOOR], math.inf),
-        ("round trip / steps (the bar: 2.0)", [OURS], [UNCHECKED], MOST_RATIO),
+        ("round trip / steps (the bar: 1.3)", [OURS], [UNCHECKED], MOST_RATIO),
+        ("with --locks / without (the bar: 1.5)", [LOCKS], [OURS], MOST_LOCKS),
+        ("with --old-code / without (the bar: 1.3)", [OLD_CODE], [OURS], MOST_OLD_CODE),
         ("round trip / up_down_consistency", [OURS], ["up_down"], math.inf),
         ("round trip / default tests", [OURS], ["defaults"], math.inf),
         ("up_down and no_trace / round trip (20)", slow, [OURS], -LEAST_RATIO),

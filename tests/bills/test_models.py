@@ -69,7 +69,7 @@ def test_index_of_open_bills_is_partial(head: Database) -> None:
     assert "open" in str(options[f"{head.name}_where"])
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_status_is_a_native_enum(head: Database) -> None:
     columns = {column["name"]: column for column in inspect(head.engine).get_columns("bills")}
     found = columns["status"]["type"]

@@ -68,7 +68,7 @@ def database(request: pytest.FixtureRequest, new_database: Callable[[str], Datab
 
 def quick(database: Database) -> Database:
     """Connect to MariaDB without TLS: reading certificates takes longer than most tests."""
-    if database.name != "mariadb":
+    if database.kin != "mariadb":
         return database
     engine = sa.create_engine(
         database.url, poolclass=sa.NullPool, connect_args={"ssl_disabled": True}
@@ -77,13 +77,18 @@ def quick(database: Database) -> Database:
 
 
 def empty(database: Database) -> None:
-    """Drop all that a test left on PostgreSQL, sessions first."""
+    """Drop all that a test left on PostgreSQL, sessions first, in whatever schema it is."""
     prepare(
         database,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        "DROP SCHEMA public CASCADE",
-        "DROP SCHEMA IF EXISTS other CASCADE",
+        """
+        DO $$ DECLARE one name; BEGIN
+            FOR one IN SELECT nspname FROM pg_namespace
+                WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+            LOOP EXECUTE format('DROP SCHEMA %I CASCADE', one); END LOOP;
+        END $$
+        """,
         "CREATE SCHEMA public",
         "COMMENT ON SCHEMA public IS 'standard public schema'",  # as a new database has it
     )
@@ -125,7 +130,8 @@ def server(request: pytest.FixtureRequest, kept_servers: dict[str, Database]) ->
     """Give the test a database that the tests of its module share."""
     if request.param not in kept_servers:
         kept_servers[request.param] = quick(databases.new_database(request.param))
-        prepare(kept_servers[request.param], *getattr(request.module, "SHARED", {})[request.param])
+        database = kept_servers[request.param]
+        prepare(database, *request.module.SHARED[database.kin])
     return kept_servers[request.param]
 
 

@@ -42,6 +42,6 @@ SOME += ["back\\slash", "dot.ted", "emoji🎉"]
 
 def usable(server: str, name: str) -> str:
     """Return the name, or one like it that the server can hold."""
-    if server == "mariadb":  # https://mariadb.com/kb/en/identifier-names/#further-rules
+    if server in ("mariadb", "mysql"):  # https://mariadb.com/kb/en/identifier-names/#further-rules
         return name.replace("🎉", "☃")
     return name

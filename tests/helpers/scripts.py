@@ -11,7 +11,7 @@ from typing import Any
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from tests.databases import Database
+from tests.databases import Database, installed
 
 
 def written(database: Database, upgrade: Callable[[], Any], **options: Any) -> str:
@@ -21,7 +21,7 @@ def written(database: Database, upgrade: Callable[[], Any], **options: Any) -> s
     :param options: further ones of ``context.configure()``.
     """
     script = io.StringIO()
-    opts = {"literal_binds": True, "transactional_ddl": database.name != "mariadb", **options}
+    opts = {"literal_binds": True, "transactional_ddl": database.kin != "mariadb", **options}
     opts |= {"as_sql": True, "output_buffer": script, "transaction_per_migration": True}
     context = MigrationContext.configure(
         url=database.url, dialect_opts={"paramstyle": "named"}, opts=opts
@@ -31,21 +31,45 @@ def written(database: Database, upgrade: Callable[[], Any], **options: Any) -> s
     return script.getvalue()
 
 
+def run_to_the_end(database: Database, script: str) -> str:
+    """Run a script with a client that goes on after an error, and return what it printed."""
+    lines = script.splitlines(keepends=True)
+    stops = (".bail", "\\set ON_ERROR_STOP")
+    return _run(database, "".join(line for line in lines if not line.startswith(stops)), True)[1]
+
+
 def run_with_client(database: Database, script: str) -> str:
-    """Run a script with ``psql``, ``mariadb`` or ``sqlite3``, and return what the client printed.
+    """Run a script with the server's own client, and return what that printed.
 
     :raises AssertionError: the client stopped at an error; the message is what it printed.
     """
+    status, printed = _run(database, script, False)
+    assert status == 0, f"exit status {status}\n{printed}\n--- of\n{script}"
+    return printed
+
+
+def _run(database: Database, script: str, goes_on: bool) -> tuple[int, str]:
     url = database.engine.url
     server = ["-h", url.host, "-P", str(url.port or 3306), "-u", url.username, "-D", url.database]
     commands: dict[str, list[Any]] = {
-        "sqlite": ["sqlite3", "-batch", "-bail", url.database],
-        "postgresql": ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", _conninfo(database)],
+        "sqlite": ["sqlite3", "-batch", url.database],
+        "postgresql": ["psql", "-X", "-q", "-d", _conninfo(database)],
         # Without --binary-mode and the like: as whoever was handed the script types it.
         "mariadb": ["mariadb", "--no-defaults", *server, "--default-character-set=utf8mb4"],
+        "mysql": [
+            installed("mysql", "mysql") or "mysql",
+            "--no-defaults",
+            *server,
+            "--default-character-set=utf8mb4",
+        ],
     }
+    stops = {"sqlite": ["-bail"], "postgresql": ["-v", "ON_ERROR_STOP=1"], "mariadb": []}
+    options = ["--force"] if goes_on and database.kin == "mariadb" else []
+    options = options if goes_on else stops[database.kin]
+    command, *others = commands[database.name]
+    first = others[:1] if database.kin == "mariadb" else []  # --no-defaults must come first
     done = subprocess.run(
-        commands[database.name],
+        [command, *first, *options, *others[len(first) :]],
         input=script.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,9 +77,7 @@ def run_with_client(database: Database, script: str) -> str:
         | ({"MYSQL_PWD": url.password} if url.password else {}),
         timeout=120,
     )
-    printed = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, f"exit status {done.returncode}\n{printed}\n--- of\n{script}"
-    return printed
+    return done.returncode, done.stdout.decode(errors="replace")
 
 
 def _conninfo(database: Database) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.util import CommandError
 
 import alembic_helpers as helpers
 from tests.databases import Database
@@ -335,15 +336,15 @@ def test_table_comment_outcomes(database: Database, caplog: pytest.LogCaptureFix
     else:
         hostile = "it's 100% \\ :name"
         assert said == [
-            ("apply", hostile),
+            ("set", hostile),
             ("skip", hostile),
-            ("apply", "other"),
-            ("apply", None),
+            ("set", "other"),
+            ("removed", None),
             ("skip", None),
         ]
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_create_table_comment_raises_missing_parent_when_the_table_is_not_there(
     database: Database,
 ) -> None:
@@ -369,7 +370,7 @@ def test_create_exclude_constraint_outcomes(
                 "ex_rooms", "rooms", ("during", "&&"), where=sa.text("id > 0"), using="gist"
             )
             said.append(caplog.messages[-1].split()[0])
-    assert said == ["apply", "skip"]
+    assert said == ["created", "skip"]
     with revision(database), pytest.raises(helpers.SchemaConflict, match="exclusion constraint"):
         helpers.create_exclude_constraint("ex_rooms", "rooms", ("during", "="), using="gist")
     with revision(database):
@@ -377,7 +378,7 @@ def test_create_exclude_constraint_outcomes(
         assert not helpers.table_has_constraint("rooms", "ex_rooms")
 
 
-@pytest.mark.databases("sqlite", "mariadb")
+@pytest.mark.databases("sqlite", "mariadb", "mysql")
 def test_create_exclude_constraint_is_refused_by_servers_that_have_none(database: Database) -> None:
     prepare(database, "CREATE TABLE rooms (id INTEGER)")
     with revision(database), pytest.raises(helpers.UnsafeOperation, match="exclusion constraint"):
@@ -394,10 +395,10 @@ def test_invoke_runs_an_operation_object_as_its_verb(
         for _ in range(2):
             helpers.invoke(ops.AddColumnOp("t", sa.Column("a", sa.Integer())))
         helpers.invoke(ops.ExecuteSQLOp("INSERT INTO t (a) VALUES (1)"))
-    assert [m.split()[0] for m in caplog.messages] == ["apply", "skip"]
+    assert [m.split()[0] for m in caplog.messages] == ["added", "skip"]
 
 
-def test_batch_alter_column_skips_when_a_column_stands_where_its_name_should(
+def test_batch_alter_column_refuses_when_a_column_stands_where_its_name_should(
     database: Database,
 ) -> None:
     prepare(database, "CREATE TABLE t (a INTEGER)")
@@ -407,8 +408,8 @@ def test_batch_alter_column_skips_when_a_column_stands_where_its_name_should(
         with helpers.batch_alter_table("t") as batch:
             batch.alter_column(column)  # Alembic does nothing: nothing is to be altered
 
-    with revision(database):
-        assert_skipped(act)
+    with revision(database), pytest.raises(CommandError, match="asks for nothing"):
+        act()
 
 
 def test_alter_column_drops_the_check_of_the_type_before(database: Database) -> None:
@@ -649,3 +650,30 @@ def test_batch_create_primary_key_replaces_when_the_batch_drops_a_column_of_the_
         assert sa.inspect(connection).get_pk_constraint("t")["constrained_columns"] == ["email"]
         assert rows(connection, "SELECT * FROM t") == [("a@b.c",)]
         assert_skipped(act)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("foreign_keys", ["OFF", "ON"])
+def test_batch_alter_table_changes_nothing_when_one_of_its_verbs_fails(
+    database: Database, foreign_keys: str
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE bills (id INTEGER PRIMARY KEY, due DATE, n INTEGER REFERENCES bills (id))",
+        "INSERT INTO bills (id) VALUES (1), (2)",
+    )
+
+    def act() -> None:
+        with helpers.batch_alter_table("bills") as batch:
+            batch.add_column(sa.Column("more", sa.Integer()))
+            batch.drop_column("n")
+            batch.alter_column("due", existing_type=sa.Date(), nullable=False)
+
+    with revision(database) as connection:
+        connection.exec_driver_sql(f"PRAGMA foreign_keys = {foreign_keys}")
+        with pytest.raises(helpers.DatabaseRefused, match="2 rows in which due is NULL"):
+            act()
+        names = [column["name"] for column in sa.inspect(connection).get_columns("bills")]
+        assert names == ["id", "due", "n"]
+        on = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+        assert on == (foreign_keys == "ON")

@@ -121,7 +121,7 @@ def go_round(names: Names, pair: Callable[[Names], tuple[Act, Act]]) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_verbs_act_and_skip_when_names_are_hostile(database: Database, name: str) -> None:
-    if database.name == "mariadb" and "\n" in name:
+    if database.kin == "mariadb" and "\n" in name:
         pytest.skip("SQLAlchemy reads SHOW CREATE TABLE line by line")
     if database.name == "postgresql" and name in SYNTAX:
         pytest.skip("no helper reads SQL there")
@@ -219,7 +219,7 @@ def test_alter_column_acts_when_schema_is_given(database: Database, other_schema
         assert helpers.table_has_column("ta", "a") is True
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_create_foreign_key_acts_when_it_leads_to_another_schema(
     database: Database, other_schema: str
 ) -> None:
@@ -495,7 +495,7 @@ WORDY_SQLITE = "CREATE INDEX ix2 ON t (lower(a) COLLATE NOCASE) WHERE a LIKE 'ke
 
 
 def test_drop_column_drops_nothing_else_when_its_name_is_a_word_of_sql(database: Database) -> None:
-    quote = "`" if database.name == "mariadb" else '"'
+    quote = "`" if database.kin == "mariadb" else '"'
     columns = ", ".join(f"{quote}{word}{quote} INT" for word in WORDS)
     more = [WORDY_SQLITE] if database.name == "sqlite" else []
     prepare(database, *(sql.format(columns=columns) for sql in WORDY), *more)

@@ -128,7 +128,7 @@ def test_script_of_a_drop_is_a_skip_when_the_table_is_gone(
 def test_script_is_right_when_names_are_hostile(
     name: str, server: str, new_database: NewDatabase
 ) -> None:
-    if server == "mariadb" and any(ord(char) > 0xFFFF for char in name):
+    if server in ("mariadb", "mysql") and any(ord(char) > 0xFFFF for char in name):
         pytest.skip("MariaDB has no such names")
 
     def act() -> None:
@@ -152,12 +152,12 @@ def test_script_is_right_when_names_are_hostile(
     assert_scripted(server, new_database, [], act)
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 @pytest.mark.parametrize("name", names.HOSTILE)
 def test_script_renames_when_names_are_hostile(
     name: str, server: str, new_database: NewDatabase
 ) -> None:
-    if server == "mariadb" and any(ord(char) > 0xFFFF for char in name):
+    if server in ("mariadb", "mysql") and any(ord(char) > 0xFFFF for char in name):
         pytest.skip("MariaDB has no such names")
 
     def act() -> None:
@@ -179,7 +179,7 @@ HOSTILE_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 @pytest.mark.parametrize("value", HOSTILE_VALUES)
 def test_script_is_right_when_values_are_hostile(
     value: str, server: str, new_database: NewDatabase
@@ -204,7 +204,7 @@ def test_script_is_right_when_values_are_hostile(
 # Columns
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 @pytest.mark.parametrize(
     "change",
     [
@@ -222,7 +222,7 @@ def test_script_is_right_when_values_are_hostile(
 def test_script_of_alter_column_keeps_what_is_not_altered(
     change: dict[str, Any], server: str, new_database: NewDatabase
 ) -> None:
-    comment = " COMMENT 'it''s'" if server == "mariadb" else ""
+    comment = " COMMENT 'it''s'" if server in ("mariadb", "mysql") else ""
     state = [
         f"CREATE TABLE t (id INTEGER, n INTEGER DEFAULT 5{comment})",
         "INSERT INTO t VALUES (1, 2)",
@@ -235,7 +235,7 @@ def test_script_of_alter_column_keeps_what_is_not_altered(
     assert script
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 @pytest.mark.parametrize(
     "definition",
     [
@@ -264,7 +264,7 @@ def test_script_of_a_comment_keeps_the_rest_of_the_column(
     )
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb")  # MySQL's are all the table's
 def test_alter_column_keeps_the_check_of_a_column(database: Database) -> None:
     prepare(database, "CREATE TABLE t (n INTEGER CHECK (n > 0), j JSON, k JSON)")
     with revision(database) as connection:
@@ -277,7 +277,7 @@ def test_alter_column_keeps_the_check_of_a_column(database: Database) -> None:
     assert "json_valid(`k`)" not in text
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_alter_column_stops_when_the_column_is_not_there(
     server: str, new_database: NewDatabase
 ) -> None:
@@ -291,7 +291,7 @@ def test_script_of_alter_column_stops_when_the_column_is_not_there(
         run_with_client(database, script)
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_rename_stops_when_both_names_are_there(
     server: str, new_database: NewDatabase
 ) -> None:
@@ -302,7 +302,7 @@ def test_script_of_rename_stops_when_both_names_are_there(
         run_with_client(database, script)
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_add_column_adds_its_keys_and_indexes(
     server: str, new_database: NewDatabase
 ) -> None:
@@ -319,7 +319,7 @@ def test_script_of_add_column_adds_its_keys_and_indexes(
     assert_scripted(server, new_database, [users(), bills()], act)
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_an_unnamed_key_looks_at_its_columns(
     server: str, new_database: NewDatabase
 ) -> None:
@@ -330,7 +330,7 @@ def test_script_of_an_unnamed_key_looks_at_its_columns(
     assert_scripted(server, new_database, [users(), bills()], act)
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_an_unnamed_check_is_refused(server: str, new_database: NewDatabase) -> None:
     assert_offline_unsupported(
         new_database(server),
@@ -339,7 +339,7 @@ def test_script_of_an_unnamed_check_is_refused(server: str, new_database: NewDat
     )
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_script_of_drop_column_drops_its_foreign_keys(new_database: NewDatabase) -> None:
     state = [users(), bills("CONSTRAINT `odd``key` FOREIGN KEY (user_id) REFERENCES users (id)")]
     script = written(new_database("mariadb"), lambda: helpers.drop_column("bills", "user_id"))
@@ -351,10 +351,45 @@ def test_script_of_drop_column_drops_its_foreign_keys(new_database: NewDatabase)
         assert "user_id" not in str(connection.exec_driver_sql("SHOW CREATE TABLE bills").one())
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_script_of_drop_column_drops_its_unique_keys(new_database: NewDatabase) -> None:
     state = [users(), bills("CONSTRAINT `odd``key` UNIQUE (user_id, due_on)", "UNIQUE (amount)")]
     assert_scripted("mariadb", new_database, state, lambda: helpers.drop_column("bills", "user_id"))
+
+
+@pytest.mark.databases("mariadb")
+def test_script_of_drop_column_keeps_a_check_with_its_name_in_a_string(
+    new_database: NewDatabase,
+) -> None:
+    more = ["CONSTRAINT ck CHECK (note <> 'it''s `amount`\\\\')", "note VARCHAR(20)"]
+    state = [users(), bills(*reversed(more), "CONSTRAINT own CHECK (amount > 1)")]
+    assert_scripted("mariadb", new_database, state, lambda: helpers.drop_column("bills", "amount"))
+
+
+@pytest.mark.databases("mariadb", "mysql")
+@pytest.mark.parametrize("verb", ["create_view", "replace_view"])
+@pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES"])
+def test_script_of_a_view_has_its_backslashes_as_the_author_means_them(
+    verb: str, mode: str, database: Database
+) -> None:
+    view = "SELECT 'a\\\\q' AS one, 'it''s' AS two"
+    script = written(database, lambda: getattr(helpers, verb)("v", view))
+    run_with_client(database, f"SET sql_mode = '{mode}';\n{script}")
+    with database.engine.connect() as connection:
+        one, two = connection.exec_driver_sql("SELECT one, two FROM v").one()
+    assert (one, two) == ("a\\\\q" if mode else "a\\q", "it's")
+
+
+@pytest.mark.parametrize("server", ["mariadb", "mysql"])
+@pytest.mark.parametrize("counts", [True, False])
+def test_script_of_alter_column_gives_it_a_default_or_lets_it_count(
+    server: str, counts: bool, new_database: NewDatabase
+) -> None:
+    there = "DEFAULT 5" if counts else "AUTO_INCREMENT"
+    wanted: dict[str, Any] = {"autoincrement": True} if counts else {"server_default": "5"}
+    state = [f"CREATE TABLE bills (id INTEGER NOT NULL {there} PRIMARY KEY)"]
+    act = partial(helpers.alter_column, "bills", "id", **wanted)
+    assert_scripted(server, new_database, state, act)
 
 
 IDENTITY = sa.Identity(start=5)
@@ -419,7 +454,7 @@ def test_script_of_an_index_builds_an_invalid_one_again(new_database: NewDatabas
         assert helpers.table_has_index("bills", "ix")
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 def test_script_of_a_batch_is_that_of_its_operations(
     server: str, new_database: NewDatabase
 ) -> None:
@@ -437,3 +472,35 @@ def test_question_is_refused_in_a_script(database: Database) -> None:
     assert_offline_unsupported(
         database, lambda: helpers.table_has_column("bills", "amount"), "table_has_column"
     )
+
+
+@pytest.mark.databases("mariadb")
+@pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES"])
+def test_backslashes_of_verbs_mean_the_same_in_a_plain_script(
+    database: Database, mode: str
+) -> None:
+    value = "C:\\new\\"
+
+    def upgrade() -> None:
+        column = sa.Column("v", sa.String(50), server_default=value, comment=value)
+        helpers.create_table("t", sa.Column("id", sa.Integer), column)
+        helpers.add_column("t", sa.Column("w", sa.String(50), server_default=value))
+        helpers.alter_column("t", "v", server_default=value, comment=f"{value}x")
+        helpers.bulk_insert(
+            sa.table("t", sa.column("id", sa.Integer), sa.column("v", sa.String)),
+            [{"id": 1, "v": value}],
+            key=["id"],
+        )
+        helpers.execute("INSERT INTO t (id) VALUES (2)", unless="SELECT 1 FROM t WHERE id = 2")
+
+    first = f"SET sql_mode = CONCAT(@@sql_mode, ',{mode}');\n" if mode else ""
+    last = "\nCREATE TABLE mode AS SELECT @@sql_mode LIKE '%NO_BACKSLASH%' AS is_theirs;\n"
+    run_with_client(database, first + written(database, upgrade) + last)
+    with database.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT id, v, w FROM t ORDER BY id")).all() == [
+            (1, value, value),
+            (2, value, value),
+        ]
+        assert connection.scalar(sa.text("SELECT is_theirs FROM mode")) == bool(mode)
+        comment = "SELECT column_comment FROM information_schema.columns WHERE column_name = 'v'"
+        assert f"{value}x" in connection.scalars(sa.text(comment)).all()

@@ -78,7 +78,7 @@ def test_rename_converges_when_only_the_case_differs(database: Database) -> None
         assert_skipped(rename)
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_drop_column_takes_its_keys_along_when_names_have_spaces(database: Database) -> None:
     prepare(
         database,
@@ -92,7 +92,7 @@ def test_drop_column_takes_its_keys_along_when_names_have_spaces(database: Datab
         assert not helpers.table_has_column("bills", "p id")
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_drop_constraint_finds_the_foreign_key_when_a_unique_key_has_its_name(
     database: Database,
 ) -> None:
@@ -132,7 +132,7 @@ def test_constraint_conflicts_when_it_is_there_but_not_validated(database: Datab
     with revision(database):
         assert_conflict(
             lambda: helpers.create_check_constraint("ck_amount", "bills", "amount > 0"),
-            "VALIDATE CONSTRAINT",
+            r"helpers\.validate_constraint\('ck_amount', 'bills'\)",
         )
 
 

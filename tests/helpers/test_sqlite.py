@@ -977,3 +977,18 @@ def test_conflict_way_on_works_when_the_constraint_sits_in_a_column(database: Da
             is None
         )
         assert contents(connection) == before
+
+
+@pytest.mark.parametrize("default", ["7", None])
+@pytest.mark.parametrize("kind", ["STORED", "VIRTUAL"])
+def test_column_that_is_generated_no_more_keeps_its_values(
+    kind: str, default: str | None, database: Database
+) -> None:
+    prepare(
+        database,
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, g INTEGER AS (id + 1) {kind})",
+        "INSERT INTO t (id) VALUES (1), (5)",
+    )
+    with revision(database) as connection:
+        helpers.alter_column("t", "g", server_default=default)
+        assert rows(connection, "SELECT id, g FROM t") == [(1, 2), (5, 6)]

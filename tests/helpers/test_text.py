@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs.errors import DatabaseRefused
 from tests.databases import Database
 from tests.helpers.scripts import run_with_client, written
 from tests.helpers.vocabulary import (
@@ -31,7 +32,7 @@ COLONS = "':b :tada: a:b ::int :1 %(x)s %s'"  # the words of a condition, and of
 
 
 def computed(database: Database) -> Any:
-    joined = f"concat(s, {COLONS})" if database.name == "mariadb" else f"s || {COLONS}"
+    joined = f"concat(s, {COLONS})" if database.kin == "mariadb" else f"s || {COLONS}"
     return sa.Computed(joined, persisted=database.name == "postgresql")
 
 
@@ -41,7 +42,7 @@ def colons(database: Database) -> dict[str, Act]:
         f"{server}_where": f"s <> {COLONS}" for server in ("postgresql", "sqlite")
     }
     keyed: dict[str, Any] = {key: sa.text(text) for key, text in where.items()}
-    expressions: list[Any] = ["s"] if database.name == "mariadb" else [sa.text(f"(s || {COLONS})")]
+    expressions: list[Any] = ["s"] if database.kin == "mariadb" else [sa.text(f"(s || {COLONS})")]
     return {
         "check": lambda: helpers.create_check_constraint("ck", "t", f"s <> {COLONS}"),
         "check as text": lambda: helpers.create_check_constraint(
@@ -84,7 +85,7 @@ def test_verbs_write_a_colon_as_it_is(database: Database) -> None:
     assert found.count(":b :tada: a:b ::int :1 %(x)s %s") >= 6
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_script_writes_a_colon_as_it_is(database: Database) -> None:
     prepare(database, TABLE)
 
@@ -125,7 +126,9 @@ UNBOUND: dict[str, Callable[[], Any]] = {
     "where": lambda: helpers.backfill("t", {"s": "a"}, where="s <> ':b'"),
     "value": lambda: helpers.backfill("t", {"s": sa.text("':b'")}, where="s <> 'a'"),
     "row": lambda: helpers.bulk_insert(
-        sa.table("t", sa.column("id"), sa.column("s")), [{"id": 5, "s": sa.text("':b'")}], key="id"
+        sa.table("t", sa.column("id"), sa.column("s")),
+        [{"id": 5, "s": sa.text("':b'")}],
+        key=["id"],
     ),
 }
 
@@ -229,7 +232,7 @@ def comment_of(connection: sa.Connection, name: str) -> Any:
     return next(column["comment"] for column in columns if column["name"] == name)
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_verbs_write_a_backslash_as_it_is_when_the_server_has_no_escapes(
     database: Database,
 ) -> None:
@@ -240,8 +243,13 @@ def test_verbs_write_a_backslash_as_it_is_when_the_server_has_no_escapes(
         connect_args={"sql_mode": "NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES"},
     )
     with revision(replace(database, engine=engine)) as connection:
-        for act in BACKSLASHES.values():
-            assert_applied(act)
+        for name, act in BACKSLASHES.items():
+            if (database.name, name) == ("mysql", "check"):
+                # MySQL writes the quote with a backslash of its own, and cannot read that again
+                with pytest.raises(DatabaseRefused, match="error in your SQL syntax"):
+                    act()
+            else:
+                assert_applied(act)
         assert comment_of(connection, "d") == NASTY
     with revision(database) as connection:
         assert comment_of(connection, "s") == NASTY

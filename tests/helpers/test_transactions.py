@@ -142,7 +142,7 @@ def test_add_column_changes_nothing_when_its_index_is_another_one(database: Data
         )
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 @pytest.mark.parametrize("verb", (SKIPS | CONFLICTS).values(), ids=(SKIPS | CONFLICTS).keys())
 def test_verb_leaves_nothing_behind_when_the_connection_is_autocommit(
     database: Database, verb: Callable[[], Any]

@@ -7,10 +7,11 @@ database holds before and after.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +133,8 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
             statements.append(str(query))
         return original(cursor, query, *arguments, **options)
 
-    def fetch(looked: Any, sql: str) -> Any:
-        if looked.connection.in_transaction():
-            statements.append(sql)
+    def noted(looked: Any, sql: str) -> Any:
+        statements.append(sql)
         return look(looked, sql)
 
     if engine.dialect.driver == "psycopg":
@@ -142,11 +142,11 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
             patch.setattr(psycopg.Cursor, "execute", execute)
             yield statements
         return
-    look = values.Database.fetch
+    look = values.Database.look
     event.listen(engine, "before_cursor_execute", note)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(values.Database, "fetch", fetch)
+            patch.setattr(values.Database, "look", noted)
             yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)
@@ -158,6 +158,16 @@ _ACTS = "ALTER BEGIN COMMENT COMMIT CREATE DROP INSERT DELETE UPDATE RELEASE ROL
 def is_act(statement: str) -> bool:
     """Tell whether a statement changes something, a transaction included; others only look."""
     return statement.split()[0].upper() in _ACTS.split()
+
+
+def looks_of(server: str, statements: Sequence[str]) -> list[str]:
+    """Return the statements that look; on SQLite those before the first act.
+
+    A rebuild there reads the file that it writes, to see that nothing in it was lost.
+    """
+    if server == "sqlite":
+        return [*itertools.takewhile(lambda statement: not is_act(statement), statements)]
+    return [statement for statement in statements if not is_act(statement)]
 
 
 # Judging
@@ -173,12 +183,22 @@ class Outcome:
 
     @property
     def decisions(self) -> set[str]:
-        return {line.split()[0] for line in self.lines}
+        return decisions(self.lines)
 
     def __str__(self) -> str:
         said = "\n  ".join(self.lines or ["nothing"])
         did = "\n  ".join(self.changes or ["nothing"])
         return f"said:\n  {said}\nchanged:\n  {did}\nraised: {self.error!r}\n{self.error or ''}"
+
+
+DONE = "added altered committed created dropped executed filled inserted rebuilt removed renamed"
+DONE += " replaced set validated"
+
+
+def decisions(lines: list[str]) -> set[str]:
+    """Return what log lines tell: ``apply`` for what was done, or ``skip``, ``retry`` and so on."""
+    words = {line.split()[0] for line in lines}
+    return {"apply" if word in DONE.split() else word for word in words}
 
 
 def outcome_of(act: Act) -> Outcome:

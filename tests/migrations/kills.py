@@ -183,7 +183,9 @@ def kill_after(changes: int, kill: Callable[[], Any]) -> None:
 def state(history: History) -> dict[str, Any]:
     """Return all that must be the same: schema, rows, revision; and nothing left over."""
     name = history.database.name
-    left = history.query(_LEFT[name]) + (history.query(_LOCKS) if name == "postgresql" else [])
+    left = history.query(_LEFT[history.database.kin]) + (
+        history.query(_LOCKS) if name == "postgresql" else []
+    )
     beside = []
     if name == "sqlite":
         path = Path(str(history.database.engine.url.database))

@@ -1,12 +1,13 @@
 """The example's data on its way through the history; revision by revision: test_roundtrip.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
 
 from bills.database import REVISION
 from bills.models import Base
+from tests.databases import Database
 
 from .conftest import REVISIONS, History
 
@@ -88,6 +89,25 @@ def test_whole_history_goes_up_and_down_in_one_go_with_the_sample_data(at: At):
     assert history.revision() == REVISION
 
 
+@pytest.fixture
+def beside(database: Database) -> Iterator[None]:
+    """Keep the tables of another copy on the same server, where a look must not find them."""
+    name = f"{database.engine.url.database}_beside"
+    tables = ("payments (id INT)", "bills (id INT, status INT)")
+    kind = "SCHEMA" if database.name == "postgresql" else "DATABASE"
+    if database.name == "sqlite":  # which has no server
+        yield
+        return
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE {kind} {name}")
+        for table in tables:
+            connection.exec_driver_sql(f"CREATE TABLE {name}.{table}")
+    yield
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP {kind} {name}{' CASCADE' * (kind == 'SCHEMA')}")
+
+
+@pytest.mark.usefixtures("beside")
 def test_each_upgrade_and_downgrade_is_a_skip_when_only_the_version_was_rewound(
     history: History,
 ):

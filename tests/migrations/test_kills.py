@@ -10,6 +10,8 @@ from tests.databases import Database
 
 from .conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 
 def kills(name: str, *options: str) -> None:
     # In a process of its own, which has no threads, and can be doubled.
@@ -32,8 +34,8 @@ def test_command_ends_well_when_it_was_killed_and_is_run_again(database: Databas
     kills(database.name, "--only", "0010", "--every", "9", "--url", database.url)
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_command_ends_well_when_the_server_was_killed_and_is_run_again(database: Database) -> None:
     # In a build outside of a transaction, and in DDL that commits the rows before it.
-    only = {"postgresql": ("0011", "4"), "mariadb": ("0014", "8")}[database.name]
+    only = {"postgresql": ("0011", "4"), "mariadb": ("0014", "8")}[database.kin]
     kills(database.name, "--only", only[0], "--every", only[1], "--server")

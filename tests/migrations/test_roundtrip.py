@@ -14,6 +14,8 @@ from alembic_toolkit.prove.roundtrip import roundtrip
 from tests import databases
 
 from .conftest import REVISIONS, ROOT
+from .orders import ORDERS
+from .waits import WAITS
 
 # Below it, there is no place for what its column held.
 DECLARED = {("0004", results.ROWS)}
@@ -65,7 +67,18 @@ def test_revision_is_proven(
     assert found.error == ""
     [record] = [record for record in found.revisions if record.id == revision]
     outcome = record.checks[check]
-    if (revision, check) in DECLARED:
+    if check == results.LOCKS:
+        there = [(finding.line, finding.problem) for finding in said(found, revision, check)]
+        expected = WAITS[server].get(revision, [])
+        assert there == [(line, f"line {line}: {problem}") for line, problem in expected]
+        assert outcome.status == (results.FAULTY if expected else results.PROVEN)
+    elif check == results.OLD_CODE:
+        assert record.order is not None
+        expected_order = ORDERS[revision].get(server, ORDERS[revision][""])
+        assert record.order.verdict == expected_order, record.order.breaks
+        is_found = expected_order == results.NEITHER
+        assert outcome.status == (results.FAULTY if is_found else results.PROVEN)
+    elif (revision, check) in DECLARED:
         assert outcome.status == results.DECLARED
     elif check == results.OFFLINE and (revision in ASKING or server == "sqlite"):
         assert outcome.status in (results.NOT_JUDGED, results.PROVEN), said(found, revision, check)

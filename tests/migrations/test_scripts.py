@@ -14,7 +14,7 @@ from tests.helpers.scripts import run_with_client
 
 from .conftest import REVISIONS, ROOT, History
 
-SERVERS = pytest.mark.databases("postgresql", "mariadb")
+SERVERS = pytest.mark.databases("postgresql", "mariadb", "mysql")
 HEAD = REVISIONS[-1]
 At = Callable[[str], History]
 

@@ -321,7 +321,9 @@ UPS = [
         'with op.batch_alter_table("bills") as batch:\n'
         '    batch.create_foreign_key("fk_bills_payer", "users", ["payer"], ["id"])',
         'with op.batch_alter_table("bills") as batch:\n'
-        '    batch.drop_constraint("fk_bills_payer", type_="foreignkey")',
+        '    batch.drop_constraint("fk_bills_payer", type_="foreignkey")\n'
+        'if op.get_context().dialect.name in ("mysql", "mariadb"):  # it made one for the key\n'
+        '    op.drop_index("fk_bills_payer", "bills")',
         check=UP,
         says=("on tables with rows",),
     ),
@@ -385,6 +387,7 @@ UPS = [
         '        {"id": id_, "email": email.lower()})',
         check=UP,
         says=("on tables with rows", "NoneType", "lower", "what copes with the rows"),
+        head='irreversible = "nothing is to be taken back"',
     ),
     Case(
         "up: a table that no revision makes",
@@ -1510,6 +1513,7 @@ SCRIPTS = [
         OFFLINE,
         ("fails when it is written as a script",),
         asked=(OFFLINE,),
+        head='irreversible = "it wrote what was there"',
     ),
     Case(
         "offline: leaves something out",
@@ -1546,8 +1550,9 @@ SCRIPTS = [
     ),
     Case(
         "offline: a script that the server refuses",
-        "if op.get_context().as_sql:\n    op.execute('ALTER TABLE nowhere ADD COLUMN x INTEGER')",
-        "pass",
+        ADD_NOTE
+        + "if op.get_context().as_sql:\n    op.execute('ALTER TABLE nowhere ADD COLUMN x INTEGER')",
+        DROP_NOTE,
         OFFLINE,
         ("fails", "nowhere"),
         asked=(OFFLINE,),
@@ -1583,33 +1588,40 @@ def models(name: str, *says: str, more: str = "", text: str = TABLES) -> Case:
 HEADS = [
     models(
         "a column that is not there",
-        "add_column",
-        "email",
+        "+ column users.email",
+        "helpers.add_column('users'",
         more=', sa.Column("email", sa.String(80))',
     ),
     models(
         "a table that is not there",
-        "add_table",
-        "bills",
+        "+ table bills",
+        "helpers.create_table('bills'",
         text=TABLES
         + 'sa.Table("bills", metadata, sa.Column("id", sa.Integer, primary_key=True))\n',
     ),
     models(
         "a table too many",
-        "remove_table",
-        "users",
+        "- table users",
+        "helpers.drop_table('users'",
         text='metadata = sa.MetaData()\nsa.Table("other", metadata, sa.Column("id", sa.Integer))\n',
     ),
     models(
-        "another type", "modify_type", "name", text=TABLES.replace("sa.String(40)", "sa.Integer")
+        "another type",
+        "~ column users.name: ",
+        "sa.Integer()",
+        text=TABLES.replace("sa.String(40)", "sa.Integer"),
     ),
     models(
         "another nullability",
-        "modify_nullable",
-        "name",
+        "~ column users.name: NOT NULL -> NULL",
+        "nullable=True",
         text=TABLES.replace("nullable=False", "nullable=True"),
     ),
-    models("an index that is not there", "add_index", "ix_n", more=', sa.Index("ix_n", "name")'),
+    models(
+        "an index that is not there",
+        "+ index ix_n on users: (name)",
+        more=', sa.Index("ix_n", "name")',
+    ),
     Case(
         "base: a table that only a full one gives back",
         'op.create_table("log", sa.Column("id", sa.Integer))',
@@ -1628,7 +1640,417 @@ HEADS = [
     ),
 ]
 
+FOO = (
+    'op.create_table("foo", sa.Column("id", sa.Integer, primary_key=True), sa.Column("val", sa.String(20)), sa.Column("n", sa.Integer))\n'
+    'op.create_table("log", sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(80)), sa.Column("other", sa.Integer))\n'
+)
+NO_FOO = 'op.drop_table("log")\nop.drop_table("foo")'
+VIEWS = (
+    FOO
+    + 'op.execute("CREATE VIEW v1 AS SELECT id, val FROM foo")\nop.execute("CREATE VIEW v2 AS SELECT id, val FROM v1")',
+    'op.execute("DROP VIEW v2")\nop.execute("DROP VIEW v1")\n' + NO_FOO,
+)
+FUNCTION = "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log (what) VALUES ('x'); RETURN NULL; END $$"
+TRIGGERS = {
+    SQLITE: "CREATE TRIGGER tr AFTER {} ON foo BEGIN INSERT INTO log (what) VALUES ('x'); END",
+    MARIADB: "CREATE TRIGGER tr AFTER {} ON foo FOR EACH ROW INSERT INTO log (what) VALUES ('x')",
+    POSTGRESQL: "CREATE TRIGGER tr AFTER {} ON foo FOR EACH ROW EXECUTE FUNCTION noted()",
+}
+
+
+def triggered(server: str, event: str) -> tuple[str, str]:
+    """Return a first revision whose trigger writes to the table log."""
+    function = f'op.execute("""{FUNCTION}""")\n' if server == POSTGRESQL else ""
+    up = FOO + function + f'op.execute("""{TRIGGERS[server].format(event)}""")'
+    down = 'op.drop_table("foo")\nop.drop_table("log")'
+    return up, down + ('\nop.execute("DROP FUNCTION noted()")' if function else "")
+
+
+def unusable(
+    name: str,
+    up: str,
+    down: str,
+    *says: str,
+    on: tuple[str, ...] = (SQLITE, MARIADB),
+    check: str = UP,
+    **more: object,
+) -> Case:
+    """Return a case whose step breaks what is there and is not named."""
+    function = "upgrade()" if check == UP else "downgrade()"
+    says = (f"{function} leaves what cannot be used any more", *says)
+    return Case(f"unusable: {name}", up, down, check, says, on, **more)  # type: ignore[arg-type]
+
+
+SAME_FOO = FOO.partition("\n")[0]
+UNUSABLE = [
+    unusable(
+        "a view on a view that is another",
+        'op.execute("DROP VIEW v1")\nop.execute("CREATE VIEW v1 AS SELECT n, id FROM foo")',
+        'op.execute("DROP VIEW v1")\nop.execute("CREATE VIEW v1 AS SELECT id, val FROM foo")',
+        "view v2",
+        "drop_view",
+        first=VIEWS,
+    ),
+    unusable(
+        "a view on a view that is gone",
+        'op.execute("DROP VIEW v1")',
+        'op.execute("CREATE VIEW v1 AS SELECT id, val FROM foo")',
+        "view v2",
+        first=VIEWS,
+    ),
+    unusable(
+        "views on a table that is gone",
+        'op.drop_table("foo")',
+        SAME_FOO,
+        "view v1",
+        "view v2",
+        first=VIEWS,
+        head='irreversible = "its rows"',
+    ),
+    unusable(
+        "a view on a column with another name",
+        'op.alter_column("foo", "val", new_column_name="value", existing_type=sa.String(20))',
+        'op.alter_column("foo", "value", new_column_name="val", existing_type=sa.String(20))',
+        "view v1",
+        on=(MARIADB,),
+        first=VIEWS,
+    ),
+    unusable(
+        "a view on a table with another name",
+        'op.rename_table("foo", "bar")',
+        'op.rename_table("bar", "foo")',
+        "view v1",
+        on=(MARIADB,),
+        first=VIEWS,
+    ),
+    unusable(
+        "a view on a column that is gone",
+        'op.drop_column("foo", "val")',
+        'op.add_column("foo", sa.Column("val", sa.String(20)))',
+        "view v1",
+        on=(MARIADB,),
+        first=VIEWS,
+        head='irreversible = "its values"',
+    ),
+    *[
+        unusable(
+            f"the trigger after {event} by a column that is gone, {server}",
+            'op.drop_column("log", "what")',
+            'op.add_column("log", sa.Column("what", sa.String(80)))',
+            "trigger tr on foo",
+            on=(server,),
+            first=triggered(server, event),
+            head='irreversible = "its values"',
+        )
+        for event in ("INSERT", "UPDATE", "DELETE")
+        for server in SERVERS
+    ],
+    *[
+        unusable(
+            f"the trigger by a table that is gone, {server}",
+            'op.drop_table("log")',
+            FOO.partition("\n")[2],
+            "trigger tr on foo",
+            on=(server,),
+            first=triggered(server, "INSERT"),
+            head='irreversible = "its rows"',
+        )
+        for server in ALL
+    ],
+    unusable(
+        "a foreign key to what is no key any more",
+        'op.drop_index("ux", "foo")',
+        'op.create_index("ux", "foo", ["val"], unique=True)',
+        "foreign key",
+        "on kids",
+        "foreign key mismatch",
+        on=(SQLITE,),
+        first=(
+            FOO
+            + 'op.create_index("ux", "foo", ["val"], unique=True)\nop.create_table("kids", sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.String(20), sa.ForeignKey("foo.val")))',
+            'op.drop_table("kids")\n' + NO_FOO,
+        ),
+        env='"PRAGMA foreign_keys = ON"',
+    ),
+    unusable(
+        "a function by a column that is gone",
+        'op.drop_column("foo", "n")',
+        'op.add_column("foo", sa.Column("n", sa.Integer))',
+        "function most()",
+        "n",
+        on=(POSTGRESQL,),
+        first=(
+            FOO
+            + "op.execute(\"CREATE FUNCTION most() RETURNS integer LANGUAGE sql AS 'SELECT max(n) FROM foo'\")",
+            'op.execute("DROP FUNCTION most()")\n' + NO_FOO,
+        ),
+        head='irreversible = "its values"',
+    ),
+    *[
+        unusable(
+            f"what calls a function by a column that is gone: {what}",
+            'op.drop_column("log", "other")',
+            'op.add_column("log", sa.Column("other", sa.Integer))',
+            *says,
+            on=(POSTGRESQL,),
+            first=(
+                FOO
+                + 'op.execute("CREATE FUNCTION most(n integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT max(other) FROM log); END $$")\n'
+                + f'op.execute("ALTER TABLE foo ADD {made}")',
+                'op.drop_table("foo")\nop.execute("DROP FUNCTION most(integer)")\nop.drop_table("log")',
+            ),
+            head='irreversible = "its values"',
+        )
+        for what, made, says in (
+            (
+                "a generated column",
+                "g integer GENERATED ALWAYS AS (most(n)) STORED",
+                ("column g on foo", "other"),
+            ),
+            (
+                "a check",
+                "CONSTRAINT ck CHECK (most(n) IS NULL OR most(n) > -9999999)",
+                ("check ck on foo", "other"),
+            ),
+            ("a default", "d integer DEFAULT most(1)", ("column d on foo",)),
+        )
+    ],
+    unusable(
+        "the sequence of a key that is wider",
+        'op.alter_column("foo", "id", type_=sa.BigInteger, existing_type=sa.Integer)',
+        'op.alter_column("foo", "id", type_=sa.Integer, existing_type=sa.BigInteger)',
+        "sequence foo_id_seq",
+        "ALTER SEQUENCE foo_id_seq AS bigint",
+        on=(POSTGRESQL,),
+        first=(FOO, NO_FOO),
+    ),
+]
+
+CHECKED = (
+    'op.create_table("items", sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0", name="ck"), server_default="1"))',
+    'op.drop_table("items")',
+)
+TO_NUMERIC = 'op.alter_column("items", "n", type_=sa.Numeric(12, 2), existing_type=sa.Integer)\n'
+TO_INTEGER = 'op.alter_column("items", "n", type_=sa.Integer, existing_type=sa.Numeric(12, 2))\n'
+# Beside the casts that the server writes, something did change
+RETYPED = [
+    Case(
+        "retyped: another check",
+        TO_NUMERIC,
+        TO_INTEGER
+        + 'op.drop_constraint("ck", "items", type_="check")\nop.create_check_constraint("ck", "items", "n >= 0")',
+        DOWN,
+        ("check ck on items",),
+        (POSTGRESQL,),
+        first=CHECKED,
+    ),
+    Case(
+        "retyped: another default",
+        TO_NUMERIC,
+        TO_INTEGER + 'op.alter_column("items", "n", server_default="2", existing_type=sa.Integer)',
+        DOWN,
+        ("column items.n", "DEFAULT 1 -> ", "DEFAULT 2"),
+        (POSTGRESQL,),
+        first=CHECKED,
+    ),
+]
+
+VERBS = "import alembic_helpers as helpers\n"
+NOTHING = ("changes nothing", 'empty = "')
+
+
+def typo(name: str, verb: str, *says: str, of: str = "", on: tuple[str, ...] = ALL) -> Case:
+    """Return a case whose upgrade drops what is not there, and whose downgrade is right."""
+    says = ("upgrade() drops what is not there", "not there", *says, "if_exists=True")
+    return Case(f"idle: {name}", f"helpers.{verb}", "op.get_bind()", UP, says, on, head=VERBS + of)
+
+
+# A direction that does nothing, or not what it says
+
+IDLE = [
+    typo(
+        "a column",
+        'drop_column("users", "emial")',
+        "drop_column('users', 'emial')",
+        "did you mean email?",
+    ),
+    typo("an index", 'drop_index("ix_bills_duo", "bills")', "did you mean ix_bills_due?"),
+    typo(
+        "an index without its table",
+        'drop_index("ix_bills_duo")',
+        "did you mean ix_bills_due?",
+        on=(SQLITE, POSTGRESQL),
+    ),
+    typo("a table", 'drop_table("user")', "did you mean users?"),
+    typo("a column of no table", 'drop_column("user", "email")', "table user is not there"),
+    typo(
+        "an index of no table", 'drop_index("ix_bills_due_", "bill")', "did you mean ix_bills_due?"
+    ),
+    typo(
+        "a check",
+        'drop_constraint("ck_bills_amont", "bills", type_="check")',
+        "did you mean ck_bills_amount?",
+    ),
+    typo(
+        "a foreign key",
+        'drop_constraint("fk_bills_ownr", "bills", type_="foreignkey")',
+        "did you mean fk_bills_owner?",
+    ),
+    typo("a view", 'drop_view("v_user")'),
+    typo("an enum", 'drop_enum("mood")', on=(POSTGRESQL,)),
+    typo(
+        "within a batch",
+        'drop_table("users_", if_exists=True)\n'
+        'with helpers.batch_alter_table("users") as batch:\n    batch.drop_column("emial")',
+        "did you mean email?",
+    ),
+    Case(
+        "idle: a typo beside what is right",
+        ADD_NOTE + 'helpers.drop_column("users", "emial")',
+        DROP_NOTE,
+        UP,
+        ("upgrade() drops what is not there", "did you mean email?"),
+        head=VERBS,
+    ),
+    Case(
+        "idle: a typo in a downgrade",
+        ADD_NOTE,
+        'helpers.drop_column("users", "note")\nhelpers.drop_index("ix_note", "users")',
+        DOWN,
+        ("downgrade() drops what is not there", "ix_note"),
+        head=VERBS,
+    ),
+    Case(
+        "idle: both directions are empty",
+        check=UP,
+        says=NOTHING,
+        files={"0002.py": revision("0002", "0001")},
+    ),
+    Case("idle: only a comment", '"""Nothing yet."""', check=UP, says=NOTHING),
+    Case(
+        "idle: a name that is there already",
+        'helpers.alter_column("users", "name", existing_type=sa.String(40), nullable=False)',
+        "op.get_bind()",
+        UP,
+        (*NOTHING, "already as wanted"),
+        head=VERBS,
+    ),
+    Case(
+        "idle: what is there already",
+        'helpers.create_index("ix_bills_due", "bills", ["due"])',
+        "op.get_bind()",
+        UP,
+        (*NOTHING, "already there, same definition"),
+        head=VERBS,
+    ),
+    Case(
+        "idle: an alter_column without anything to alter",
+        BATCH_USERS
+        + 'batch.alter_column("name", existing_type=sa.String(40), existing_nullable=False)',
+        "op.get_bind()",
+        UP,
+        NOTHING,
+        SERVERS,
+    ),
+    Case(
+        "idle: IF EXISTS, and a typo",
+        'op.execute("DROP TABLE IF EXISTS user_")',
+        "op.get_bind()",
+        UP,
+        (*NOTHING, "did you mean users?"),
+    ),
+    Case(
+        "idle: only looks at the catalog",
+        'if sa.inspect(op.get_bind()).has_table("user"):\n    op.drop_table("user")',
+        "op.get_bind()",
+        UP,
+        NOTHING,
+    ),
+    Case(
+        "idle: a downgrade that leaves rows as they are",
+        "op.execute(\"UPDATE users SET email = 'none' WHERE email IS NULL\")",
+        "pass",
+        DOWN,
+        ("downgrade() changes nothing, and upgrade() changed rows", "irreversible"),
+    ),
+    Case(
+        "idle: a downgrade that leaves new rows",
+        "op.execute(\"INSERT INTO users (name) SELECT 'admin' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = 'admin')\")",
+        "pass",
+        DOWN,
+        ("downgrade() changes nothing, and upgrade() changed rows",),
+        asked=(RERUN,),
+    ),
+]
+
+LONG = "a_name_that_is_longer_than_the_sixty_three_bytes_that_postgresql_keeps"
+
+
+def named(name: str, *columns: str) -> tuple[str, str]:
+    """Return the bodies of a first revision that makes a table of this name, without quotes."""
+    return (
+        f'op.execute("CREATE TABLE {name} ({", ".join(columns)})")',
+        f'op.execute("DROP TABLE {name}")',
+    )
+
+
+# Words that a server does not reserve are names.
+WORDS = [
+    *[
+        Case(
+            f"words: a column left in a table called {word}",
+            f'op.execute("ALTER TABLE {word} ADD COLUMN note integer")',
+            'op.execute("SELECT 1")',
+            DOWN,
+            (f"column {word}.note",),
+            on,
+            first=named(word, "id integer PRIMARY KEY", "n integer"),
+            files={"0003.py": revision("0003", "0002", *things("0003", "later"))},
+        )
+        for word, on in (
+            ("trigger", (POSTGRESQL,)),
+            ("view", (POSTGRESQL,)),
+            ("key", (POSTGRESQL,)),
+            ("update", (POSTGRESQL,)),
+            ("insert", (POSTGRESQL,)),
+            ("index", (POSTGRESQL,)),
+            ("values_", ALL),
+        )
+    ],
+    Case(
+        "words: a column dropped from a table called trigger, with a finding after it",
+        'op.execute("ALTER TABLE trigger DROP COLUMN n")',
+        'op.execute("ALTER TABLE trigger ADD COLUMN n integer NOT NULL")',
+        DOWN,
+        ("downgrade() fails",),
+        (POSTGRESQL,),
+        first=named("trigger", "id integer PRIMARY KEY", "n integer NOT NULL"),
+        files={"0003.py": revision("0003", "0002", *things("0003", "later"))},
+    ),
+    Case(
+        "words: rows deleted from a table called trigger",
+        'op.execute("DELETE FROM trigger")',
+        'op.execute("SELECT 1")',
+        ROWS,
+        ("rows of trigger",),
+        (POSTGRESQL,),
+        first=named("trigger", "id integer PRIMARY KEY", "n integer"),
+    ),
+    Case(
+        "words: a long name left behind",
+        f'op.execute("CREATE INDEX {LONG} ON users (name)")',
+        'op.execute("SELECT 1")',
+        DOWN,
+        (LONG[:63],),
+        (POSTGRESQL,),
+    ),
+]
+
 CASES = [
+    *UNUSABLE,
+    *RETYPED,
+    *IDLE,
+    *WORDS,
     *UNTOUCHED,
     *IMPORTS,
     *UPS,

@@ -12,14 +12,20 @@ from tests.roundtrip.faults import (
     DROP_NOTE,
     FIRST_DOWN,
     FIRST_UP,
+    FOO,
+    LONG,
     MARIADB,
+    NO_FOO,
     POSTGRESQL,
     SERVERS,
     SQLITE,
+    VIEWS,
     Case,
+    named,
     others,
     revision,
     things,
+    triggered,
 )
 
 EVERYTHING = (results.RERUN, results.CRASH, results.OFFLINE)
@@ -271,6 +277,53 @@ TABLES = [
     ),
 ]
 
+WORDS = [
+    *[
+        odd(
+            f"a name that is cut: {what}",
+            f'op.execute("CREATE {what}")',
+            f'op.execute("DROP {gone}")',
+            (POSTGRESQL,),
+            files={"0003.py": revision("0003", "0002", *things("0003", "later"))},
+        )
+        for what, gone in (
+            (f"INDEX {LONG} ON users (name)", f"INDEX {LONG}"),
+            (f"TABLE {LONG} (id integer PRIMARY KEY)", f"TABLE {LONG}"),
+            (f"VIEW {LONG} AS SELECT 1 AS n", f"VIEW {LONG}"),
+            (f"SEQUENCE {LONG}", f"SEQUENCE {LONG}"),
+            (f"TYPE {LONG} AS ENUM ('a')", f"TYPE {LONG}"),
+            (
+                f"FUNCTION {LONG}() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+                f"FUNCTION {LONG}()",
+            ),
+        )
+    ],
+    odd(
+        "a column with a name that is cut",
+        f'op.execute("ALTER TABLE users ADD COLUMN {LONG} integer")',
+        f'op.execute("ALTER TABLE users DROP COLUMN {LONG}")',
+        (POSTGRESQL,),
+    ),
+    odd(
+        "rows of a table with a name that is cut",
+        f'op.execute("ALTER TABLE {LONG} ADD COLUMN m integer")\nop.execute("UPDATE {LONG} SET n = 5")',
+        f'op.execute("ALTER TABLE {LONG} DROP COLUMN m")',
+        (POSTGRESQL,),
+        head='irreversible = "what n was"',
+        first=named(LONG, "id integer PRIMARY KEY", "n integer"),
+    ),
+    *[
+        odd(
+            f"a table called {word}",
+            f'op.execute("ALTER TABLE {word} ADD COLUMN note integer")',
+            f'op.execute("ALTER TABLE {word} DROP COLUMN note")',
+            (POSTGRESQL,),
+            first=named(word, "id integer PRIMARY KEY", "n integer"),
+        )
+        for word in ("trigger", "function", "type", "owned", "cascade", "comment", "rename")
+    ],
+]
+
 DATA = [
     odd(
         "temporary tables left to the end of the session",
@@ -314,6 +367,7 @@ DATA = [
         "op.execute(\"INSERT INTO users (name) SELECT 'admin' FROM (SELECT 1 AS n) AS one WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = 'admin')\")",
         "pass",
         asked=(results.RERUN,),
+        head='irreversible = "somebody may use it by then"',
     ),
     odd(
         "values turned round, and a row inserted and taken back",
@@ -428,11 +482,280 @@ GRAPHS = [
             "0002.py": revision(
                 "0002",
                 "0001",
+                *things("0002", "later"),
                 head="from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from shop_seven import models",
             ),
         },
     ),
-    odd("a revision that does nothing", files={"0002.py": revision("0002", "0001")}),
+    odd(
+        "a revision that does nothing, and says so",
+        files={"0002.py": revision("0002", "0001", head='empty = "it only ever made a model"')},
+    ),
+]
+
+ITEMS = 'op.create_table("items", sa.Column("id", sa.Integer, primary_key=True), {})'
+
+
+def retyped(
+    name: str,
+    items: str,
+    new: str,
+    old: str,
+    column: str = "n",
+    on: tuple[str, ...] = ALL,
+    more: str = "",
+) -> Case:
+    """Return a history that changes the type of a column, and changes it back."""
+    batch = 'with op.batch_alter_table("items") as batch:\n    '
+    return odd(
+        f"{name}, when the type changes there and back",
+        batch + f'batch.alter_column("{column}", type_=sa.{new}, existing_type=sa.{old})',
+        batch + f'batch.alter_column("{column}", type_=sa.{old}, existing_type=sa.{new})',
+        on,
+        first=(ITEMS.format(items) + "\n" + more, 'op.drop_table("items")'),
+        head='irreversible = "digits"',
+    )
+
+
+N = 'sa.Column("n", sa.Integer, {})'
+CHECK = ', sa.CheckConstraint("{}", name="ck")'
+RETYPED = [
+    retyped("a check", N.format("") + CHECK.format("n > 0"), "Numeric(12, 2)", "Integer"),
+    retyped(
+        "a check without a name",
+        N.format('sa.CheckConstraint("n > 0")'),
+        "Numeric(12, 2)",
+        "Integer",
+    ),
+    retyped(
+        "a check and a default",
+        N.format('server_default="1"') + CHECK.format("n >= 0 AND n <> 7"),
+        "Numeric(12, 2)",
+        "Integer",
+    ),
+    retyped("a default", N.format('server_default="-1", nullable=False'), "BigInteger", "Integer"),
+    retyped(
+        "a default of another type",
+        N.format('server_default="-1", nullable=False'),
+        "Numeric(12, 2)",
+        "Integer",
+    ),
+    retyped(
+        "a partial unique index",
+        N.format(""),
+        "Numeric(12, 2)",
+        "Integer",
+        on=(SQLITE, POSTGRESQL),
+        more='op.create_index("ux", "items", ["n"], unique=True, postgresql_where=sa.text("n > 0"), sqlite_where=sa.text("n > 0"))',
+    ),
+    retyped(
+        "an index of an expression",
+        N.format(""),
+        "Numeric(12, 2)",
+        "Integer",
+        on=(POSTGRESQL,),
+        more='op.create_index("ix", "items", [sa.text("(n + 1)")])\nop.execute("CREATE INDEX ih ON items USING hash (n) WHERE n IS DISTINCT FROM 5")',
+    ),
+    retyped(
+        "a list of texts",
+        'sa.Column("kind", sa.String(9), sa.CheckConstraint("kind IN (\'a\', \'b\')", name="ck"), server_default="a")',
+        "Text",
+        "String(9)",
+        "kind",
+        on=(SQLITE, POSTGRESQL),
+    ),
+    odd(
+        "a check, a type changed and one column dropped beside it",
+        BATCH_BILLS
+        + 'batch.alter_column("payer", type_=sa.Numeric(9, 2), existing_type=sa.Integer)\n    batch.add_column(sa.Column("m", sa.Integer))',
+        BATCH_BILLS
+        + 'batch.alter_column("payer", type_=sa.Integer, existing_type=sa.Numeric(9, 2))\n    batch.drop_column("m")',
+        SERVERS,
+        head='irreversible = "digits"',
+        first=(
+            FIRST_UP + 'op.create_check_constraint("ck", "bills", "payer > 0 OR payer IS NULL")',
+            FIRST_DOWN,
+        ),
+    ),
+    *[
+        odd(
+            f"one default, {one} and {two}",
+            f'with op.batch_alter_table("a") as batch:\n    batch.alter_column("n", server_default=sa.text("{two}"), existing_type=sa.{type_})',
+            f'with op.batch_alter_table("a") as batch:\n    batch.alter_column("n", server_default=sa.text("{one}"), existing_type=sa.{type_})',
+            first=(
+                f'op.create_table("a", sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.{type_}, server_default=sa.text("{other}")))',
+                'op.drop_table("a")',
+            ),
+        )
+        for one, two, other, type_ in (
+            ("-1", "5", "'-1'", "Integer"),
+            ("'7'", "5", "7", "Integer"),
+            ("2", "5", "'2'", "SmallInteger"),
+            ("0.5", "5", "'0.50'", "Float"),
+            ("1.00", "5", "'1'", "Numeric(8, 2)"),
+        )
+    ],
+]
+
+USED = [
+    odd(
+        "a view that is made anew",
+        'op.execute("DROP VIEW v2")\nop.execute("DROP VIEW v1")\nop.execute("CREATE VIEW v1 AS SELECT n, id FROM foo")\nop.execute("CREATE VIEW v2 AS SELECT n FROM v1")',
+        'op.execute("DROP VIEW v2")\nop.execute("DROP VIEW v1")\nop.execute("CREATE VIEW v1 AS SELECT id, val FROM foo")\nop.execute("CREATE VIEW v2 AS SELECT id, val FROM v1")',
+        first=VIEWS,
+    ),
+    odd(
+        "a view over rows that it cannot divide",
+        'op.execute("CREATE VIEW d AS SELECT 1 / n AS x FROM foo")\nop.add_column("foo", sa.Column("m", sa.Integer))',
+        'op.execute("DROP VIEW d")\nop.drop_column("foo", "m")',
+        first=VIEWS,
+    ),
+    *[
+        odd(
+            f"a trigger that stays, after {event} on {server}",
+            'op.add_column("log", sa.Column("more", sa.Integer))\nop.add_column("foo", sa.Column("more", sa.Integer))',
+            'op.drop_column("log", "more")\nop.drop_column("foo", "more")',
+            (server,),
+            first=triggered(server, event),
+        )
+        for event in ("INSERT", "UPDATE", "DELETE")
+        for server in ALL
+    ],
+    odd(
+        "a trigger that forbids",
+        'op.add_column("foo", sa.Column("more", sa.Integer))',
+        'op.drop_column("foo", "more")',
+        (POSTGRESQL,),
+        first=(
+            FOO
+            + "op.execute(\"CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$\")\n"
+            + 'op.execute("CREATE TRIGGER tr BEFORE DELETE OR UPDATE ON foo FOR EACH ROW EXECUTE FUNCTION no()")',
+            'op.drop_table("log")\nop.drop_table("foo")\nop.execute("DROP FUNCTION no()")',
+        ),
+    ),
+    *[
+        odd(
+            f"a trigger on a table that others refer to, {server}",
+            'op.add_column("foo", sa.Column("more", sa.Integer))\nop.add_column("kids", sa.Column("more", sa.Integer))',
+            'op.drop_column("foo", "more")\nop.drop_column("kids", "more")',
+            (server,),
+            first=(
+                triggered(server, "DELETE")[0]
+                + '\nop.create_table("kids", sa.Column("id", sa.Integer, primary_key=True), sa.Column("foo_id", sa.Integer, sa.ForeignKey("foo.id"), nullable=False))',
+                'op.drop_table("kids")\n' + triggered(server, "DELETE")[1],
+            ),
+        )
+        for server in ALL
+    ],
+    odd(
+        "a wider key, and its sequence",
+        'op.alter_column("foo", "id", type_=sa.BigInteger, existing_type=sa.Integer)\nop.execute("ALTER SEQUENCE foo_id_seq AS bigint")',
+        'op.alter_column("foo", "id", type_=sa.Integer, existing_type=sa.BigInteger)\nop.execute("ALTER SEQUENCE foo_id_seq AS integer")',
+        (POSTGRESQL,),
+        first=(FOO, NO_FOO),
+    ),
+    odd(
+        "a wider key that is an identity",
+        'op.alter_column("a", "id", type_=sa.BigInteger, existing_type=sa.Integer)',
+        'op.alter_column("a", "id", type_=sa.Integer, existing_type=sa.BigInteger)',
+        (POSTGRESQL,),
+        first=(
+            'op.create_table("a", sa.Column("id", sa.Integer, sa.Identity(), primary_key=True))',
+            'op.drop_table("a")',
+        ),
+    ),
+    odd(
+        "a function that counts for itself",
+        'op.execute("CREATE FUNCTION most() RETURNS integer LANGUAGE sql AS \'SELECT max(n) FROM foo\'")\nop.add_column("foo", sa.Column("more", sa.Integer))',
+        'op.execute("DROP FUNCTION most()")\nop.drop_column("foo", "more")',
+        (POSTGRESQL,),
+        first=(FOO, NO_FOO),
+    ),
+]
+
+VERBS = "import alembic_helpers as helpers\n"
+IDLE = [
+    odd(
+        "a drop of what may be missing, said by the verbs",
+        ADD_NOTE
+        + 'helpers.drop_table("user_", if_exists=True)\nhelpers.drop_index("ix_bills_duo", "bills", if_exists=True)\nhelpers.drop_column("users", "emial", if_exists=True)',
+        DROP_NOTE,
+        head=VERBS,
+    ),
+    odd(
+        "drops of what went with its table",
+        'helpers.drop_table("bills")\nhelpers.drop_index("ix_bills_due", "bills")\nhelpers.drop_constraint("fk_bills_owner", "bills", type_="foreignkey")',
+        'raise NotImplementedError("gone")',
+        head=VERBS + 'irreversible = "gone"',
+    ),
+    odd(
+        "an index that went with its column",
+        ADD_NOTE + 'op.create_index("ix_note", "users", ["note"])',
+        'helpers.drop_index("ix_note", "users")\nhelpers.drop_column("users", "note")',
+        head=VERBS,
+    ),
+    odd(
+        "rows that are not there to be changed",
+        "op.execute(\"UPDATE users SET email = 'a' WHERE name = 'nobody has this name'\")",
+        "op.execute(\"UPDATE users SET email = 'b' WHERE name = 'nobody has this name'\")",
+    ),
+    odd(
+        "rows that Python finds none to change among",
+        'for row in op.get_bind().execute(sa.text("SELECT id, name FROM users")).all():\n    if row.name == "nobody has this name":\n        op.execute(f"DELETE FROM users WHERE id = {row.id}")',
+        "pass",
+    ),
+    odd(
+        "a backfill of nothing",
+        'helpers.backfill("users", {"email": "a"}, where="name = \'nobody has this name\'")',
+        "op.execute(\"UPDATE users SET email = NULL WHERE name = 'nobody has this name'\")",
+        head=VERBS,
+    ),
+    odd(
+        "for one server alone",
+        'if op.get_bind().dialect.name == "oracle":\n    op.execute("GRANT EVERYTHING TO NOBODY")',
+        "pass",
+    ),
+    odd(
+        "an enum where there are none",
+        'helpers.create_enum("mood", ["a"])',
+        'helpers.drop_enum("mood")',
+        head=VERBS,
+    ),
+    odd(
+        "a label of an enum that a server has not",
+        'helpers.create_enum("mood", ["a"])\nhelpers.add_enum_value("mood", "b")',
+        'helpers.drop_enum("mood")',
+        head=VERBS,
+    ),
+    odd(
+        "a type that is the same on some servers",
+        'helpers.alter_column("logs", "at", type_=sa.DateTime(timezone=True), existing_type=sa.DateTime())',
+        'helpers.alter_column("logs", "at", type_=sa.DateTime(), existing_type=sa.DateTime(timezone=True))',
+        head=VERBS,
+        first=(
+            'op.create_table("logs", sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", sa.DateTime()))',
+            'op.drop_table("logs")',
+        ),
+    ),
+    odd(
+        "what only some servers have",
+        'helpers.create_table_comment("users", "people")',
+        'helpers.drop_table_comment("users")',
+        head=VERBS,
+    ),
+    odd(
+        "a call of a function",
+        "op.execute(\"SELECT setval('s', 7)\")",
+        "op.execute(\"SELECT setval('s', 1)\")",
+        (POSTGRESQL,),
+        first=('op.execute("CREATE SEQUENCE s")', 'op.execute("DROP SEQUENCE s")'),
+    ),
+    odd(
+        "rights",
+        'op.execute("GRANT SELECT ON users TO PUBLIC")',
+        'op.execute("REVOKE SELECT ON users FROM PUBLIC")',
+        (POSTGRESQL,),
+    ),
 ]
 
 GUARDED = [
@@ -459,4 +782,4 @@ GUARDED = [
     ),
 ]
 
-CASES = [*TABLES, *DATA, *GRAPHS, *GUARDED]
+CASES = [*TABLES, *WORDS, *RETYPED, *USED, *IDLE, *DATA, *GRAPHS, *GUARDED]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from alembic_toolkit.cli import main
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Proof
 from alembic_toolkit.prove.roundtrip import roundtrip
 from alembic_toolkit.prove.settings import Settings
 from tests.databases import Database
+
+pytestmark = pytest.mark.long
 
 INI = "[alembic]\nscript_location = %(here)s/migrations\n"
 ENV = """\
@@ -26,6 +30,7 @@ else:
 with context.begin_transaction():
     context.run_migrations()
 """
+MEANT = 'empty = "nothing but a mark"'  # of a revision that changes nothing
 sqlite = pytest.mark.databases("sqlite")
 
 
@@ -107,7 +112,7 @@ def test_module_that_is_missing_is_named_with_the_line_that_wants_it(history: Hi
 def test_scripts_are_not_judged_when_env_py_writes_none(history: History) -> None:
     online = ENV.replace("if context.is_offline_mode():", "if False:")
     history.write("migrations/env.py", online)
-    history.revision("0001", "pass", "pass")
+    history.revision("0001", "pass", "pass", MEANT)
     found = history.prove(checks=Settings().checks | {results.OFFLINE})
     assert (found.error, told(found)) == ("", [])
     judged = outcome(found, "0001", results.OFFLINE)
@@ -150,7 +155,10 @@ def test_env_py_is_told_the_url(history: History, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("raise RuntimeError('Working outside of application context.')", "app_context().push()"),
+        (
+            "raise RuntimeError('Working outside of application context.')",
+            "app.app_context().push()",
+        ),
         ("import shared.nothing", "env.py, line 4: import shared.nothing"),
         (
             "from sqlalchemy.ext.asyncio import create_async_engine\n"
@@ -166,7 +174,7 @@ def test_env_py_that_cannot_run_is_told_the_way_on(history: History, how: str, w
     assert words in history.prove().error
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_version_table_in_another_database_is_refused(history: History) -> None:
     env = ENV.replace('["connection"])', '["connection"], version_table_schema="mysql")')
     history.write("migrations/env.py", env)
@@ -182,9 +190,9 @@ def test_file_is_named_where_there_are_several_directories(history: History) -> 
     history.write("alembic.ini", INI + places)
     history.write("one/0001.py", "revision = '0001'\ndown_revision = None\n" + EMPTY)
     history.write("two/0002.py", "revision = '0002'\ndown_revision = '0001'\n" + EMPTY + "1 / 0\n")
-    error = history.prove().error
-    assert "ZeroDivisionError" in error
-    assert "0002.py, line 7: 1 / 0" in error
+    found = history.prove()
+    assert told(found)[0].endswith("ZeroDivisionError: division by zero | line 7: 1 / 0")
+    assert found.findings[0].path.endswith("two/0002.py")
 
 
 @sqlite
@@ -238,8 +246,14 @@ def users_and_notes(history: History, **more: str) -> None:
 # SQLite's foreign keys
 
 
-@sqlite
-def test_cascade_of_a_batch_is_reported(history: History) -> None:
+def warned(found: Proof) -> list[str]:
+    """Return a line for each warning."""
+    return [
+        f"{w.revision} {w.check}: {w.problem} | {' | '.join(w.details)}" for w in found.warnings
+    ]
+
+
+def batch_of_users(history: History) -> None:
     users_and_notes(history)
     history.revision(
         "0002",
@@ -247,9 +261,78 @@ def test_cascade_of_a_batch_is_reported(history: History) -> None:
         "    batch.add_column(sa.Column('age', sa.Integer))",
         "op.drop_column('users', 'age')",
     )
-    found = told(history.prove())
-    assert "0002 rows survive" in found[0]
-    assert "rows of notes" in found[0]
+
+
+LOSES = "upgrade() loses rows or values that both schemas can hold, only with PRAGMA foreign_keys"
+
+
+@sqlite
+def test_cascade_of_a_batch_is_a_warning_where_nothing_turns_foreign_keys_on(
+    history: History,
+) -> None:
+    batch_of_users(history)
+    history.write(
+        "app/words.py", '"""PRAGMA foreign_keys=ON is not for us."""\n# foreign_keys=ON\n'
+    )
+    found = history.prove()
+    assert told(found) == []
+    [line] = warned(found)
+    assert line.startswith(f"0002 foreign keys: {LOSES} = ON | rows of notes: ")
+    assert "nothing in this project, turns it on" in line
+    assert "foreign_keys = OFF" in found.warnings[0].remedy
+    assert outcome(found, "0002", results.ROWS).status == results.WARNED
+    assert outcome(found, "0002", results.DOWN).status == results.PROVEN
+
+
+OFF = """\
+connection = context.config.attributes["connection"]
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    connection.commit()
+    context.configure(connection=connection)"""
+
+
+@sqlite
+@pytest.mark.parametrize("way", ["run", "verbs", "pragma"])
+def test_way_on_that_a_cascade_is_told_helps(history: History, way: str) -> None:
+    batch_of_users(history)
+    if way == "verbs":
+        revision = history.directory / "migrations/versions/0002.py"
+        verbs = revision.read_text().replace(
+            "from alembic import op", "import alembic_helpers as op"
+        )
+        revision.write_text(verbs)
+    env = "from alembic import context\nfrom alembic_toolkit.runner import run\nrun(context)\n"
+    if way == "pragma":
+        configure = 'context.configure(connection=context.config.attributes["connection"])'
+        env = ENV.replace(configure, OFF)
+    if way != "verbs":
+        history.write("migrations/env.py", env)
+    found = history.prove()
+    assert (told(found), warned(found), found.error) == ([], [], "")
+    assert outcome(found, "0002", results.ROWS).status == results.PROVEN
+
+
+@sqlite
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("app/db.py", '\nSETUP = "PRAGMA foreign_keys=ON"\n'),
+        ("app/setup.sql", "-- by hand: PRAGMA foreign_keys = ON\nPRAGMA foreign_keys = ON;\n"),
+        ("settings.toml", "# foreign_keys = true\npragmas = { foreign_keys = true }\n"),
+        ("settings.yaml", "pragmas:\n  foreign_keys: 1\n"),
+    ],
+)
+def test_cascade_of_a_batch_is_a_finding_where_the_project_turns_foreign_keys_on(
+    history: History, name: str, text: str
+) -> None:
+    batch_of_users(history)
+    history.write(name, text)
+    found = history.prove()
+    [line] = told(found)
+    assert line.startswith(f"0002 rows survive: {LOSES} = ON | rows of notes: ")
+    assert re.search(rf"PRAGMA foreign_keys = ON: \S*{name}, line 2 turns it on", line)
+    assert warned(found) == []
+    assert outcome(found, "0002", results.DOWN).status == results.PROVEN
 
 
 @sqlite
@@ -273,7 +356,7 @@ def test_batch_that_foreign_keys_forbid_is_a_finding_where_the_project_enforces_
         history.write("app/database.py", 'SETUP = "PRAGMA foreign_keys=ON"\n')
     found = history.prove()
     assert bool(told(found)) == enforced
-    status = results.FAULTY if enforced else results.NOT_JUDGED
+    status = results.FAULTY if enforced else results.WARNED
     assert outcome(found, "0002", results.UP).status == status
     if not enforced:
         assert outcome(found, "0002", results.DOWN).status == results.PROVEN
@@ -350,8 +433,8 @@ def test_revision_that_refuses_what_it_finds_is_proven_without_rows(history: His
     refuse += "    raise RuntimeError('there are too many users')\n"
     up = f"{refuse}op.add_column('users', sa.Column('age', sa.Integer))"
     history.revision("0002", up, "op.drop_column('users', 'age')")
-    history.revision("0003", "pass", f"if True:\n{textwrap.indent(refuse, '    ')}")
-    history.revision("0004", "pass", "op.get_bind()\nraise RuntimeError('there is no way')")
+    history.revision("0003", "pass", f"if True:\n{textwrap.indent(refuse, '    ')}", MEANT)
+    history.revision("0004", "pass", "op.get_bind()\nraise RuntimeError('there is no way')", MEANT)
     found = history.prove()
     [line] = told(found)
     assert line.startswith("0004 down leaves no trace: downgrade() fails | RuntimeError: there is")
@@ -443,7 +526,7 @@ def test_models_are_judged_when_the_last_revision_has_a_finding(history: History
 def test_upgrade_that_fails_without_rows_too_is_said_to(history: History) -> None:
     users_and_notes(history)
     history.revision("0002", "op.drop_table('missing')", "pass")
-    history.revision("0003", "pass", "pass")
+    history.revision("0003", "pass", "pass", MEANT)
     [line] = told(history.prove())
     assert line.startswith("0002 up: upgrade() fails, with rows and without | OperationalError: no")
 
@@ -451,19 +534,50 @@ def test_upgrade_that_fails_without_rows_too_is_said_to(history: History) -> Non
 @sqlite
 def test_downgrade_that_is_not_there_is_named_so_and_the_walk_goes_on(history: History) -> None:
     users_and_notes(history)
-    text = "revision = '0002'\ndown_revision = '0001'\ndef upgrade():\n    pass\n"
+    text = "revision = '0002'\ndown_revision = '0001'\n"
+    text += f"{MEANT}\ndef upgrade():\n    pass\n"
     history.write("migrations/versions/0002.py", text)
     history.last = "0002"
-    history.revision("0003", "pass", "pass")
+    history.revision("0003", "pass", "pass", MEANT)
     found = history.prove()
     assert told(found) == ["0002 down leaves no trace: there is no downgrade() | "]
     assert outcome(found, "0003", results.DOWN).status == results.PROVEN
 
 
+# Settings that do nothing
+
+
+@sqlite
+def test_settings_that_do_nothing_are_named(history: History) -> None:
+    users_and_notes(history)
+    exceptions = {("0010", results.ROWS): "why", ("", results.MODELS): "why"}
+    rows = {"users": [{"id": 7, "emial": "a"}], "user": [{"id": 7}]}
+    notes = history.prove(exceptions=exceptions, rows=rows).notes
+    assert (
+        "a known exception does nothing, 'rows survive': no file has revision 0010: 0001?" in notes
+    )
+    assert "the rows for user do nothing: there is no such table" in notes
+    assert "the rows for users have emial, which does nothing: there is no such column" in notes
+    assert len(notes) == 3
+
+
+@sqlite
+def test_page_that_cannot_be_written_is_refused_before_the_proof(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = f"open({str(history.directory / 'ran')!r}, 'w').close()"
+    history.revision("0001", note, "pass")
+    config = str(history.directory / "alembic.ini")
+    for page in (history.directory / "none" / "page.html", history.directory):
+        assert main(["roundtrip", "-c", config, f"--html={page}"]) == 2
+        assert str(page) in capsys.readouterr().err
+    assert not (history.directory / "ran").exists()
+
+
 # What a server makes by itself
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_index_made_for_a_foreign_key_is_the_same_whatever_it_is_called(history: History) -> None:
     users_and_notes(history)
     history.revision(
@@ -499,7 +613,7 @@ def test_url_of_the_scratch_database_is_told_online_and_for_scripts(
     history.write("migrations/env.py", env.replace("if context", f"{path}{read}\nif context"))
     history.write("settings_of_app.py", "import os\nurl = os.environ['APP_PG_DSN']\n")
     head = f"{path}from settings_of_app import url" if way == "settings" else ""
-    history.revision("0001", "pass", "pass", head)
+    history.revision("0001", "pass", "pass", f"{head}\n{MEANT}")
     found = history.prove(checks=Settings().checks | {results.OFFLINE})
     assert (found.error, told(found)) == ("", [])
     assert outcome(found, "0001", results.OFFLINE).status == results.PROVEN

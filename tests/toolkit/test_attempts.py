@@ -14,7 +14,7 @@ from tests.databases import Database
 from tests.toolkit.conftest import Project, current, execute, rows
 from tests.toolkit.deployers import journal, until
 
-SERVERS = pytest.mark.databases("postgresql", "mariadb")
+SERVERS = pytest.mark.databases("postgresql", "mariadb", "mysql")
 ADD = "op.add_column('bills', sa.Column('note', sa.Integer))\n"
 ADD_OTHER = "op.add_column('other', sa.Column('note', sa.Integer))\n"
 MULTIPLY = "op.execute('UPDATE counts SET n = n * 100')\n"
@@ -85,13 +85,13 @@ def telling(tell: Callable[[], object]) -> Iterator[None]:
 def test_upgrade_changes_nothing_and_names_who_is_in_the_way(
     bills: Project, database: Database
 ) -> None:
-    bills.revision("0001", upgrade=MULTIPLY + ADD if database.name != "mariadb" else ADD)
+    bills.revision("0001", upgrade=MULTIPLY + ADD if database.kin != "mariadb" else ADD)
     with reading(database) as connection:
         session = {
             "postgresql": "SELECT pg_backend_pid()",
             "mariadb": "SELECT connection_id()",
             "sqlite": "SELECT 1",
-        }[database.name]
+        }[database.kin]
         pid = connection.scalar(sa.text(session))
         message = bills.refusal("-x", "retry_for=0.4", "upgrade", "head")
     assert "got no lock in" in message
@@ -113,14 +113,13 @@ def test_upgrade_stops_when_a_part_is_kept_and_another_lock_is_held_already(
     with reading(database):
         message = bills.refusal("-x", "lock_timeout=0.2", "upgrade", "head")
     assert "what ran before this statement is kept, so it cannot be run again as a whole" in message
-    assert "verbs of alembic_helpers\nconfirm what is there" in message
+    assert "goes on behind\nthe last verb of alembic_helpers that was done" in message
     assert rows(database, "SELECT 1 FROM pg_class WHERE relname = 'ix'") == [1]
 
 
 def test_error_that_is_no_lock_is_not_tried_again(bills: Project, database: Database) -> None:
     bills.revision("0001", upgrade="op.execute('SELECT nonsense FROM bills')")
-    with pytest.raises(sa.exc.DBAPIError, match="nonsense"):
-        bills.alembic("upgrade", "head")
+    assert "nonsense" in bills.refusal("upgrade", "head")
     assert journal(database, "outcome, retries") == [("failed", 0)]
 
 
@@ -194,10 +193,42 @@ def test_application_works_when_a_revision_waits_for_its_table(
     assert current(database) == ["0001"]
 
 
+@pytest.mark.databases("mysql")
+def test_alter_is_not_begun_as_long_as_it_would_stall_readers(
+    bills: Project, database: Database
+) -> None:
+    """As MySQL can only be told to wait a whole second, and everybody waits behind it."""
+    begun = "SHOW GLOBAL STATUS LIKE 'Com_alter_table'"
+    bills.revision("0001", upgrade=ADD)
+    before = count(database, begun)
+    with reading_until_tried(database, tries=9):
+        assert bills.alembic("upgrade", "head").status == 0
+    assert current(database) == ["0001"]
+    assert count(database, begun) == before + 1
+
+
+def count(database: Database, status: str) -> int:
+    with database.engine.connect() as connection:
+        return int(connection.exec_driver_sql(status).one()[1])
+
+
+@pytest.mark.databases("mysql")
+def test_upgrade_names_the_session_that_holds_the_table_on_mysql(
+    bills: Project, database: Database
+) -> None:
+    bills.revision("0001", upgrade=ADD)
+    with database.engine.connect() as idle, reading(database) as holder:
+        idle.execute(sa.text("SELECT count(*) FROM other"))
+        id_ = holder.scalar(sa.text("SELECT connection_id()"))
+        message = bills.refusal("-x", "retry_for=1", "upgrade", "head")
+    assert f"held by  session {id_}, root from " in message
+    assert message.count("session ") == 1
+
+
 @SERVERS
 def test_nothing_stays_locked_when_a_revision_waits(bills: Project, database: Database) -> None:
     bills.revision("0001", upgrade=ADD_OTHER + ADD)
-    if database.name == "mariadb":  # which has kept that by now
+    if database.kin == "mariadb":  # which has kept that by now
         bills.revision("0001", upgrade=ADD)
     seen = list[int]()
 
@@ -263,13 +294,13 @@ def test_settings_of_the_connection_are_as_before(bills: Project, database: Data
     bills.revision("0001", upgrade=ADD)
     bills.revision("0002", "0001", upgrade="1 / 0")
     with database.engine.connect() as connection:
-        before = connection.exec_driver_sql(SHOW[database.name]).scalar()
+        before = connection.exec_driver_sql(SHOW[database.kin]).scalar()
         connection.rollback()
         bills.attributes["connection"] = connection
         assert bills.alembic("upgrade", "0001").status == 0
         with pytest.raises(ZeroDivisionError):
             bills.alembic("upgrade", "head")
-        assert connection.exec_driver_sql(SHOW[database.name]).scalar() == before
+        assert connection.exec_driver_sql(SHOW[database.kin]).scalar() == before
 
 
 @pytest.mark.databases("postgresql")
@@ -361,23 +392,29 @@ def victims(database: Database) -> dict[str, str]:
     return {
         "postgresql": "SET LOCAL deadlock_timeout = '60s'",
         # InnoDB rolls back who changed fewer rows.
-        "mariadb": "INSERT INTO other SELECT seq FROM seq_1_to_500",
+        "mariadb": "INSERT INTO other WITH RECURSIVE s (n) AS"
+        " (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 500) SELECT n FROM s",
     }
 
 
+NESTED = "op.execute('UPDATE counts SET n = n + 1')\nwith op.get_bind().begin_nested():\n"
+NESTED += "    op.execute('UPDATE bills SET note = 1')\n"
+
+
 @SERVERS
+@pytest.mark.parametrize("updates", [UPDATES, NESTED], ids=["plain", "nested"])
 def test_revision_runs_again_when_it_was_the_victim_of_a_deadlock(
-    bills: Project, database: Database, caplog: pytest.LogCaptureFixture
+    updates: str, bills: Project, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     execute(
         database, "ALTER TABLE bills ADD COLUMN note INTEGER", "INSERT INTO bills VALUES (1, 0)"
     )
-    bills.revision("0001", upgrade=UPDATES)
+    bills.revision("0001", upgrade=updates)
     begun = threading.Event()
 
     def application() -> None:
         with database.engine.begin() as connection:
-            connection.execute(sa.text(victims(database)[database.name]))
+            connection.execute(sa.text(victims(database)[database.kin]))
             connection.execute(sa.text("UPDATE bills SET note = 2"))
             begun.set()
             until(lambda: waits(database))
@@ -401,9 +438,10 @@ def waits(database: Database) -> bool:
     time.sleep(0.15)
     query = {
         "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
-        "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_trx"
+        " WHERE trx_state = 'LOCK WAIT'",
     }
-    return rows(database, query[database.name]) > [0]
+    return rows(database, query[database.kin]) > [0]
 
 
 @pytest.mark.databases("postgresql")
@@ -435,3 +473,27 @@ def test_application_is_not_the_victim_when_it_locks_in_the_other_order(
     assert bills.alembic("upgrade", "head").status == 0
     thread.join()
     assert failures == []
+
+
+def test_retry_is_one_line_and_says_what_is_done_again(
+    bills: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    verbs = "helpers.add_column('other', sa.Column('n', sa.Integer))\n" + (
+        "helpers.add_column('bills', sa.Column('note', sa.Integer))\n"
+    )
+    if database.kin == "mariadb":  # where each verb is kept, and only the second is tried again
+        verbs = "op.execute('UPDATE bills SET id = id')\n" + verbs.partition("\n")[2]
+    bills.revision("0001", upgrade=verbs, head="import alembic_helpers as helpers")
+    caplog.set_level("INFO", "alembic.helpers")
+    with reading_until_tried(database, tries=4):
+        assert bills.alembic("upgrade", "head").status == 0
+    said = [r.getMessage() for r in caplog.records if r.name == "alembic.helpers"]
+    assert said == (["added column other.n"] * (database.kin != "mariadb")) + [
+        "added column bills.note"
+    ]
+    retries = [r.getMessage() for r in caplog.records if ", try " in r.getMessage()]
+    assert all("\n" not in line for line in retries)
+    if database.name == "postgresql":
+        assert len(retries) == 1
+        assert "upgrade of 0001 is run again from its start" in retries[0]
+        assert "another engine, a file, an HTTP call) is done again, too" in retries[0]

@@ -35,14 +35,14 @@ def test_url_is_named_when_nobody_answers_on_mariadb(tmp_path: Path) -> None:
     assert "refused" in message
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_url_is_named_when_the_password_is_wrong(tmp_path: Path, database: Database) -> None:
     url = sa.make_url(database.url).set(password="secret")
     message = refusal(tmp_path, url.render_as_string(hide_password=False))
     assert "Access denied" in message
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_url_is_named_when_there_is_no_such_database(tmp_path: Path, database: Database) -> None:
     url = sa.make_url(database.url).set(database="no_such_database")
     message = refusal(tmp_path, url.render_as_string(hide_password=False))

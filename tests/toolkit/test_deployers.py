@@ -46,7 +46,7 @@ def test_next_deployer_is_not_blocked_when_the_holder_was_killed(
     project.table("0001")
     with holding(project, "0002", "0001") as process:
         kill(process)
-        if database.name == "mariadb":  # whose DDL stays
+        if database.kin == "mariadb":  # whose DDL stays
             until(lambda: not in_the_middle(database))
             execute(database, "DROP TABLE t_0002")
         outcome = project.alembic("-x", "deploy_wait=30", "upgrade", "head")
@@ -89,7 +89,7 @@ def test_deployer_that_waits_is_killed_without_a_trace(
             said = waiter.stdout.readline()
         kill(waiter)
         kill(process)
-        if database.name == "mariadb":
+        if database.kin == "mariadb":
             until(lambda: not in_the_middle(database))
             execute(database, "DROP TABLE t_0002")
         assert project.alembic("-x", "deploy_wait=30", "upgrade", "head").status == 0
@@ -110,7 +110,7 @@ def test_command_waits_when_another_deployer_holds_the_lock(
     assert project.alembic("-x", "deploy_wait=0", *command.split()).status == 0
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_revision_is_refused_when_the_session_lost_the_lock(
     project: Project, database: Database
 ) -> None:
@@ -118,7 +118,7 @@ def test_revision_is_refused_when_the_session_lost_the_lock(
         "postgresql": "op.execute('SELECT pg_advisory_unlock_all()')",
         "mariadb": "op.execute('SELECT RELEASE_ALL_LOCKS()')",
     }
-    project.table("0001", upgrade=lose[database.name])
+    project.table("0001", upgrade=lose[database.kin])
     project.table("0002", "0001")
     message = project.refusal("upgrade", "head")
     assert "this session does not hold it" in message
@@ -149,7 +149,7 @@ def test_upgrade_says_so_when_the_system_has_no_lock(
     def nameless() -> str:
         raise ModuleNotFoundError("No module named 'pwd'")
 
-    monkeypatch.setattr("alembic_toolkit.run.lock.fcntl", None)
+    monkeypatch.setattr("alembic_toolkit.run.lockfile.fcntl", None)
     monkeypatch.setattr("getpass.getuser", nameless)
     project.table("0001")
     assert project.alembic("upgrade", "head").status == 0

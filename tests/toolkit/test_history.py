@@ -43,11 +43,19 @@ def test_check_says_sound_of_this_repository(
     assert capsys.readouterr().out.endswith(": sound\n")
 
 
-def test_check_says_sound_when_there_is_no_revision_yet(
-    offline: Project, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("missing", [False, True])
+def test_check_is_refused_when_there_is_no_revision(
+    offline: Project, capsys: pytest.CaptureFixture[str], missing: bool
 ) -> None:
-    assert main(["check", "-c", str(offline.directory / "alembic.ini")]) == 0
-    assert capsys.readouterr().out == "0 revisions: sound\n"
+    if missing:
+        offline.versions.rmdir()
+    for command in ("check", "roundtrip"):
+        assert main([command, "-c", str(offline.directory / "alembic.ini")]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "there are no revisions in " in captured.err
+        assert ("there is no directory" in captured.err) == missing
+        assert "What to do next:" in captured.err
 
 
 def test_check_imports_no_revision(offline: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,12 +164,15 @@ def test_check_reads_names_that_have_a_type(
     offline: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offline.revision(
-        "0001", head="from typing import Union", upgrade="op.execute('x')", downgrade="pass"
+        "0001",
+        head="from typing import Union\nempty: str = 'yes'",
+        upgrade="pass",
+        downgrade="pass",
     )
     offline.write(
         "migrations/versions/0002_test.py",
         "revision: str = '0002'\ndown_revision: str | None = '0001'\nbranch_labels = None\n"
-        "def upgrade(): op.execute('x')\nasync def downgrade(): pass\n",
+        "def upgrade(): op.execute('x')\nasync def downgrade(): op.execute('x')\n",
     )
     assert main(["check", "-c", str(offline.directory / "alembic.ini")]) == 0
 
@@ -191,6 +202,8 @@ def test_check_reads_the_directories_that_alembic_reads(
         ),
         ("op.execute('x')", "raise NotImplementedError()", "its downgrade() only raises"),
         ("pass", "'docstring'\n...", "its upgrade() and downgrade() are both empty"),
+        ("op.execute('x')", "pass", "its downgrade() is empty, its upgrade() is not"),
+        ("op.execute('x')", "'why'\n...", "its downgrade() is empty, its upgrade() is not"),
     ],
 )
 def test_check_finds_a_revision_that_is_not_written(
@@ -214,11 +227,29 @@ def test_check_finds_a_function_that_is_missing(
     assert "has no upgrade() and no downgrade()" in finding(offline, capsys)
 
 
+def test_check_takes_an_empty_downgrade_that_is_declared(
+    offline: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline.revision("0001", None, "op.execute('x')", "pass", head="irreversible = 'rows are gone'")
+    offline.revision("0002", "0001", "op.execute('x')", "pass", head="empty = 'of use in both'")
+    assert main(["check", "-c", str(offline.directory / "alembic.ini")]) == 0, capsys.readouterr()
+
+
 def test_check_takes_a_downgrade_that_is_declared_irreversible(
     offline: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head = "irreversible = 'the rows are gone'"
     offline.revision("0001", None, "op.execute('x')", "raise NotImplementedError", head=head)
+    assert main(["check", "-c", str(offline.directory / "alembic.ini")]) == 0
+
+
+def test_check_takes_a_revision_that_is_declared_empty(
+    offline: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline.table("0001")
+    offline.revision("0002", "0001", "pass", "pass")
+    assert 'where it changes nothing: empty = "why", in the module' in finding(offline, capsys)
+    offline.revision("0002", "0001", "pass", "pass", head="empty = 'for the release'")
     assert main(["check", "-c", str(offline.directory / "alembic.ini")]) == 0
 
 

@@ -119,7 +119,10 @@ def test_refusal_is_seen_when_alembic_is_quiet(ours: Project) -> None:
     assert err.endswith("ERROR " + REFUSAL)
 
 
-def test_interruption_is_a_line_and_the_status_of_one(ours: Project) -> None:
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_is_a_line_and_the_status_of_one(
+    ours: Project, how: signal.Signals, code: int
+) -> None:
     flag = ours.directory / "running"
     stays = f"import pathlib, time\npathlib.Path({str(flag)!r}).touch()\ntime.sleep(60)"
     ours.table("0002", "0001", upgrade=stays)
@@ -134,9 +137,9 @@ def test_interruption_is_a_line_and_the_status_of_one(ours: Project) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         until(flag.exists)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         printed, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert printed.splitlines()[-2:] == [
         "INFO  Running upgrade 0001 -> 0002, Revision 0002.",
         "ERROR upgrade of 0002 was interrupted; nothing of it is kept. "

@@ -11,6 +11,8 @@ from tests.databases import Database, Program
 from tests.toolkit.conftest import Project, current, execute, rows
 from tests.toolkit.deployers import end, journal, start, until
 
+pytestmark = pytest.mark.long
+
 HEAD = "import alembic_helpers as helpers"
 SLOW = {"postgresql": "length(pg_sleep(0.02)::text)", "mariadb": "sleep(0.02)"}
 NUMBERS = {

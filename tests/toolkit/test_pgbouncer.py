@@ -15,7 +15,9 @@ from tests.toolkit.deployers import journal, many
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
 pytestmark = [
     pytest.mark.databases("postgresql"),
-    pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on the PATH (apt install pgbouncer)"),
+    pytest.mark.skipif(
+        PROGRAM is None, reason="not on this machine: pgbouncer (Debian: apt install pgbouncer)"
+    ),
 ]
 
 INI = """\

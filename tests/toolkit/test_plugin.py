@@ -121,12 +121,14 @@ def test_fault_of_the_graph_is_named_and_nothing_is_run(scratch: Project) -> Non
     )
 
 
-def test_revision_that_is_no_python_is_one_line(scratch: Project) -> None:
-    scratch.write("migrations/versions/0003_test.py", "def broken(:\n")
+def test_revision_that_is_no_python_fails_one_test(scratch: Project) -> None:
+    scratch.write("migrations/versions/0003_broken.py", "def broken(:\n")
     outcome = run(scratch)
-    assert outcome.status == 2
-    assert "ERROR alembic.ini - " in outcome.out or "ERROR alembic.ini" in outcome.out
-    assert "0003_test.py:1: does not parse" in outcome.out
+    assert outcome.status == 1
+    assert "FAILED alembic.ini::history[graph] - " in outcome.out
+    assert "passed" in outcome.out
+    assert "0003_broken.py" in outcome.out
+    assert "line 1: does not parse" in outcome.out
     assert "Traceback" not in outcome.out
 
 
@@ -152,7 +154,7 @@ def test_databases_of_the_command_line_are_used_and_left_empty(
     assert tables(database) == set()
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_engine_of_the_project_is_used_with_its_password(
     sound: Project, database: Database
 ) -> None:

@@ -121,9 +121,36 @@ def test_text_gives_the_reasons_of_the_project() -> None:
 def test_text_ends_with_notes_and_the_verdict() -> None:
     *_, notes, verdict = text(reports.realistic(), 100).strip().split("\n\n")
     assert "refuses every insert (postgresql, mariadb)" in notes
-    assert verdict == (
-        "4 findings, 1 known exception, 1 declared irreversible: 190 revisions, 3 databases, 12.4 s"
+    assert verdict.replace("\n", " ") == (
+        "4 findings, 1 known exception, 1 declared irreversible, 12 not wholly judged: "
+        "190 revisions, 3 databases, 12.4 s"
     )
+
+
+def warned() -> Report:
+    """Return a report in which all is well, but for a warning."""
+    report = reports.linear(3, "sqlite")
+    lines = ("rows of notes: 6 before, 1 after", "PRAGMA foreign_keys = ON: nothing turns it on")
+    problem = "upgrade() loses rows, only with PRAGMA foreign_keys = ON"
+    warning = Finding(results.FOREIGN_KEYS, "sqlite", reports.name(2), "2.py", problem, lines, "do")
+    report.proofs[0].warnings.append(warning)
+    report.proofs[0].revisions[1].checks[results.ROWS] = Outcome(results.WARNED, problem)
+    return report
+
+
+def test_warning_is_shown_and_counted_apart() -> None:
+    report = warned()
+    assert report.status == 0
+    shown = text(report, 100)
+    assert "Warning 1. foreign keys (sqlite): 0002_" in shown
+    assert "rows of notes: 6 before, 1 after" in shown
+    assert shown.splitlines()[-1].startswith("Proven, 1 warning: 3 revisions")
+    assert "w warning" in shown
+    page = html(report)
+    assert "<h2>Warnings</h2>" in page
+    assert "<h2>Findings</h2>" not in page
+    values = json.loads(to_json(report))
+    assert values["proofs"][0]["warnings"][0]["check"] == "foreign keys"
 
 
 def test_text_says_what_could_not_run_and_how_far_it_came() -> None:
@@ -219,7 +246,7 @@ def test_json_has_the_keys_that_are_promised() -> None:
         *("version", "status", "verdict", "config", "revisions", "findings", "proofs", "seconds")
     ]
     assert list(values["proofs"][0]) == [field.name for field in dataclasses.fields(Proof)]
-    assert values["verdict"] == text(reports.realistic(), 100).splitlines()[-1]
+    assert values["verdict"] == text(reports.realistic(), 120).splitlines()[-1]
 
 
 # HTML
@@ -287,6 +314,16 @@ def test_html_says_equal_sql_of_several_databases_once() -> None:
     assert page.count("DROP TABLE bill_1;") == 1
     assert "downgrade <small>sqlite, postgresql, mariadb, 1 statement</small>" in page
     assert "upgrade <small>postgresql, 2 statements</small>" in page
+
+
+def test_html_breaks_a_long_query_into_lines() -> None:
+    report = reports.linear(1)
+    columns = ", ".join(f"a_long_name_{n}" for n in range(20))
+    for _, one in reports.each(report, 1):
+        one.upgrade = [f"INSERT INTO t SELECT {columns} FROM other", "SELECT a,  b"]
+    page = html(report)
+    assert "a_long_name_1,\n" in page
+    assert "SELECT a,  b;" in page
 
 
 def test_html_cuts_an_sql_text_that_is_too_long_to_read() -> None:

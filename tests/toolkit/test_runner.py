@@ -85,9 +85,44 @@ def test_upgrade_runs_when_a_base_or_a_merge_is_empty(project: Project, database
     assert current(database) == ["0003"]
 
 
-def test_upgrade_runs_when_one_direction_is_empty(project: Project, database: Database) -> None:
+def test_downgrade_runs_nothing_when_it_is_empty(project: Project, database: Database) -> None:
     project.table("0001")
-    project.revision("0002", "0001", downgrade="pass")
+    project.revision("0002", "0001", downgrade='"""Nothing."""\npass')
+    project.table("0003", "0002")
+    assert project.alembic("upgrade", "head").status == 0
+    message = project.refusal("downgrade", "base")
+    assert "revision 0002 is not written yet" in message
+    assert "  found   downgrade() is empty\n" in message
+    assert message.endswith('    irreversible = "why"')
+    assert current(database) == ["0003"]
+    for head in ("irreversible = 'why'", "empty = 'nothing to take back'"):
+        project.revision("0002", "0001", downgrade="pass", head=head)
+        assert project.alembic("downgrade", "0001").status == 0
+        assert project.alembic("upgrade", "head").status == 0
+
+
+def test_upgrade_runs_when_only_the_upgrade_is_empty(project: Project, database: Database) -> None:
+    project.revision("0001", upgrade="pass")
+    project.table("0002", "0001")
+    assert project.alembic("upgrade", "head").status == 0
+    assert project.alembic("downgrade", "base").status == 0
+    assert current(database) == []
+
+
+def test_upgrade_runs_when_an_old_revision_is_empty(project: Project, database: Database) -> None:
+    project.table("0001")
+    project.revision("0002", "0001", "pass", "pass")
+    project.table("0003", "0002")
+    assert project.alembic("upgrade", "head").status == 0
+    assert project.alembic("downgrade", "base").status == 0
+    assert current(database) == []
+
+
+def test_upgrade_runs_when_a_revision_is_declared_empty(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    project.revision("0002", "0001", "pass", "pass", head="empty = 'marks the first release'")
     assert project.alembic("upgrade", "head").status == 0
     assert project.alembic("downgrade", "0001").status == 0
     assert current(database) == ["0001"]
@@ -197,7 +232,7 @@ def test_upgrade_keeps_the_revisions_before_the_one_that_fails(
         project.alembic("upgrade", "head")
     assert current(database) == ["0001"]
     assert rows(database, "SELECT id FROM t_0001") == [1]
-    if database.name != "mariadb":  # whose DDL commits at once
+    if database.kin != "mariadb":  # whose DDL commits at once
         assert tables(database) == {"alembic_version", "t_0001"}
 
 
@@ -221,10 +256,15 @@ def test_interruption_is_one_for_who_calls_alembic_in_python(
     assert "upgrade of 0001 was interrupted; " in caplog.text
 
 
-def test_error_of_a_revision_has_its_traceback(project: Project) -> None:
+def test_error_of_a_statement_has_its_traceback_when_asked_for(project: Project) -> None:
     project.revision("0001", upgrade="op.execute('SELECT nonsense FROM nowhere')")
-    with pytest.raises(sa.exc.DBAPIError, match="nowhere"):
-        project.alembic("upgrade", "head")
+    message = project.refusal("upgrade", "head")
+    assert "0001_test.py:" in message
+    assert "alembic --raiseerr" in message
+    with pytest.raises(CommandError) as raised:
+        project.alembic("--raiseerr", "upgrade", "head")
+    assert isinstance(raised.value.__cause__, sa.exc.DBAPIError)
+    assert "nowhere" in str(raised.value.__cause__)
 
 
 def test_error_of_a_file_is_not_taken_for_one_of_the_database(
@@ -238,7 +278,7 @@ def test_error_of_a_file_is_not_taken_for_one_of_the_database(
 
 def test_autocommit_block_begins_no_transaction(project: Project, database: Database) -> None:
     # All three servers refuse, or undo, this inside a transaction.
-    outside = {"sqlite": "VACUUM", "postgresql": "VACUUM", "mariadb": "SELECT 1"}[database.name]
+    outside = {"sqlite": "VACUUM", "postgresql": "VACUUM", "mariadb": "SELECT 1"}[database.kin]
     project.table(
         "0001",
         upgrade=f"with op.get_context().autocommit_block():\n    op.execute('{outside}')\n"
@@ -356,8 +396,11 @@ def test_script_has_a_transaction_for_each_revision(tmp_path: Path, name: str) -
     project.table("0002", "0001")
     script = project.alembic("upgrade", "head", "--sql").out
     assert "INSERT INTO t_0001 (id) VALUES (7)" in script
-    assert len(re.findall("^(BEGIN|BEGIN IMMEDIATE|START TRANSACTION);$", script, re.M)) == 2
-    assert script.count("COMMIT;") == 2
+    _, *revisions = script.split("-- Running upgrade ")
+    for one in revisions:
+        assert len(re.findall("^(BEGIN|BEGIN IMMEDIATE|START TRANSACTION);$", one, re.M)) == 1
+        assert len(re.findall("^COMMIT;$|'COMMIT'", one, re.M)) == 1
+    assert len(revisions) == 2
     script = project.alembic("downgrade", "0002:0001", "--sql").out
     assert "t_0002" in script.partition("-- Running downgrade 0002 -> 0001")[2]
     assert "t_0001" not in script

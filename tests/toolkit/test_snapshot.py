@@ -58,13 +58,18 @@ def test_difference_names_what_came_and_went(connection: sa.Connection) -> None:
     assert lines(connection, "CREATE VIEW v AS SELECT id FROM t")[0].startswith("+ view v: ")
 
 
-@pytest.mark.databases("postgresql", "mariadb")
-def test_difference_shows_both_types_when_a_type_changed(connection: sa.Connection) -> None:
+@pytest.mark.databases("postgresql", "mariadb", "mysql")
+def test_difference_shows_both_types_when_a_type_changed(
+    database: Database, connection: sa.Connection
+) -> None:
     run(connection, TABLE)
-    postgresql = connection.dialect.name == "postgresql"
-    verb = "ALTER COLUMN b TYPE" if postgresql else "MODIFY b"
+    verb = "ALTER COLUMN b TYPE" if database.name == "postgresql" else "MODIFY b"
     [line] = lines(connection, f"ALTER TABLE t {verb} BIGINT")
-    old, new = ("integer", "bigint") if postgresql else ("int(11)", "bigint(20)")
+    old, new = {
+        "postgresql": ("integer", "bigint"),
+        "mariadb": ("int(11)", "bigint(20)"),
+        "mysql": ("int", "bigint"),
+    }[database.name]
     assert line in (
         f"~ column t.b: {old} -> {new}",
         f"~ column t.b: {old} DEFAULT NULL -> {new} DEFAULT NULL",
@@ -85,7 +90,7 @@ def test_counters_do_not_count(database: Database, connection: sa.Connection) ->
         "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
         "postgresql": "SERIAL PRIMARY KEY",
         "mariadb": "INTEGER PRIMARY KEY AUTO_INCREMENT",
-    }[database.name]
+    }[database.kin]
     run(connection, f"CREATE TABLE c (id {column}, a INTEGER)")
     assert lines(connection, "INSERT INTO c (a) VALUES (1), (2)") == []
 
@@ -96,6 +101,13 @@ SAME = [
     ("a INT, CHECK (a>0)", "a INT, check  ( ( A > 0 ) ) -- why"),
     ("a INT DEFAULT 1", "[a] int default (1)"),
     ("a TEXT DEFAULT 'x'", 'a text default "x"'),
+    ("a INT DEFAULT '-1'", "a INT DEFAULT -1"),
+    ("a INT DEFAULT '-1'", "a INT DEFAULT (-1)"),
+    ("a NUMERIC(8, 2) DEFAULT '1.50'", "a NUMERIC(8, 2) DEFAULT 1.5"),
+    ("a REAL DEFAULT 1", "a REAL DEFAULT 1.0"),
+    ("a BOOLEAN DEFAULT 1", "a BOOLEAN DEFAULT true"),
+    ("a BOOLEAN DEFAULT '0'", "a BOOLEAN DEFAULT false"),
+    ("a INT DEFAULT NULL", "a INT"),
     ("a INT PRIMARY KEY, b INT", "b INT, a INT, PRIMARY KEY (a)"),
     ("id INTEGER PRIMARY KEY", "id INTEGER NOT NULL, PRIMARY KEY (id)"),
     ("id INTEGER PRIMARY KEY AUTOINCREMENT", "id INTEGER, PRIMARY KEY (id AUTOINCREMENT)"),
@@ -119,6 +131,9 @@ OTHER = [
     ("a INT", "a INT NOT NULL"),
     ("a TEXT DEFAULT 'x'", "a TEXT DEFAULT 'X'"),
     ("a TEXT DEFAULT '1'", "a TEXT DEFAULT 1"),
+    ("a INT DEFAULT '-1'", "a INT DEFAULT 1"),
+    ("a INT DEFAULT '1'", "a INT DEFAULT '1 day'"),
+    ("a BLOB DEFAULT '1'", "a BLOB DEFAULT 1"),
     ("a TEXT CHECK (a <> 'x')", "a TEXT CHECK (a <> 'X')"),
     ("a TEXT", "a TEXT COLLATE NOCASE"),
     ("a TEXT PRIMARY KEY", "a TEXT NOT NULL PRIMARY KEY"),
@@ -238,7 +253,7 @@ def test_postgresql_index_and_constraint_states_are_seen(connection: sa.Connecti
     assert lines(connection, "REINDEX INDEX ix") == ["~ index ix on t: (b) INVALID -> (b)"]
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_mariadb_index_made_for_a_foreign_key_is_called_so(connection: sa.Connection) -> None:
     run(connection, "CREATE TABLE p (id INT PRIMARY KEY)", "CREATE TABLE t (p INT)")
     key = "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id)"
@@ -252,7 +267,7 @@ def test_mariadb_index_made_for_a_foreign_key_is_called_so(connection: sa.Connec
     ]
 
 
-@pytest.mark.databases("mariadb")
+@pytest.mark.databases("mariadb", "mysql")
 def test_mariadb_default_collation_is_no_change_of_columns(connection: sa.Connection) -> None:
     run(connection, TABLE)
     [line] = lines(connection, "ALTER TABLE t DEFAULT CHARACTER SET latin1")
@@ -569,7 +584,7 @@ STATEMENTS = 300
 
 @pytest.mark.parametrize("seed", range(2))
 def test_look_at_names_is_exact_when_history_is_random(database: Database, seed: int) -> None:
-    author = Author(seed, database.name)
+    author = Author(seed, database.kin)
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         if database.name == "postgresql":

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import fetch, identifier
+from alembic_toolkit.database.servers import is_mariadb
 from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, grouped, typed
 from alembic_toolkit.sql.quoting import mysql_literal
+from alembic_toolkit.sql.show_create import as_meant
 
 
 def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
@@ -21,7 +23,7 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
     if names is not None:  # a dot may be a part of the name
         wanted = [(database, name) for name in names]
         wanted += [(*name.split(".", 1),) for name in names if "." in name]  # type: ignore[misc]
-    mariadb = getattr(connection.dialect, "is_mariadb", False)
+    mariadb = is_mariadb(connection.dialect)
     queries = _QUERIES | {"checks": _MARIADB_CHECKS if mariadb else _CHECKS}
     found = _ask(connection, queries, wanted)
     return [
@@ -86,6 +88,7 @@ def _table(
     connection: Connection, key: tuple[str, str], default: bool, found: Mapping[str, list[Any]]
 ) -> Table:
     schema, name = key
+    mariadb = is_mariadb(connection.dialect)
     uniques = {
         unique: tuple(row[0] for row in rows if row[0] is not None)
         for unique, rows in grouped(found["uniques"]).items()
@@ -96,7 +99,7 @@ def _table(
         ours = default and schemas[0] == schema
         target = targets[0] if ours else f"{schemas[0]}.{targets[0]}"
         foreign.append(ForeignKey(constraint, columns, target, target_columns))
-    checks = [row[0] for row in found["checks"]]
+    checks = [row[0] if mariadb else as_meant(row[0]) for row in found["checks"]]
     json_ = {c for check in checks for c in re.findall(r"^json_valid\(`(.+)`\)$", check)}
     return Table(
         name if default else f"{schema}.{name}",

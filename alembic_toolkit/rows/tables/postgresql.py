@@ -13,6 +13,7 @@ from alembic_toolkit.database.driver import fetch, identifier
 from alembic_toolkit.rows.tables.table import Column, ForeignKey, Table, names_in, typed
 from alembic_toolkit.schema.postgresql import prepare
 from alembic_toolkit.sql import quoting
+from alembic_toolkit.sql.pinned import pinned
 
 # https://www.postgresql.org/docs/current/catalogs.html
 # Columns and what is on them in one statement, for each costs a message to the server: schema,
@@ -21,7 +22,8 @@ _LOOK = """
 SELECT n.nspname, c.relname, 'column', to_char(a.attnum, '00000'), jsonb_build_array(
          n.nspname = current_schema(), c.relkind = 'r', a.attname,
          format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-         a.attidentity, a.attgenerated, coalesce(nullif(t.typelem, 0), t.oid)::bigint,
+         a.attidentity, a.attgenerated,
+         (CASE WHEN t.typelem = 0 THEN t.oid ELSE t.typelem END)::bigint,
          e.typtype IN ('d', 'e') OR t.typtype IN ('d', 'e'), t.oid::bigint)::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -51,14 +53,15 @@ SELECT n.nspname, c.relname, 'i', '', jsonb_build_array(
          NULL, NULL, NULL, pg_get_expr(x.indexprs, x.indrelid), NULL)::text
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE x.indisunique AND {where}"""
-_TYPES = """
+_TYPES = pinned("""
 SELECT t.oid::bigint, t.typbasetype::bigint, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
        (SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e
         WHERE e.enumtypid = t.oid),
-       (SELECT array_agg(pg_get_expr(k.conbin, 0)) FROM pg_constraint k WHERE k.contypid = t.oid)
+       (SELECT array_agg(pg_get_expr(k.conbin, 0)) FROM pg_constraint k
+        WHERE k.contypid = t.oid AND k.contype = 'c')
 FROM pg_type t WHERE t.typtype IN ('d', 'e')
 AND t.typnamespace <> 'information_schema'::regnamespace
-"""
+""")
 _ALL = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 
 
@@ -84,9 +87,9 @@ def look(connection: Connection, names: Collection[str] | None) -> list[Table]:
 def _ask(connection: Connection, names: Collection[str] | None) -> list[Any]:
     if names is None:
         connection.info.pop(_PREPARED, None)  # DISCARD ALL may have removed it
-        return fetch(connection, _LOOK.format(where=_ALL))
-    look = _LOOK.format(where=_NAMED)
-    prepare(connection, _PREPARED, "text[]", look, "ARRAY[]::text[]")
+        return fetch(connection, pinned(_LOOK.format(where=_ALL)))
+    look = pinned(_LOOK.format(where=_NAMED))
+    prepare(connection, _PREPARED, "pg_catalog.text[]", look, "ARRAY[]::pg_catalog.text[]")
     quoted = {identifier(connection, name) for name in names}
     # A dot may be a part of the name.
     quoted |= {identifier(connection, *name.split(".", 1)) for name in names if "." in name}
@@ -145,7 +148,7 @@ def _column(row: Any, types: Mapping[int, Any]) -> tuple[Column, list[str]]:
         type_,
         nullable=not notnull,
         default=default,
-        serial=bool(identity) or (default or "").startswith("nextval("),
+        serial=bool(identity) or re.match(r'"?nextval"?\(', default or "") is not None,
         always=identity == "a",
         generated=bool(generated),
         labels=labels,

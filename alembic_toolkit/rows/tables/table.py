@@ -35,6 +35,8 @@ class Column:
     ascii: bool = False
     element: Column | None = None
     volatile: bool = False  # every UPDATE of the row changes it
+    sample: bytes | None = None  # what is to be in it, made for a revision that reads it
+    of: str = ""  # its table: `fill` puts other texts into each
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,31 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from functools import partial
+from typing import Any, NoReturn, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 
-from alembic_toolkit.database.errors import is_lock_error
+from alembic_toolkit.database.errors import is_lock_error, is_outdated
+from alembic_toolkit.messages import printable
 from alembic_toolkit.progress import is_terminal
 from alembic_toolkit.verbs.ask import inspected_columns, inspected_key, type_text
 from alembic_toolkit.verbs.data.insert import as_literal
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
+from alembic_toolkit.verbs.passed import PASSED, is_passed
+from alembic_toolkit.verbs.recorded import masked, recorded
+from alembic_toolkit.verbs.refused import refusals
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.script import compiled
 from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.values import Paging, Step, log_decision, log_line
+from alembic_toolkit.verbs.values import Paging, Step
+from alembic_toolkit.verbs.words import log_line, log_skip, meant, subject
+
+T = TypeVar("T")
 
 PAGE_SECONDS = 0.1  # that a page should take at most, while its rows are locked
 FIRST_PAGE = 1_000  # rows at most, until it is known how long they take
@@ -56,6 +64,7 @@ class Pages:
     values: Mapping[str, Any]
     where: sa.ColumnElement[bool]
     keys: list[sa.ColumnClause[Any]]
+    may_be_null: list[sa.ColumnClause[Any]]  # of the keys
     as_text: dict[str, Any]  # the keys that the driver cannot always read, with their types
     progress: Progress
 
@@ -83,18 +92,32 @@ def run_backfill(
     require_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
     if step.offline:
         return write_backfill(step, values, where)
-    step.database.forget()
+    text = f"backfill({step.table!r}, {sorted(values)}, where={where!s})"
+    fill = partial(fill_rows, step, values, where, batch_size, pause)
+    shown = f"backfill({step.table!r}, {sorted(values)}, where={masked(str(where))})"
+    recorded(step.database.connection, text, fill, shown=shown)
+
+
+def fill_rows(
+    step: Step, values: Mapping[str, Any], where: Any, batch_size: int, pause: float
+) -> None:
+    """Look, then update page by page."""
+    step.wanted = f"{where} {' '.join(map(str, values.values()))}"
+    if is_passed(step):
+        return log_skip(step, PASSED)
     require_table(step)
     pages = pages_of(step, values, in_group(where))
-    if not pages.progress.total:
-        return log_decision("skip", step, "no row is to be done")
-    log_decision("apply", step, f"{pages.progress.total} rows are to be done")
+    if first_key(pages, None) is None:
+        return log_skip(step, "no row is to be done")
     with outside_transaction(step, "go page by page"):
+        count_rows(pages)  # no lock of the transaction before is held meanwhile
         try:
-            update_pages(pages, batch_size, pause)
+            with refusals(step):
+                update_pages(pages, batch_size, pause)
         finally:
             draw_line("")
-    log_decision("apply", step, f"{pages.progress.rows} rows done in {pages.progress.pages} pages")
+    done, count = pages.progress.rows, pages.progress.pages
+    log_line(f"filled {done} rows of {subject(step)} in {count} pages")
 
 
 def write_backfill(step: Step, values: Mapping[str, Any], where: Any) -> None:
@@ -135,7 +158,7 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
     if unknown := [name for name in values if step.database.case_folded(name) not in known]:
         stop(
             MissingParent,
-            f"{step.call}: there is no such column.",
+            f"{step.call}: there is no such column.{meant(unknown[0], columns)}",
             (", ".join(columns), ", ".join(unknown)),
             "Stopped, because there is nothing to fill.",
             f"helpers.add_column({step.table!r}, sa.Column({unknown[0]!r}, ...))  # before this",
@@ -144,10 +167,18 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
     table = sa.table(step.table, *columns.values(), schema=step.schema)
     keys = [sa.column(name, sa.types.NULLTYPE) for name in names]
     as_text = {name: columns[name].type for name in names if paging.as_text.match(typed[name])}
-    pages = Pages(step, table, values, where, keys, as_text, Progress(step.table))
-    count = pages.look(sa.func.count()).where(where)
-    pages.progress.total = step.database.connection.execute(count).scalar() or 0
-    return pages
+    able = {c["name"] for c in there if c["nullable"]} if paging.keys_may_be_null else set()
+    null = [key for key in keys if key.name in able]
+    progress = Progress(printable(subject(step)))
+    return Pages(step, table, values, where, keys, null, as_text, progress)
+
+
+def count_rows(pages: Pages) -> None:
+    """Count the rows that are to be done, for the log and the time that is left."""
+    count = pages.look(sa.func.count()).where(pages.where)
+    total = pages.step.database.connection.execute(count).scalar() or 0
+    pages.progress.total = total
+    log_line(f"backfill {subject(pages.step)}: {total} rows are to be done")
 
 
 def refuse_pages(step: Step, why: str, found: str, *way: str) -> NoReturn:
@@ -170,16 +201,17 @@ def update_pages(pages: Pages, batch_size: int, pause: float) -> None:
     paging = pages.step.server.paging
     if paging.prepare is not None:
         paging.prepare(pages.step.database)
-    if paging.keys_may_be_null:
-        progress.rows += pages.update(sa.or_(*(key.is_(None) for key in pages.keys)))
-    refuse_repeating(pages)
+    if pages.may_be_null:
+        without = sa.or_(*(key.is_(None) for key in pages.may_be_null))
+        progress.rows += patiently(pages, lambda: pages.update(without))
+    patiently(pages, lambda: refuse_repeating(pages))
     last: Sequence[Any] | None = None
     while (first := first_key(pages, last)) is not None:
         last = last_key(pages, first, size)
         page = [key_condition(pages, operator.ge, first)]
         page += [] if last is None else [key_condition(pages, operator.le, last)]
         begun = time.monotonic()
-        progress.rows += update_patiently(pages, page)
+        progress.rows += patiently(pages, partial(pages.update, *page))
         took = max(time.monotonic() - begun, 0.001)
         size = max(1, min(batch_size, int(size * min(2, PAGE_SECONDS / took))))
         progress.pages += 1
@@ -189,20 +221,23 @@ def update_pages(pages: Pages, batch_size: int, pause: float) -> None:
         time.sleep(pause)
 
 
-def update_patiently(pages: Pages, page: Sequence[Any]) -> int:
+def patiently(pages: Pages, act: Callable[[], T]) -> T:
     """Update a page; where somebody holds one of its rows for long, wait without a lock and repeat.
+
+    So too where a deadlock ended it, or where somebody changed rows that it had read.
 
     To repeat the whole revision instead would do no harm, but it might never end.
     """
     for seconds in WAITS:
         try:
-            return pages.update(*page)
+            return act()
         except sa.exc.DBAPIError as error:
             if not is_lock_error(error):
                 raise
-        log_line("retry", "backfill", pages.step.table, f"a row is locked, again in {seconds} s")
+            met = "a row was changed meanwhile" if is_outdated(error) else "a row is locked"
+        log_line(f"retry backfill {subject(pages.step)}: {met}, again in {seconds} s")
         time.sleep(seconds)
-    return pages.update(*page)
+    return act()
 
 
 def first_key(pages: Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
@@ -279,7 +314,7 @@ def show_progress(progress: Progress) -> None:
     progress.shown = now
     share = min(1.0, progress.rows / max(progress.total, 1))
     if not draw_line(f"{progress.table} [{'#' * int(share * 20):.<20}] {progress}"[:79]):
-        log_line("apply", "backfill", progress.table, str(progress))
+        log_line(f"backfill {progress.table}: {progress}")
 
 
 def draw_line(text: str) -> bool:

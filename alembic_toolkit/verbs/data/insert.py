@@ -9,19 +9,35 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+import alembic.op
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from alembic_toolkit.verbs.ask import ask_all
-from alembic_toolkit.verbs.errors import MissingParent, stop
+from alembic_toolkit.verbs.ask import ask_all, inspected_columns
+from alembic_toolkit.verbs.errors import MissingParent, at_place, stop
+from alembic_toolkit.verbs.passed import PASSED, is_passed
+from alembic_toolkit.verbs.recorded import recorded
+from alembic_toolkit.verbs.refused import refusals, refused_sql
 from alembic_toolkit.verbs.require import require_tables
+from alembic_toolkit.verbs.running import current_connection, migration_context
 from alembic_toolkit.verbs.script import compiled
 from alembic_toolkit.verbs.texts import require_values
-from alembic_toolkit.verbs.values import Database, Step, log_line
+from alembic_toolkit.verbs.values import Database, Step
+from alembic_toolkit.verbs.words import log_line, log_skip, meant
 
 ROWS_AT_ONCE = 200  # that one query looks for
+
+
+def placed(database: Database, table: sa.Table | sa.TableClause) -> sa.Table | sa.TableClause:
+    """Return the table in its real schema: SQLAlchemy translates that of a ``Table`` alone."""
+    real = database.real_schema(table.schema)
+    if isinstance(table, sa.Table) or real == table.schema:
+        return table
+    columns = [sa.column(c.name, c.type) for c in table.columns]
+    return sa.table(table.name, *columns, schema=real)
 
 
 def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
@@ -36,8 +52,9 @@ def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
         if unknown := sorted(row.keys() - set(table.c.keys())):
             lacking.append(f"table {table.name}: it has no {', '.join(unknown)} of row {number},")
     if lacking:
+        call = f"bulk_insert({table.fullname!r}, ..., key={keys!r})"
         raise CommandError(
-            f"bulk_insert({table.name!r}, ..., key={keys!r}): no such column in {lacking[0]}.\n"
+            f"{at_place(call)}: no such column in {lacking[0]}.\n"
             f"  table has:       {', '.join(table.c.keys())}\n"
             f"  revision wants:  {', '.join(keys) or 'no column'} as the key\n"
             "Stopped, because without the key nobody can tell which rows are there.\n"
@@ -46,11 +63,39 @@ def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
         )
 
 
+def insert_plainly(table: Any, rows: Any, multiinsert: bool) -> None:
+    """Insert the rows as Alembic does."""
+    offline = migration_context().as_sql
+    into = with_types(table, rows) if offline else table
+    insert = partial(alembic.op.bulk_insert, into, rows, multiinsert=multiinsert)
+    with refused_sql(f"bulk_insert({table.fullname!r}, ...)"):
+        if offline:
+            return insert()
+        recorded(current_connection(), inserting(table, rows), insert)
+
+
+def with_types(table: Any, rows: Any) -> Any:
+    """Give columns without a type that of their values, by which a script writes them."""
+    types = {column.name: column.type for column in table.columns}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and isinstance(types.get(name), sa.types.NullType):
+                types[name] = sa.literal(value).type
+    columns = [sa.column(name, type_) for name, type_ in types.items()]
+    is_typed = not any(isinstance(column.type, sa.types.NullType) for column in table.columns)
+    return table if is_typed else sa.table(table.name, *columns, schema=table.schema)
+
+
+def inserting(table: Any, rows: Any) -> str:
+    """Return the call, without values, which may be other ones each time."""
+    return f"bulk_insert({table.fullname!r}, {list(table.c.keys())}, {len(rows)} rows)"
+
+
 def insert_missing(
     step: Step, table: Any, rows: Any, key: Sequence[str], multiinsert: bool
 ) -> None:
     """Insert the rows whose key is not there."""
-    keys = [key] if isinstance(key, str) else list(key)
+    keys = list(key)
     require_rows(table, rows, keys)
     sql = (v for row in rows for v in row.values() if isinstance(v, sa.ClauseElement))
     require_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
@@ -58,7 +103,16 @@ def insert_missing(
         for row in rows:
             step.write(guarded_insert(step.database, table, row, keys))
         return
-    what, inserted = f"on {table.name}", 0
+    insert = partial(look_and_insert, step, table, rows, keys, multiinsert)
+    recorded(step.database.connection, inserting(table, rows), insert)
+
+
+def look_and_insert(
+    step: Step, table: Any, rows: list[dict[str, Any]], keys: list[str], multiinsert: bool
+) -> None:
+    inserted = 0
+    if is_passed(step):
+        return log_skip(step, PASSED)
     if rows:
         require_columns(step, table, keys)
     for turn in rounds(rows, keys):
@@ -69,11 +123,12 @@ def insert_missing(
             missing = [row for row, is_there in zip(some, found, strict=True) if not is_there]
             inserted += len(missing)
             for batch, plain in alike(missing):
-                step.operations.bulk_insert(table, batch, multiinsert=multiinsert and plain)
+                with refusals(step):
+                    step.operations.bulk_insert(table, batch, multiinsert=multiinsert and plain)
     if inserted:
-        log_line("apply", "bulk_insert", what, f"{inserted} of {len(rows)} rows were not there")
+        log_line(f"inserted {inserted} of {len(rows)} rows into {table.fullname}")
     else:
-        log_line("skip", "bulk_insert", what, f"all {len(rows)} rows are there")
+        log_line(f"skip bulk_insert on {table.fullname}: all {len(rows)} rows are there")
 
 
 def require_columns(step: Step, table: Any, keys: list[str]) -> None:
@@ -86,9 +141,11 @@ def require_columns(step: Step, table: Any, keys: list[str]) -> None:
         require_tables(step, kinds, [None])
     for column, there in zip(columns, found[len(kinds) :], strict=True):
         if there is None:
+            known = inspected_columns(step.database, table.name, table.schema)
+            near = meant(column.name, [one["name"] for one in known])
             stop(
                 MissingParent,
-                f"bulk_insert({table.name!r}, ...): there is no such column.",
+                f"bulk_insert({table.fullname!r}, ...): there is no such column.{near}",
                 (f"no column {column.name} in {table.name}", f"{', '.join(keys)} as the key"),
                 "Stopped, because without the key nobody can tell which rows are there.",
                 f"helpers.add_column({table.name!r}, sa.Column({column.name!r}, ...))  # before",

@@ -9,16 +9,21 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from alembic_toolkit.sql.quoting import comment_clause
-from alembic_toolkit.verbs.ask import describe_column, describe_columns
+from alembic_toolkit.verbs.ask import (
+    describe_column,
+    describe_columns,
+    describe_constraints,
+    type_text,
+)
 from alembic_toolkit.verbs.compare import DATED
-from alembic_toolkit.verbs.remedy import code_of
-from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table, verbatim
+from alembic_toolkit.verbs.remedy import code_of, schema_code
+from alembic_toolkit.verbs.scratch import SCRATCH, NoScratch, plain_columns, scratch_table, verbatim
 from alembic_toolkit.verbs.texts import keep_colons
 from alembic_toolkit.verbs.values import COUNTING, Database, Definition, Step
 
 
 def find_column(step: Step) -> Definition | None:
-    found = describe_column(step.database, step.table, str(step.name), step.schema)
+    found = describe_column(step.database, step.table, str(step.name), step.place)
     if found is None or step.wanted is None:
         return found
     return without_server_defaults(found, step.wanted)
@@ -32,9 +37,19 @@ def want_column(step: Step) -> Definition | None:
 def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
     """Let the server describe a column; with the others, which a computed column may use."""
     others = plain_columns(step, without=column.name) if column.computed is not None else []
-    with scratch_table(step, column, *others):
-        made = describe_columns(step.database, SCRATCH, step.server.scratch_schema)
+    try:
+        with scratch_table(step, column, *others):
+            made = describe_columns(step.database, SCRATCH, step.server.scratch_schema)
+    except NoScratch:
+        return known_definition(step.database, column)
     return made[step.database.truncated(column.name)]
+
+
+def known_definition(database: Database, column: sa.Column[Any]) -> Definition:
+    """Describe what is known of a column without the server: no default, and not every type."""
+    word = canonical_type(database, column.type)
+    known = {"null": "NULL" if column.nullable else "NOT NULL"}
+    return known if word is None else known | {"type": word}
 
 
 def want_altered_column(step: Step, found: Definition) -> Definition:
@@ -60,10 +75,14 @@ def want_altered_column(step: Step, found: Definition) -> Definition:
         comment=operation.modify_comment or None,
     )
     wanted = without_server_defaults(scratch_column(step, column), column)
-    if wanted.get("collate") or step.server.normal_forms:  # elsewhere a type keeps it
+    # SQLite's BINARY is asked for as well, and is written as none.
+    names_one = wanted.get("collate") or getattr(operation.modify_type, "collation", None)
+    if names_one or step.server.normal_forms:  # elsewhere a type keeps it
         keys |= {"collate"} if "type" in keys else set()
     if "comment" in keys:
         wanted = with_comment(step, wanted, operation.modify_comment or "")
+    if step.limits and "default" not in wanted:  # not to be told: the ALTER can be run again
+        wanted |= {key: wanted.get(key, "?") for key in ("type", "default")}
     return {key: value for key, value in wanted.items() if key in keys}
 
 
@@ -85,8 +104,10 @@ def without_server_defaults(definition: Definition, column: sa.Column[Any] | Non
     given = {key for key in COUNTING if getattr(identity, key, None) is not None}
     given |= {key for key in COUNTING if getattr(identity, f"no{key}", None)}
     kept = {k: v for k, v in definition.items() if k not in COUNTING or k in given}
+    if "default" not in kept:
+        return kept
     if column is None or column.server_default is None or counts_up(column):
-        kept["default"] = re.sub(r"(?s)nextval\(.*\)$", "nextval", kept["default"])
+        kept["default"] = re.sub(r'(?s)"?nextval"?\(.*\)$', "nextval", kept["default"])
         return kept
     moment = MOMENT.match(str(getattr(column.server_default, "arg", "")))
     if moment and re.fullmatch(f"DEFAULT {DATED}", kept.get("default", "")):
@@ -122,7 +143,7 @@ def canonical_type(database: Database, type_: Any) -> str | None:
     return next((match.expand(word).lower() for match, word in found if match), None)
 
 
-def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
+def alter_code(step: Step, found: Definition, wanted: Definition, differing: list[str]) -> str:
     """Return the verb that alters the column, or renames it where it cannot be altered."""
     column: sa.Column[Any] = step.wanted
     changes: dict[str, Any] = {}
@@ -130,7 +151,10 @@ def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
         changes |= {"modify_type": column.type, **cast_of(step, column.name, wanted["type"])}
     if "null" in differing:
         changes["modify_nullable"] = column.nullable
-    if "default" in differing:
+    counts = step.server.counts_up
+    if "default" in differing and counts in (found.get("default"), wanted.get("default")):
+        changes["autoincrement"] = wanted.get("default") == counts
+    if "default" in differing and counts != wanted.get("default"):
         changes["modify_server_default"] = default_of(wanted)
     if "comment" in differing:
         changes["modify_comment"] = column.comment
@@ -140,11 +164,33 @@ def alter_code(step: Step, wanted: Definition, differing: list[str]) -> str:
     return code_of(alter)
 
 
+def key_of_counter(step: Step, wanted: Definition) -> list[str]:
+    """Return the verb that makes a column a key, which one that counts up must be before."""
+    counts = step.server.counts_up
+    if not counts or wanted.get("default") != counts:
+        return []
+    keys = [text for _, kind, text in describe_constraints(step) if kind == "primary"]
+    key = ops.CreatePrimaryKeyOp(None, step.table, [step.wanted.name], schema=step.schema)
+    return [] if keys else [code_of(key)]
+
+
+def is_aside(code: str) -> bool:
+    """Tell whether code puts a column out of the way that cannot be altered."""
+    return "new_column_name=" in code
+
+
+def not_aside(step: Step, name: str) -> str:
+    """Return code that tells whether that was not done yet."""
+    aside, schema = f"{name}_old", schema_code(step.schema)
+    return f"not helpers.table_has_column({step.table!r}, {aside!r}{schema})"
+
+
 def add_code(step: Step, wanted: Definition) -> str:
     """Return the verb that adds the wanted column."""
     column: sa.Column[Any] = step.wanted._copy()
-    if column.computed is None and column.identity is None:
-        column.server_default = default_of(wanted)
+    if column.computed is None and column.identity is None and "default" in wanted:
+        counts = wanted["default"] == step.server.counts_up  # which is no default
+        column.server_default = None if counts else default_of(wanted)
     return code_of(ops.AddColumnOp(step.table, column, schema=step.schema))
 
 
@@ -153,6 +199,23 @@ def default_of(wanted: Definition) -> sa.DefaultClause | None:
     default = sa.text(wanted.get("default", "").removeprefix("DEFAULT "))
     keep_colons(default)
     return sa.DefaultClause(default) if default.text else None
+
+
+def with_collation(step: Step, collation: str) -> Any:
+    """Return the new type of a column, in its old collation unless it names one of its own."""
+    text = type_text(step.operation.modify_type, step.database.dialect)
+    if not collation or not can_be_collated(text):
+        return step.operation.modify_type
+    return verbatim(step.database, f"{text} {collation}")
+
+
+def can_be_collated(type_: str) -> bool:
+    """Tell whether a type is one of texts, and leaves open in which collation."""
+    return bool(TEXT.match(type_)) and not COLLATED.search(re.sub("'[^']*'", "", type_))
+
+
+TEXT = re.compile(r"(?i)((var)?char(acter)?|(tiny|medium|long)?text|enum|set|citext)\b")
+COLLATED = re.compile(r"(?i)\b(collate|character set|charset|binary|byte|ascii|unicode)\b")
 
 
 def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:

@@ -16,14 +16,20 @@ from alembic_toolkit.verbs.ask import constraint_type, describe_constraints, ins
 from alembic_toolkit.verbs.compare import is_same
 from alembic_toolkit.verbs.kinds.index import compiled_index_text
 from alembic_toolkit.verbs.remedy import wanted_foreign_key
-from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table
+from alembic_toolkit.verbs.scratch import (
+    SCRATCH,
+    NoScratch,
+    plain_columns,
+    scratch_schema,
+    scratch_table,
+)
 from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Definition, Step
 
 
 def find_constraint(step: Step) -> Definition | None:
     """Find what drop_constraint names: by name, and by type where one is given."""
     database, type_ = step.database, step.operation.constraint_type
-    found = constraint_type(database, step.table, str(step.name), step.schema, type_)
+    found = constraint_type(database, step.table, str(step.name), step.place, type_)
     if found is None and step.server.conventional is not None:
         found = step.server.conventional(step)
     return of_type(step, found)
@@ -43,7 +49,7 @@ def find_constrained(step: Step) -> Definition | None:
         texts = [text for _, kind, text in describe_constraints(step) if kind == step.kind]
         same = (text for text in texts if is_same(step.server, text, wanted.get("definition", "")))
         return next(({"definition": text} for text in same), None)
-    other = constraint_type(step.database, step.table, step.name, step.schema, step.kind)
+    other = constraint_type(step.database, step.table, step.name, step.place, step.kind)
     if other is None:
         return None
     if other != step.kind:
@@ -65,27 +71,28 @@ def find_primary(step: Step) -> Definition | None:
 def is_replaced(step: Step, name: str | None, text: str) -> bool:
     """Tell whether a batch's new primary key is to take the place of the one that is there."""
     fold = step.database.case_folded
-    if key_columns(text) == key_columns(want_key(step)["definition"]):
+    if set(key_columns(text)) == set(key_columns(want_key(step)["definition"])):
         return bool(step.name) and fold(name) != fold(step.name)
     dropped = {column.lower() for column in step.batch.drops}
     going = any(column.lower() in dropped for column in key_columns(text))
     return going or name is None  # a key without a name cannot be dropped
 
 
-def key_columns(text: str) -> set[str]:
-    """Return the columns of ``PRIMARY KEY (a, b)``."""
-    return set(text.removeprefix("PRIMARY KEY (").removesuffix(")").split(", "))
+def key_columns(text: str) -> list[str]:
+    """Return the columns of ``PRIMARY KEY (a, b WITHOUT OVERLAPS) INCLUDE (c)``."""
+    listed = re.sub(r"( INCLUDE \(.*\))?( DEFERRABLE)?( INITIALLY DEFERRED)?$", "", text)
+    names = listed.removeprefix("PRIMARY KEY (").removesuffix(")").split(", ")
+    return [name.removesuffix(" WITHOUT OVERLAPS") for name in names]
 
 
 def want_key(step: Step) -> Definition:
     names = [step.database.truncated(str(column.name)) for column in step.wanted.columns]
-    if step.kind == "primary":
-        return {"definition": f"PRIMARY KEY {in_parentheses(names)}"}
-    options = dict(step.wanted.dialect_kwargs)
+    own = f"{step.database.dialect.name}_"
+    options = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith(own)}
     if included := options.get("postgresql_include"):
         included = [str(getattr(column, "name", column)) for column in included]
         options["postgresql_include"] = [step.database.truncated(name) for name in included]
-    text = unique_text(names, options)
+    text = primary_text(names, options) if step.kind == "primary" else unique_text(names, options)
     deferred = (step.wanted.initially or "").upper() == "DEFERRED"
     return {"definition": text + deferral(step.wanted.deferrable, deferred)}
 
@@ -95,7 +102,7 @@ def want_check(step: Step) -> Definition | None:
     try:
         with scratch_table(step, *plain_columns(step), wanted):
             found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
-    except (sa.exc.CompileError, sa.exc.DBAPIError):
+    except (NoScratch, sa.exc.CompileError, sa.exc.DBAPIError):
         return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
     return next({"definition": text + late} for name, _, text in found if name == "wanted")
@@ -103,10 +110,14 @@ def want_check(step: Step) -> Definition | None:
 
 def want_exclude(step: Step) -> Definition | None:
     operation = copy.copy(step.operation)
-    operation.table_name, operation.schema, operation._orig_constraint = SCRATCH, None, None
-    with scratch_table(step, *plain_columns(step)):
-        step.operations.impl.add_constraint(operation.to_constraint())
-        found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
+    operation.table_name, operation._orig_constraint = SCRATCH, None
+    operation.schema = scratch_schema(step)
+    try:
+        with scratch_table(step, *plain_columns(step)):
+            step.operations.impl.add_constraint(operation.to_constraint())
+            found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
+    except NoScratch:
+        return None
     return next({"definition": text} for _, kind, text in found if kind == "exclude")
 
 
@@ -180,8 +191,9 @@ def foreign_key_text(database: Database, key: Any) -> str:
     keys = database.server.foreign_keys
     if schema == database.dialect.default_schema_name or keys.stay_in_schema:
         schema = None
+    period: Callable[[list[str]], list[str]] = in_period if key.get("is_temporal") else list
     columns, referred = (
-        in_parentheses(database.truncated(str(name)) for name in key[names])
+        in_parentheses(period([database.truncated(str(name)) for name in key[names]]))
         for names in ("constrained_columns", "referred_columns")
     )
     target = qualified(database.truncated(key["referred_table"]), schema)
@@ -198,11 +210,27 @@ def foreign_key_text(database: Database, key: Any) -> str:
     return text + deferral(options.get("deferrable"), deferred)
 
 
+def in_period(names: list[str]) -> list[str]:
+    """Return the columns of a foreign key in time, of which the last is a period.
+
+    https://www.postgresql.org/docs/18/sql-createtable.html#SQL-CREATETABLE-PARMS-REFERENCES
+    """
+    return [*names[:-1], f"PERIOD {names[-1]}"]
+
+
+def primary_text(columns: Iterable[str | None], options: Any) -> str:
+    return f"PRIMARY KEY {in_parentheses(columns)}{include_text(options)}"
+
+
 def unique_text(columns: Iterable[str | None], options: Any) -> str:
     nulls = " NULLS NOT DISTINCT" if options.get("postgresql_nulls_not_distinct") else ""
+    listed = in_parentheses(sorted(str(column) for column in columns))
+    return f"UNIQUE{nulls} {listed}{include_text(options)}"
+
+
+def include_text(options: Any) -> str:
     included = options.get("postgresql_include")
-    include = f" INCLUDE {in_parentheses(str(column) for column in included)}" if included else ""
-    return f"UNIQUE{nulls} {in_parentheses(sorted(str(column) for column in columns))}{include}"
+    return f" INCLUDE {in_parentheses(str(column) for column in included)}" if included else ""
 
 
 def deferral(deferrable: Any, deferred: bool) -> str:

@@ -9,7 +9,7 @@ from alembic_toolkit.verbs.values import Definition, Step
 
 
 def find_enum(step: Step) -> Definition | None:
-    labels = enum_values(step.database, str(step.name), step.schema)
+    labels = enum_values(step.database, str(step.name), step.place)
     return None if labels is None else {"values": ", ".join(map(literal, labels))}
 
 
@@ -21,7 +21,7 @@ def mend_enum(step: Step) -> list[str]:
     """Return code that gives the type its values: one by one, or under another name."""
     name, values = str(step.name), step.wanted
     schema = schema_code(step.schema)
-    found = enum_values(step.database, name, step.schema) or []
+    found = enum_values(step.database, name, step.place) or []
     if [value for value in values if value in found] != found:
         return [f"helpers.create_enum({name + '_new'!r}, {values!r})  # and alter_column to it"]
     lines = []

@@ -7,11 +7,12 @@ from sqlalchemy.schema import CreateIndex
 from alembic_toolkit.sql.create_table import index_definition
 from alembic_toolkit.sql.quoting import unescaped_percent
 from alembic_toolkit.verbs.ask import describe_index, is_on
+from alembic_toolkit.verbs.scratch import NoScratch
 from alembic_toolkit.verbs.values import Definition, Step
 
 
 def find_index(step: Step) -> Definition | None:
-    found = describe_index(step.database, step.table or None, str(step.name), step.schema)
+    found = describe_index(step.database, step.table or None, str(step.name), step.place)
     if found is None:
         return None
     is_ours = is_on(step.database, found, step.table)
@@ -28,7 +29,10 @@ def find_index(step: Step) -> Definition | None:
 
 def want_index(step: Step) -> Definition | None:
     on = f"ON {step.database.truncated(step.table)}"
-    return {"table": on, "definition": step.server.index_text(step)}
+    try:
+        return {"table": on, "definition": step.server.index_text(step)}
+    except NoScratch:
+        return None
 
 
 def compiled_index_text(step: Step) -> str:

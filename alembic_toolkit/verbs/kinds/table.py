@@ -13,14 +13,17 @@ from alembic_toolkit.verbs.compare import described_as, differing_keys
 from alembic_toolkit.verbs.kinds.column import (
     add_code,
     alter_code,
+    is_aside,
+    known_definition,
+    not_aside,
     want_column,
     with_comment,
     without_server_defaults,
 )
-from alembic_toolkit.verbs.kinds.constraint import foreign_key_text
-from alembic_toolkit.verbs.remedy import code_of, wanted_foreign_key
+from alembic_toolkit.verbs.kinds.constraint import foreign_key_text, want_key
+from alembic_toolkit.verbs.remedy import code_of, schema_code, wanted_foreign_key
 from alembic_toolkit.verbs.require import keys_within, require_free_name
-from alembic_toolkit.verbs.scratch import SCRATCH, scratch_table
+from alembic_toolkit.verbs.scratch import SCRATCH, NoScratch, scratch_table
 from alembic_toolkit.verbs.values import Definition, Step
 
 # Options of a table's storage, which temporary tables refuse
@@ -30,7 +33,7 @@ STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition
 def find_table(step: Step) -> Definition:
     """Describe the table, or refuse where its name is that of a view."""
     require_free_name(step)
-    return define_table(step, step.table, step.schema)
+    return define_table(step, step.table, step.place)
 
 
 def want_table(step: Step) -> Definition:
@@ -39,13 +42,42 @@ def want_table(step: Step) -> Definition:
     names = {step.database.truncated(str(c.name)) for c in table.constraints if c.name}
     given = table.dialect_kwargs.items()
     options = {k: v for k, v in given if not any(word in k for word in STORAGE)}
-    with scratch_table(step, *table.columns, *others, **options):
-        found = define_table(step, SCRATCH, step.server.scratch_schema, names)
+    try:
+        with scratch_table(step, *table.columns, *others, **options):
+            found = define_table(step, SCRATCH, step.server.scratch_schema, names)
+    except NoScratch:
+        found = known_table(step)
     for key in keys_within(step):
         text = foreign_key_text(step.database, wanted_foreign_key(key))
         name = step.database.truncated(str(key.name))
         found |= {f"foreignkey {name}": text} if key.name else {text: ""}
     return found
+
+
+def known_table(step: Step) -> Definition:
+    """Describe the wanted table as far as it is known without the server, checks by their names."""
+    database, table, known = step.database, step.wanted, {}
+    fold, there = database.case_folded, describe_columns(step.database, step.table, step.place)
+    folded = {fold(name): definition for name, definition in there.items()}
+    for column in table.columns:
+        definition = folded.get(fold(column.name), {}) | known_definition(database, column)
+        definition = without_server_defaults(definition, column)
+        known[f"column {column.name}"] = described_as(
+            with_comment(step, definition, column.comment)
+        )
+    checks = {fold(n): text for n, kind, text in describe_constraints(step) if kind == "check"}
+    for constraint in table.constraints:
+        name = database.truncated(str(constraint.name)) if constraint.name else None
+        if isinstance(constraint, sa.CheckConstraint):
+            rule: Any = getattr(constraint, "_create_rule", None)
+            if name and (rule is None or rule(step.operations.impl)):
+                known[f"check {name}"] = checks.get(fold(name), "CHECK")
+        elif isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint):
+            kind = "unique" if isinstance(constraint, sa.UniqueConstraint) else "primary"
+            text = want_key(replace(step, kind=kind, wanted=constraint))["definition"]
+            if list(constraint.columns):
+                known |= {f"{kind} {name}": text} if name and kind == "unique" else {text: ""}
+    return known
 
 
 def define_table(
@@ -71,6 +103,27 @@ def define_table(
     return found
 
 
+def mend_table(step: Step, found: Definition, differing: list[str]) -> list[str]:
+    """Return code that gives a table each column and constraint as it is wanted.
+
+    A column that counts up comes last where the server wants it to be a key before.
+    """
+    counter = step.wanted._autoincrement_column if step.server.counts_up else None
+    parts = {key: mend_part(step, found, key) for key in differing}
+    last = parts.get(f"column {counter.name}") if counter is not None else None
+    if counter is None or not last or len(differing) == 1:
+        return [line for part in parts.values() for line in part]
+    *aside, line = last
+    counts = ops.AlterColumnOp(step.table, counter.name, schema=step.schema, autoincrement=True)
+    after = [line]
+    if not line.startswith("helpers.alter_column"):  # once: else it is no more as it was added
+        schema = schema_code(step.schema)
+        there = f"helpers.table_has_column({step.table!r}, {counter.name!r}{schema})"
+        aside, after = [*aside, f"if not {there}:", f"    {line}"], [code_of(counts)]
+    parts[f"column {counter.name}"] = aside
+    return [line for part in parts.values() for line in part] + after
+
+
 def mend_part(step: Step, found: Definition, key: str) -> list[str]:
     """Return code that gives a table one column or constraint as it is wanted."""
     database, (kind, _, name) = step.database, key.partition(" ")
@@ -85,6 +138,10 @@ def mend_part(step: Step, found: Definition, key: str) -> list[str]:
         names = [column.name for column in constraint.columns]
         given = constraint.name, step.table, names
         add = ops.CreatePrimaryKeyOp(*given, schema=step.schema)
+        keys = (name for name, kind, _ in describe_constraints(step) if kind == "primary")
+        if (other := next(keys, None)) is not None:  # there can be only one
+            drop = ops.DropConstraintOp(other, step.table, "primary", schema=step.schema)
+            return [code_of(drop), code_of(add)]
     return [code_of(operation) for operation in ([drop, add] if key in found else [add])]
 
 
@@ -99,10 +156,11 @@ def mend_column(
     add = add_code(part, wanted)
     if not is_there:
         return [add]
-    there = describe_column(step.database, step.table, name, step.schema) or {}
-    alter = alter_code(part, wanted, differing_keys(step.server, there, wanted))
-    # a column that cannot be altered is renamed, and the wanted one added
-    return [alter, add] if "new_column_name=" in alter else [alter]
+    there = describe_column(step.database, step.table, name, step.place) or {}
+    alter = alter_code(part, there, wanted, differing_keys(step.server, there, wanted))
+    if not is_aside(alter):
+        return [alter]
+    return [f"if {not_aside(step, name)}:", f"    {alter}", add]
 
 
 def wanted_constraint(step: Step, key: str) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
+from alembic_toolkit.database.errors import is_denied
+from alembic_toolkit.sql.guarded import Verbatim
 from alembic_toolkit.verbs.ask import view_select
 from alembic_toolkit.verbs.scratch import SCRATCH, discarded
 from alembic_toolkit.verbs.values import Definition, Step
 
 
 def find_view(step: Step) -> Definition | None:
-    text = view_select(step.database, str(step.name), step.schema)
+    text = view_select(step.database, str(step.name), step.place)
     return None if text is None else {"definition": " ".join(text.split())}
 
 
@@ -16,16 +20,21 @@ def want_view(step: Step) -> Definition | None:
     if not step.server.temporary_views and step.verb != "replace_view":
         return None  # it has no temporary views, and to make a lasting one commits
     temporary = "TEMPORARY " if step.server.temporary_views else ""
-    with discarded(step.database, "VIEW"):
-        step.database.run(f"CREATE {temporary}VIEW {SCRATCH} AS {step.wanted}")
-        text = view_select(step.database, SCRATCH, step.server.scratch_schema)
+    try:
+        with discarded(step.database, "VIEW"):
+            step.database.run(f"CREATE {temporary}VIEW {SCRATCH} AS {step.wanted}")
+            text = view_select(step.database, SCRATCH, step.server.scratch_schema)
+    except sa.exc.DBAPIError as error:
+        if not is_denied(error):
+            raise
+        return None
     return None if text is None else {"definition": " ".join(text.split())}
 
 
 def create_view_sql(step: Step) -> str:
     name = step.database.quoted(str(step.name), step.schema)
     exists = "IF NOT EXISTS " if step.offline and "create_view" in step.server.if_exists else ""
-    return f"CREATE VIEW {exists}{name} AS {step.wanted}"
+    return Verbatim(f"CREATE VIEW {exists}{name} AS {step.wanted}")
 
 
 def drop_sql(step: Step) -> str:
@@ -35,4 +44,4 @@ def drop_sql(step: Step) -> str:
 
 
 def replace_view_sql(step: Step) -> str:
-    return create_view_sql(step).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)
+    return Verbatim(create_view_sql(step).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded
+from alembic_toolkit.sql import offline
+from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded, Marked, Single, Verbatim
 from alembic_toolkit.sql.statements import Statement
-from alembic_toolkit.verbs.script import condition, exists_condition, filled_question, write_guarded
+from alembic_toolkit.verbs.kinds.column import can_be_collated
+from alembic_toolkit.verbs.script import condition, exists_condition, filled_question
 from alembic_toolkit.verbs.servers.mysql.act import requested_parts
 from alembic_toolkit.verbs.servers.mysql.catalog import OF_TABLE
 from alembic_toolkit.verbs.values import Step
 
+# https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes
+MODES = (
+    "SET @alembic_mode = @@sql_mode, sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')",
+    "SET sql_mode = @alembic_mode",
+)
+
 
 def write_if(step: Step, condition: str, sql: str) -> None:
     """Write a prepared statement: outside of a procedure there is no block with a condition."""
-    write_prepared(step, f"IF({condition}, {step.database.literal(sql)}, 'DO 0')")
+    run = Verbatim if isinstance(sql, Verbatim) else Guarded
+    write_prepared(step, f"IF({condition}, {step.database.literal(sql)}, 'DO 0')", run)
 
 
-def write_prepared(step: Step, expression: str) -> None:
+def write_prepared(step: Step, expression: str, run: type[Marked] = Guarded) -> None:
     """Write what runs the statement that an SQL expression results in."""
-    step.write(Guarded(f"SET @alembic_sql = {expression}"))
-    for statement in RUN_PREPARED:
-        step.write(statement)
+    if run is not Guarded:  # it is read in the author's mode
+        step.write(Guarded(f"SET @alembic_sql = {expression}"))
+        for statement in RUN_PREPARED:
+            step.write(run(statement))
+        return
+    with step.our_mode(expression):
+        for statement in (Guarded(f"SET @alembic_sql = {expression}"), *RUN_PREPARED):
+            offline.write_statement(step.context.impl, statement)
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
@@ -36,9 +50,10 @@ def write_statement(step: Step, statement: Statement) -> None:
     https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
     """
     if not statement.is_compound:
-        return step.write(statement.text)
+        return step.write(Single(statement.text))
     mark = next(mark for mark in DELIMITERS if mark not in statement.text)
-    step.context.impl.static_output(f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;")
+    text = f"DELIMITER {mark}\n{statement.text}\n{mark}\nDELIMITER ;"
+    step.context.impl.static_output(Verbatim(text))
 
 
 DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
@@ -52,22 +67,27 @@ def write_alter(step: Step) -> None:
     """
     literal, column = step.database.literal, str(step.name)
     table = step.quoted_table
-    name = step.database.quoted(column)
     requested = requested_parts(step, with_existing=True)
     parts = {
         key: CATALOG_PARTS[key] if text is None else literal(text)
         for key, text in requested.items()
     }
+    if requested["type"] is not None and can_be_collated(requested["type"]):
+        parts["type"] += f", IF(@alembic_check LIKE '%json_valid%', '', {OWN_COLLATION})"
     if requested["default"] is None:
         plain = parts["null"], parts.pop("default"), parts.pop("counts")
         parts["null"] = GENERATED.format(*plain)
     kept_check = "@alembic_check"
     if step.operation.modify_type is not None:  # JSON brings its own along
         kept_check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
-    pieces = [literal(f"ALTER TABLE {table} MODIFY {name} "), *parts.values(), kept_check]
+    # As it is, not as the revision writes it; names are utf8mb3, which must not be all of it.
+    spelled = "CONVERT(REPLACE(column_name, '`', '``') USING utf8mb4)"
+    alter = [literal(f"ALTER TABLE {table} MODIFY `"), spelled, literal("` ")]
+    pieces = [*alter, *parts.values(), kept_check]
     columns = step.server.questions["column"].replace("column_name FROM", "{} FROM", 1)
     asked = f"({filled_question(step, columns, step.table, column)})"
     text = asked.replace("{}", f"CONCAT({', '.join(pieces)})", 1)
+    name = step.database.quoted(column)
     missing = literal(f"alembic: there is no column {table}.{name} to alter")
     check = filled_question(step, COLUMN_CHECK, step.table, column)
     step.write(Guarded("SET @alembic_check = ''"))
@@ -84,14 +104,35 @@ COLUMN_CHECK = (
 # The parts of a MODIFY in information_schema.columns.  MariaDB's column_default is an expression;
 # MySQL's is bare text unless extra has DEFAULT_GENERATED:
 # https://mariadb.com/kb/en/information-schema-columns-table/
+OWN_COLLATION = (
+    "IF(collation_name IS NULL, '',"
+    " CONCAT(' CHARACTER SET ', character_set_name, ' COLLATE ', collation_name))"
+)
+# MySQL shows each byte of an expression as a character: take these for bytes.
+AS_BYTES = (
+    "COALESCE(IF(HEX(CONVERT({0} USING ucs2)) REGEXP '^(00..)*$', CONVERT(UNHEX(REGEXP_REPLACE("
+    "HEX(CONVERT({0} USING ucs2)), '00(..)', '$1')) USING utf8mb4), NULL), {0})"
+)
+# And as if it stood in a string; here a backslash by its number, for any sql_mode.
+MEANT = (
+    f"IF(VERSION() LIKE '%MariaDB%', {{0}}, REPLACE(REPLACE(REPLACE({AS_BYTES},"
+    " CHAR(92, 92 USING utf8mb4), CHAR(1 USING utf8mb4)),"
+    " CHAR(92, 39 USING utf8mb4), CHAR(39 USING utf8mb4)),"
+    " CHAR(1 USING utf8mb4), CHAR(92 USING utf8mb4)))"
+)
+# A string of both servers, as a regular expression in SQL; and what takes the strings out of a
+# text, but not those quotes that are in a name.
+STRING = r"\'(?:[^\'\\\\]|\\\\.|\'\')*\'"
+OUTSIDE = f"REGEXP_REPLACE({{0}}, '(`(?:[^`]|``)*`)|{STRING}', '{{1}}')"
+ONE, ONE_MARIADB = "$1", r"\\1"  # the first group
 CATALOG_PARTS = {
-    "type": "column_type, IF(collation_name IS NULL, '',"
-    " CONCAT(' CHARACTER SET ', character_set_name, ' COLLATE ', collation_name))",
+    "type": f"column_type, {OWN_COLLATION}",
     "null": "IF(is_nullable = 'NO', ' NOT NULL', ' NULL')",
     "default": "IF(column_default IS NULL OR column_default = 'NULL', '',"
     " CONCAT(' DEFAULT ', IF(VERSION() LIKE '%MariaDB%', column_default,"
-    " IF(extra LIKE '%DEFAULT_GENERATED%', CONCAT('(', column_default, ')'),"
-    " QUOTE(column_default)))))"
+    " IF(extra NOT LIKE '%DEFAULT_GENERATED%', QUOTE(column_default),"
+    " IF(column_default LIKE 'CURRENT_TIMESTAMP%', column_default,"
+    f" CONCAT('(', {MEANT.format('column_default')}, ')'))))))"
     ", IF(LOCATE('on update', extra) = 0, '',"
     " CONCAT(' ', SUBSTR(extra, LOCATE('on update', extra))))",
     "counts": "IF(extra LIKE '%auto_increment%', ' AUTO_INCREMENT', '')",
@@ -99,31 +140,158 @@ CATALOG_PARTS = {
     "comment": "IF(column_comment = '', '', CONCAT(' COMMENT ', QUOTE(column_comment)))",
 }
 GENERATED = (
-    "IF(COALESCE(generation_expression, '') = '', CONCAT({}, {}, {}),"
-    " CONCAT(' GENERATED ALWAYS AS (', generation_expression,"
-    " IF(extra LIKE '%STORED%', ') STORED', ') VIRTUAL')))"
+    "IF(COALESCE(generation_expression, '') = '', CONCAT({0}, {1}, {2}),"
+    f" CONCAT(' GENERATED ALWAYS AS (', {MEANT.format('generation_expression')},"
+    " IF(extra LIKE '%STORED%', ') STORED', ') VIRTUAL'),"
+    " IF(VERSION() LIKE '%MariaDB%', '', {0})))"
 )
 
 
 def write_drop_column(step: Step) -> None:
-    """Write the drop of the foreign and unique keys that use the column, then its own."""
+    """Write one ALTER, with the keys and the checks that use the column, as the server has them."""
+    name = str(step.name)
+    column = step.database.literal(step.database.quoted(name))
+    step.write(Guarded("SET @alembic_checks = NULL"))
+    for version, checks in CHECKS.items():
+        parts = (filled_question(step, p, step.table, name) for p in checks.split("{}"))
+        asked = column.join(parts)  # filled in last: its name may look like a placeholder
+        step.write_if(f"VERSION() {version} '%MariaDB%'", asked)
+    clauses = [filled_question(step, keys, step.table, name) for keys in (FOREIGN, UNIQUE)]
+    drop = step.database.literal(f"DROP COLUMN {step.database.quoted(name)}")
+    there = exists_condition(step)
+    write_alter_of(step, there, *(f"({c})" for c in clauses), "@alembic_checks", drop)
+
+
+def write_alter_of(step: Step, condition: str, *clauses: str) -> None:
+    """Write an ALTER TABLE of clauses that are SQL expressions, those that are NULL left out."""
     alter = step.database.literal(f"ALTER TABLE {step.quoted_table} ")
-    for keys in (FOREIGN_KEYS, UNIQUE_KEYS):
-        asked = filled_question(step, keys, step.table, str(step.name)).replace("{}", alter, 1)
-        write_prepared(step, f"COALESCE(({asked}), 'DO 0')")
-    write_guarded(step)
+    text = f"CONCAT({alter}, CONCAT_WS(', ', {', '.join(clauses)}))"
+    write_prepared(step, f"IF({condition}, {text}, 'DO 0')")
 
 
-FOREIGN_KEYS = (
-    "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
-    " REPLACE(constraint_name, '`', '``'), '`'))) FROM information_schema.key_column_usage"
+FOREIGN = (
+    "SELECT GROUP_CONCAT(DISTINCT CONCAT('DROP FOREIGN KEY `',"
+    " REPLACE(constraint_name, '`', '``'), '`')) FROM information_schema.key_column_usage"
     f" {OF_TABLE} AND column_name = :name AND referenced_table_name IS NOT NULL"
 )
 # MariaDB does not shorten a unique key of several columns, as it does an index
-UNIQUE_KEYS = (
-    "SELECT CONCAT({}, GROUP_CONCAT(DISTINCT CONCAT('DROP INDEX `',"
-    " REPLACE(index_name, '`', '``'), '`'))) FROM information_schema.statistics"
+UNIQUE = (
+    "SELECT GROUP_CONCAT(DISTINCT CONCAT('DROP INDEX `',"
+    " REPLACE(index_name, '`', '``'), '`')) FROM information_schema.statistics"
     f" {OF_TABLE} AND column_name = :name AND non_unique = 0 AND index_name <> 'PRIMARY'"
+)
+# Both servers write a column in a check in its quotes, which a string may hold as well.  MySQL has
+# indexes of expressions, too, and the names of its checks are of the whole database:
+# https://dev.mysql.com/doc/refman/8.4/en/information-schema-check-constraints-table.html
+CHECKS = {
+    "LIKE": "SELECT GROUP_CONCAT(CONCAT('DROP CONSTRAINT `', REPLACE(constraint_name, '`', '``'),"
+    " '`')) INTO @alembic_checks FROM information_schema.check_constraints"
+    " WHERE constraint_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
+    " AND level = 'Table'"
+    f" AND LOCATE(LOWER({{}}), LOWER({OUTSIDE.format('check_clause', ONE_MARIADB)}))",
+    "NOT LIKE": "SELECT NULLIF(CONCAT_WS(', ', (SELECT GROUP_CONCAT(CONCAT('DROP CHECK `',"
+    " REPLACE(c.constraint_name, '`', '``'), '`'))"
+    " FROM information_schema.check_constraints AS c"
+    " JOIN information_schema.table_constraints AS k"
+    " ON k.constraint_schema = c.constraint_schema AND k.constraint_name = c.constraint_name"
+    " WHERE c.constraint_schema = COALESCE(:schema, DATABASE()) AND k.table_name = :table"
+    f" AND LOCATE(LOWER({{}}), LOWER({OUTSIDE.format(MEANT.format('c.check_clause'), ONE)}))),"
+    " (SELECT GROUP_CONCAT(DISTINCT CONCAT('DROP INDEX `', REPLACE(s.index_name, '`', '``'), '`'))"
+    " FROM information_schema.statistics AS s"
+    " WHERE s.table_schema = COALESCE(:schema, DATABASE()) AND s.table_name = :table"
+    f" AND LOCATE(LOWER({{}}), LOWER({OUTSIDE.format(MEANT.format('s.expression'), ONE)}))"
+    " AND NOT EXISTS"
+    # those UNIQUE drops already
+    f" (SELECT 1 FROM information_schema.statistics {OF_TABLE} AND index_name = s.index_name"
+    " AND column_name = :name AND non_unique = 0))), '') INTO @alembic_checks",
+}
+
+
+def write_rename_column(step: Step, new_name: str, condition: str) -> None:
+    """Write one ALTER, with the checks and the indexes of expressions that follow on MySQL."""
+    database, name = step.database, str(step.name)
+    asked = filled_question(step, step.server.questions["column"], step.table, name)
+    step.write(Guarded(f"SET @alembic_old = CONCAT('`', REPLACE(({asked}), '`', '``'), '`')"))
+    renamed = database.quoted(new_name)
+    step.write(Guarded(f"SET @alembic_new = {database.literal(renamed)}, @alembic_more = NULL"))
+    more = filled_question(step, FOLLOWING, step.table, name)
+    step.write_if("VERSION() NOT LIKE '%MariaDB%'", more)
+    rename = database.literal(f"RENAME COLUMN {database.quoted(name)} TO {renamed}")
+    write_alter_of(step, condition, rename, "@alembic_more")
+
+
+OLD = "CONVERT(@alembic_old USING utf8mb4) COLLATE utf8mb4_bin"
+# In a text, the new name in the place of the old one: from where the last one was found, over
+# strings and other names.  https://unicode-org.github.io/icu/userguide/strings/regexp.html
+EXACTLY = (
+    r"CONCAT('\\Q', REPLACE(CONVERT(@alembic_old USING utf8mb4), '\\E', '\\E\\\\E\\Q'), '\\E')"
+)
+NEW = r"REPLACE(REPLACE(CONVERT(@alembic_new USING utf8mb4), '\\', '\\\\'), '$', '\\$')"
+RENAMED = (
+    f"REGEXP_REPLACE(CONVERT({{}} USING utf8mb4) COLLATE utf8mb4_bin,"
+    f" CONCAT('\\\\G((?:[^\\'`]|{STRING}|(?!', {EXACTLY}, ')`(?:[^`]|``)*`)*)', {EXACTLY}),"
+    f" CONCAT('$1', {NEW}))"
+)
+MORE_CHECKS = (
+    "SELECT GROUP_CONCAT(CONVERT(CONCAT('DROP CHECK `', REPLACE(c.constraint_name, '`', '``'),"
+    " '`, ADD CONSTRAINT `', REPLACE(c.constraint_name, '`', '``'), '` CHECK ',"
+    f" {RENAMED.format(MEANT.format('c.check_clause'))},"
+    " IF(k.enforced = 'NO', ' NOT ENFORCED', '')) USING utf8mb4) SEPARATOR ', ')"
+    " FROM information_schema.check_constraints AS c"
+    " JOIN information_schema.table_constraints AS k"
+    " ON k.constraint_schema = c.constraint_schema AND k.constraint_name = c.constraint_name"
+    " WHERE c.constraint_schema = COALESCE(:schema, DATABASE()) AND k.table_name = :table"
+    f" AND LOCATE({OLD}, {OUTSIDE.format(MEANT.format('c.check_clause'), ONE)})"
+)
+MORE_PARTS = (
+    "SELECT REPLACE(CONVERT(index_name USING utf8mb4), '`', '``') AS name,"
+    " MIN(non_unique) AS non_unique, MIN(is_visible) AS is_visible,"
+    " MIN(CONVERT(index_comment USING utf8mb4)) AS comment,"
+    f" SUM(LOCATE({OLD}, {OUTSIDE.format(MEANT.format('expression'), ONE)})) AS uses,"
+    " GROUP_CONCAT(CONVERT(CONCAT(IF(expression IS NULL,"
+    " CONCAT('`', REPLACE(CONVERT(column_name USING utf8mb4), '`', '``'), '`',"
+    " IF(sub_part IS NULL, '', CONCAT('(', sub_part, ')'))),"
+    f" CONCAT('(', {MEANT.format('expression')}, ')')), IF(collation = 'D', ' DESC', ''))"
+    " USING utf8mb4) ORDER BY seq_in_index SEPARATOR ', ') AS parts"
+    f" FROM information_schema.statistics {OF_TABLE} GROUP BY index_name"
+)
+MORE_INDEXES = (
+    "SELECT GROUP_CONCAT(CONVERT(CONCAT('DROP INDEX `', i.name, '`, ADD ',"
+    f" IF(i.non_unique, '', 'UNIQUE '), 'INDEX `', i.name, '` (', {RENAMED.format('i.parts')},"
+    " ')', IF(i.is_visible = 'NO', ' INVISIBLE', ''),"
+    " IF(i.comment = '', '', CONCAT(' COMMENT ', QUOTE(i.comment)))) USING utf8mb4) SEPARATOR ', ')"
+    f" FROM ({MORE_PARTS}) AS i WHERE i.uses > 0"
+)
+FOLLOWING = (
+    "SELECT /*+ SET_VAR(group_concat_max_len = 1000000) */"
+    f" NULLIF(CONCAT_WS(', ', ({MORE_CHECKS}), ({MORE_INDEXES})), '') INTO @alembic_more"
+)
+
+
+def write_drop_index(step: Step) -> None:
+    """Write the drop, with the index that a foreign key then needs."""
+    drop = step.database.literal(f"DROP INDEX {step.database.quoted(str(step.name))}")
+    write_alter_of(step, exists_condition(step), needed_indexes(step), drop)
+
+
+def needed_indexes(step: Step) -> str:
+    """Return an SQL expression for what makes the indexes that foreign keys need without one."""
+    return f"({filled_question(step, NEEDED, step.table, str(step.name))})"
+
+
+NEEDED = (
+    "SELECT GROUP_CONCAT(CONCAT('ADD INDEX `', REPLACE(k.name, '`', '``'), '` (', k.quoted, ')'))"
+    " FROM (SELECT constraint_name AS name,"
+    " GROUP_CONCAT(column_name ORDER BY ordinal_position) AS names,"
+    " GROUP_CONCAT(CONCAT('`', REPLACE(column_name, '`', '``'), '`')"
+    " ORDER BY ordinal_position) AS quoted"
+    f" FROM information_schema.key_column_usage {OF_TABLE} AND referenced_table_name IS NOT NULL"
+    " GROUP BY constraint_name) AS k WHERE k.name <> :name AND NOT EXISTS"
+    " (SELECT 1 FROM (SELECT index_name AS name,"
+    " GROUP_CONCAT(column_name ORDER BY seq_in_index) AS names"
+    f" FROM information_schema.statistics {OF_TABLE} AND index_type = 'BTREE'"
+    " GROUP BY index_name) AS i WHERE i.name <> :name AND"
+    " LEFT(CONCAT(i.names, ','), CHAR_LENGTH(k.names) + 1) = CONCAT(k.names, ','))"
 )
 
 
@@ -139,7 +307,12 @@ def write_drop_constraint(step: Step) -> None:
     may_be_foreign = type_ in ("foreignkey", None)
     if may_be_foreign:
         step.write(Guarded(f"SET @alembic_key = {exists_condition(step, what='foreignkey')}"))
-    step.write_if(exists, f"{alter} DROP {drop} {name}")
+    if type_ in ("unique", None):
+        write_alter_of(
+            step, exists, needed_indexes(step), step.database.literal(f"DROP {drop} {name}")
+        )
+    else:
+        step.write_if(exists, f"{alter} DROP {drop} {name}")
     if may_be_foreign:
         unneeded = condition(step, UNNEEDED, step.table, str(step.name))
         step.write_if(f"@alembic_key AND {unneeded}", f"{alter} DROP INDEX {name}")

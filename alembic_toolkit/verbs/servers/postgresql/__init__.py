@@ -8,7 +8,16 @@ from alembic_toolkit.sql.bodies import POSTGRESQL
 from alembic_toolkit.sql.quoting import postgresql_literal
 from alembic_toolkit.verbs.kinds.view import drop_sql
 from alembic_toolkit.verbs.script import COMMON_SCRIPTS, write_as_it_is
-from alembic_toolkit.verbs.servers.postgresql import act, catalog, concurrently, enums, made, script
+from alembic_toolkit.verbs.servers.postgresql import (
+    act,
+    alter,
+    catalog,
+    concurrently,
+    enums,
+    script,
+    spelling,
+    types,
+)
 from alembic_toolkit.verbs.values import Concurrently, ForeignKeys, Paging, Server
 
 SERVER = Server(
@@ -19,6 +28,7 @@ SERVER = Server(
     bytes_literal=r"'\x{}'",
     syntax=lambda dialect: POSTGRESQL,
     normal_forms=True,
+    one_spelling=spelling.one_spelling,
     canonical_types={
         r"VARCHAR(\(\d{1,6}\))": r"character varying\1",
         r"(NUMERIC\(\d+), (\d+\))": r"\1,\2",
@@ -27,7 +37,7 @@ SERVER = Server(
     foreign_keys=ForeignKeys(match_full=True, hidden_schema=catalog.hidden_schema),
     needs_cast=True,
     questions=catalog.QUESTIONS,
-    ask=made.answer,
+    ask=catalog.answer,
     placeholders=catalog.placeholders,
     columns=catalog.columns,
     column=catalog.column,
@@ -35,6 +45,10 @@ SERVER = Server(
     index=catalog.index,
     index_defined=catalog.index_defined,
     index_text=catalog.index_text,
+    bring_types=types.bring_types,
+    kept_type=alter.kept_type,
+    rereads_checks=True,
+    temporary_schema="pg_temp",
     undoes_scratch=True,
     verbs={
         "add_enum_value": enums.add_value,
@@ -44,7 +58,7 @@ SERVER = Server(
     acts={
         "create_table": act.create_table,
         "add_column": concurrently.add_column,
-        "alter_column": concurrently.alter_column,
+        "alter_column": alter.alter_column,
         "create_index": act.create_index,
         "drop_index": act.drop_index,
         "create_unique_constraint": concurrently.add_unique,

@@ -8,32 +8,29 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops
 from sqlalchemy.schema import CreateTable
 
+from alembic_toolkit.database.errors import words
 from alembic_toolkit.verbs.act import act, default_create_index, default_create_table, run_alembic
-from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index, enum_values
-from alembic_toolkit.verbs.ensure import ensure
+from alembic_toolkit.verbs.ask import ask, describe_constraints, describe_index
 from alembic_toolkit.verbs.errors import MissingParent, UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.offending import offending
 from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.require import require_table
-from alembic_toolkit.verbs.servers.postgresql.made import remember_index, remember_table
-from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.values import Step, by_name, log_decision
+from alembic_toolkit.verbs.servers.postgresql.types import bring_types, named_types
+from alembic_toolkit.verbs.transaction import outside_transaction, undone_by_error
+from alembic_toolkit.verbs.values import Step, by_name
+from alembic_toolkit.verbs.words import log_line, log_skip, subject
 
 
 def create_table(step: Step) -> sa.Table:
-    """Create the table; an enum type that is there already is confirmed, not made twice."""
+    """Create the table; a type that is there already is confirmed, not made twice."""
     table: sa.Table = step.wanted
     types: list[Any] = [column.type for column in table.columns]
-    enums = {t.name: t for t in types if isinstance(t, sa.Enum) and t.native_enum and t.name}
-    if any(enum_values(step.database, str(name), t.schema) for name, t in enums.items()):
-        for name, type_ in enums.items():
-            if getattr(type_, "create_type", True):  # else the revision leaves it to the database
-                about = "create_enum", "enum", name, "", type_.schema, list(type_.enums)
-                ensure(Step(step.operations, None, *about))
+    if any(True for type_ in types for _ in named_types(type_, step.database.dialect)):
+        bring_types(step, types)
         create_without_types(step, table)
     else:
         default_create_table(step)
-    remember_table(step)
     return table
 
 
@@ -53,7 +50,6 @@ def create_index(step: Step) -> None:
     if not step.operation.kw.get("postgresql_concurrently", False):
         drop_invalid(step)
         default_create_index(step)
-        remember_index(step)
         return
     with outside_transaction(step):
         drop_invalid(step, postgresql_concurrently=True)
@@ -73,9 +69,9 @@ def drop_invalid(step: Step, **flags: Any) -> None:
     """Drop an index that a failed build has left, with these flags of DROP INDEX."""
     if not step.is_invalid:
         return
-    log_decision("apply", step, "INVALID after a failed build, dropped to be built again")
     drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **flags)
     Operations(step.context).invoke(drop)
+    log_line(f"dropped index {subject(step)}, which a failed build left INVALID")
 
 
 def drop_index(step: Step) -> None:
@@ -93,16 +89,16 @@ def drop_index(step: Step) -> None:
 
 def replace_view(step: Step) -> None:
     """Replace it; drop and create it where PostgreSQL refuses because its columns change."""
-    begin, run = step.database.connection.begin_nested, step.database.run
+    run = step.database.run
     try:
-        with begin():
+        with undone_by_error(step.database):
             run(replace_view_sql(step))
         return
     except sa.exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != INVALID_TABLE_DEFINITION:
             raise
     try:
-        with begin():
+        with undone_by_error(step.database):
             run(drop_sql(step))
             run(create_view_sql(step))
     except sa.exc.DBAPIError as error:
@@ -171,19 +167,28 @@ def undivided_code(step: Step, name: str, table: str) -> str:
 
 def validate_constraint(step: Step) -> None:
     require_table(step)
-    found = {name: text for name, _, text in describe_constraints(step)}
     name = step.database.truncated(str(step.name))
-    if name not in found:
+    found = ask(step.database, "validity", step.table, name, step.schema)
+    if found is None:
+        there = ", ".join(str(name) for name, _, _ in describe_constraints(step))
         stop(
             MissingParent,
             f"{step.call}: there is no such constraint.",
-            (", ".join(str(name) for name in found) or "no constraint", name),
+            (there or "no constraint", name),
             "Stopped, because there is nothing to validate.",
             f"helpers.create_check_constraint({name!r}, {step.table!r}, ...)  # before this line",
         )
-    if not found[name].endswith(" NOT VALID"):
-        return log_decision("skip", step, "valid already")
-    log_decision("apply", step, "NOT VALID until now")
+    if found == "valid":
+        return log_skip(step, "valid already")
+    if found == "NOT ENFORCED":
+        names = f"{name!r}, {step.table!r}{schema_code(step.schema)}"
+        stop(
+            UnsafeOperation,
+            f"{step.call}: the constraint is not enforced.",
+            (f"{name} NOT ENFORCED", f"{name} NOT VALID (to validate), or valid already"),
+            "Stopped, because the server lets any row in, and validates no such constraint.",
+            f"helpers.drop_constraint({names})  # instead of this line; and create it again",
+        )
     act(step)
 
 
@@ -193,10 +198,11 @@ def validate(step: Step) -> None:
         step.database.run(validate_sql(step))
     except sa.exc.IntegrityError as error:
         names = f"{str(step.name)!r}, {step.table!r}{schema_code(step.schema)}"
+        rows, said = offending(step), words(error)
         stop(
             UnsafeOperation,
             f"{step.call}: some rows do not fulfil it.",
-            (" ".join(str(error.orig).split()), "rows that all fulfil it"),
+            (f"{rows.found} ({said})" if rows else said, "rows that all fulfil it"),
             "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
             " UPDATE of such a row fails, too, unless it mends it.",
             f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from alembic_toolkit.sql.quoting import comment_clause, in_parentheses, postgresql_literal
-from alembic_toolkit.verbs.ask import ask_rows
-from alembic_toolkit.verbs.kinds.constraint import deferral, foreign_key_text, unique_text
-from alembic_toolkit.verbs.scratch import SCRATCH, plain_columns, scratch_table
-from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
+import sqlalchemy as sa
+
+from alembic_toolkit.sql.pinned import pinned
+from alembic_toolkit.sql.quoting import (
+    comment_clause,
+    filled_in,
+    postgresql_literal,
+)
+from alembic_toolkit.verbs.ask import ask_in_one, ask_rows
+from alembic_toolkit.verbs.kinds.constraint import (
+    deferral,
+    foreign_key_text,
+    primary_text,
+    unique_text,
+)
+from alembic_toolkit.verbs.scratch import (
+    SCRATCH,
+    SCRATCH_INDEX,
+    plain_columns,
+    scratch_schema,
+    scratch_table,
+)
+from alembic_toolkit.verbs.values import HERE, Constraint, Database, Definition, Question, Step
 
 RELATION = "SELECT relname FROM pg_class WHERE oid = to_regclass(:table)"
 CONSTRAINT = (
@@ -20,10 +39,10 @@ INDEX_OF_TABLE = (
     "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = to_regclass(:table) AND relname = :name"
 )
-QUESTIONS = {
+PLAIN_QUESTIONS = {
     "table": f"{RELATION} AND relkind IN ('r', 'p', 'f')",
     "indexable": f"{RELATION} AND relkind IN ('r', 'p', 'f', 'm')",
-    "relation": RELATION,
+    "relation": "SELECT to_regclass(:table)",  # no catalog: half the time of planning
     # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
     "renamable": RELATION,
     "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
@@ -37,6 +56,7 @@ QUESTIONS = {
     " WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped",
     "constraint": CONSTRAINT,
     "constraint types": CONSTRAINT,
+    "type": "SELECT 1 FROM pg_type WHERE oid = to_regtype(:table)",
     "enum": "SELECT 1 FROM pg_type WHERE oid = to_regtype(:table) AND typtype = 'e'",
     "label": "SELECT 1 FROM pg_enum WHERE enumtypid = to_regtype(:table) AND enumlabel = :name",
     "index": INDEX_OF_TABLE,
@@ -53,38 +73,73 @@ QUESTIONS = {
     " LEFT JOIN pg_inherits AS i ON i.inhparent = c.oid LEFT JOIN pg_class AS p"
     " ON p.oid = i.inhrelid WHERE c.oid = to_regclass(:table) AND c.relkind IN ('p', 'I')"
     " GROUP BY c.oid",
-    "table comment": "SELECT obj_description(to_regclass(:table), 'pg_class')",
+    "table comment": "SELECT description FROM pg_description WHERE objoid = to_regclass(:table)"
+    " AND classoid = 'pg_class'::regclass AND objsubid = 0",
+    "validity": "SELECT CASE WHEN jsonb_extract_path_text(to_jsonb(k), 'conenforced') = 'false'"
+    " THEN 'NOT ENFORCED' WHEN convalidated THEN 'valid' ELSE 'NOT VALID' END"
+    " FROM pg_constraint AS k WHERE conrelid = to_regclass(:table) AND conname = :name",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
+    # what has the new name where the old one is, or, where there is no old one, on the whole path
+    "renamed": "SELECT relname FROM pg_class WHERE oid = coalesce((SELECT c.oid FROM pg_class AS o"
+    " JOIN pg_class AS c ON c.relnamespace = o.relnamespace"
+    " WHERE o.oid = to_regclass(:table) AND c.relname = :name),"
+    " CASE WHEN to_regclass(:table) IS NULL THEN to_regclass(:index)::oid END)",
+    # why nothing that lasts can be made where the path leads to
+    "place": "SELECT CASE WHEN current_schema() IS NULL THEN 'none'"
+    " WHEN starts_with(current_schema()::text, 'pg_temp_') THEN 'temporary'"
+    " WHEN to_regclass(quote_ident(:name))::oid"
+    " = to_regclass('pg_temp.' || quote_ident(:name))::oid THEN 'hidden' END",
 }
+QUESTIONS = {what: pinned(sql) for what, sql in PLAIN_QUESTIONS.items()}
+# An index is made in the schema of its table.
+QUESTIONS["sort beside"] = QUESTIONS["sort"].replace(
+    pinned("to_regclass(:table)"),
+    pinned(
+        "(SELECT o.oid FROM pg_class AS o WHERE o.relname = :name AND o.relnamespace ="
+        " (SELECT t.relnamespace FROM pg_class AS t WHERE t.oid = to_regclass(:table)))"
+    ),
+)
+# https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATH
+SCHEMA_HERE = pinned("quote_ident(current_schema()::text) || '.' || ")
+
+
+def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
+    return ask_in_one(database, questions, QUESTIONS)
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
     _, table, name, schema = question
-    values = {
-        "table": database.quoted(table, schema),
-        "name": database.truncated(name),
-        "index": database.quoted(database.truncated(name), schema),
-    }
-    return {key: postgresql_literal(value) for key, value in values.items()}
+    here = SCHEMA_HERE if schema == HERE else ""
+    names = {"table": table, "index": database.truncated(name)}
+    quoted = {key: postgresql_literal(database.quoted(n, schema)) for key, n in names.items()}
+    located = {key: f"{here}{text}" for key, text in quoted.items()}
+    return located | {"name": postgresql_literal(database.truncated(name))}
 
 
-COLUMNS = """
+# A column can be NOT NULL for new rows only: https://www.postgresql.org/docs/18/release-18.html
+NULLABILITY = """CASE WHEN NOT a.attnotnull THEN 'NULL'
+            WHEN EXISTS (SELECT 1 FROM pg_constraint AS n WHERE n.conrelid = a.attrelid
+                         AND n.contype = 'n' AND n.conkey[1] = a.attnum AND NOT n.convalidated)
+            THEN 'NOT NULL NOT VALID' ELSE 'NOT NULL' END AS "null\""""
+PLAIN_COLUMNS = f"""
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
-       CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
+       {NULLABILITY},
        CASE WHEN a.attgenerated = ''
             THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END AS "default",
        'COLLATE ' || quote_ident(c.collname) AS "collate",
        CASE WHEN a.attgenerated <> ''
-            THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' END AS computed,
+            THEN 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ') '
+                 || CASE a.attgenerated WHEN 's' THEN 'STORED' ELSE 'VIRTUAL' END END AS computed,
        CASE a.attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                           WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY' END AS identity,
        'START WITH ' || s.seqstart AS "start", 'INCREMENT BY ' || s.seqincrement AS increment,
        'MINVALUE ' || s.seqmin AS minvalue, 'MAXVALUE ' || s.seqmax AS maxvalue,
        'CACHE ' || s.seqcache AS cache,
        CASE s.seqcycle WHEN true THEN 'CYCLE' WHEN false THEN 'NO CYCLE' END AS cycle,
-       col_description(a.attrelid, a.attnum) AS comment
+       (SELECT description FROM pg_description WHERE objoid = a.attrelid
+        AND classoid = 'pg_class'::regclass AND objsubid = a.attnum) AS comment
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -95,23 +150,25 @@ LEFT JOIN pg_sequence AS s ON s.seqrelid = o.objid
 WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
-COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', COLUMNS)
+COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', PLAIN_COLUMNS)
+COLUMNS = pinned(PLAIN_COLUMNS)
 # All that there is to know of an ordinary column: to plan this takes a quarter of the time.
-ORDINARY_COLUMN = """
+# The collations are none, and "default".
+ORDINARY_COLUMN = pinned(f"""
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
-       CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null",
+       {NULLABILITY},
        'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
        (SELECT description FROM pg_description WHERE objoid = a.attrelid
         AND classoid = 'pg_class'::regclass AND objsubid = a.attnum) AS comment,
        (SELECT relkind::text FROM pg_class WHERE oid = a.attrelid) AS sort,
        a.attgenerated = '' AND a.attidentity = ''
-       AND a.attcollation IN (0, 100 /* "default" */) AS is_ordinary
+       AND a.attcollation IN (0, 100) AS is_ordinary
 FROM pg_attribute AS a
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = to_regclass(:table) AND a.attname = :name
 AND a.attnum > 0 AND NOT a.attisdropped
-"""
+""")
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
@@ -140,7 +197,7 @@ def define_column(row: dict[str, Any]) -> Definition:
 
 def canonical_default(text: str, type_: str) -> str:
     """Return one spelling for ``0``, ``'0'::bigint`` and ``('-0'::integer)::bigint``."""
-    constant = r"DEFAULT [(]*(-?[\d.]+|'(?:[^']|'')*'|true|false)((?:::[\w ().,]+|[)])*)"
+    constant = r"DEFAULT [(]*(-?[\d.]+|'(?:[^']|'')*'|true|false)((?:::[\w \"().,]+|[)])*)"
     match = re.fullmatch(constant, text)
     if match is None:
         return text
@@ -151,15 +208,21 @@ def canonical_default(text: str, type_: str) -> str:
     return f"DEFAULT {bare if is_number else value}"
 
 
-CONSTRAINTS = """
+# Columns that older servers do not have are read from the row as JSON.
+CONSTRAINTS = pinned("""
 SELECT k.conname AS name, k.contype::text AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
-       CASE WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS unvalidated,
+       CASE WHEN k.contype = 'c' AND k.connoinherit THEN ' NO INHERIT' ELSE '' END
+       || CASE WHEN jsonb_extract_path_text(to_jsonb(k), 'conenforced') = 'false'
+               THEN ' NOT ENFORCED'
+               WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END AS state,
        CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
+       jsonb_extract_path_text(to_jsonb(k), 'conperiod') = 'true' AS is_temporal,
        ARRAY(SELECT a.attname FROM pg_index AS i
              CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS u (number, position)
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
-             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts AND k.contype = 'u'
+             WHERE i.indexrelid = k.conindid AND u.position > i.indnkeyatts
+             AND k.contype IN ('p', 'u')
              ORDER BY u.position)::text[] AS include,
        substring(pg_get_constraintdef(k.oid)
                  FROM ' ON DELETE SET [A-Z]+( [(][^)]*[)])') AS of_columns,
@@ -179,7 +242,7 @@ LEFT JOIN pg_class AS r ON r.oid = k.confrelid
 LEFT JOIN pg_namespace AS n ON n.oid = r.relnamespace
 WHERE k.conrelid = to_regclass(:table) AND k.contype IN ('p', 'u', 'c', 'f', 'x')
 ORDER BY k.conname
-"""
+""")
 ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -191,16 +254,18 @@ def constraints(database: Database, table: str, schema: str | None) -> list[Cons
 def define_constraint(database: Database, row: dict[str, Any]) -> tuple[str, str]:
     """Return the type of a constraint as Alembic calls it, and its definition."""
     match row["type"]:
-        case "p":
-            return "primary", f"PRIMARY KEY {in_parentheses(row['columns'])}"
-        case "u":
+        case "p" | "u":
             options = {f"postgresql_{key}": row[key] for key in ("nulls_not_distinct", "include")}
-            text = unique_text(row["columns"], options)
-            return "unique", text + deferral(row["deferrable"], row["deferred"])
+            names, later = row["columns"], deferral(row["deferrable"], row["deferred"])
+            if row["is_temporal"]:
+                names = [*names[:-1], f"{names[-1]} WITHOUT OVERLAPS"]
+            if row["type"] == "p":
+                return "primary", primary_text(names, options) + later
+            return "unique", unique_text(names, options) + later
         case "x":
             return "exclude", row["exclusion"]
         case "c":
-            return "check", f"CHECK ({row['check']}){row['unvalidated']}"
+            return "check", f"CHECK ({row['check']}){row['state']}"
     options = {
         "onupdate": ACTIONS[row["onupdate"]],
         "ondelete": ACTIONS[row["ondelete"]] + (row["of_columns"] or ""),
@@ -209,7 +274,7 @@ def define_constraint(database: Database, row: dict[str, Any]) -> tuple[str, str
         "match": "FULL" if row["matches_full"] else None,
     }
     key = row | {"constrained_columns": row["columns"], "options": options}
-    return "foreignkey", foreign_key_text(database, key) + row["unvalidated"]
+    return "foreignkey", foreign_key_text(database, key) + row["state"]
 
 
 # "constraint" is a subquery with both columns because the catalog has no index on conindid alone
@@ -223,17 +288,17 @@ FROM pg_class AS c
 JOIN pg_index AS i ON i.indexrelid = c.oid
 JOIN pg_class AS t ON t.oid = i.indrelid
 WHERE """
-INDEX_NAMED = f"{INDEX} c.oid = to_regclass(:index)"
-INDEX_ON = (
+INDEX_NAMED = pinned(f"{INDEX} c.oid = to_regclass(:index)")
+INDEX_ON = pinned(
     f"{INDEX} c.relname = :name AND c.relnamespace ="
     " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
 )
 # All that there is to know of most indexes: on that table, valid, and of no constraint.
-ORDINARY_INDEX = """
+ORDINARY_INDEX = pinned("""
 SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
        AND NOT (indisunique OR indisexclusion) AS is_ordinary
 FROM pg_index WHERE indexrelid = to_regclass(:index)
-"""
+""")
 
 
 def index(
@@ -257,7 +322,7 @@ def index(
 
 def index_defined(database: Database, found: Definition) -> Definition:
     """Return an index that was found with its definition, as the server writes it."""
-    sql = str(database.run(f"SELECT pg_get_indexdef({found['oid']})").scalar())
+    sql = str(database.run(f"SELECT pg_catalog.pg_get_indexdef({found['oid']})").scalar())
     _, method = sql.split(" USING ", 1)
     kept = {key: value for key, value in found.items() if key not in ("oid", "hidden_in")}
     return kept | {"definition": f"{found['definition']}USING {method}"}
@@ -266,12 +331,12 @@ def index_defined(database: Database, found: Definition) -> Definition:
 def index_text(step: Step) -> str:
     """Let the server write the wanted index, made on a scratch table with the same columns."""
     operation = copy.copy(step.operation)
-    operation.index_name, operation.table_name = "_alembic_scratch_ix", SCRATCH
-    operation.schema = None
+    operation.index_name, operation.table_name = sa.schema.conv(SCRATCH_INDEX), SCRATCH
+    operation.schema = scratch_schema(step)
     operation.kw = {k: v for k, v in operation.kw.items() if k != "postgresql_concurrently"}
     with scratch_table(step, *plain_columns(step)):
         step.operations.impl.create_index(operation.to_index(step.context))
-        found = index(step.database, None, "_alembic_scratch_ix", "pg_temp")
+        found = index(step.database, None, SCRATCH_INDEX, "pg_temp")
         assert found is not None
         return index_defined(step.database, found)["definition"]
 
@@ -280,5 +345,6 @@ def hidden_schema(database: Database, schema: str, table: str) -> str | None:
     """Return the schema that a table must be named with; None when the search path finds it."""
     short = postgresql_literal(database.quoted(table))
     long = postgresql_literal(database.quoted(table, schema))
-    found, _ = database.fetch(f"SELECT to_regclass({short}) = to_regclass({long})")
+    same = pinned("SELECT to_regclass(:short) = to_regclass(:long)")
+    found, _ = database.fetch(filled_in(same, {"short": short, "long": long}))
     return None if found[0][0] else schema

@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from alembic_toolkit.sql.quoting import postgresql_literal, unescaped_percent
+from alembic_toolkit.sql.pinned import pinned
+from alembic_toolkit.sql.quoting import filled_in, postgresql_literal, unescaped_percent
 from alembic_toolkit.sql.tokens import code_tokens, unquoted
 from alembic_toolkit.verbs.act import default_add_column, default_add_constraint, run_alembic
 from alembic_toolkit.verbs.ask import constraint_type
@@ -19,10 +20,13 @@ from alembic_toolkit.verbs.compare import differing_keys
 from alembic_toolkit.verbs.conflict import WANT
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import deferral
+from alembic_toolkit.verbs.offending import offending
 from alembic_toolkit.verbs.remedy import code_of, schema_code
 from alembic_toolkit.verbs.servers.postgresql.act import validate
+from alembic_toolkit.verbs.servers.postgresql.types import bring_types
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.values import Definition, Step, log_decision
+from alembic_toolkit.verbs.values import Definition, Step
+from alembic_toolkit.verbs.words import log_done
 
 
 def add_column(step: Step) -> None:
@@ -31,6 +35,7 @@ def add_column(step: Step) -> None:
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
     """
     require_one_default(step)
+    bring_types(step, [step.wanted.type])
     default_add_column(step)
 
 
@@ -65,7 +70,8 @@ def require_one_default(step: Step) -> None:
     )
 
 
-VOLATILE = "SELECT 1 FROM pg_proc WHERE proname IN ({}) AND provolatile = 'v' LIMIT 1"
+VOLATILE = pinned("SELECT 1 FROM pg_proc WHERE proname = ANY (ARRAY[:names]::name[])")
+VOLATILE += pinned(" AND provolatile = 'v' LIMIT 1")
 
 
 def differs_by_row(step: Step, default: str) -> bool:
@@ -79,7 +85,8 @@ def differs_by_row(step: Step, default: str) -> bool:
     called = sorted(name for name in names if re.fullmatch(r"\w+", name))
     if step.offline or not called:
         return bool({*called} - {"now"})
-    found, _ = step.database.fetch(VOLATILE.format(", ".join(map(postgresql_literal, called))))
+    listed = ", ".join(map(postgresql_literal, called))
+    found, _ = step.database.fetch(filled_in(VOLATILE, {"names": listed}))
     return bool(found)
 
 
@@ -127,8 +134,9 @@ def alter_column(step: Step) -> None:
         run_alembic(step)
         return
     rest, not_null = split_nullable(step)
-    if rest.operation.has_changes():
+    if rest.operation.has_changes() or rest.operation.modify_name is not None:
         run_alembic(rest)
+    step = not_null  # by its new name
     name = sa.schema.conv(not_null_name(step))
     condition: Any = sa.column(str(step.name)).is_not(None)
     kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
@@ -137,15 +145,16 @@ def alter_column(step: Step) -> None:
             step.operations.invoke(ops.CreateCheckConstraintOp(name, step.table, condition, **kw))
         except UnsafeOperation:
             drop_not_null_check(step)
+            rows = offending(not_null)
             stop(
                 UnsafeOperation,
                 f"{step.call}: cannot be NOT NULL.",
-                (f"rows in which {step.name} is NULL", "none"),
+                (rows.found if rows else f"rows in which {step.name} is NULL", "none"),
                 "Stopped, because only a person knows what they should have.",
                 f"helpers.backfill({step.table!r}, {{{step.name!r}: ...}},"
                 f" where='{step.name} IS NULL')  # before this line",
             )
-        run_alembic(not_null)
+        run_alembic(step)
         drop_not_null_check(step)
 
 
@@ -184,7 +193,7 @@ def finish(step: Step, found: Definition) -> Definition:
     whole = {"definition": found["definition"].removesuffix(" NOT VALID")}
     if differing_keys(step.server, whole, WANT[step.kind](step) or whole):
         return found
-    log_decision("apply", step, "NOT VALID until now")
     with outside_transaction(step):
         validate(step)
+    log_done(replace(step, verb="validate_constraint"))
     return whole

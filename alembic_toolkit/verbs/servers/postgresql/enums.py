@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
+from dataclasses import replace
 
 from alembic_toolkit.sql.quoting import postgresql_literal
 from alembic_toolkit.verbs.act import act
 from alembic_toolkit.verbs.ask import enum_values
 from alembic_toolkit.verbs.errors import MissingParent, SchemaConflict, stop
-from alembic_toolkit.verbs.remedy import schema_code
 from alembic_toolkit.verbs.transaction import outside_transaction
-from alembic_toolkit.verbs.values import Step, log_decision
+from alembic_toolkit.verbs.values import Step
+from alembic_toolkit.verbs.words import log_skip
 
 
 def add_value(step: Step) -> None:
@@ -29,8 +31,7 @@ def add_value(step: Step) -> None:
                 "Stopped, because the order of the values is what ORDER BY and < go by.",
                 value_aside(step, value),
             )
-        return log_decision("skip", step, f"{value!r} is there")
-    log_decision("apply", step, f"{value!r} was not there")
+        return log_skip(step, f"{value!r} is there")
     is_external = getattr(step.context, "_in_external_transaction", False)
     with nullcontext() if is_external else outside_transaction(step):
         act(step)
@@ -53,15 +54,24 @@ def rename_value(step: Step) -> None:
             way,
         )
     if new in labels:
-        return log_decision("skip", step, f"is {new!r} already")
-    log_decision("apply", step, f"{old!r} becomes {new!r}")
+        return log_skip(step, f"is {new!r} already")
     act(step)
 
 
 def value_aside(step: Step, value: str) -> str:
-    """Return code that puts a value out of the way of the wanted one."""
-    names = f"{step.name!r}, {value!r}, {value + '_old'!r}{schema_code(step.schema)}"
-    return f"helpers.rename_enum_value({names})  # and see to the rows that hold it"
+    """Return code that puts a value out of the way of the wanted one, once."""
+    aside = f"{value}_old"
+    rename = rename_value_sql(replace(step, wanted=(value, aside)))
+    type_ = postgresql_literal(step.database.quoted(str(step.name), step.schema))
+    done = f"SELECT 1 FROM pg_enum WHERE enumtypid = CAST({type_} AS regtype)"
+    done += f" AND enumlabel = {postgresql_literal(aside)}"
+    call = f"helpers.execute({keeping_colons(rename)!r}, unless={keeping_colons(done)!r})"
+    return f"{call}  # and see to the rows that hold it"
+
+
+def keeping_colons(sql: str) -> str:
+    """Return SQL for `execute`, in which ``:name`` would be a parameter."""
+    return re.sub(r":(?=\w)", r"\\:", sql)
 
 
 def require_values(step: Step, wanted: list[str]) -> list[str]:

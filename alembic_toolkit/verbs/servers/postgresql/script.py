@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
 from alembic_toolkit.sql.guarded import do_block
-from alembic_toolkit.sql.quoting import dollar_quoted
+from alembic_toolkit.sql.pinned import pinned
+from alembic_toolkit.sql.quoting import dollar_quoted, postgresql_literal
 from alembic_toolkit.sql.tokens import is_noise, tokenize
+from alembic_toolkit.verbs.ask import type_text
+from alembic_toolkit.verbs.kinds.column import can_be_collated
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, replace_view_sql
+from alembic_toolkit.verbs.scratch import verbatim
 from alembic_toolkit.verbs.script import (
     condition,
     exists_condition,
+    filled_question,
     plain_sql,
     write_alter_column,
     write_guarded,
 )
 from alembic_toolkit.verbs.servers.postgresql.act import validate_sql
+from alembic_toolkit.verbs.servers.postgresql.alter import without_default
 from alembic_toolkit.verbs.servers.postgresql.concurrently import (
     not_null_name,
     require_one_default,
@@ -22,6 +34,7 @@ from alembic_toolkit.verbs.servers.postgresql.concurrently import (
     using_index_sql,
 )
 from alembic_toolkit.verbs.servers.postgresql.enums import add_value_sql, rename_value_sql
+from alembic_toolkit.verbs.servers.postgresql.types import bring_types
 from alembic_toolkit.verbs.values import Step
 
 
@@ -64,9 +77,9 @@ def write_rename_value(step: Step) -> None:
 def write_view(step: Step) -> None:
     """Write a replacement that falls back to DROP and CREATE where the columns change."""
     statements = replace_view_sql(step), drop_sql(step), create_view_sql(step)
-    replace, drop, create = map(dollar_quoted, statements)
+    replaced, drop, create = map(dollar_quoted, statements)
     text = (
-        f"BEGIN\n  EXECUTE {replace};\nEXCEPTION WHEN invalid_table_definition THEN\n"
+        f"BEGIN\n  EXECUTE {replaced};\nEXCEPTION WHEN invalid_table_definition THEN\n"
         f"  EXECUTE {drop};\n  EXECUTE {create};\nEND"
     )
     step.write(do_block(text))
@@ -92,11 +105,14 @@ def write_unique(step: Step) -> None:
 
 def write_add_column(step: Step) -> None:
     require_one_default(step)
+    bring_types(step, [step.wanted.type])
     write_guarded(step)
 
 
 def write_alter(step: Step) -> None:
     """Write it; concurrently the steps to NOT NULL come last, each a transaction of its own."""
+    if step.operation.modify_type is not None:
+        bring_types(step, [step.operation.modify_type])
     if not (step.concurrently and step.operation.modify_nullable is False):
         return write_alter_column(step)
     rest, not_null = split_nullable(step)
@@ -119,7 +135,7 @@ def write_alter(step: Step) -> None:
 def write_alter_type(step: Step) -> None:
     """Write an ALTER; the start and the end of an identity with the guards that they need."""
     is_identity = condition(step, IS_IDENTITY, step.table, str(step.name))
-    for sql in plain_sql(step):
+    for sql in plain_sql(write_type(step)):
         words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
         if words[-2:] == ["DROP", "IDENTITY"]:
             step.write(f"{sql} IF EXISTS")
@@ -129,6 +145,39 @@ def write_alter_type(step: Step) -> None:
             step.write(sql)
 
 
+def write_type(step: Step) -> Step:
+    """Write what changes the type, where more than one ALTER is needed; return what is left."""
+    operation, database = step.operation, step.database
+    default = operation.modify_server_default
+    if operation.modify_type is None:
+        return step
+    if default is None or isinstance(default, str | sa.ClauseElement | sa.DefaultClause):
+        for sql in plain_sql(replace(step, operation=without_default(step))):
+            step.write(sql)  # it would be cast to the new type
+    text = type_text(operation.modify_type, database.dialect)
+    if not can_be_collated(text):
+        return step
+    alone = ops.AlterColumnOp(step.table, str(step.name), schema=step.schema, **operation.kw)
+    alone.modify_type = verbatim(database, f"{text} {PLACE}")
+    [sql] = plain_sql(replace(step, operation=alone))
+    before, after = map(postgresql_literal, sql.split(f" {PLACE}", 1))
+    collation = filled_question(step, OWN_COLLATION, step.table, str(step.name))
+    alter = f"EXECUTE {before} || COALESCE(({collation}), '') || {after}"
+    step.write(do_block(f"BEGIN\n  {alter};\nEND"))
+    rest = replace(step, operation=copy.copy(operation))
+    rest.operation.modify_type, rest.operation.kw = None, {}
+    return rest
+
+
+PLACE = "/* its own collation */"
+OWN_COLLATION = pinned(
+    "SELECT ' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname)"
+    " FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid"
+    " JOIN pg_collation AS c ON c.oid = a.attcollation"
+    " JOIN pg_namespace AS n ON n.oid = c.collnamespace"
+    " WHERE a.attrelid = to_regclass(:table) AND a.attname = :name"
+    " AND a.attcollation <> t.typcollation"
+)
 ATTRIBUTE = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :name"
-IS_IDENTITY = f"{ATTRIBUTE} AND attidentity <> ''"
-NULLABLE = f"{ATTRIBUTE} AND NOT attnotnull"
+IS_IDENTITY = pinned(f"{ATTRIBUTE} AND attidentity <> ''")
+NULLABLE = pinned(f"{ATTRIBUTE} AND NOT attnotnull")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,10 +28,11 @@ from alembic_toolkit.sql.create_table import (
     without_items,
 )
 from alembic_toolkit.sql.quoting import in_parentheses
-from alembic_toolkit.sql.tokens import contains_word
-from alembic_toolkit.verbs.act import run_alembic
+from alembic_toolkit.sql.tokens import code_tokens, contains_word, names_in, tokenize
+from alembic_toolkit.verbs.act import default_create_index, rename_column_sql, run_alembic
+from alembic_toolkit.verbs.ask import type_text
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
-from alembic_toolkit.verbs.kinds.constraint import compiled_definition
+from alembic_toolkit.verbs.kinds.constraint import compiled_definition, describe_clause
 from alembic_toolkit.verbs.kinds.view import create_view_sql, drop_sql, find_view
 from alembic_toolkit.verbs.servers.sqlite.catalog import (
     belongings_of,
@@ -39,7 +43,24 @@ from alembic_toolkit.verbs.servers.sqlite.catalog import (
     table_text,
 )
 from alembic_toolkit.verbs.servers.sqlite.rebuild import atomic, make_again, rebuild
-from alembic_toolkit.verbs.values import Database, Step
+from alembic_toolkit.verbs.servers.sqlite.survey import survey
+from alembic_toolkit.verbs.values import Database, Definition, Step
+from alembic_toolkit.verbs.words import log_skip
+
+
+@contextmanager
+def ordinary_table(step: Step) -> Iterator[None]:
+    """Refuse in words what SQLite does to ordinary tables alone."""
+    try:
+        yield
+    except sa.exc.OperationalError:
+        table_text(step)  # refuses a virtual one
+        raise
+
+
+def create_index(step: Step) -> None:
+    with ordinary_table(step):
+        default_create_index(step)
 
 
 def add_column(step: Step) -> None:
@@ -51,10 +72,15 @@ def add_column(step: Step) -> None:
     is_stored = column.computed is not None and column.computed.persisted
     before, after = (step.operation.kw.get(f"insert_{where}") for where in ("before", "after"))
     is_last = before is None and after is None
-    if is_constant and not is_stored and (column.nullable or default) and is_last:
-        step.operations.impl.add_column(step.table, column, schema=step.schema)
-        return
     items = table_text(step).items
+    numbers = numbers_rows(step, items)
+    if numbers:
+        text = f"{text} PRIMARY KEY"
+        items = without_constraints(items, is_key)
+    if is_constant and not numbers and not is_stored and (column.nullable or default) and is_last:
+        with ordinary_table(step):
+            step.operations.impl.add_column(step.table, column, schema=step.schema)
+        return
     if is_last:
         position = sum(map(is_column, items))  # the columns come before the constraints
     elif before is not None:
@@ -62,6 +88,20 @@ def add_column(step: Step) -> None:
     else:
         position = column_position(items, str(after)) + 1
     rebuild(step, [*items[:position], f" {text}", *items[position:]])
+
+
+def numbers_rows(step: Step, items: list[str]) -> bool:
+    """Tell whether a new column is to be the primary key, and so the number of each row.
+
+    Only an INTEGER is: https://www.sqlite.org/lang_createtable.html#rowid
+    """
+    column, key = step.wanted, step.batch.key
+    is_new_key = [name.lower() for name in key] == [column.name.lower()]
+    is_free = not has_key(items) or (is_new_key and step.batch.frees_key)
+    is_integer = type_text(column.type, step.database.dialect) == "INTEGER"
+    # An Identity is none here: SQLite counts by the key itself.
+    is_given = column.server_default is not None and column.identity is None
+    return is_free and is_integer and not is_given and (is_new_key or column.primary_key)
 
 
 def drop_column(step: Step) -> None:
@@ -133,11 +173,10 @@ def index_keeper(step: Step) -> Callable[[], None]:
 
 
 def alter_column(step: Step) -> None:
-    operation = step.operation
-    if operation.modify_name is not None:
-        run_alembic(step)  # RENAME COLUMN also rewrites indexes, triggers and views
-        return
-    items = table_text(step).items
+    if step.operation.modify_name is not None:
+        return rename_column(step)
+    operation, found = step.operation, survey(step)
+    items = found.text.items
     position = column_position(items, str(step.name))
     name, *clauses = split_clauses(items[position])
     default = operation.modify_server_default
@@ -151,7 +190,9 @@ def alter_column(step: Step) -> None:
     text = str(CreateColumn(table.columns[str(step.name)]).compile(dialect=step.database.dialect))
     changed = split_clauses(text)
     if operation.modify_type is not None:
-        name = leading_noise(name) + changed[0].strip()
+        new = changed[0].strip()
+        type_ = new.removeprefix(tokenize(new)[0])
+        name = leading_noise(name) + code_tokens(name)[0] + type_  # its name as it is spelled
         if any(clause.startswith("COLLATE") for clause in changed):
             clauses = replace_clauses(clauses, changed, ("COLLATE",))
     if operation.modify_nullable is not None:
@@ -159,7 +200,51 @@ def alter_column(step: Step) -> None:
     if operation.modify_server_default is not False:
         clauses = replace_clauses(clauses, changed, ("DEFAULT", "GENERATED", "AS"))
     items[position] = join_clauses([name, *clauses])
-    rebuild(step, items)
+    rebuild(step, items, found)
+
+
+def kept_type(step: Step, found: Definition) -> Any:
+    """Return the new type; INTEGER for another integer where it makes a key count up.
+
+    It holds 64 bits: https://www.sqlite.org/lang_createtable.html#rowid
+    """
+    type_ = step.operation.modify_type
+    text = type_text(type_, step.database.dialect)
+    is_other = text.upper() != "INTEGER" and "INT" in text.upper()
+    if found["type"] != "INTEGER" or not is_other or not is_rowid(step):
+        return type_
+    log_skip(step, f"stays INTEGER, which counts up and has 64 bits, and {text} not")
+    return sa.Integer()
+
+
+def is_rowid(step: Step) -> bool:
+    """Tell whether an INTEGER column is the whole primary key, and so the number of its row."""
+    text, name = table_text(step), str(step.name).lower()
+    keys = [
+        [column.lower() for column in on or names_in(split_name(clause)[1])]
+        for clause, on in clauses_of(text.items)
+        if kind_of(clause) == "primary"
+    ]
+    return keys == [[name]] and "WITHOUT" not in text.tail.upper()
+
+
+def rename_column(step: Step) -> None:
+    """Rename it, which also rewrites indexes, triggers and views; then do what else is asked for.
+
+    Where that fails, its name is what it was.
+    """
+    old, new = str(step.name), str(step.operation.modify_name)
+    rest = replace(step, name=new, operation=copy.copy(step.operation))
+    rest.operation.column_name, rest.operation.modify_name = new, None
+    with ordinary_table(step):
+        step.database.run(rename_column_sql(step, new))
+    if not rest.operation.has_changes():
+        return
+    try:
+        alter_column(rest)
+    except Exception:
+        step.database.run(rename_column_sql(rest, old))
+        raise
 
 
 def replace_clauses(clauses: list[str], changed: list[str], starts: tuple[str, ...]) -> list[str]:
@@ -174,25 +259,42 @@ def replace_clauses(clauses: list[str], changed: list[str], starts: tuple[str, .
 
 
 def add_constraint(step: Step) -> None:
-    items = table_text(step).items
+    found = survey(step)
+    items = found.text.items
     if step.kind == "primary":  # in a batch it takes the place of the one that is there
         items = without_constraints(items, is_key)
-    rebuild(step, [*items, f" {compiled_definition(step)['definition']}"])
+    rebuild(step, [*items, f" {compiled_definition(step)['definition']}"], found)
 
 
 def drop_constraint(step: Step) -> None:
     name = str(step.name).lower()
 
     def matches(clause: str, column: list[str]) -> bool:
+        if step.name is None and kind_of(clause) is not None:  # found by its columns
+            kind, text = describe_clause(step.database, clause, column)[1:]
+            return {"type": kind, "definition": text} == step.found
         found = split_name(clause)[0] or name_by_convention(step, clause, column) or ""
         return found.lower() == name and kind_of(clause) is not None
 
-    items = table_text(step).items
+    there = survey(step)
+    items = there.text.items
     rest = without_constraints(items, matches)
     if step.batch.makes_key and has_key(items) and not has_key(rest):
         step.batch.frees_key = True  # the batch's new key replaces it, for foreign keys refer to it
         return
-    rebuild(step, rest)
+    rebuild(step, rest, there)
+
+
+def replace_check(step: Step) -> None:
+    """Put a check in the place of the one of its name."""
+    name = str(step.name).lower()
+
+    def matches(clause: str, column: list[str]) -> bool:
+        return kind_of(clause) == "check" and (split_name(clause)[0] or "").lower() == name
+
+    found = survey(step)
+    items = without_constraints(found.text.items, matches)
+    rebuild(step, [*items, f" {compiled_definition(step)['definition']}"], found)
 
 
 def is_key(clause: str, column: list[str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,14 @@ from alembic_toolkit.sql.create_table import (
 )
 from alembic_toolkit.sql.tokens import names_in
 from alembic_toolkit.verbs.ask import has_table
+from alembic_toolkit.verbs.errors import at_place
 from alembic_toolkit.verbs.require import require_table
 from alembic_toolkit.verbs.servers.sqlite.act import without_constraints
 from alembic_toolkit.verbs.servers.sqlite.catalog import table_text
-from alembic_toolkit.verbs.servers.sqlite.rebuild import rebuild
-from alembic_toolkit.verbs.values import Step, log_decision
+from alembic_toolkit.verbs.servers.sqlite.rebuild import atomic, foreign_keys_off, rebuild
+from alembic_toolkit.verbs.servers.sqlite.survey import survey
+from alembic_toolkit.verbs.values import Step
+from alembic_toolkit.verbs.words import log_done, log_line, log_skip, subject
 
 
 def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any]) -> None:
@@ -35,9 +39,27 @@ def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any])
     if options.get("sqlite_autoincrement"):
         items = [with_counter(items, item) for item in items if not is_sole_key(item)]
     if [item.split() for item in items] == [item.split() for item in text.items]:
-        return log_decision("skip", step, "already as wanted")
-    log_decision("apply", step, "rebuilt")
+        return log_skip(step, "already as wanted")
     rebuild(step, items)
+    log_done(step)
+
+
+@contextmanager
+def one_act(step: Step) -> Iterator[None]:
+    """Do all of a block, or nothing, as the one rebuild does that Alembic makes of it.
+
+    Where ``env.py`` has DDL in its transaction, that one keeps it together.
+    """
+    is_external = getattr(step.context, "_in_external_transaction", False)
+    if step.offline or step.context.impl.transactional_ddl or is_external:
+        yield
+        return
+    suspended: AbstractContextManager[None] = nullcontext()
+    if has_table(step.database, step.table, step.schema):
+        found = survey(step)
+        suspended = foreign_keys_off(step, found.text.items, found)
+    with suspended, atomic(step.database):
+        yield
 
 
 def drop_uncopied(step: Step, copy: sa.Table) -> None:
@@ -50,8 +72,8 @@ def drop_uncopied(step: Step, copy: sa.Table) -> None:
     items = table_text(step).items
     rest = without_constraints(items, partial(is_uncopied, copy))
     if rest != items:
-        log_decision("apply", step, "unnamed keys are there that copy_from lacks")
         rebuild(step, rest)
+        log_line(f"dropped the unnamed keys of {subject(step)} that copy_from lacks")
 
 
 def is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
@@ -83,7 +105,8 @@ def in_order(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
         waiting = {later for earlier, later in pairs if earlier in left}
         ready = [name for name in left if name not in waiting]
         if not ready:
-            raise CommandError(f"partial_reordering contradicts itself: {list(order)}")
+            problem = f"partial_reordering contradicts itself: {list(order)}"
+            raise CommandError(at_place(problem))
         ordered.append(ready[0])
     return [columns[name] for name in ordered] + items[len(columns) :]
 

@@ -20,9 +20,9 @@ from alembic_toolkit.sql.create_table import (
     split_clauses,
     split_name,
 )
-from alembic_toolkit.sql.quoting import literal
+from alembic_toolkit.sql.quoting import filled_in, literal
 from alembic_toolkit.sql.tokens import closing_parenthesis, names_in, tokenize, unquoted
-from alembic_toolkit.verbs.ask import ask, ask_in_one, fill_placeholders, inspected_columns
+from alembic_toolkit.verbs.ask import ask, ask_in_one, fill_placeholders
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import describe_clause, parse_reference
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
@@ -39,12 +39,16 @@ QUESTIONS = {
     "table": f"SELECT name FROM {NAMED} = 'table'",
     "sql": f"SELECT sql FROM {NAMED} = 'table'",
     "relation": f"SELECT name FROM {NAMED} IN ('table', 'view')",
-    "sort": f"SELECT type FROM {NAMED} IN ('table', 'view')",
+    "renamed": f"SELECT name FROM {NAMED} IN ('table', 'view')".replace(":table", ":name"),
+    "sort": "SELECT CASE WHEN sql LIKE 'CREATE VIRTUAL %' THEN 'virtual table' ELSE type END"
+    f" FROM {NAMED} IN ('table', 'view')",
     "view": f"SELECT sql FROM {NAMED} = 'view'",
     "column": "SELECT name FROM pragma_table_xinfo(:table, :schema)"
     " WHERE name = :name COLLATE NOCASE AND hidden <> 1",
+    "primary": "SELECT 1 FROM pragma_table_xinfo(:table, :schema) WHERE pk > 0",
     "named index": f"SELECT name FROM {INDEX}",
 }
+QUESTIONS["constraint"] = QUESTIONS["sql"]  # in whose text it is looked for
 UNGUARDED = {what: sql.replace(IF_KNOWN, "") for what, sql in QUESTIONS.items()}
 HIDDEN = "alembic_helpers: tables of this session"  # the key of Connection.info for their names
 
@@ -56,7 +60,18 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
         answers = iter(answer_all(database, possible, QUESTIONS))
     except sa.exc.OperationalError:  # a view on a table that is gone has no columns to be known by
         answers = iter(answer_all(database, possible, UNGUARDED))
-    return [next(answers) if existing[schema] else None for *_, schema in questions]
+    found = [next(answers) if existing[schema] else None for *_, schema in questions]
+    return [
+        type_within(database, text, question[2]) if question[0] == "constraint" else text
+        for question, text in zip(questions, found, strict=True)
+    ]
+
+
+def type_within(database: Database, sql: str | None, name: str) -> str | None:
+    """Return the type of the constraint of this name in the text of a table."""
+    fold = database.case_folded
+    found = constraints_within(database, items_of(sql))
+    return next((kind for own, kind, _ in found if own and fold(own) == fold(name)), None)
 
 
 def answer_all(
@@ -84,7 +99,7 @@ def placeholders(database: Database, question: Question) -> dict[str, str]:
 
 
 def has_schema(database: Database, schema: str | None) -> bool:
-    if schema in (None, "main", "temp"):
+    if not schema or schema in ("main", "temp"):
         return True
     attached = {row[1].lower() for row in database.run("PRAGMA database_list")}
     return str(schema).lower() in attached
@@ -92,7 +107,7 @@ def has_schema(database: Database, schema: str | None) -> bool:
 
 def is_hidden(step: Step) -> bool:
     hidden: set[str] = step.database.connection.info.get(HIDDEN, set())
-    return step.schema is None and step.table.lower() in hidden
+    return not step.schema and step.table.lower() in hidden
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
@@ -100,8 +115,24 @@ def columns(database: Database, table: str, schema: str | None) -> dict[str, Def
     clauses = {column_name(item): clauses_without_pragma(item) for item in items}
     return {
         column["name"]: define_column(database, column) | clauses.get(column["name"].lower(), {})
-        for column in inspected_columns(database, table, schema)
+        for column in reflected(database, table, schema)
     }
+
+
+def reflected(database: Database, table: str, schema: str | None) -> list[dict[str, Any]]:
+    """Return what the pragma tells: SQLAlchemy reads the text, too, and trips over a comment."""
+    dialect: Any = database.dialect
+    rows = database.run(
+        'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?, ?)'
+        " WHERE hidden <> 1 ORDER BY cid",
+        (table, schema or "main"),
+    )
+    found = []
+    for name, type_, is_required, default, place in rows:
+        plain = re.sub(r"\s*\b(GENERATED|ALWAYS)\b", "", type_.upper())
+        column = {"name": name, "type": dialect._resolve_type_affinity(plain), "default": default}
+        found.append(column | {"nullable": not is_required, "primary_key": place})
+    return found
 
 
 def define_column(database: Database, column: dict[str, Any]) -> Definition:
@@ -143,6 +174,12 @@ def clauses_without_pragma(item: str) -> Definition:
 def table_text(step: Step) -> TableText:
     """Return the text of a table that is to be changed."""
     sql: str = ask(step.database, "sql", step.table, "", step.schema)
+    require_ordinary(step, sql)
+    return parse_create_table(sql)
+
+
+def require_ordinary(step: Step, sql: str) -> None:
+    """Refuse to change a virtual table."""
     if is_virtual(sql):
         stop(
             UnsafeOperation,
@@ -151,12 +188,14 @@ def table_text(step: Step) -> TableText:
             "Stopped, because only the module behind a virtual table can change it.",
             f"helpers.execute('DROP TABLE {step.table}')  # then CREATE VIRTUAL TABLE again",
         )
-    return parse_create_table(sql)
 
 
 def table_items(database: Database, table: str, schema: str | None) -> list[str]:
     """Return the columns and constraints in the text of a table; none of a virtual table."""
-    sql: str | None = ask(database, "sql", table, "", schema)
+    return items_of(ask(database, "sql", table, "", schema))
+
+
+def items_of(sql: str | None) -> list[str]:
     return [] if sql is None or is_virtual(sql) else parse_create_table(sql).items
 
 
@@ -176,9 +215,13 @@ def clauses_of(items: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 def constraints(database: Database, table: str, schema: str | None) -> list[Constraint]:
     """Describe every constraint of a table, named or not, of the table or of one column."""
+    return constraints_within(database, table_items(database, table, schema))
+
+
+def constraints_within(database: Database, items: list[str]) -> list[Constraint]:
     return [
         describe_clause(database, clause, column)
-        for clause, column in clauses_of(table_items(database, table, schema))
+        for clause, column in clauses_of(items)
         if kind_of(clause) is not None
     ]
 
@@ -249,27 +292,38 @@ def belongings_of(step: Step) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def children_of(step: Step) -> dict[str, list[str]]:
-    """Return the tables with a foreign key to this one, itself included: name -> key's columns.
+# Only tables whose text has the name are looked into.
+CHILDREN = (
+    'SELECT m.name AS child, k."from" AS "column", m.rowid AS number FROM :master AS m'
+    " CROSS JOIN pragma_foreign_key_list(m.name, :schema) AS k"
+    " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
+    ' AND instr(lower(m.sql), lower(:part)) > 0 AND k."table" = :table COLLATE NOCASE'
+)
 
-    Only tables whose text has the name are looked into.  A name with a quote in it is left out of
-    that test, because the text may spell it in two ways.
-    """
-    part = "" if re.search(r'["`\'\]]', step.table) else step.table
-    rows = step.database.run(
-        f'SELECT m.name, k."from" FROM {master_table(step)} AS m'
-        " CROSS JOIN pragma_foreign_key_list(m.name, ?) AS k"
-        " WHERE m.type = 'table' AND m.sql LIKE '%references%'"
-        ' AND instr(lower(m.sql), lower(?)) > 0 AND k."table" = ? COLLATE NOCASE',
-        (step.schema or "main", part, step.table),
-    )
+
+def children_of(step: Step) -> dict[str, list[str]]:
+    """Return the tables with a foreign key to this one, itself included: name -> key's columns."""
+    names = {"table": step.table, "schema": step.schema or "main", "part": searched_name(step)}
+    values = {key: literal(name) for key, name in names.items()} | {"master": master_table(step)}
     children: dict[str, list[str]] = {}
-    for name, column in rows:
+    for name, column, _ in step.database.fetch(filled_in(CHILDREN, values))[0]:
         children.setdefault(name, []).append(column)
     return children
 
 
-def stored_columns(step: Step, table: str) -> list[str]:
-    """Return the columns that are not generated."""
-    sql = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"
+def searched_name(step: Step) -> str:
+    """Return what the text of a table has that refers to this one.
+
+    A name with a quote in it is left out, because the text may spell it in two ways.
+    """
+    return "" if re.search(r'["`\'\]]', step.table) else step.table
+
+
+def stored_columns(step: Step, table: str, *, generated: bool = False) -> list[str]:
+    """Return the columns that are not generated, or all.
+
+    https://www.sqlite.org/pragma.html#pragma_table_xinfo
+    """
+    kinds = "(0, 2, 3)" if generated else "(0)"
+    sql = f"SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden IN {kinds}"
     return [row[0] for row in step.database.run(sql, (table, step.schema or "main"))]

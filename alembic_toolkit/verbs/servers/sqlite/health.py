@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from alembic_toolkit.sql.statements import explained
 from alembic_toolkit.sql.tokens import tokenize
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
-from alembic_toolkit.verbs.servers.sqlite.catalog import children_of, master_table, stored_columns
+from alembic_toolkit.verbs.servers.sqlite.catalog import master_table, stored_columns
+from alembic_toolkit.verbs.servers.sqlite.survey import Survey
 from alembic_toolkit.verbs.source import key_follows
 from alembic_toolkit.verbs.values import Step
 
@@ -23,35 +26,39 @@ class Health:
     broken: dict[str, str]  # what cannot be used, and SQLite's error
 
 
-def health_of(step: Step) -> Health:
+def health_of(step: Step, found: Survey) -> Health:
     database = step.database
     rows = database.run(f"SELECT count(*) FROM {database.quoted(step.table, step.schema)}").scalar()
     dangling: Counter[tuple[str, str]] = Counter()
     broken = {}
-    for name, statement in statements_using(step).items():
+    for name, statement in statements_using(step, found.programs).items():
         try:  # to plan the statement is enough
-            database.run(f"EXPLAIN {statement}").close()
+            database.run(explained(statement)).close()
         except sa.exc.OperationalError as error:
             broken[name] = str(error.orig)
     schema = database.quoted(step.schema or "main")
-    for table in {step.table, *children_of(step)}:
+    for table in {step.table, *found.children}:
         try:
-            found = database.run(f"PRAGMA {schema}.foreign_key_check({database.quoted(table)})")
-            dangling.update((row[0], row[2]) for row in found)
+            lost = database.run(f"PRAGMA {schema}.foreign_key_check({database.quoted(table)})")
+            dangling.update((row[0], row[2]) for row in lost)
         except sa.exc.OperationalError as error:  # a key that references no unique columns
             if not (step.batch.makes_key or key_follows(step)):
                 broken[f"foreign key of {table}"] = str(error.orig)
     return Health(int(rows or 0), dangling, broken)
 
 
-def statements_using(step: Step) -> dict[str, str]:
+def statements_using(step: Step, programs: Programs) -> dict[str, str]:
     """Return a statement that reads each view, and one that fires each trigger."""
-    rows = step.database.run(
-        "SELECT type, name, tbl_name, sql"
-        f" FROM {master_table(step)} WHERE type IN ('view', 'trigger')"
-    ).all()
-    statements = {}
-    for type_, name, on, sql in rows:
+    return {name: statement for name, (_, statement) in described(step, programs).items()}
+
+
+Programs = Sequence[tuple[str, str, str, str]]
+
+
+def described(step: Step, programs: Programs) -> dict[str, tuple[str, str]]:
+    """Return the text of each view and trigger, and a statement that uses it."""
+    found = {}
+    for type_, name, on, sql in programs:
         table = step.database.quoted(on, step.schema)
         words = [token.upper() for token in tokenize(sql)]
         event = next((word for word in words if word in ("INSERT", "UPDATE", "DELETE")), "")
@@ -64,8 +71,18 @@ def statements_using(step: Step) -> dict[str, str]:
             statement = f"INSERT INTO {table} DEFAULT VALUES"
         else:
             statement = f"DELETE FROM {table}"
-        statements[f"{type_} {name}"] = statement
-    return statements
+        found[f"{type_} {name}"] = (sql, statement)
+    return found
+
+
+def users(step: Step) -> dict[str, tuple[str, str]]:
+    """Return the text of each view and trigger, and a statement that only plans to use it."""
+    rows = step.database.run(
+        "SELECT type, name, tbl_name, sql"
+        f" FROM {master_table(step)} WHERE type IN ('view', 'trigger')"
+    ).all()
+    programs = [(row[0], row[1], row[2], row[3]) for row in rows]
+    return {name: (sql, explained(use)) for name, (sql, use) in described(step, programs).items()}
 
 
 def compare_health(step: Step, before: Health, after: Health) -> None:

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,43 +23,54 @@ from alembic_toolkit.sql.create_table import (
     split_name,
 )
 from alembic_toolkit.sql.tokens import contains_word
-from alembic_toolkit.verbs.ask import ask
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.servers.sqlite.catalog import (
     belongings_of,
-    children_of,
     clauses_of,
-    master_table,
     name_by_convention,
     stored_columns,
-    table_text,
 )
 from alembic_toolkit.verbs.servers.sqlite.health import compare_health, health_of
-from alembic_toolkit.verbs.values import Database, Step, log_decision
+from alembic_toolkit.verbs.servers.sqlite.survey import (
+    Survey,
+    require_unchanged,
+    survey,
+)
+from alembic_toolkit.verbs.values import Database, Step
+from alembic_toolkit.verbs.words import log_line
 
 
-def rebuild(step: Step, items: list[str]) -> None:
-    """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it."""
+def rebuild(step: Step, items: list[str], found: Survey | None = None) -> None:
+    """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it.
+
+    :param found: what is there, where it was asked already.
+    """
+    database, found = step.database, found or survey(step)
+    items, tail = with_conventional_names(step, items), found.text.tail
+    with foreign_keys_off(step, items, found):
+        is_kept = database.in_transaction  # so that nobody can change what was found
+        with atomic(database):
+            if not is_kept:
+                require_unchanged(step, found)
+            build_anew(step, items, tail, found)
+
+
+def build_anew(step: Step, items: list[str], tail: str, found: Survey) -> None:
+    """Make the table with these items under another name; put it in the place of the old one."""
     database, run = step.database, step.database.run
-    items, tail = with_conventional_names(step, items), table_text(step).tail
-    name = str(ask(database, "table", step.table, "", step.schema))
-    table = database.quoted(name, step.schema)
+    table = database.quoted(found.name, step.schema)
     temporary = database.quoted(f"_alembic_tmp_{step.table}", step.schema)
-    with foreign_keys_off(step, items), atomic(database):
-        before = health_of(step)
-        belongings = belongings_of(step)
-        counter = counter_of(step)
-        run(f"DROP TABLE IF EXISTS {temporary}")  # left by a rebuild that died half-way
-        try_to_create(step, f"CREATE TABLE {temporary} ({','.join(items)}{tail}")
-        columns = copied_columns(step, tail)
+    before, belongings = health_of(step, found), Belongings(step, found)
+    run(f"DROP TABLE IF EXISTS {temporary}")  # left by a rebuild that died half-way
+    try_to_create(step, f"CREATE TABLE {temporary} ({','.join(items)}{tail}", found)
+    columns = copied_columns(step, tail)
+    with dangling_in_words(step, found.name):
         run(f"INSERT INTO {temporary} ({columns}) SELECT {columns} FROM {table}")
-        legacy = run("PRAGMA legacy_alter_table").scalar()
-        run("PRAGMA legacy_alter_table = ON")  # leave what refers to the table as it is
+    with references_left_alone(database):
         run(f"DROP TABLE {table}")
-        run(f"ALTER TABLE {temporary} RENAME TO {database.quoted(name)}")
-        run(f"PRAGMA legacy_alter_table = {legacy}")
-        restore(step, belongings, counter)
-        compare_health(step, before, health_of(step))
+        run(f"ALTER TABLE {temporary} RENAME TO {database.quoted(found.name)}")
+    belongings.restore(step)
+    compare_health(step, before, health_of(step, survey(step)))
 
 
 def with_conventional_names(step: Step, items: list[str]) -> list[str]:
@@ -86,23 +98,48 @@ def with_conventional_names(step: Step, items: list[str]) -> list[str]:
     return items if step.batch.naming_convention is None else [written(item) for item in items]
 
 
-def try_to_create(step: Step, sql: str) -> None:
+@contextmanager
+def dangling_in_words(step: Step, table: str) -> Iterator[None]:
+    """Refuse in words to copy rows whose parents are not there, which SQLite checks on the way."""
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        if "FOREIGN KEY" not in str(error.orig):
+            raise
+        schema = step.database.quoted(step.schema or "main")
+        check = f"PRAGMA {schema}.foreign_key_check({step.database.quoted(table)})"
+        rows = step.database.run(check).all()
+        keys = ", ".join(f"rowid {row[1]} (no row of {row[2]})" for row in rows[:3])
+        stop(
+            UnsafeOperation,
+            f"{step.call}: rows of {table} refer to rows that are not there.",
+            (f"{len(rows)} of them: {keys or 'under the new key'}", "a parent for each row"),
+            "Stopped, and rolled back: SQLite must rebuild the table, and would not take them.",
+            f"helpers.execute('UPDATE {table} SET ... = NULL WHERE ...')"
+            "  # before this line: mend or delete them",
+        )
+
+
+def try_to_create(step: Step, sql: str, found: Survey) -> None:
     try:
         step.database.run(sql)
     except sa.exc.OperationalError as error:
         stop(
             UnsafeOperation,
             f"{step.call}: the table cannot be rebuilt: {error.orig}.",
-            (" ".join(table_text(step).items), " ".join(sql.split())),
+            (" ".join(found.text.items), " ".join(sql.split())),
             "Stopped, because what is left of the table would not work without it.",
             f"helpers.drop_column({step.table!r}, ...)  # what uses it, before this line",
         )
 
 
 def copied_columns(step: Step, tail: str) -> str:
-    """Return the columns that both tables store, the rowid included."""
+    """Return the columns that the new table stores and the old one has, the rowid included.
+
+    One that is generated no more keeps its values.
+    """
     new = {name.lower() for name in stored_columns(step, f"_alembic_tmp_{step.table}")}
-    old = stored_columns(step, step.table)
+    old = stored_columns(step, step.table, generated=True)
     names = [step.database.quoted(name) for name in old if name.lower() in new]
     taken = {name.lower() for name in old} | new
     free = [name for name in ("rowid", "oid", "_rowid_") if name not in taken]
@@ -110,11 +147,64 @@ def copied_columns(step: Step, tail: str) -> str:
     return ", ".join([*(free[:1] if has_rowid else []), *names])
 
 
+class Belongings:
+    """What SQLite drops with a table, and a rebuild makes again."""
+
+    def __init__(self, step: Step, found: Survey) -> None:
+        self.table, self.made, self.temporary = found.name, found.belongings, found.temporary
+        self.counter = counter_of(step) if "sqlite_sequence" in found.own_tables else None
+        self.statistics = statistics_of(step, found.own_tables - {"sqlite_sequence"})
+
+    def restore(self, step: Step) -> None:
+        """Make the indexes and triggers again, but those of a dropped column, and their numbers."""
+        dropped = str(step.name) if step.verb == "drop_column" else None
+        for kind, _, sql in self.made:
+            gone = kind == "index" and dropped is not None
+            if not (gone and references_column(index_definition(sql), str(dropped))):
+                make_again(step, sql)
+        there = temporary_triggers(step) if self.temporary else set()
+        for name in self.temporary.keys() - there:
+            step.database.run(self.temporary[name])
+        run = step.database.run
+        if self.counter is not None:
+            sequence = sequence_table(step)
+            # SQLite looks for the table's name as it is spelled.
+            run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
+            run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (self.table, self.counter))
+        if not self.statistics:
+            return
+        kept = {name for kind, name, _ in belongings_of(step) if kind == "index"}
+        for table, row in self.statistics:
+            if row[1] is None or row[1] in kept:
+                run(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", row)
+
+
+def temporary_triggers(step: Step) -> set[str]:
+    """Return the triggers of this session on the table."""
+    rows = step.database.run(
+        "SELECT name FROM sqlite_temp_master"
+        " WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE",
+        (step.table,),
+    )
+    return {*rows.scalars()}
+
+
+def statistics_of(step: Step, tables: set[str]) -> list[tuple[str, Any]]:
+    """Return what ANALYZE noted of the table: where, and the rows.
+
+    https://www.sqlite.org/fileformat2.html#the_sqlite_stat1_table
+    """
+    names = [step.database.quoted(name, step.schema or "main") for name in sorted(tables)]
+    read = "SELECT * FROM {} WHERE tbl = ? COLLATE NOCASE"
+    return [
+        (name, tuple(row))
+        for name in names
+        for row in step.database.run(read.format(name), (step.table,)).all()
+    ]
+
+
 def counter_of(step: Step) -> int | None:
     """Return the AUTOINCREMENT counter, which a new table would begin again."""
-    exists = f"SELECT 1 FROM {master_table(step)} WHERE name = 'sqlite_sequence'"
-    if step.database.run(exists).first() is None:
-        return None
     sql = f"SELECT seq FROM {sequence_table(step)} WHERE name = ? COLLATE NOCASE"
     counter: int | None = step.database.run(sql, (step.table,)).scalar()
     return counter
@@ -122,18 +212,6 @@ def counter_of(step: Step) -> int | None:
 
 def sequence_table(step: Step) -> str:
     return step.database.quoted("sqlite_sequence", step.schema or "main")
-
-
-def restore(step: Step, belongings: list[tuple[str, str, str]], counter: int | None) -> None:
-    """Make the indexes and triggers again, but those of a dropped column, and set the counter."""
-    dropped = str(step.name) if step.verb == "drop_column" else None
-    for kind, _, sql in belongings:
-        if not (kind == "index" and dropped and references_column(index_definition(sql), dropped)):
-            make_again(step, sql)
-    if counter is not None:
-        run, sequence = step.database.run, sequence_table(step)
-        run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
-        run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (step.table, counter))
 
 
 def make_again(step: Step, sql: str) -> None:
@@ -151,16 +229,30 @@ def atomic(database: Database) -> Iterator[None]:
     database.run("SAVEPOINT alembic_helpers" if is_nested else "BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
+        database.run("RELEASE alembic_helpers" if is_nested else "COMMIT")
+    except BaseException:  # a COMMIT that meets a reader leaves the transaction open
         database.run("ROLLBACK TO alembic_helpers" if is_nested else "ROLLBACK")
         if is_nested:
             database.run("RELEASE alembic_helpers")
         raise
-    database.run("RELEASE alembic_helpers" if is_nested else "COMMIT")
 
 
 @contextmanager
-def foreign_keys_off(step: Step, items: list[str]) -> Iterator[None]:
+def references_left_alone(database: Database) -> Iterator[None]:
+    """Have a rename leave what refers to the table as it is.
+
+    https://www.sqlite.org/pragma.html#pragma_legacy_alter_table
+    """
+    legacy = database.run("PRAGMA legacy_alter_table").scalar()
+    database.run("PRAGMA legacy_alter_table = ON")
+    try:
+        yield
+    finally:
+        database.run(f"PRAGMA legacy_alter_table = {legacy}")
+
+
+@contextmanager
+def foreign_keys_off(step: Step, items: list[str], found: Survey) -> Iterator[None]:
     """Suspend foreign keys, whose actions would empty the children of a table that is rebuilt.
 
     The pragma is ignored inside a transaction (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
@@ -168,8 +260,8 @@ def foreign_keys_off(step: Step, items: list[str]) -> Iterator[None]:
     Without it the transaction holds only rows, which Python's sqlite3 once committed before DDL.
     """
     database, run = step.database, step.database.run
-    is_referenced = children_of(step) or contains_word(",".join(items), step.table)
-    if not run("PRAGMA foreign_keys").scalar() or not is_referenced:
+    is_referenced = found.children or contains_word(",".join(items), step.table)
+    if not found.checks_keys or not is_referenced:
         yield
         return
     if database.in_transaction:
@@ -184,8 +276,8 @@ def foreign_keys_off(step: Step, items: list[str]) -> Iterator[None]:
                 'connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # in env.py,',
                 "connection.commit()  # before context.configure(connection=connection)",
             )
-        log_decision("apply", step, "commits what came before, to suspend foreign keys")
         run("COMMIT")
+        log_line("committed what came before, to suspend foreign keys")
     run("PRAGMA foreign_keys = OFF")
     try:
         yield

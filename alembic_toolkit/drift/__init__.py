@@ -1,0 +1,1 @@
+"""How a database differs from what the models of an application would make."""

@@ -1,0 +1,44 @@
+"""One difference between a database and its models, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+# What one and the same difference is known by: a kind, its table, a name or columns, a fact.
+Key = tuple[str, str, str, str]
+# To MariaDB and MySQL a unique constraint is an index; Alembic shows it as either.
+_GROUPS = {"unique": "index"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has to change for the database to be as the models say."""
+
+    sign: str  # "+" only the models have it, "-" only the database, "~" they differ
+    kind: str  # table, column, index, check, ...
+    table: str  # as snapshots name it
+    name: str = ""  # of the column, key, ...; its text where it has none
+    fact: str = ""  # which fact of a column differs, or "name"
+    old: str = ""
+    new: str = ""
+    keys: frozenset[Key] = frozenset()
+    operation: Any = None  # Alembic's, which makes it so
+    wanted: str = ""  # the name that the models' database has for it
+
+    @property
+    def is_named(self) -> bool:
+        """Return whether the database knows it by a name, and not only by its text."""
+        return bool(self.name) and not self.name.startswith("(")
+
+
+def keys(
+    kind: str, table: str, names: Iterable[str], columns: Iterable[str] = (), fact: str = ""
+) -> frozenset[Key]:
+    """Return what a difference is known by: each name of the thing, and its columns."""
+    group = _GROUPS.get(kind, kind)
+    table = table.lower()
+    ways = {name.lower() for name in names if name}
+    listed = ",".join(sorted(column.lower() for column in columns))
+    return frozenset((group, table, way, fact) for way in ways | ({f"({listed})"} - {"()"}))

@@ -1,0 +1,17 @@
+"""Which types are one to SQLite and to SQLAlchemy, however they are written."""
+
+from __future__ import annotations
+
+import re
+
+_SYNONYMS = {"DECIMAL": "NUMERIC", "INT": "INTEGER", "BOOL": "BOOLEAN"}
+
+
+def same_type(old: str, new: str) -> bool:
+    """Tell whether two names of a type are the same one."""
+    return _plain(old) == _plain(new)
+
+
+def _plain(type_: str) -> str:
+    word, rest = re.match(r"(\w*)(.*)", type_.upper(), re.S).groups()  # type: ignore[union-attr]
+    return _SYNONYMS.get(word, word) + re.sub(r"\s", "", rest)

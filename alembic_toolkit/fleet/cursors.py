@@ -1,0 +1,81 @@
+"""The cursors of the drivers, made to look at each statement that they are given.
+
+What goes through SQLAlchemy can be seen by its events; what an ``env.py`` sends past it, through
+``raw_connection()`` or ``connection.connection.cursor()``, by nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from typing import Any
+
+Look = Callable[[str], None]
+_ours = [0]  # how many of our own statements are under way
+_SAME_LAYOUT: dict[str, Any] = {"__slots__": ()}  # or an object could not change its class
+_PLACES = ("cursor_factory", "cursorclass")  # psycopg and psycopg2; PyMySQL and mysqlclient
+
+
+def guard(connection: Any, look: Look) -> None:
+    """Have each statement of a driver's connection looked at before it is sent.
+
+    :param look: raises an error for what is not to be run.
+    """
+    places = [place for place in _PLACES if hasattr(connection, place)]
+    for place in places:
+        with closing(connection.cursor()) as one:
+            made: Any = type(one)
+            setattr(connection, place, _guarded(made, look))
+    if not places:  # SQLAlchemy's, of an asynchronous driver; pg8000
+        with suppress(TypeError):  # a driver in C
+            before: Any = type(connection)
+            connection.__class__ = _connecting(before, look)
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Look at nothing meanwhile: it is ours."""
+    _ours[0] += 1
+    try:
+        yield
+    finally:
+        _ours[0] -= 1
+
+
+@cache
+def _guarded(cursor: Any, look: Look) -> type[Any]:
+    """Return cursors like these that look first."""
+
+    def looking(name: str) -> Callable[..., Any]:
+        send = getattr(cursor, name)
+
+        def sent(self: Any, statement: Any, *more: Any, **options: Any) -> Any:
+            if not _ours[0]:
+                look(_text(statement, self))
+            return send(self, statement, *more, **options)
+
+        return sent
+
+    names = [name for name in ("execute", "executemany", "stream", "copy") if hasattr(cursor, name)]
+    return type(cursor.__name__, (cursor,), _SAME_LAYOUT | {n: looking(n) for n in names})
+
+
+@cache
+def _connecting(connection: Any, look: Look) -> type[Any]:
+    """Return connections like these whose cursors look first."""
+
+    def cursor(self: Any, *given: Any, **options: Any) -> Any:
+        made = connection.cursor(self, *given, **options)
+        before: Any = type(made)
+        made.__class__ = _guarded(before, look)
+        return made
+
+    return type(connection.__name__, (connection,), _SAME_LAYOUT | {"cursor": cursor})
+
+
+def _text(statement: Any, cursor: Any) -> str:
+    if isinstance(statement, bytes):
+        return statement.decode(errors="replace")
+    composed = getattr(statement, "as_string", None)  # of psycopg.sql
+    return str(composed(cursor) if composed else statement)

@@ -1,0 +1,1 @@
+"""Whose code a revision breaks: statements of the one schema, run on the other."""

@@ -1,0 +1,134 @@
+"""Whether a server would copy a table for a statement, and how many rows that has.
+
+Nothing is read of the table but what the server knows of it; what is asked, is asked of an empty
+twin. Where it cannot be told, the answer is no.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from alembic_toolkit.database.copying import altered, plain, way_of
+from alembic_toolkit.database.driver import commits_each, is_idle, run
+from alembic_toolkit.sql.pinned import pinned
+from alembic_toolkit.sql.quoting import identifier, literal, postgresql_literal
+from alembic_toolkit.sql.tokens import unquoted
+
+_NAME = r"""((?:[\w$]+|"[^"]+"|\[[^\]]+\])(?:\.(?:[\w$]+|"[^"]+"))?)"""
+
+# PostgreSQL
+
+_ALTER = re.compile(
+    rf"\s*ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}(\s+(?!RENAME\b).*)", re.I | re.S
+)
+_ALWAYS = re.compile(rf"\s*(?:CLUSTER|VACUUM\s*(?:\([^)]*FULL[^)]*\)|FULL))\s+{_NAME}", re.I)
+_MOVES = re.compile(r"\bSET\s+(?:LOGGED|UNLOGGED|TABLESPACE)\b", re.I)  # no twin can
+_ROWS = pinned("""
+SELECT greatest(c.reltuples, s.n_live_tup, 0)::int8
+FROM pg_class AS c LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
+WHERE c.oid = to_regclass(:table)
+""")
+_TWIN = "pg_temp._alembic_twin"
+_FILE = pinned("SELECT pg_relation_filenode(to_regclass(':twin'))").replace(":twin", _TWIN)
+
+
+def altered_postgresql(sql: str) -> str:
+    """Return the table that a statement may copy; empty: none."""
+    match = _ALTER.match(sql) or _ALWAYS.match(sql)
+    return match[1] if match else ""
+
+
+def rows_postgresql(connection: Connection, name: str) -> int:
+    """Return about how many rows a table has, as the server counts them."""
+    found = run(connection, _ROWS.replace(":table", postgresql_literal(name)))
+    return int(found[0][0]) if found else 0
+
+
+def copies_postgresql(connection: Connection, sql: str, name: str) -> str:
+    """Return how the server would copy a table; empty: it would not, or it cannot be told."""
+    match = _ALTER.match(sql)
+    if match is None or _MOVES.search(match[2]):
+        return "it always writes a new file"
+    begin, end = "SAVEPOINT _alembic_twin", "ROLLBACK TO SAVEPOINT _alembic_twin"
+    if is_idle(connection) and commits_each(connection):
+        begin, end = "BEGIN", "ROLLBACK"
+    driver: Any = connection.connection.dbapi_connection
+    run(connection, begin)
+    try:
+        run(connection, f"CREATE TEMPORARY TABLE _alembic_twin (LIKE {name} INCLUDING ALL)")
+        before = run(connection, _FILE)
+        run(connection, f"ALTER TABLE {_TWIN}{match[2]}")
+        is_new = run(connection, _FILE) != before
+    except getattr(driver, "Error", Exception):
+        is_new = False
+    except Exception:  # of a driver that hides its errors
+        is_new = False
+    finally:
+        run(connection, end)
+    return "it would write a new file" if is_new else ""
+
+
+# MariaDB and MySQL
+
+_ROWS_MYSQL = (
+    "SELECT table_rows FROM information_schema.tables"
+    " WHERE table_schema = {schema} AND table_name = {name}"
+)
+
+
+def altered_mysql(sql: str) -> str:
+    """Return the table that a statement may copy; empty: none."""
+    name, written = altered(sql)
+    return name if written is not None else ""
+
+
+def rows_mysql(connection: Connection, name: str) -> int:
+    """Return about how many rows a table has, as the server estimates them."""
+    schema = unquoted(name.rpartition(".")[0])
+    place = {"schema": literal(schema) if schema else "DATABASE()", "name": literal(plain(name))}
+    found = run(connection, _ROWS_MYSQL.format(**place))
+    return int(found[0][0] or 0) if found else 0
+
+
+def copies_mysql(connection: Connection, sql: str, _: str) -> str:
+    """Return how the server would copy a table; empty: it would not, or it cannot be told."""
+    with suppress(DBAPIError), connection.engine.connect() as aside:
+        aside.detach()  # its settings are nobody else's
+        way = way_of(connection, aside, sql)
+        return str(way) if way is not None and way.algorithm == "COPY" else ""
+    return ""
+
+
+# SQLite
+
+_COPIES = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}\s+DROP\b", re.I)
+_REBUILDS = re.compile(
+    r"""\s*CREATE\s+TABLE\s+(?:\w+\.|"[^"]+"\.)?(?:_alembic_tmp_(\w+)|"_alembic_tmp_([^"]+)")""",
+    re.I,
+)
+
+
+def altered_sqlite(sql: str) -> str:
+    """Return the table that a statement copies, or that a batch begins to copy; empty: none."""
+    if match := _COPIES.match(sql):
+        return match[1]
+    match = _REBUILDS.match(sql)
+    return identifier('"', match[1] or match[2]) if match else ""
+
+
+def rows_sqlite(connection: Connection, name: str) -> int:
+    """Return how many rows a table has: to count them takes less than to copy them."""
+    quoted = identifier('"', unquoted(name))
+    with suppress(Exception):  # there is none
+        return int(run(connection, f"SELECT count(*) FROM {quoted}")[0][0])
+    return 0
+
+
+def copies_sqlite(connection: Connection, sql: str, _: str) -> str:
+    """Return how SQLite copies a table."""
+    return "every row is written again"

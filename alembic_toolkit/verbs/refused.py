@@ -1,0 +1,321 @@
+"""What the server itself refuses, as an error of four parts."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any, NoReturn
+
+from alembic.operations import ops
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from alembic_toolkit.database import errors, servers
+from alembic_toolkit.database.standby import standby
+from alembic_toolkit.messages import four_parts
+from alembic_toolkit.sql.quoting import brief, in_parentheses, qualified
+from alembic_toolkit.verbs.ask import describe_constraints, view_select
+from alembic_toolkit.verbs.errors import DatabaseRefused, at_place, refusal
+from alembic_toolkit.verbs.kinds.constraint import in_period
+from alembic_toolkit.verbs.offending import Rows, offending, reads_rows
+from alembic_toolkit.verbs.remedy import code_of, schema_code, wanted_foreign_key
+from alembic_toolkit.verbs.scratch import SCRATCH, SCRATCH_INDEX
+from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Step
+from alembic_toolkit.verbs.words import wish
+
+LOOKS_FOR = 3000  # milliseconds, while locks may be held
+
+
+@contextmanager
+def refusals(step: Step) -> Iterator[None]:
+    """Turn what the server refuses of a step into an error of four parts."""
+    point = Savepoint(step.database, reads_rows(step) and not is_in_steps(step))
+
+    def look_and_refuse(error: DBAPIError) -> NoReturn:
+        with point.looking():
+            rows = offending(step) if reads_rows(step) else None
+            way = rows.way if rows else way_on(step, error)
+        refuse(step, error, rows, way)
+
+    with told(look_and_refuse):
+        yield
+    point.release()
+
+
+@contextmanager
+def refused_looks(step: Step) -> Iterator[None]:
+    """Turn what the server refuses of a look, mostly of a wanted definition that it cannot make."""
+    with told(lambda error: refuse(step, error, None, way_on(step, error))):
+        yield
+
+
+@contextmanager
+def told(refuse: Callable[[DBAPIError], NoReturn]) -> Iterator[None]:
+    """Hand what the server refuses to a function that raises it in words.
+
+    Locks, deadlocks and lost sessions stay what they are: they are tried again elsewhere.
+    """
+    try:
+        yield
+    except DatabaseRefused:
+        raise
+    except DBAPIError as error:
+        if not errors.is_refusal(error):
+            raise
+        refuse(error)
+
+
+def is_in_steps(step: Step) -> bool:
+    """Tell whether a step is done concurrently, and commits what came before."""
+    return step.concurrently or bool(
+        getattr(step.operation, "kw", {}).get("postgresql_concurrently")
+    )
+
+
+class Savepoint:
+    """A place to go back to, where an error ends the transaction and nothing can be asked then.
+
+    It goes through the driver itself: it is no statement of the revision.
+    """
+
+    def __init__(self, database: Database, wanted: bool) -> None:
+        """Set it where it is wanted and of use."""
+        facts = servers.server_of(database.dialect.name)
+        self.database = database
+        self.is_set = (
+            wanted
+            and facts.error_ends_transaction
+            and database.connection.in_transaction()
+            and not database.autocommits
+        )
+        self.run("SAVEPOINT alembic_helpers")
+
+    def run(self, sql: str) -> None:
+        if self.is_set:
+            with closing(self.database.connection.connection.cursor()) as cursor:
+                cursor.execute(sql)
+
+    def release(self) -> None:
+        self.run("RELEASE SAVEPOINT alembic_helpers")
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look at what is there, for a while; what comes after finds it as before the step."""
+        self.run("ROLLBACK TO SAVEPOINT alembic_helpers")
+        self.run(f"SET LOCAL statement_timeout = {LOOKS_FOR}")
+        try:
+            yield
+        finally:
+            self.run("ROLLBACK TO SAVEPOINT alembic_helpers")
+            self.release()
+
+
+def refuse(step: Step, error: DBAPIError, rows: Rows | None, way: list[str]) -> NoReturn:
+    said = errors.words(error).replace(SCRATCH_INDEX, str(step.name))
+    said = said.replace(SCRATCH, step.table or str(step.name))
+    shown = f"{rows.found} ({said})" if rows else said, rows.wanted if rows else wish(step)
+    why = rows.why if rows else "Stopped, because the server does not do it."
+    problem = at_place(f"{step.call}: the database refused it.")
+    raise refusal(error, four_parts(problem, shown, f"{why}{kept(step)}", *way)) from error
+
+
+def kept(step: Step) -> str:
+    """Return what is kept, on a server that commits each statement."""
+    if is_in_steps(step) and step.server.concurrently is not None:
+        return "  What is committed of it is kept; run again, it goes on from there."
+    if step.context.impl.transactional_ddl:
+        return ""
+    return "  What ran before this line is kept; a verb that runs again looks first."
+
+
+@contextmanager
+def refused_sql(call: str) -> Iterator[None]:
+    """Turn what the server refuses of an author's own SQL into an error of four parts."""
+
+    def refuse_sql(error: DBAPIError) -> NoReturn:
+        where = at_place(f"{call}: the database refused it.")
+        shown = errors.words(error), brief(error.statement, 200)
+        why = "Stopped, because the server does not run this statement."
+        way = (
+            "# correct the statement, or what it meets in the database; then run the command again"
+        )
+        raise refusal(error, four_parts(where, shown, why, way)) from error
+
+    with told(refuse_sql):
+        yield
+
+
+# What to do next
+
+
+def way_on(step: Step, error: DBAPIError) -> list[str]:
+    """Return code for what the server itself refuses."""
+    said = errors.words(error)
+    if errors.is_read_only(error) and (found := standby(step.database.connection)):
+        return [found.way]
+    if errors.is_operators(error):
+        return ["# have the database's operator mend that; then run the command again"]
+    if errors.is_taken(error):
+        return renamed(step, said)
+    if lines := users_of(step, said):
+        return lines
+    if "foreign key" in said.lower() and (keys := foreign_keys(step, said)):
+        return keys
+    return ["# change this line, or what it meets in the database; then run the command again"]
+
+
+def renamed(step: Step, said: str) -> list[str]:
+    """Return the call with another name."""
+    made: Any
+    if step.verb == "create_index":
+        made, attribute = ops.CreateIndexOp.from_index(step.wanted), "index_name"
+    elif step.kind in LONG_NAMES:
+        made, attribute = ops.AddConstraintOp.from_constraint(step.wanted), "constraint_name"
+    else:
+        taken = re.search(r"""["'`]([^"'`]+)["'`]""", said)
+        name = taken[1] if taken else str(step.name)
+        return [f"# in this line, another name than {name!r}: something else has it"]
+    setattr(made, attribute, f"{step.name}_{step.table}")
+    return [f"{code_of(made)}  # instead of this line: another name"]
+
+
+def foreign_keys(step: Step, said: str) -> list[str]:
+    """Return what drops the foreign keys that a message names, else those of the step's table."""
+    found: list[Constraint] = []
+    others: list[tuple[str, str]] = []
+    with suppress(SQLAlchemyError):  # nothing can be asked: the transaction has ended
+        found, others = describe_constraints(step), step.server.referring(step)
+    keys = [(name, step.table) for name, kind, _ in found if kind == "foreignkey" and name]
+    named = [key for key in [*keys, *others] if f"'{key[0]}'" in said]
+    return [drop_key(name, table, step.schema) for name, table in named or keys]
+
+
+def drop_key(name: str, table: str, schema: str | None, type_: str = ", type_='foreignkey'") -> str:
+    call = f"helpers.drop_constraint({name!r}, {table!r}{type_}{schema_code(schema)})"
+    return f"{call}  # before this line; and create it again after it"
+
+
+def drop_used_view(step: Step, name: str, schema: str | None) -> str:
+    where = schema_code(schema)
+    select = "SELECT ..."
+    with suppress(SQLAlchemyError):  # nothing can be asked: the transaction has ended
+        select = " ".join((view_select(step.database, name, schema) or select).split())
+    again = f"helpers.create_view({name!r}, {select!r}{where})"
+    return f"helpers.drop_view({name!r}{where})  # before this line; and after it: {again}"
+
+
+def drop_trigger(name: str, table: str) -> str:
+    sql = f"DROP TRIGGER IF EXISTS {name} ON {table}"
+    return f"helpers.execute({sql!r})  # before this line; and create it again after it"
+
+
+def drop_generated(step: Step, name: str) -> str:
+    call = f"helpers.drop_column({step.table!r}, {name!r}{schema_code(step.schema)})"
+    return f"{call}  # before this line; and add it again after it"
+
+
+def drop_default(step: Step, after: str = "set one again after it") -> str:
+    names = f"{step.table!r}, {step.name!r}, server_default=None{schema_code(step.schema)}"
+    return f"helpers.alter_column({names})  # before this line; and {after}"
+
+
+def default_as_expression(step: Step, column: str) -> str:
+    """Return the default of a column in the parentheses in which MySQL takes one for any type.
+
+    https://dev.mysql.com/doc/refman/8.4/en/data-type-defaults.html
+    """
+    made = getattr(step.wanted, "columns", {column: step.wanted})[column]
+    operation: Any = step.operation
+    default = operation.modify_server_default if made is None else made.server_default
+    if default is False:  # it is there
+        return drop_default(step, "set it again after it, as an expression in parentheses")
+    text = getattr(default, "arg", default)
+    text = step.database.literal(text) if isinstance(text, str) else str(text)
+    return f"# of {column}, instead of this default: server_default=sa.text({f'({text})'!r})"
+
+
+def default_afterwards(step: Step) -> str:
+    """Return what gives a new column a default that is another one in each row."""
+    default = str(getattr(step.wanted.server_default, "arg", ""))
+    names = f"{step.table!r}, {step.name!r}, server_default=sa.text({default!r})"
+    call = f"helpers.alter_column({names}{schema_code(step.schema)})"
+    return f"{call}  # after this line, where the column is made without it"
+
+
+def count_on(step: Step) -> str:
+    """Return what has a new identity go on behind the rows that are there."""
+    table = qualified(step.table, step.schema)
+    count = f"SELECT setval(pg_get_serial_sequence('{table}', '{step.name}'), max({step.name}))"
+    return f"after it: helpers.execute({f'{count} FROM {table}'!r})"
+
+
+def with_cast(step: Step, using: str) -> str:
+    operation = copy.copy(step.operation)
+    operation.kw = {**operation.kw, "postgresql_using": using}
+    return f"{code_of(operation)}  # instead of this line"
+
+
+def named(text: str) -> tuple[str, str | None]:
+    """Return the name, and the schema, that a message has: ``crm."All"``."""
+    parts = [part.strip("\"'`") for part in re.findall(r'"[^"]+"|[^".]+', text.strip("'"))]
+    return parts[-1], parts[-2] if len(parts) > 1 else None
+
+
+def in_time(step: Step) -> str:
+    """Return what makes a foreign key to a key WITHOUT OVERLAPS, for which Alembic has no word.
+
+    https://www.postgresql.org/docs/18/sql-createtable.html#SQL-CREATETABLE-PARMS-REFERENCES
+    """
+    key, database = wanted_foreign_key(step.wanted), step.database
+    columns, referred = (
+        in_parentheses(in_period([str(database.quoted_if_needed(name)) for name in key[names]]))
+        for names in ("constrained_columns", "referred_columns")
+    )
+    name = database.quoted(str(step.name))
+    target = database.quoted(key["referred_table"], key["referred_schema"])
+    table = f"ALTER TABLE {step.quoted_table} ADD CONSTRAINT {name}"
+    sql = f"{table} FOREIGN KEY {columns} REFERENCES {target} {referred}"
+    there = f"SELECT 1 FROM pg_constraint WHERE conname = {database.literal(str(step.name))}"
+    return f"helpers.execute({sql!r}, unless={there!r})  # instead of this line"
+
+
+# https://www.postgresql.org/docs/18/ddl-generated-columns.html
+STORED = "# where the column is added: sa.Computed(..., persisted=True), which can have one"
+NAME = r'((?:"[^"]+"|[^\s".]+)(?:\.(?:"[^"]+"|[^\s".]+))?)'
+USERS: dict[str, Callable[[Step, str, str], str]] = {
+    # what PostgreSQL says
+    rf"(?<!materialized )\bview {NAME} depends": lambda step, name, _: drop_used_view(
+        step, *named(name)
+    ),
+    rf"\btrigger {NAME} on table {NAME} depends": lambda _, name, table: drop_trigger(name, table),
+    rf"\bconstraint {NAME} on table {NAME} depends": lambda _, name, table: drop_key(
+        named(name)[0], *named(table), ""
+    ),
+    rf"\bgenerated column {NAME}": lambda step, name, _: drop_generated(step, named(name)[0]),
+    rf"\bcolumn {NAME} of table {NAME} depends": lambda step, name, _: drop_generated(
+        step, named(name)[0]
+    ),
+    r"already has a default value": lambda step, *_: drop_default(step, count_on(step)),
+    r"default for column .* cannot be cast": lambda step, *_: drop_default(step),
+    r"\"USING ([^\"]+)\"": lambda step, using, _: with_cast(step, using),
+    r"on virtual generated columns? ": lambda *_: STORED,
+    r"foreign key must use PERIOD": lambda step, *_: in_time(step),
+    # what MariaDB and MySQL say
+    r"column '([^']+)' can't have a default value": lambda step, column, _: default_as_expression(
+        step, column
+    ),
+    r"unsafe because it uses a system function": lambda step, *_: default_afterwards(step),
+    r"foreign key constraint '([^']+)' of table '([^']+)'": lambda step, name, table: drop_key(
+        name, named(table)[0], step.schema
+    ),
+}
+
+
+def users_of(step: Step, said: str) -> list[str]:
+    """Return what takes away, for a while, the things that a message says use the step's thing."""
+    lines = []
+    for pattern, code in USERS.items():
+        for found in re.finditer(pattern, said):
+            lines.append(code(step, *(*found.groups(), "")[:2]))
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,1 @@
+"""Where a database stands: its schema compared with that of each revision."""

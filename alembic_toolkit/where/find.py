@@ -1,0 +1,135 @@
+"""Find where many databases stand. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.processes import Answer as Outcome
+from alembic_toolkit.fleet.processes import Task, each
+from alembic_toolkit.project import checks, pyproject, revisions
+from alembic_toolkit.project.env import read_config
+from alembic_toolkit.schema import stored
+from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.where import verdict as kinds
+from alembic_toolkit.where.answer import Answer, answer
+from alembic_toolkit.where.look import Looking, read
+from alembic_toolkit.where.verdict import Seen
+from alembic_toolkit.where.write import Progress, built_at, built_on
+
+AT_ONCE = 8
+TIMEOUT = 10.0  # seconds for a database to answer
+
+
+@dataclass
+class Parts:
+    """What the revisions make on each server: from the file of the history, or from a run."""
+
+    config: Path
+    scratches: Sequence[str] = ()
+    x: tuple[str, ...] = ()
+    progress: Progress = lambda *_: None
+    known: dict[str, Part] = field(default_factory=dict)
+    files: dict[str, str | Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the names of the files; build what is asked for."""
+        self.directory = ScriptDirectory.from_config(read_config(self.config))
+        found, _ = revisions.read(self.directory)
+        self.files = {one.id: one.path for one in checks.seen(found)}
+        for address in self.scratches:
+            part = built_at(self.config, address, self.x, self.progress)
+            self.known[part.server] = part
+
+    def of(self, server: str) -> Part:
+        """Return the part of a server.
+
+        :raises CommandError: it is older than the history; or there is none, and none can be made.
+        """
+        if server not in self.known:
+            self.known[server] = self._read(server)
+        return self.known[server]
+
+    def _read(self, server: str) -> Part:
+        parts = stored.read(stored.path_of(self.directory))
+        if server in parts:
+            stored.refuse_older(parts[server], self.directory, self.files)
+            return parts[server]
+        name, _, version = server.partition(" ")
+        for part in built_on(self.config, name, version, self.x, self.progress):
+            if part.server == server:
+                return part
+        raise stored.no_part(server, parts, self.directory)
+
+
+def find(
+    config: Path,
+    databases: Sequence[Database],
+    *,
+    x: Sequence[str] = (),
+    scratches: Sequence[str] = (),
+    timeout: float = TIMEOUT,
+    progress: Callable[[str, int, int, str], None] = lambda *_: None,
+) -> list[Answer]:
+    """Say of every database which revision its schema is; one that cannot be looked at is an error.
+
+    :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+    :param x: for ``env.py``, as ``alembic -x``.
+    :param scratches: URLs of empty databases, on which the schemas are made anew.
+    :param timeout: seconds for one database to answer; it may take six times that to be looked at.
+    :raises CommandError: the history, or a scratch database, cannot be used.
+    """
+    given = {"x": x, "scratches": scratches, "timeout": timeout, "progress": progress}
+    return [one.answer for one in look_at(config, databases, **given)]  # type: ignore[arg-type]
+
+
+@dataclass
+class Found:
+    """What was read of a database, and what it says."""
+
+    answer: Answer
+    seen: Seen | None = None
+
+
+def look_at(
+    config: Path,
+    databases: Sequence[Database],
+    *,
+    x: Sequence[str] = (),
+    scratches: Sequence[str] = (),
+    timeout: float = TIMEOUT,
+    progress: Callable[[str, int, int, str], None] = lambda *_: None,
+) -> list[Found]:
+    """Look at every database, as `find` does, and return what was read, too."""
+    parts = Parts(config, scratches, tuple(x), progress)
+    ignore = pyproject.ignored(config)
+    tasks = [Looking(one, str(config), tuple(x), ignore=ignore) for one in databases]
+    found: dict[str, list[Found]] = {}
+
+    def ended(task: Task, outcome: Outcome) -> None:
+        name = task.database.name
+        if outcome.error:
+            found[name] = [Found(Answer(name or "env.py", error=outcome.error))]
+        else:
+            option = f" --url {name}" if task.database.url else ""
+            found[name] = [_answered(one, option, parts) for one in outcome.value]
+        progress("databases", len(found), len(tasks), name)
+
+    each(read, tasks, ended, at_once=AT_ONCE, timeout=timeout)
+    return [one for task in tasks for one in found[task.database.name]]
+
+
+def _answered(seen: Seen, option: str, parts: Parts) -> Found:
+    seen.option = option
+    try:
+        found = answer(seen, parts.of(seen.server), parts.files)
+        if seen.inside and found.kind not in (kinds.OTHER, kinds.EQUAL):
+            raise CommandError(seen.inside)
+        return Found(found, seen)
+    except CommandError as error:
+        return Found(Answer(seen.name, seen.server, error=str(error), marked=[*seen.marked]), seen)

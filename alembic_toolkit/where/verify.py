@@ -1,0 +1,97 @@
+"""Whether databases have the schema that their revisions should have made; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+
+from alembic_toolkit.database.address import shown
+from alembic_toolkit.database.own import own
+from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.look import look
+from alembic_toolkit.fleet.processes import Answer, Task, each
+from alembic_toolkit.project.baselines import apply, refuse_inside
+from alembic_toolkit.project.pyproject import ignored
+from alembic_toolkit.schema.expected import Expected
+
+AT_ONCE = 8
+TIMEOUT = 10.0  # seconds for a database to answer
+
+
+@dataclass
+class Verified:
+    """What was found of one database."""
+
+    name: str
+    revisions: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)  # missing (-), besides (+), other (~)
+    error: str = ""  # why it was not compared
+
+    @property
+    def is_sound(self) -> bool:
+        """Return whether it was compared, and is as its revisions make it."""
+        return not self.differences and not self.error
+
+    def __str__(self) -> str:
+        """Return what is shown of it."""
+        at = ", ".join(self.revisions) or "no revision"
+        if self.error:
+            first, *more = self.error.splitlines()
+            return "\n".join([f"{self.name}: not compared: {first}", *(f"  {o}" for o in more)])
+        if not self.differences:
+            return f"{self.name}: {at}, and its schema is what that makes"
+        number = len(self.differences)
+        head = f"{self.name}: {at}, and {number} difference{'s' if number > 1 else ''}:"
+        return "\n".join([head, *(f"    {line}" for line in self.differences)])
+
+
+def verify(
+    config: Path,
+    databases: Sequence[Database],
+    x: Iterable[str] = (),
+    timeout: float = TIMEOUT,
+) -> list[Verified]:
+    """Compare the schema of each database with what ``schemas.json`` says of its revision.
+
+    :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+    :param x: for ``env.py``, as ``alembic -x``.
+    :param timeout: seconds for one database to answer.
+    """
+    tasks = [Task(one, str(config), tuple(x)) for one in databases]
+    found = dict[str, list[Verified]]()
+
+    def ended(task: Task, answer: Answer) -> None:
+        name = task.database.name
+        found[name] = answer.value or [Verified(name or "env.py", error=answer.error)]
+        for one in found[name]:
+            one.error = task.database.concealed(one.error)
+
+    work = partial(_compared, ignored(config))
+    each(work, tasks, ended, at_once=AT_ONCE, timeout=timeout)
+    return [one for task in tasks for one in found[task.database.name]]
+
+
+def _compared(ignore: tuple[str, ...], task: Task, answered: Callable[[], None]) -> list[Verified]:
+    return look(task, answered, partial(_verified, task.database.name, ignore))
+
+
+def _verified(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Verified:
+    connection, directory = context.connection, context.script
+    assert connection is not None
+    assert directory is not None
+    heads = tuple(sorted(context.get_current_heads()))
+    one = Verified(name or shown(connection.engine.url), [*heads])
+    try:
+        standing: Any = apply(directory, heads).heads
+        refuse_inside(directory)
+        expected = Expected(connection, directory, ignore)
+        one.differences = expected.differences(connection, standing, own(context.version_table))
+    except CommandError as error:
+        one.error = str(error)
+    return one

@@ -1,0 +1,165 @@
+"""What the server itself refuses: in four parts, with the rows that are in the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import alembic_helpers as helpers
+from tests.databases import Database
+from tests.helpers.vocabulary import difference, heard, prepare, revision, snapshot
+
+Act = Callable[[], Any]
+USERS = (
+    "CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(40), age VARCHAR(40), n INTEGER)",
+    "CREATE TABLE bills (id INTEGER PRIMARY KEY, user_id INTEGER, amount INTEGER)",
+    "INSERT INTO users VALUES (1, 'a', '7', 1), (2, 'a', 'x', 70000), (3, 'b', 'old', 3),"
+    " (4, NULL, '9', 4), (5, NULL, '9', 5)",
+    "INSERT INTO bills VALUES (1, 1, 5), (2, 77, -1), (3, 78, -2), (4, NULL, 1), (5, 1, 5),"
+    " (6, 1, 5)",
+    "CREATE TABLE kinds (code VARCHAR(9) NOT NULL, size INTEGER)",
+    "INSERT INTO kinds VALUES ('a', 1), ('a', 2), ('b', 1), ('b', NULL)",
+)
+
+
+@dataclass
+class Case:
+    """A verb that the rows are in the way of."""
+
+    act: Act
+    found: str
+    wanted: str
+    servers: tuple[str, ...] = ("sqlite", "postgresql", "mariadb", "mysql")
+    mend: str = ""
+
+
+def alter(name: str, **more: Any) -> Act:
+    return lambda: helpers.alter_column("users", name, **more)
+
+
+ROWS: dict[str, Case] = {
+    "nulls under NOT NULL": Case(
+        alter("email", nullable=False, existing_type=sa.String(40)),
+        "2 rows in which email is NULL: id = 4, 5",
+        "email NOT NULL",
+        mend="UPDATE users SET email = '-' WHERE email IS NULL",
+    ),
+    "no value for a new column": Case(
+        lambda: helpers.add_column("users", sa.Column("born", sa.Date(), nullable=False)),
+        "5 rows, which have no born: id = 1, 2, 3",
+        "born NOT NULL, without a default",
+        ("sqlite", "postgresql"),  # MariaDB writes a value of its own, which is none
+    ),
+    "duplicates under a unique key": Case(
+        lambda: helpers.create_unique_constraint("uq", "users", ["email"]),
+        "2 rows in which email is one value that another row has: email = 'a'; the first: id = 1",
+        "each email once",
+    ),
+    "duplicates under a unique index": Case(
+        lambda: helpers.create_index("uq", "bills", ["user_id", "amount"], unique=True),
+        "3 rows in which user_id, amount is one value that another row has:"
+        " user_id, amount = (1, 5); the first: id = 1, 5, 6",
+        "each user_id, amount once",
+        mend="DELETE FROM bills WHERE id > 4",
+    ),
+    "duplicates under a primary key": Case(
+        lambda: helpers.create_primary_key("pk_kinds", "kinds", ["code"]),
+        "4 rows in which code is a value that another row has: code = 'a', 'b'; the first:"
+        " (code, size) = ('a', 1), ('a', 2)",
+        "each code once",
+        mend="DELETE FROM kinds",
+    ),
+    "nulls under a primary key": Case(
+        lambda: helpers.create_primary_key("pk_kinds", "kinds", ["code", "size"]),
+        "1 row in which size is NULL: (size, code) = (None, 'b')",
+        "size NOT NULL",
+        ("postgresql", "mariadb", "mysql"),
+        mend="DELETE FROM kinds",
+    ),
+    "duplicates of an expression": Case(
+        lambda: helpers.create_index("uq", "users", [sa.text("lower(age)")], unique=True),
+        "2 rows in which lower(age) is one value that another row has: lower(age) = '9'",
+        "each lower(age) once",
+        ("sqlite", "postgresql"),
+    ),
+    "a bad check": Case(
+        lambda: helpers.create_check_constraint("ck", "bills", "amount > 0"),
+        "2 rows that do not fulfil it: id = 2, 3",
+        "CHECK (amount > 0)",
+        mend="UPDATE bills SET amount = 1 WHERE NOT (amount > 0)",
+    ),
+    "orphans": Case(
+        lambda: helpers.create_foreign_key("fk", "bills", "users", ["user_id"], ["id"]),
+        "2 rows whose user_id is in no row of users: id = 2, 3",
+        "(user_id) REFERENCES users (id)",
+        ("postgresql", "mariadb", "mysql"),
+        mend="UPDATE bills SET user_id = 1 WHERE user_id > 70",
+    ),
+    "too long": Case(
+        alter("age", type_=sa.String(2), existing_type=sa.String(40)),
+        "1 row whose age does not fit: id = 3",
+        "age VARCHAR(2)",
+        ("postgresql", "mariadb", "mysql"),
+        mend="UPDATE users SET age = '1'",
+    ),
+    "a bad cast": Case(
+        alter(
+            "age",
+            type_=sa.Integer(),
+            existing_type=sa.String(40),
+            postgresql_using="age::integer",
+        ),
+        "2 rows whose age does not fit: id = 2, 3",
+        "age INTEGER",
+        ("postgresql", "mariadb", "mysql"),
+        mend="UPDATE users SET age = '1'",
+    ),
+    "out of range": Case(
+        alter("n", type_=sa.SmallInteger(), existing_type=sa.Integer()),
+        "1 row whose n does not fit: id = 2",
+        "n SMALLINT",
+        ("postgresql", "mariadb", "mysql"),
+        mend="UPDATE users SET n = 1",
+    ),
+}
+MATRIX = [
+    pytest.param(server, name, id=f"{name}-{server}")
+    for name in ROWS
+    for server in ROWS[name].servers
+]
+
+
+@pytest.mark.parametrize(("server", "name"), MATRIX)
+def test_refusal_counts_the_rows_in_the_way(
+    server: str, name: str, new_database: Callable[[str], Database]
+) -> None:
+    database, case = new_database(server), ROWS[name]
+    prepare(database, *USERS)
+    with revision(database) as connection, heard() as lines:
+        before = snapshot(connection)
+        with pytest.raises(helpers.DatabaseRefused) as refused:
+            case.act()
+        message = str(refused.value)
+        assert difference(before, snapshot(connection)) == []  # and the transaction goes on
+    asked, has, wants, why, title, *code = message.splitlines()
+    assert asked.endswith(": the database refused it.")
+    assert has.startswith(f"  database has:    {case.found}"), has
+    assert re.search(r" \(.*\w.*\)$", has), has  # what the server said
+    assert wants == f"  revision wants:  {case.wanted}"
+    assert why.startswith("Stopped, because ")
+    assert title == "What to do next:"
+    assert code
+    assert "_alembic_tmp_" not in message
+    assert lines == []
+    assert isinstance(refused.value, sa.exc.DBAPIError)
+    assert isinstance(refused.value.__cause__, sa.exc.DBAPIError)
+    if case.mend:
+        prepare(database, case.mend)
+        with revision(database):
+            case.act()
+            case.act()

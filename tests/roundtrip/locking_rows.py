@@ -1,0 +1,343 @@
+# ruff: noqa: E501 – a statement of a revision stays in one line
+"""More revisions, and who waits: which rows, in which block of code, under which name."""
+
+from __future__ import annotations
+
+from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, READ, WRITERS
+from tests.roundtrip.locking import (
+    BILLS_COPIED,
+    BILLS_READ,
+    COPY,
+    HELD,
+    MARIADB,
+    MYSQL,
+    NOBODY,
+    POSTGRESQL,
+    SCAN,
+    SQLITE,
+    VERBS,
+    Case,
+    everywhere,
+    sql,
+)
+
+ROWS = {("bills", WRITERS, END)}
+USERS = {("users", WRITERS, END)}
+BOTH = {POSTGRESQL: ROWS, MARIADB: ROWS}
+FREE = {POSTGRESQL: NOBODY, MARIADB: NOBODY}
+HELD_BILLS = {("bills", EVERYBODY, HELD)}
+DAYS = sql("UPDATE bills SET days = 1")
+
+
+def alone(*statements: str) -> str:
+    lines = sql(*statements).replace("\n", "\n    ")
+    return f"with op.get_context().autocommit_block():\n    {lines}"
+
+
+SELECTED = 'bind = op.get_bind()\nrows = bind.execute(sa.text("SELECT id FROM bills")).all()\n'
+WIDEN = "CREATE FUNCTION widen() RETURNS void LANGUAGE sql AS 'ALTER TABLE bills ALTER days TYPE bigint'"
+
+# Which rows a statement may change
+WHICH = [
+    Case("rows from a key on", (sql("UPDATE bills SET days = 1 WHERE id > 0"),), BOTH),
+    Case(
+        "rows between two keys", (sql("UPDATE bills SET days = 1 WHERE id >= 1 AND id < 9"),), FREE
+    ),
+    Case("a key, or anything", (sql("UPDATE bills SET days = 1 WHERE id = 3 OR days = 7"),), BOTH),
+    Case(
+        "a key and either of two",
+        (
+            sql(
+                "UPDATE bills SET days = 1 WHERE (id = 3 OR id IN (4, 5)) AND (days = 7 OR days = 8)"
+            ),
+        ),
+        FREE,
+    ),
+    Case(
+        "the row that a query finds",
+        (sql("UPDATE bills SET days = 1 WHERE id = (SELECT max(id) FROM users)"),),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "a limit in another query",
+        (sql("UPDATE bills SET days = (SELECT id FROM users WHERE id = 1 LIMIT 1)"),),
+        BOTH,
+    ),
+    Case(
+        "some rows",
+        (sql("UPDATE bills SET days = 1 WHERE days IS NULL LIMIT 1000"),),
+        {MARIADB: NOBODY},
+    ),
+    Case(
+        "rows of a join",
+        (
+            "# a table's rows, by those of another\n"
+            + sql("DELETE payments FROM payments JOIN bills ON bills.id > payments.id - 100000000"),
+        ),
+        {MARIADB: {("payments", WRITERS, END)}},
+    ),
+    Case(
+        "a query before an UPDATE",
+        (
+            sql(
+                "WITH x AS (SELECT id FROM bills) UPDATE bills SET days = 1 FROM x WHERE x.id = bills.id"
+            ),
+        ),
+        {POSTGRESQL: ROWS},
+    ),
+    Case(
+        "rows that are there already",
+        (
+            sql(
+                "INSERT INTO payments (id, bill_id) SELECT id, id FROM payments ON CONFLICT (id) DO UPDATE SET bill_id = 1"
+            ),
+        ),
+        {POSTGRESQL: {("payments", WRITERS, END)}},
+    ),
+    Case(
+        "rows that are replaced",
+        (sql("REPLACE INTO payments (id, bill_id) SELECT id, id FROM users"),),
+        {MARIADB: {("payments", WRITERS, END), ("users", WRITERS, END)}},
+    ),
+    Case(
+        "one row that is read to write another",
+        (sql("INSERT INTO payments (bill_id) SELECT id FROM bills WHERE id = 1"),),
+        {MARIADB: NOBODY},
+    ),
+    Case(
+        "rows that are locked",
+        (
+            sql("SELECT id FROM bills FOR UPDATE")
+            + "\n"
+            + sql("UPDATE users SET email = NULL WHERE id = 1"),
+        ),
+        BOTH,
+    ),
+    Case(
+        "all rows, as one statement with many values",
+        (
+            SELECTED
+            + 'bind.execute(sa.text("UPDATE bills SET days = 1 WHERE id = :id"), [{"id": row.id} for row in rows])',
+        ),
+        everywhere(ROWS),
+        ("one for each row",),
+        3,
+    ),
+    Case(
+        "the same, each committed",
+        (
+            SELECTED
+            + 'with op.get_context().autocommit_block():\n    for row in rows:\n        op.get_bind().execute(sa.text("UPDATE bills SET days = 1 WHERE id = :id"), {"id": row.id})',
+        ),
+        FREE,
+    ),
+]
+
+# Blocks of code, functions, several statements in one; what commits by itself
+BLOCKS = [
+    Case(
+        "a block that locks, and works on another table",
+        (sql("DO $$ BEGIN ALTER TABLE bills ADD due date; UPDATE users SET email = NULL; END $$"),),
+        {POSTGRESQL: HELD_BILLS | USERS},
+    ),
+    Case(
+        "the same the other way round",
+        (sql("DO $$ BEGIN UPDATE users SET email = NULL; ALTER TABLE bills ADD due date; END $$"),),
+        {POSTGRESQL: USERS},
+    ),
+    Case(
+        "several statements in one",
+        (sql("ALTER TABLE bills ADD due date; UPDATE users SET email = NULL"),),
+        {POSTGRESQL: HELD_BILLS | USERS},
+    ),
+    Case(
+        "a block that commits by itself",
+        (
+            DAYS,
+            alone("DO $$ BEGIN EXECUTE 'ALTER TABLE bi' || 'lls ALTER days SET NOT NULL'; END $$"),
+        ),
+        {POSTGRESQL: BILLS_READ},
+    ),
+    Case(
+        "a function that commits by itself",
+        (sql(WIDEN), alone("SELECT widen()")),
+        {POSTGRESQL: BILLS_COPIED},
+    ),
+    Case(
+        "a foreign key that commits by itself",
+        (
+            sql("UPDATE bills SET user_id = NULL"),
+            alone("ALTER TABLE bills ADD FOREIGN KEY (user_id) REFERENCES users (id)"),
+        ),
+        {POSTGRESQL: {("bills", WRITERS, READ), ("users", WRITERS, READ)}},
+    ),
+    Case(
+        "a column with a foreign key",
+        ('op.add_column("bills", sa.Column("owner", sa.Integer, sa.ForeignKey("users.id")))',),
+        {POSTGRESQL: {("bills", EVERYBODY, READ), ("users", WRITERS, READ)}, MARIADB: COPY},
+    ),
+    Case(
+        "a lock that a savepoint gives up",
+        (
+            'nested = op.get_bind().begin_nested()\nop.execute("ALTER TABLE bills ADD due date")\nnested.rollback()\n'
+            + sql("UPDATE users SET email = NULL"),
+        ),
+        {POSTGRESQL: USERS},
+    ),
+    Case(
+        "a lock, and a few rows that are read",
+        (
+            'op.add_column("bills", sa.Column("due", sa.Date))\n'
+            + sql(
+                "SELECT email FROM users LIMIT 1",
+                "SELECT setval(pg_get_serial_sequence('bills', 'id'), (SELECT max(id) FROM bills))",
+            ),
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "a comment before it",
+        (sql("-- why\n/* and how */ ALTER TABLE bills ALTER days TYPE bigint"),),
+        {POSTGRESQL: BILLS_COPIED},
+    ),
+    Case(
+        "a comment before it, otherwise",
+        (sql("/* why */ ALTER TABLE bills MODIFY days bigint"),),
+        {MARIADB: COPY},
+    ),
+    Case(
+        "a lock that the author asks for",
+        (sql("ALTER TABLE bills ADD INDEX i (days), LOCK = EXCLUSIVE"),),
+        {MARIADB: BILLS_READ},
+    ),
+]
+
+# Names, and kinds of tables
+NAMES = [
+    Case(
+        "a name that needs quotes",
+        (
+            sql(
+                'CREATE SCHEMA "Odd One"',
+                'CREATE TABLE "Odd One"."We ird.T%" (id int PRIMARY KEY, n int)',
+            ),
+            alone('CREATE INDEX i ON "Odd One"."We ird.T%" (n)'),
+        ),
+        {POSTGRESQL: {('"Odd One"."We ird.T%"', WRITERS, READ)}},
+    ),
+    Case(
+        "the same concurrently",
+        (
+            sql('CREATE TABLE "We ird.T%" (id int PRIMARY KEY, n int)'),
+            alone('CREATE INDEX CONCURRENTLY i ON "We ird.T%" (n)')
+            + "\n"
+            + sql('UPDATE "We ird.T%" SET n = 1 WHERE id = 1'),
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "a materialized view is filled again",
+        (
+            sql("CREATE MATERIALIZED VIEW m AS SELECT id FROM bills"),
+            sql("REFRESH MATERIALIZED VIEW m"),
+        ),
+        {POSTGRESQL: {("m", EVERYBODY, COPIED)}},
+    ),
+    Case(
+        "the same concurrently, and an index on it",
+        (
+            sql(
+                "CREATE MATERIALIZED VIEW m AS SELECT id FROM bills",
+                "CREATE UNIQUE INDEX i ON m (id)",
+            ),
+            sql("REFRESH MATERIALIZED VIEW CONCURRENTLY m", "CREATE INDEX j ON m (id)"),
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+]
+
+# SQLite
+FILE = [
+    Case(
+        "rows are counted",
+        (sql("UPDATE bills SET days = (SELECT count(*) FROM users)"),),
+        {SQLITE: SCAN | {("users", WRITERS, READ)}},
+    ),
+    Case(
+        "the last key is read",
+        (sql("INSERT INTO payments (bill_id) SELECT max(id) FROM bills"),),
+        {SQLITE: NOBODY},
+    ),
+    Case(
+        "rows are read after a row was written",
+        (sql("UPDATE users SET email = NULL WHERE id = 1", "SELECT count(*) FROM bills"),),
+        {SQLITE: SCAN},
+    ),
+]
+
+# The verb's own pages
+PAGES = [
+    Case(
+        "pages of a key of two columns",
+        (
+            sql("CREATE TABLE pairs (a int, b int, n int, PRIMARY KEY (a, b))"),
+            f'{VERBS}helpers.backfill("pairs", {{"n": 1}}, where="n IS NULL")',
+        ),
+        FREE,
+    ),
+]
+
+MORE = [*WHICH, *BLOCKS, *NAMES, *FILE, *PAGES]
+
+MORE_UNSEEN = [
+    (
+        POSTGRESQL,
+        "a connection of the driver's own",
+        "import psycopg\nurl = op.get_bind().engine.url\npsycopg.connect(host=url.host, port=url.port, user=url.username, dbname=url.database).close()\n"
+        + sql("CREATE TABLE aside (id int)"),
+        "a connection of its own",
+    ),
+    (
+        SQLITE,
+        "a connection of the driver's own",
+        "import sqlite3\nsqlite3.connect(':memory:').close()\n"
+        + sql("CREATE TABLE aside (id int)"),
+        "a connection of its own",
+    ),
+    (
+        SQLITE,
+        "a script",
+        "op.get_bind().connection.dbapi_connection.executescript('CREATE INDEX i ON bills (days); DROP INDEX i; CREATE TABLE aside (id int)')",
+        "executescript",
+    ),
+    (
+        POSTGRESQL,
+        "rows that are sent",
+        "with op.get_bind().connection.cursor().copy('COPY payments (id) FROM STDIN') as copy:\n    copy.write('77777\\n')\n"
+        + sql("CREATE TABLE aside (id int)"),
+        "sends rows",
+    ),
+    (
+        POSTGRESQL,
+        "a procedure that commits",
+        sql("CREATE PROCEDURE p() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'")
+        + "\n"
+        + alone("CALL p()"),
+        "ends its own transactions",
+    ),
+    (
+        MARIADB,
+        "a block of code",
+        sql("BEGIN NOT ATOMIC CREATE TABLE aside (id int); END"),
+        "procedure",
+    ),
+    (
+        MYSQL,
+        "a function",
+        sql(
+            "CREATE FUNCTION f() RETURNS int MODIFIES SQL DATA BEGIN UPDATE bills SET days = 1; RETURN 1; END",
+            "SELECT f()",
+        ),
+        "procedure",
+    ),
+]

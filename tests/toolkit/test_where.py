@@ -1,0 +1,415 @@
+"""`alembic-toolkit where` and `adopt`: which revision a schema is, and what mends the mark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from alembic_toolkit.where import verdict as kinds
+from alembic_toolkit.where.write import write
+from tests.databases import Database
+from tests.toolkit.conftest import Outcome, Project, current, execute, rows, tables
+from tests.toolkit.fleets import command
+from tests.toolkit.test_baseline import delete, stand_at
+from tests.toolkit.test_baseline import history as write_roots
+
+sqlite = pytest.mark.databases("sqlite")
+committing = pytest.mark.databases("mariadb", "mysql")
+
+
+@pytest.fixture
+def history(project: Project, database: Database) -> Project:
+    """Return a project of five revisions, of which the fourth changes rows only."""
+    project.table("0001")
+    project.revision("0002", "0001", "op.add_column('t_0001', sa.Column('n', sa.String(20)))")
+    project.table("0003", "0002", upgrade="op.create_index('ix_n', 't_0001', ['n'])\n")
+    project.revision("0004", "0003", "op.execute('UPDATE t_0001 SET n = 1')")
+    project.table("0005", "0004")
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    return project
+
+
+def where(project: Project, database: Database, *argv: str) -> tuple[int, dict[str, Any]]:
+    outcome = command(project, "where", "--json", *argv, it=database.url)
+    [found] = json.loads(outcome.out)["databases"]
+    return outcome.status, found
+
+
+def adopt(project: Project, database: Database, *argv: str) -> Outcome:
+    return command(project, "adopt", *argv, it=database.url)
+
+
+def test_where_is_right_when_the_mark_is(history: Project, database: Database) -> None:
+    history.alembic("upgrade", "0003")
+    before = tables(database)
+    assert where(history, database) == (0, where(history, database)[1])
+    outcome = command(history, "where", it=database.url)
+    assert "version table  0003\n  schema         0003, exactly" in outcome.out
+    assert "0004 has the same schema: only rows differ" in outcome.out
+    assert (tables(database), current(database)) == (before, ["0003"])
+
+
+def test_where_says_the_revision_when_the_mark_is_another(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    execute(database, "UPDATE alembic_version SET version_num = '0005'")
+    status, found = where(history, database)
+    assert (status, found["kind"], found["revisions"]) == (1, kinds.OTHER, [["0002"]])
+    assert found["todo"] == ["alembic stamp 0002"]
+    assert any("changed rows: 0004 (" in note for note in found["notes"])
+    execute(database, "UPDATE alembic_version SET version_num = 'f00'")
+    _, found = where(history, database)
+    assert (found["kind"], found["unknown"]) == (kinds.OTHER, ["f00"])
+    assert found["todo"] == ["alembic stamp --purge 0002"]
+    assert "FAILED" not in history.alembic("stamp", "--purge", "0002").out
+    assert where(history, database)[0] == 0
+
+
+def test_adopt_marks_what_is_exactly_one_revision(history: Project, database: Database) -> None:
+    history.alembic("upgrade", "0002")
+    execute(database, "DROP TABLE alembic_version", "DROP TABLE alembic_version_history")
+    _, found = where(history, database)
+    assert (found["kind"], found["todo"]) == (
+        kinds.UNMARKED,
+        ["alembic-toolkit adopt --url it"],
+    )
+    assert "alembic_version" not in tables(database)
+    outcome = adopt(history, database)
+    assert (outcome.status, outcome.out) == (0, "it: adopted, 0002\n")
+    assert current(database) == ["0002"]
+    query = "SELECT direction FROM alembic_version_history WHERE revision = '0002'"
+    assert rows(database, query) == ["adopted"]
+    outcome = adopt(history, database)
+    assert (outcome.status, outcome.out) == (0, "it: nothing to do, 0002\n")
+    assert history.alembic("upgrade", "head").status == 0
+    assert where(history, database)[0] == 0
+
+
+def test_adopt_refuses_when_several_revisions_have_the_schema(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0004")
+    execute(database, "DROP TABLE alembic_version")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.EQUAL, [["0003"], ["0004"]])
+    outcome = adopt(history, database)
+    assert outcome.status == 1
+    assert "--revision, one of 0003, 0004" in outcome.out
+    assert adopt(history, database, "--revision=0002").status == 1
+    assert "alembic_version" not in tables(database)
+    assert adopt(history, database, "--revision=0004").out == "it: adopted, 0004\n"
+    assert current(database) == ["0004"]
+
+
+def test_where_gives_the_sql_of_what_is_missing(history: Project, database: Database) -> None:
+    history.alembic("upgrade", "head")
+    on = " ON t_0001" if database.kin == "mariadb" else ""
+    execute(database, f"DROP INDEX ix_n{on}", "DROP TABLE t_0003", "CREATE TABLE other (id INT)")
+    status, found = where(history, database)
+    assert (status, found["kind"], found["revisions"]) == (1, kinds.NEAR, [["0005"]])
+    missing = [(one["kind"], one["name"], one["revision"]) for one in found["missing"]]
+    assert sorted(missing) == [("index", "ix_n", "0003"), ("table", "t_0003", "0003")]
+    assert {Path(one["file"]).name for one in found["missing"]} == {"0003_test.py"}
+    assert [one["name"] for one in found["extra"]] == ["other"]
+    refused = adopt(history, database)
+    assert refused.status == 1
+    with database.engine.begin() as connection:
+        for statement in found["sql"]:
+            connection.exec_driver_sql(statement)
+    execute(database, "DROP TABLE other")
+    assert where(history, database)[0] == 0
+
+
+def test_tables_that_a_pattern_names_do_not_count(history: Project, database: Database) -> None:
+    history.alembic("upgrade", "head")
+    execute(database, "CREATE TABLE events_p1 (id INT)", "CREATE TABLE events_p2 (id INT)")
+    assert where(history, database)[0] == 1
+    history.write("pyproject.toml", '[tool.alembic-toolkit.where]\nignore = ["events_p*"]\n')
+    assert where(history, database)[0] == 0
+
+
+def test_where_knows_another_application(history: Project, database: Database) -> None:
+    columns = ", ".join(f"c{number} INT" for number in range(8))
+    execute(database, f"CREATE TABLE t_0001 ({columns})", f"CREATE TABLE mine ({columns})")
+    status, found = where(history, database)
+    assert (status, found["kind"]) == (1, kinds.FOREIGN)
+    assert "not this history" in command(history, "where", it=database.url).out
+    assert adopt(history, database).status == 1
+    assert "alembic_version" not in tables(database)
+
+
+@committing
+def test_where_says_half_way_when_a_revision_was_killed(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    project.revision(
+        "0002",
+        "0001",
+        "op.add_column('t_0001', sa.Column('a', sa.Integer))\n"
+        "op.execute('UPDATE t_0001 SET a = 1')\n"
+        "op.add_column('t_0001', sa.Column('b', sa.Integer))\n"
+        "op.create_index('ix_a', 't_0001', ['a'])\n",
+    )
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "0001")
+    done = ["ALTER TABLE t_0001 ADD a INTEGER", "ALTER TABLE t_0001 ADD b INTEGER"]
+    for statement, said in zip(done, ["after 1 or 2 of 4", "after 3 of 4"], strict=True):
+        execute(database, statement)
+        status, found = where(project, database)
+        assert (status, found["kind"], found["within"]) == (1, kinds.HALF, "0002")
+        assert found["after"] == f"{said} statements"
+        assert found["todo"] == ["alembic upgrade head"]
+        assert adopt(project, database).status == 1
+
+
+@committing
+def test_where_says_half_way_when_only_rows_are_left_to_change(
+    project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.table("0001")
+    project.revision(
+        "0002",
+        "0001",
+        "helpers.add_column('t_0001', sa.Column('a', sa.Integer))\n"
+        "if 'STOP' in os.environ: raise RuntimeError('stop')\n"
+        "helpers.execute('UPDATE t_0001 SET a = 1')\n",
+        head="import os\nimport alembic_helpers as helpers",
+    )
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "0001")
+    monkeypatch.setenv("STOP", "1")
+    with pytest.raises(RuntimeError, match="stop"):
+        project.alembic("upgrade", "0002")
+    monkeypatch.delenv("STOP")
+    status, found = where(project, database)
+    assert (status, found["kind"], found["within"]) == (1, kinds.HALF, "0002")
+    assert (found["after"], found["todo"]) == (
+        "after 1 or 2 of 2 statements",
+        ["alembic upgrade head"],
+    )
+    project.alembic("upgrade", "head")
+    assert where(project, database)[0] == 0
+
+
+def test_where_follows_branches(project: Project, database: Database) -> None:
+    project.table("0001")
+    project.table("000a", "0001")
+    project.table("000b", "0001")
+    project.table("000c", "000b")
+    project.revision("0002", ("000a", "000c"))
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "000a")
+    project.alembic("upgrade", "000b")
+    status, found = where(project, database)
+    assert (status, found["revisions"]) == (0, [["000a", "000b"]])
+    execute(database, "DROP TABLE alembic_version")
+    assert adopt(project, database).out == "it: adopted, 000a, 000b\n"
+    assert current(database) == ["000a", "000b"]
+    project.alembic("upgrade", "head")
+    execute(database, "DELETE FROM alembic_version")
+    assert where(project, database)[1]["revisions"] == [["0002"]]  # a merge does nothing
+
+
+def test_where_is_refused_when_the_file_is_older_than_the_history(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    history.table("0006", "0005")
+    for name in ("where", "adopt"):
+        outcome = command(history, name, it=database.url)
+        assert outcome.status == 2
+        assert "is older than the history" in outcome.out
+        assert "it lacks 0006" in outcome.out
+
+
+@sqlite
+def test_where_makes_what_it_needs_when_there_is_no_file(
+    history: Project, database: Database
+) -> None:
+    (history.directory / "migrations" / "schemas.json").unlink()
+    history.alembic("upgrade", "0002")
+    assert where(history, database)[1]["revisions"] == [["0002"]]
+    assert not (history.directory / "migrations" / "schemas.json").exists()
+
+
+def test_where_names_the_revision_that_one_follows_which_does_nothing_here(
+    history: Project, database: Database
+) -> None:
+    history.revision("0006", "0005", "if op.get_bind().engine.name == 'oracle': op.execute('x')")
+    write(history.directory / "alembic.ini", [database.url])
+    history.alembic("upgrade", "0005")
+    execute(database, "DROP TABLE alembic_version")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.UNMARKED, [["0006"]])
+    assert "or 0005: what comes after does nothing on this server" in found["notes"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "deleted"])
+def test_where_says_upgrade_when_a_root_has_replaced_the_revision(
+    project: Project, database: Database, kept: bool
+) -> None:
+    write_roots(project)
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    stand_at(project, database, "0004")
+    if not kept:
+        delete(project)
+    _, found = where(project, database)
+    assert (found["kind"], found["revisions"], found["marked"]) == (
+        kinds.RIGHT,
+        [["0005"]],
+        ["0004"],
+    )
+    assert (found["unknown"], found["todo"]) == ([], ["alembic upgrade head"])
+    outcome = command(project, "where", it=database.url)
+    assert "0004 is 0005 now, which replaces it" in outcome.out
+    assert "unknown" not in outcome.out
+    assert project.alembic("upgrade", "head").status == 0
+    assert where(project, database)[0] == 0
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "deleted"])
+def test_where_names_the_way_in_the_midst_of_what_a_root_replaces(
+    project: Project, database: Database, kept: bool
+) -> None:
+    write_roots(project)
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    stand_at(project, database, "0002")
+    if not kept:
+        delete(project)
+    status, found = where(project, database)
+    assert status == 2
+    assert ("stands before 0004" if kept else "alembic upgrade 0004\n") in found["error"]
+    assert adopt(project, database).status == 2
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "deleted"])
+def test_where_says_the_revision_when_the_mark_is_a_replaced_one(
+    project: Project, database: Database, kept: bool
+) -> None:
+    write_roots(project)
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    assert project.alembic("upgrade", "head").status == 0
+    if not kept:
+        delete(project)
+    execute(database, "UPDATE alembic_version SET version_num = '0002'")
+    _, found = where(project, database)
+    assert (found["revisions"], found["unknown"]) == ([["0006"]], [])
+    assert found["todo"] == ["alembic stamp --purge 0006"]
+    assert project.alembic("stamp", "--purge", "0006").status == 0
+    assert where(project, database)[0] == 0
+
+
+@pytest.mark.parametrize("change", ["lost", "relaxed"])
+def test_where_says_which_columns_need_values(
+    history: Project, database: Database, change: str
+) -> None:
+    made = "op.create_table('t_0006', sa.Column('id', sa.Integer, primary_key=True), "
+    made += "sa.Column('n', sa.Integer, nullable=False), "
+    made += "sa.Column('m', sa.Integer, nullable=False, server_default='1'))"
+    history.revision("0006", "0005", made)
+    write(history.directory / "alembic.ini", [database.url])
+    history.alembic("upgrade", "0006")
+    execute(database, "ALTER TABLE t_0006 DROP COLUMN n", "ALTER TABLE t_0006 DROP COLUMN m")
+    if change == "relaxed":
+        execute(database, "ALTER TABLE t_0006 ADD COLUMN n INTEGER")
+    _, found = where(history, database)
+    assert found["revisions"][0] == ["0006"]
+    notes = [note for note in found["notes"] if "NOT NULL without a default" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("t_0006.n is NOT NULL")
+    assert "0006_test.py" in notes[0]
+
+
+@sqlite
+def test_no_scratch_database_is_asked_for_where_a_file_is_made_by_itself(
+    history: Project, database: Database
+) -> None:
+    (history.directory / "migrations" / "schemas.json").unlink()
+    history.alembic("upgrade", "0002")
+    outcome = command(history, "verify", it=database.url)
+    assert outcome.status == 2
+    assert "--scratch" not in outcome.out
+    assert "What to do next:\n      alembic-toolkit where --write  # and" in outcome.out
+
+
+@committing
+def test_where_asks_for_a_scratch_database_when_there_is_no_file(
+    history: Project, database: Database
+) -> None:
+    (history.directory / "migrations" / "schemas.json").unlink()
+    outcome = command(history, "where", it=database.url)
+    assert outcome.status == 2
+    assert "where --write --scratch URL" in outcome.out
+
+
+@committing
+def test_where_is_refused_when_the_user_does_not_see_all(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    url = sa.make_url(database.url)
+    user = f"u_{url.database}"[:32]
+    execute(
+        database,
+        f"CREATE USER '{user}'@'%' IDENTIFIED BY ''",
+        f"GRANT SELECT ON {url.database}.alembic_version TO '{user}'@'%'",
+    )
+    try:
+        mine = url.set(username=user).render_as_string(hide_password=False)
+        outcome = command(history, "where", it=mine)
+        assert outcome.status == 2
+        assert "this user cannot see the whole schema" in outcome.out
+        execute(database, f"GRANT SELECT, SHOW VIEW, TRIGGER ON {url.database}.* TO '{user}'@'%'")
+        assert command(history, "where", it=mine).status == 0
+    finally:
+        execute(database, f"DROP USER '{user}'@'%'")
+
+
+@pytest.mark.databases("postgresql")
+def test_where_is_refused_when_the_user_may_not_use_the_schema(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    url = sa.make_url(database.url)
+    user = f"u_{url.database}"
+    execute(database, f"CREATE ROLE {user} LOGIN", "REVOKE ALL ON SCHEMA public FROM public")
+    try:
+        mine = url.set(username=user).render_as_string(hide_password=False)
+        outcome = command(history, "where", it=mine)
+        assert outcome.status == 2
+        assert "this user cannot see the whole schema" in outcome.out
+        execute(database, f"GRANT USAGE ON SCHEMA public TO {user}")
+        outcome = command(history, "where", it=mine)
+        assert outcome.status == 2
+        assert "permission denied for table alembic_version" in outcome.out
+    finally:
+        execute(database, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
+
+
+def test_adopt_writes_once_when_two_do_it_at_the_same_time(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    execute(database, "DROP TABLE alembic_version", "DROP TABLE alembic_version_history")
+    database.engine.dispose()
+    argv = [sys.executable, "-m", "alembic_toolkit.cli", "adopt", f"--url=it={database.url}"]
+    argv += ["-c", str(history.directory / "alembic.ini"), "--timeout=100"]
+    both = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate()[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert current(database) == ["0002"]
+    assert rows(database, "SELECT direction FROM alembic_version_history") == ["adopted"]
