@@ -33,20 +33,19 @@ from alembic_toolkit.database.portrait import refuse_untested
 from alembic_toolkit.database.schemas import real_schema, translations
 from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.database.standby import refuse_standby
-from alembic_toolkit.project.baselines import baselines_of
-from alembic_toolkit.run.baseline import begin_script, seeing, stand
-from alembic_toolkit.run.deploy import (
+from alembic_toolkit.deployer.baseline import begin_script, seeing, stand
+from alembic_toolkit.deployer.deploy import (
     ARGUMENTS,
     Deployment,
     loss_in_words,
     run_migrations,
     silenced,
 )
-from alembic_toolkit.run.galera import causal
-from alembic_toolkit.run.interrupts import interruptible
-from alembic_toolkit.run.number import numbering
-from alembic_toolkit.run.options import Options, read
-from alembic_toolkit.run.refusals import (
+from alembic_toolkit.deployer.galera import causal
+from alembic_toolkit.deployer.interrupts import interruptible
+from alembic_toolkit.deployer.number import numbering
+from alembic_toolkit.deployer.options import Options, read
+from alembic_toolkit.deployer.refusals import (
     checked,
     is_walk,
     refuse_autocommit,
@@ -57,7 +56,8 @@ from alembic_toolkit.run.refusals import (
     refuse_translations,
     refuse_unknown,
 )
-from alembic_toolkit.run.rewrites import refused_over
+from alembic_toolkit.deployer.rewrites import refused_over
+from alembic_toolkit.project.baselines import baselines_of
 from alembic_toolkit.script.writer import PLAIN, guard
 
 
@@ -81,10 +81,10 @@ def run(
     :param database: a URL, an engine, or a connection that is in no transaction; by default
      ``sqlalchemy.url`` of ``alembic.ini``. ``config.attributes["connection"]`` goes before it.
     :param target_metadata: the models, for ``alembic check``.
-    :param options: those of `alembic_toolkit.run.options.Options`, over which ``-x name=value``
-     goes, and any others of `EnvironmentContext.configure()`. With ``engine_name``, as in Alembic's
-     template for several databases, the functions of the revisions get it; `run` is then called
-     once for each database.
+    :param options: those of `alembic_toolkit.deployer.options.Options`, over which
+     ``-x name=value`` goes, and any others of `EnvironmentContext.configure()`. With
+     ``engine_name``, as in Alembic's template for several databases, the functions of the revisions
+     get it; `run` is then called once for each database.
     :raises CommandError: the database cannot be used; the connection is in a transaction; a
      revision to run is not written, or its id does not fit into the version table;
      ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer

@@ -18,6 +18,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 TOOLKIT = "alembic_toolkit"
 SERVERS = frozenset({"postgresql", "mysql", "mariadb", "sqlite"})
+# Files of a room that may ask which server they have.
+SINGLE_FILES = {"deployer/lock.py", "database/portrait.py", "database/products.py"}
 PARTS = SERVERS | {"postgres", "maria"}  # of a name, in any letters
 WRAPPERS = {"dict", "frozenset", "list", "set", "tuple", "MappingProxyType"}
 
@@ -270,9 +272,7 @@ def is_room_of_servers(path: str) -> bool:
     parts = PurePosixPath(path).parts
     named = parts[-1] in {"postgresql.py", "mysql.py", "sqlite.py", "servers.py"}
     return parts[0] == TOOLKIT and (
-        named
-        or parts[1:3] == ("verbs", "servers")
-        or "/".join(parts[1:]) in {"run/lock.py", "database/portrait.py", "database/products.py"}
+        named or parts[1:3] == ("verbs", "servers") or "/".join(parts[1:]) in SINGLE_FILES
     )
 
 

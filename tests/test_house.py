@@ -60,13 +60,13 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "script": (3, {"project", "sql"}),
     "drift": (3, {"schema", "database", "sql"}),
     "fleet": (4, {"drift", "prove", "project", "database", "messages"}),
-    "run": (3, {"project", "database", "sql", "schema", "messages"}),
+    "deployer": (3, {"project", "database", "sql", "schema", "messages"}),
     "prove": (4, {"drift", "rows", "schema", "script", "project", "database", "sql", "messages"}),
     "where": (
         5,
-        {"prove", "rows", "fleet", "run", "schema", "project", "database", "sql", "messages"},
+        {"prove", "rows", "fleet", "deployer", "schema", "project", "database", "sql", "messages"},
     ),
-    "runner": (4, {"run", "script", "project", "database"}),
+    "runner": (4, {"deployer", "script", "project", "database"}),
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
@@ -74,7 +74,7 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}
-        | {"run", "prove", "runner", "plugin", "report", "messages", "where"},
+        | {"deployer", "prove", "runner", "plugin", "report", "messages", "where"},
     ),
 }
 MAY_IMPORT = {room: others for room, (_, others) in TABLE.items()}
@@ -289,7 +289,7 @@ def test_rooms_of_servers_are_few() -> None:
         "alembic_toolkit/schema/mysql.py": True,
         "alembic_toolkit/rows/tables/sqlite.py": True,
         "alembic_toolkit/schema/servers.py": True,
-        "alembic_toolkit/run/lock.py": True,
+        "alembic_toolkit/deployer/lock.py": True,
         "alembic_toolkit/database/portrait.py": True,
         "alembic_toolkit/database/products.py": True,
         "alembic_toolkit/database/errors.py": False,
@@ -381,7 +381,7 @@ def test_a_revision_loads_neither_the_proof_nor_the_runner() -> None:
     printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
     loaded = {room_of(name.replace(".", "/")) for name in json.loads(printed)}
     assert "alembic_helpers" in loaded
-    assert loaded & {"prove", "report", "fleet", "run", "runner"} == set()
+    assert loaded & {"prove", "report", "fleet", "deployer", "runner"} == set()
 
 
 def test_folders_say_what_they_are() -> None:

@@ -14,13 +14,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 from alembic_toolkit.database import journal
+from alembic_toolkit.deployer.lock import held
+from alembic_toolkit.deployer.options import Options
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer as Outcome
 from alembic_toolkit.fleet.processes import Task, each
 from alembic_toolkit.messages import printable_lines
-from alembic_toolkit.run.lock import held
-from alembic_toolkit.run.options import Options
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.where import verdict as kinds
 from alembic_toolkit.where.answer import Answer

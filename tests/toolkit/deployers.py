@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
-from alembic_toolkit.run import lock
+from alembic_toolkit.deployer import lock
 from tests.copies import ROOT, environment
 from tests.databases import Database
 from tests.toolkit.conftest import Project

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from alembic_toolkit.run.retries import Attempts
+from alembic_toolkit.deployer.retries import Attempts
 from tests.databases import Database
 from tests.toolkit.conftest import Project, current, execute, rows
 from tests.toolkit.deployers import journal, until
@@ -449,8 +449,8 @@ def test_application_is_not_the_victim_when_it_locks_in_the_other_order(
     bills: Project, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As long as a wait gets in the end, with a lock on the first table held meanwhile.
-    monkeypatch.setattr("alembic_toolkit.run.retries.AT_ONCE", 0)
-    monkeypatch.setattr("alembic_toolkit.run.retries.FIRST", 2.0)
+    monkeypatch.setattr("alembic_toolkit.deployer.retries.AT_ONCE", 0)
+    monkeypatch.setattr("alembic_toolkit.deployer.retries.FIRST", 2.0)
     # The application waits first, so that it would be the first to look for a deadlock.
     bills.revision("0001", upgrade=f"{ADD}op.execute('SELECT pg_sleep(0.3)')\n{ADD_OTHER}")
     strong = "SELECT count(*) FROM pg_locks WHERE relation = 'bills'::regclass AND granted"

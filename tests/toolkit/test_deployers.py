@@ -149,7 +149,7 @@ def test_upgrade_says_so_when_the_system_has_no_lock(
     def nameless() -> str:
         raise ModuleNotFoundError("No module named 'pwd'")
 
-    monkeypatch.setattr("alembic_toolkit.run.lockfile.fcntl", None)
+    monkeypatch.setattr("alembic_toolkit.deployer.lockfile.fcntl", None)
     monkeypatch.setattr("getpass.getuser", nameless)
     project.table("0001")
     assert project.alembic("upgrade", "head").status == 0

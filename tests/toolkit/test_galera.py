@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
 from alembic_toolkit.database.own import lock_name_of
-from alembic_toolkit.run import lock
+from alembic_toolkit.deployer import lock
 from alembic_toolkit.schema.take import take
 from tests.copies import ROOT, environment
 from tests.toolkit import cluster

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.util import CommandError
 
-from alembic_toolkit.run.lockfile import LockFile
+from alembic_toolkit.deployer.lockfile import LockFile
 from tests.databases import Database
 from tests.toolkit.conftest import Project, tables
 

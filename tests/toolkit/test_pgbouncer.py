@@ -73,7 +73,7 @@ def test_eight_deployers_succeed_through_sessions(
 def test_upgrade_waits_for_no_second_session_where_there_is_one(
     through: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alembic_toolkit.run.lock.PROBE", 0.2)
+    monkeypatch.setattr("alembic_toolkit.deployer.lock.PROBE", 0.2)
     assert through("session", size=1).alembic("upgrade", "head").status == 0
 
 

@@ -25,10 +25,10 @@ import alembic_helpers as helpers
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.driver import ask, identifier
 from alembic_toolkit.database.errors import blockers
+from alembic_toolkit.deployer.lock import _lock
 from alembic_toolkit.prove.servers import _POSTGRESQL_CONTENTS, _POSTGRESQL_INITIAL
 from alembic_toolkit.rows.servers import server_of as row_server
 from alembic_toolkit.rows.tables.look import look
-from alembic_toolkit.run.lock import _lock
 from alembic_toolkit.schema.take import take
 from alembic_toolkit.sql.quoting import filled_in
 from alembic_toolkit.verbs.servers.postgresql.catalog import QUESTIONS

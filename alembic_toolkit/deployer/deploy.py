@@ -20,14 +20,14 @@ from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.journal import DONE, Journal
 from alembic_toolkit.database.record import Record
 from alembic_toolkit.database.standby import Standby, standby
+from alembic_toolkit.deployer import lock
+from alembic_toolkit.deployer.options import Options
+from alembic_toolkit.deployer.retries import RESUMED, Attempts
+from alembic_toolkit.deployer.servers import server_of
+from alembic_toolkit.deployer.sqlite import ForeignKeyCheck
+from alembic_toolkit.deployer.verify import Verification
 from alembic_toolkit.messages import at, four_parts, place_of, printable
 from alembic_toolkit.project.baselines import MarkAgain
-from alembic_toolkit.run import lock
-from alembic_toolkit.run.options import Options
-from alembic_toolkit.run.retries import RESUMED, Attempts
-from alembic_toolkit.run.servers import server_of
-from alembic_toolkit.run.sqlite import ForeignKeyCheck
-from alembic_toolkit.run.verify import Verification
 
 log = logging.getLogger("alembic_toolkit")
 

@@ -25,9 +25,9 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.errors import is_lock_error
+from alembic_toolkit.deployer import lockfile
+from alembic_toolkit.deployer.galera import Row, is_node, refuse_left
 from alembic_toolkit.messages import printable
-from alembic_toolkit.run import lockfile
-from alembic_toolkit.run.galera import Row, is_node, refuse_left
 from alembic_toolkit.sql.pinned import pinned
 
 log = logging.getLogger("alembic_toolkit")

@@ -9,8 +9,8 @@ from typing import Any
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
 
+from alembic_toolkit.deployer.servers import server_of
 from alembic_toolkit.messages import at, four_parts, place
-from alembic_toolkit.run.servers import server_of
 from alembic_toolkit.sql.quoting import brief, unescaped_percent
 from alembic_toolkit.sql.tokens import from_first_word
 

@@ -12,8 +12,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit.deployer.interrupts import received
 from alembic_toolkit.messages import printable
-from alembic_toolkit.run.interrupts import received
 
 # The value of `autocommit` before Python 3.12 gave the driver transactions to turn on and off.
 # https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit

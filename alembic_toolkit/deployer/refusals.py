@@ -16,9 +16,9 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from alembic_toolkit.database import servers
 from alembic_toolkit.database.schemas import real_schema, translations
+from alembic_toolkit.deployer.servers import server_of
 from alembic_toolkit.messages import printable
 from alembic_toolkit.project import revisions
-from alembic_toolkit.run.servers import server_of
 from alembic_toolkit.sql.quoting import identifier
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from alembic_toolkit.database import servers
 from alembic_toolkit.database.copying import online
 from alembic_toolkit.database.driver import commits_each, run
-from alembic_toolkit.run import copies, sqlite
-from alembic_toolkit.run.galera import refuse_left
+from alembic_toolkit.deployer import copies, sqlite
+from alembic_toolkit.deployer.galera import refuse_left
 from alembic_toolkit.sql import bodies
 from alembic_toolkit.sql.statements import Syntax
 

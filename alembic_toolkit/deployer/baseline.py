@@ -10,8 +10,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.util import CommandError, to_tuple
 
+from alembic_toolkit.deployer.refusals import is_walk
 from alembic_toolkit.project.baselines import Standing, apply, baselines_of
-from alembic_toolkit.run.refusals import is_walk
 
 
 def stand(environment: EnvironmentContext, heads: Iterable[str] = ()) -> Standing:

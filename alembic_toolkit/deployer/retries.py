@@ -30,8 +30,8 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit.database import errors, savepoint, servers
 from alembic_toolkit.database.driver import commits_each, is_idle, run
 from alembic_toolkit.database.record import record_of
-from alembic_toolkit.run.commits import COMMITS, COMPOUND, UNFORESEEN, beginning, behind_commit
-from alembic_toolkit.run.servers import is_held, server_of
+from alembic_toolkit.deployer.commits import COMMITS, COMPOUND, UNFORESEEN, beginning, behind_commit
+from alembic_toolkit.deployer.servers import is_held, server_of
 
 log = logging.getLogger("alembic_toolkit")
 
