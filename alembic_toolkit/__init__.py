@@ -1,17 +1,35 @@
-"""Run hand-written Alembic revisions safely, and check them; works on anybody's history."""
+"""Run hand-written Alembic revisions safely, and check them; works on anybody's history.
+
+``run`` is what an ``env.py`` calls, ``ready`` what a readiness probe asks.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__all__ = ["__version__", "ready", "run"]
 
 if TYPE_CHECKING:
     from alembic_toolkit.readiness import ready as ready
+    from alembic_toolkit.runner import run as run
 
+    __version__: str
+else:
+    _WHERE = {"ready": "alembic_toolkit.readiness", "run": "alembic_toolkit.runner"}
 
-def __getattr__(name: str) -> Any:
-    """Import `ready` when somebody asks for it: a revision must not wait for what it lacks."""
-    if name == "ready":
-        from alembic_toolkit.readiness import ready
+    def __getattr__(name: str) -> object:
+        """Import what somebody asks for: a probe needs no runner, and a revision none of these."""
+        if name in _WHERE:
+            return getattr(import_module(_WHERE[name]), name)
+        if name == "__version__":
+            return _version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return ready
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def _version() -> str:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("alembic-toolkit")
+        except PackageNotFoundError:  # its files are here, but nobody installed them
+            return "(not installed)"

@@ -50,8 +50,8 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "progress": (1, set()),
     "messages": (1, set()),
     "readiness": (2, {"database"}),
-    "__init__": (2, {"readiness"}),
-    "bills": (3, {"readiness", "__init__"}),
+    "__init__": (4, {"readiness", "runner"}),
+    "bills": (4, {"readiness", "__init__"}),
     "project": (2, {"database"}),
     "verbs": (2, {"sql", "database", "progress", "messages"}),
     "schema": (2, {"sql", "database"}),
@@ -71,6 +71,7 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
     "report": (5, {"prove/results", "progress", "messages"}),
+    "__main__": (6, {"cli"}),
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}

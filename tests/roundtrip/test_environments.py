@@ -311,6 +311,17 @@ def test_connection_that_the_application_keeps_is_not_one_of_an_emptied_database
 
 
 @pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("given", ["", ", os.environ['DATABASE_URL']", ", engine"])
+def test_run_that_makes_the_event_loop_is_proven(history: History, given: str) -> None:
+    asynchronous(history)
+    env = "import os\nfrom alembic import context\nfrom alembic_toolkit import run\n"
+    env += "from sqlalchemy.ext.asyncio import create_async_engine\n"
+    env += "engine = create_async_engine(os.environ['DATABASE_URL'])\n"
+    history.write("migrations/env.py", f"{env}run(context{given})\n")
+    is_judged(history)
+
+
+@pytest.mark.databases("sqlite", "postgresql")
 def test_run_in_an_event_loop_is_proven(history: History) -> None:
     asynchronous(history)
     env = """\

@@ -108,6 +108,7 @@ class Project:
         out, err = io.StringIO(), io.StringIO()
         config = Config(
             self.directory / "alembic.ini",
+            ini_section=options.name,
             stdout=out,
             cmd_opts=options,
             attributes=dict(self.attributes),

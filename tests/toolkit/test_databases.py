@@ -107,11 +107,6 @@ def test_file_that_is_read_only_is_named(tmp_path: Path, database: Database, tab
     assert tables(database) == {table}
 
 
-def test_way_to_name_one_is_told_when_there_is_no_url(tmp_path: Path) -> None:
-    message = refusal(tmp_path, "")
-    assert message.startswith("no database is named: write run(context, url) in env.py")
-
-
 def test_script_needs_no_driver_and_no_server(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", "postgresql+asyncpg://me:secret@127.0.0.1:1/bills")
     project.table("0001")

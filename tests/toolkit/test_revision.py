@@ -38,6 +38,8 @@ def test_autogenerate_is_refused_before_anything_is_touched(offline: Project, op
     assert message.splitlines() == [
         "revisions are written by hand here: --autogenerate is refused, nothing was written",
         'run: alembic revision -m "...", then write upgrade() and downgrade() in the new file',
+        "or, in a project whose revisions begin as a comparison with the models, in env.py:",
+        "    run(context, ..., autogenerate=True)",
     ]
     assert files(offline) == ["0001_test.py"]
 
