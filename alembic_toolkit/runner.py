@@ -127,7 +127,7 @@ def _run(
     if server_of(_url(target).get_backend_name()).has_transactional_ddl:
         options.setdefault("transactional_ddl", True)  # of SQLite, Alembic does not know it
     if environment.is_offline_mode():
-        return _run_offline(environment, target, options)
+        return _run_offline(environment, target, options, wanted)
     if command in _LOOKING:
         options["dont_mutate"] = True
     with interruptible(environment.config):
@@ -184,7 +184,10 @@ def _run_without_database(environment: EnvironmentContext, options: dict[str, An
 
 
 def _run_offline(
-    environment: EnvironmentContext, target: Engine | Connection | URL, options: dict[str, Any]
+    environment: EnvironmentContext,
+    target: Engine | Connection | URL,
+    options: dict[str, Any],
+    wanted: Options,
 ) -> None:
     """Write the script, after a look at the revisions in it."""
     url = _url(target)
@@ -194,7 +197,10 @@ def _run_offline(
         environment.configure(url=url, **options)
     with ExitStack() as stack:
         if not environment.config.attributes.get(PLAIN):
-            stack.enter_context(guard(environment.get_context()))
+            # The default is for a wait that is tried again; whoever runs a script tries once.
+            is_asked = "lock_timeout" in environment.get_x_argument(as_dictionary=True)
+            timeout = wanted.lock_timeout if is_asked else None
+            stack.enter_context(guard(environment.get_context(), timeout, wanted.journal))
         walks = is_walk(options["fn"])
         if not walks:
             begin_script(environment)
