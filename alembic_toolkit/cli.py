@@ -32,7 +32,7 @@ from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import baseline, results, roundtrip, settings
 from alembic_toolkit.report import machines, notices, orders, page, text
 from alembic_toolkit.report.findings import count
-from alembic_toolkit.script.parts import DIALECTS
+from alembic_toolkit.script.parts import DIALECTS, LONGEST
 from alembic_toolkit.script.write import write
 from alembic_toolkit.where import adopt as adoptions
 from alembic_toolkit.where import find as places
@@ -219,7 +219,14 @@ def sql(arguments: argparse.Namespace) -> int:
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
     dialect = arguments.dialect or dialect_of(arguments.url)
-    write(config, sys.stdout, dialect, arguments.start, arguments.end)
+    write(
+        config,
+        sys.stdout,
+        dialect,
+        arguments.start,
+        arguments.end,
+        lock_timeout=arguments.lock_timeout,
+    )
     return SOUND
 
 
@@ -403,6 +410,9 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--to", dest="end", type=_revision, metavar="REV", default="heads", help=about
     )
+    about = "how long a statement waits for a lock (default: as long as the server lets it)"
+    seconds = _positive(float, at_most=LONGEST)
+    command.add_argument("--lock-timeout", type=seconds, metavar="SECONDS", help=about)
     command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
     command.set_defaults(run=sql)
 
@@ -541,10 +551,10 @@ def _revision(text: str) -> str:
     return text
 
 
-def _positive(kind: type[Any]) -> Callable[[str], Any]:
+def _positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]:
     def positive(text: str) -> Any:
         number = kind(text)
-        if not 0 < number < math.inf:
+        if not 0 < number <= at_most or number == math.inf:
             raise ValueError(text)
         return number
 

@@ -156,7 +156,7 @@ def _run(
     if server_of(target.url.get_backend_name()).has_transactional_ddl:
         options.setdefault("transactional_ddl", True)  # of SQLite, Alembic does not know it
     if environment.is_offline_mode():
-        return _run_offline(environment, target, options)
+        return _run_offline(environment, target, options, wanted)
     if compares or command in _LOOKING:
         options["dont_mutate"] = True
 
@@ -221,7 +221,9 @@ def _numbered(environment: EnvironmentContext, options: dict[str, Any]) -> Calla
     return process
 
 
-def _run_offline(environment: EnvironmentContext, target: Target, options: dict[str, Any]) -> None:
+def _run_offline(
+    environment: EnvironmentContext, target: Target, options: dict[str, Any], wanted: Options
+) -> None:
     """Write the script, after a look at the revisions in it."""
     url = target.url
     refuse_translations(target.given)
@@ -230,7 +232,10 @@ def _run_offline(environment: EnvironmentContext, target: Target, options: dict[
         environment.configure(url=url, **options)
     with ExitStack() as stack:
         if not environment.config.attributes.get(PLAIN):
-            stack.enter_context(guard(environment.get_context()))
+            # The default is for a wait that is tried again; whoever runs a script tries once.
+            is_asked = "lock_timeout" in environment.get_x_argument(as_dictionary=True)
+            timeout = wanted.lock_timeout if is_asked else None
+            stack.enter_context(guard(environment.get_context(), timeout, wanted.journal))
         walks = is_walk(options["fn"])
         if not walks:
             begin_script(environment)

@@ -283,7 +283,7 @@ class Journal:
         """Write that a step begins, and commit it; once, however often it is then tried."""
         if self.is_open and self.row is None:
             with self._or_without():
-                values = _described(step) | {"started": _now(), "outcome": RUNNING, "retries": 0}
+                values = described(step) | {"started": _now(), "outcome": RUNNING, "retries": 0}
                 written = self.connection.execute(self.table.insert().values(values))
                 [self.row] = written.inserted_primary_key or [None]
                 self.connection.commit()
@@ -384,7 +384,7 @@ def _without_values(text: str, known: set[str]) -> str:
     return "\n".join(lines)
 
 
-def _described(step: RevisionStep | StampStep) -> dict[str, Any]:
+def described(step: RevisionStep | StampStep) -> dict[str, Any]:
     """Return what is known of a step before it runs."""
     common = {"who": who(), "versions": _versions()}
     if isinstance(step, RevisionStep):

@@ -7,11 +7,14 @@ not (`--force`).  It is NULL, too, in a new session, which a client opens after 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
+from alembic_toolkit.script.journal import Moments
 from alembic_toolkit.script.parts import (
     APPLIED,
+    LONGEST,
     STRAY,
     Part,
     Script,
@@ -29,6 +32,11 @@ from alembic_toolkit.sql.statements import Unreadable, apart, first_words, is_co
 
 KEY = "id INT AUTO_INCREMENT PRIMARY KEY"  # which a server may require of every table
 KNOWN, APPLIED_HERE = "alembic_known", "alembic_applied"
+MOMENTS = Moments(
+    started="@alembic_started",
+    now="UTC_TIMESTAMP(6)",
+    who="CONCAT(LEFT(USER(), 235), ' by a script')",
+)
 FAILED = "SET @alembic_todo = IF(@@error_count, NULL, @alembic_todo);"
 # A backslash in what SQLAlchemy or this package wrote is doubled; the author's own text, and the
 # bodies that the server keeps with the mode of their session, mean what the server's mode says:
@@ -42,6 +50,8 @@ def write(script: Script) -> Iterator[str]:
     client = "mysql" if script.context.dialect.name == "mysql" else "mariadb"
     yield heading(script, f"{client} DATABASE < FILE")
     yield f"SET NAMES utf8mb4;\nSET @alembic_todo = NULL, @alembic_mode = @@sql_mode;\n{OUR_MODE}"
+    if script.lock_timeout is not None:
+        yield lock_timeout(script.lock_timeout)
     if not script.needs_version_table:
         yield f"{script.create_version_table};"
     yield f"DROP TEMPORARY TABLE IF EXISTS {KNOWN}, {APPLIED_HERE};"
@@ -61,9 +71,23 @@ def write(script: Script) -> Iterator[str]:
         yield _stop(stray_condition(script, KNOWN), STRAY)
     for part in script.parts:
         yield from _refusals(part)
+    if script.journal:
+        yield _if("@alembic_todo IS NOT NULL", script.journal.create)
     for part in script.parts:
         yield from _part(script, part)
     yield THEIR_MODE
+
+
+def lock_timeout(seconds: float) -> str:
+    """Return what bounds the wait for each lock: of a table, and of rows.
+
+    Both count whole seconds, of which MySQL knows no fewer than one.
+    https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_lock_wait_timeout
+    """
+    whole = max(1, math.ceil(min(seconds, LONGEST)))
+    return (
+        f"SET SESSION lock_wait_timeout = {whole};\nSET SESSION innodb_lock_wait_timeout = {whole};"
+    )
 
 
 # What MySQL cannot prepare; MariaDB prepares everything.
@@ -111,6 +135,8 @@ def _part(script: Script, part: Part) -> Iterator[str]:
     todo = f"NOT {there}" if part.up else there
     yield part.comment
     yield f"SET @alembic_todo = IF(@alembic_todo IS NULL, NULL, {todo});"
+    if script.journal:
+        yield f"SET {MOMENTS.started} = {MOMENTS.now};"
     yield "START TRANSACTION;"  # for rows; what creates or alters commits
     for statement in part:
         yield from _guarded(statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import tempfile
@@ -16,6 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from alembic_toolkit.project.baselines import baselines_of
 from alembic_toolkit.project.revisions import shown
+from alembic_toolkit.script.journal import Journal
 from alembic_toolkit.sql.quoting import in_parentheses, literal
 
 # The dialects that there are guarded scripts for.
@@ -140,6 +142,9 @@ class Script:
     edges: dict[str, tuple[str, ...]]
     dual: str
     marks: list[tuple[str, str]] = field(default_factory=list)  # what has another name now
+    written: str = ""  # when, and by what; see `heading.written`
+    lock_timeout: float | None = None  # seconds that a statement waits for a lock
+    journal: Journal | None = None
 
     def mark_again(self, pin: Callable[[str], str] = str) -> list[str]:
         """Return what brings a database that stands at a replaced revision to the root.
@@ -301,6 +306,7 @@ def mark_statements(script: Script, part: Part, applied: str, todo: str) -> list
         return [
             *([gone] if part.parents else []),
             f"INSERT INTO {versions} (version_num) {one}",
+            *_journal_row(script, part, todo),
             f"INSERT INTO {applied} (revision) {one}",
         ]
     marks = [f"DELETE FROM {versions} WHERE version_num = {ours}{also}"]
@@ -313,7 +319,21 @@ def mark_statements(script: Script, part: Part, applied: str, todo: str) -> list
         where = f" WHERE {' AND '.join(heads)}" if heads else ""
         select = f"SELECT {literal(parent)}{script.dual}{where}"
         marks.append(f"INSERT INTO {versions} (version_num) {select}")
+    marks += _journal_row(script, part, todo)
     return [*marks, f"DELETE FROM {applied} WHERE revision = {ours}{also}"]
+
+
+def _journal_row(script: Script, part: Part, todo: str) -> list[str]:
+    end = f"{script.dual} WHERE {todo}" if todo else ""
+    return [script.journal.insert(part.step, end)] if script.journal else []
+
+
+LONGEST = 86_400.0  # seconds: a day, which the setting of every server can hold
+
+
+def milliseconds(seconds: float) -> int:
+    """Return how long to wait for a lock; never 0, which some servers take for no limit."""
+    return max(1, math.ceil(1000 * min(seconds, LONGEST)))
 
 
 def heading(script: Script, command: str) -> str:
@@ -324,5 +344,6 @@ def heading(script: Script, command: str) -> str:
     return (
         f"-- The {way} from {begin} to {end}, for a database that stands anywhere between them.\n"
         "-- What a database has already is skipped, so the script can be run twice.\n"
-        f"-- To run it: {command}"
+        f"-- To run it: {command}\n"
+        f"{script.written}"
     )

@@ -7,8 +7,10 @@ guard has refused or a statement has failed, whether the client stops at errors 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
+from alembic_toolkit.script.journal import Moments
 from alembic_toolkit.script.parts import (
     APPLIED,
     STRAY,
@@ -18,6 +20,7 @@ from alembic_toolkit.script.parts import (
     blocks,
     heading,
     mark_statements,
+    milliseconds,
     reason,
     rows,
     stray_condition,
@@ -31,6 +34,17 @@ from alembic_toolkit.sql.statements import is_comment
 KNOWN, APPLIED_HERE = "pg_temp.alembic_known", "pg_temp.alembic_applied"
 # How much goes into one DO block: the server holds all of it in its memory, several times.
 MOST_IN_BLOCK = 1_000_000  # characters
+# When the revision began, in words that every DateStyle reads the same.
+_NOW = "timezone('UTC', clock_timestamp())"
+_NOTE_START = pinned(
+    f"set_config('alembic.started', to_char({_NOW}, 'YYYY-MM-DD HH24:MI:SS.US'), false)"
+)
+MOMENTS = Moments(
+    started="current_setting('alembic.started')::timestamp",
+    now=_NOW,
+    who="left(session_user || '@' || coalesce(host(inet_client_addr()), 'local'), 235)"
+    " || ' by a script'",
+)
 FAILED = "\\if :ERROR\nSET alembic.step = 'failed';\n\\endif"
 
 
@@ -38,6 +52,8 @@ def write(script: Script) -> Iterator[str]:
     """Write the script, text by text."""
     yield heading(script, "psql -X -f FILE")
     yield "SET client_encoding = 'UTF8';\nSET alembic.step = '';"
+    if script.lock_timeout is not None:
+        yield lock_timeout(script.lock_timeout)
     yield f"DROP TABLE IF EXISTS {KNOWN}, {APPLIED_HERE};"  # those of an earlier script
     yield from _opening(script)
     steps = Steps()
@@ -86,6 +102,8 @@ def _opening(script: Script) -> Iterator[str]:
         stops.append(_stop(pinned(stray_condition(script, KNOWN)), STRAY))
     if stops:
         yield _do(stops)
+    if script.journal:
+        yield f"{script.journal.create};"
     yield "SET alembic.step = '0';\nCOMMIT;"
 
 
@@ -97,13 +115,15 @@ def _part(script: Script, part: Part, steps: Steps) -> Iterator[str]:
     marks = [f"  {pinned(mark)};" for mark in mark_statements(script, part, APPLIED_HERE, "")]
     transactional = script.context.impl.transactional_ddl
     yield part.comment
+    if script.journal:
+        yield _do([f"  PERFORM {_NOTE_START};"])
     for group in part.groups:
         if group.in_transaction and transactional:
             last = marks if group is part.groups[-1] else []
             yield from steps.transaction(_blocks(group, [steps.check, skip], skip, last))
         else:
             for statement in group:
-                yield from _alone(statement, f"{todo} AND {steps.reached}")
+                yield from _unbounded(script, _alone(statement, f"{todo} AND {steps.reached}"))
     if not (part.groups[-1].in_transaction and transactional):
         yield from steps.transaction([_do([steps.check, skip, *marks])])
 
@@ -138,6 +158,26 @@ def _execute(statement: str) -> str:
 def _stop(condition: str, message: str) -> str:
     escaped = literal(message.replace("%", "%%"))
     return f"  IF {condition} THEN\n    RAISE EXCEPTION {escaped};\n  END IF;"
+
+
+def lock_timeout(seconds: float) -> str:
+    """Return what bounds the wait for each lock."""
+    return f"SET lock_timeout = '{milliseconds(seconds)}ms';"
+
+
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
+
+
+def _unbounded(script: Script, texts: Iterable[str]) -> Iterator[str]:
+    """Let what is done CONCURRENTLY wait for transactions that are older: nobody waits for it.
+
+    https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    """
+    for text in texts:
+        if script.lock_timeout is not None and _CONCURRENTLY.search(text):
+            yield f"SET lock_timeout = 0;\n{text}\n{lock_timeout(script.lock_timeout)}"
+        else:
+            yield text
 
 
 def _alone(statement: str, condition: str) -> Iterator[str]:

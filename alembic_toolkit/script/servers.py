@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from alembic_toolkit.script import mysql, postgresql, sqlite
+from alembic_toolkit.script.journal import Moments
 from alembic_toolkit.script.parts import Script
 from alembic_toolkit.sql.bodies import MYSQL, POSTGRESQL, SQLITE
 from alembic_toolkit.sql.statements import Syntax
@@ -17,17 +18,32 @@ class ScriptServer:
 
     write: Callable[[Script], Iterator[str]]
     syntax: Syntax
+    moments: Moments
+    lock_timeout: Callable[[float], str]  # what bounds the wait for a lock, in seconds
     first: str = ""  # the first line, which tells the server's own client to stop at an error
     dual: str = ""  # what a SELECT without a table must be from, if it has a WHERE
     transactional_ddl: bool | None = None  # None: as its dialect says
 
 
-_MYSQL = ScriptServer(mysql.write, MYSQL, dual=" FROM DUAL")
+_MYSQL = ScriptServer(mysql.write, MYSQL, mysql.MOMENTS, mysql.lock_timeout, dual=" FROM DUAL")
 _BY_DIALECT = {
-    "postgresql": ScriptServer(postgresql.write, POSTGRESQL, first="\\set ON_ERROR_STOP on"),
+    "postgresql": ScriptServer(
+        postgresql.write,
+        POSTGRESQL,
+        postgresql.MOMENTS,
+        postgresql.lock_timeout,
+        first="\\set ON_ERROR_STOP on",
+    ),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
-    "sqlite": ScriptServer(sqlite.write, SQLITE, first=".bail on", transactional_ddl=True),
+    "sqlite": ScriptServer(
+        sqlite.write,
+        SQLITE,
+        sqlite.MOMENTS,
+        sqlite.lock_timeout,
+        first=".bail on",
+        transactional_ddl=True,
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from alembic.util import CommandError
 
+from alembic_toolkit.script.journal import Moments
 from alembic_toolkit.script.objects import (
     THERE,
     Ddl,
@@ -30,6 +31,7 @@ from alembic_toolkit.script.parts import (
     heading,
     listed,
     mark_statements,
+    milliseconds,
     reason,
     rows,
     stray_condition,
@@ -44,6 +46,12 @@ KNOWN, APPLIED_HERE = "temp.alembic_known", "temp.alembic_applied"
 TODO = "(SELECT todo FROM temp.alembic_go)"
 BEFORE = "an earlier step of this script did not run"
 RETURN = "' || char(13) || '"
+_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"  # SQLAlchemy reads microseconds
+MOMENTS = Moments(
+    started="(SELECT started FROM temp.alembic_go)",
+    now=_NOW,
+    who="'somebody by a script'",  # SQLite knows no users
+)
 OURS = ("known", "applied", "do", "go", "there")
 
 
@@ -75,12 +83,20 @@ def _looked_at(part: Part, sql: str) -> Ddl | None:
 
 def _texts(script: Script, things: Things) -> Iterator[str]:
     yield heading(script, "sqlite3 DATABASE < FILE")
+    if script.lock_timeout is not None:
+        yield lock_timeout(script.lock_timeout)
     yield "\n".join(f"DROP TABLE IF EXISTS temp.alembic_{name};" for name in OURS)
     yield "CREATE TABLE temp.alembic_do (it);"
-    yield "CREATE TABLE temp.alembic_go AS SELECT -1 AS step, 0 AS passed, 0 AS todo, 0 AS done;"
+    columns = "-1 AS step, 0 AS passed, 0 AS todo, 0 AS done, NULL AS started"
+    yield f"CREATE TABLE temp.alembic_go AS SELECT {columns};"
     yield from _opening(script, sorted({"main", *things.schemas}))
     for number, part in enumerate(script.parts, 1):
         yield from _part(script, part, number, things)
+
+
+def lock_timeout(seconds: float) -> str:
+    """Return what bounds the wait for the one writer of the database."""
+    return f"PRAGMA busy_timeout = {milliseconds(seconds)};"
 
 
 def _opening(script: Script, schemas: list[str]) -> Iterator[str]:
@@ -108,6 +124,8 @@ def _opening(script: Script, schemas: list[str]) -> Iterator[str]:
         ahead = f"EXISTS (SELECT 1 FROM {APPLIED_HERE} WHERE revision IN {listed(beyond)})"
         stops.append(_stop(ahead, "this database is beyond the end of this script"))
     yield _trigger([*stops, "UPDATE alembic_go SET step = 0;"])
+    if script.journal:
+        yield f"{script.journal.create};"
     yield _kept("(SELECT step FROM alembic_go) IS NOT 0")
 
 
@@ -115,7 +133,8 @@ def _part(script: Script, part: Part, number: int, things: Things) -> Iterator[s
     there = f"EXISTS (SELECT 1 FROM {APPLIED_HERE} WHERE revision = {literal(part.id)})"
     yield part.comment
     yield "BEGIN IMMEDIATE;"
-    yield f"UPDATE temp.alembic_go SET done = 0, todo = {'NOT ' if part.up else ''}{there};"
+    todo = f"{'NOT ' if part.up else ''}{there}"
+    yield f"UPDATE temp.alembic_go SET done = 0, todo = {todo}, started = {_NOW};"
     stops = [_stop(f"(SELECT step FROM alembic_go) IS NOT {number - 1}", BEFORE)]
     stops += [_stop(*one) for one in things.refusals(number, part.id, TODO)]
     yield _trigger([*stops, f"UPDATE alembic_go SET passed = {number};"])

@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from alembic.config import Config
@@ -29,7 +30,7 @@ from alembic_toolkit.project.baselines import apply
 from alembic_toolkit.project.engines import refuse_several
 from alembic_toolkit.project.env import intercepted
 from alembic_toolkit.script.parts import DIALECTS
-from alembic_toolkit.script.servers import name_here, server_of
+from alembic_toolkit.script.servers import ScriptServer, name_here, server_of
 from alembic_toolkit.script.writer import Writer
 
 
@@ -39,6 +40,7 @@ def write(
     dialect: str | None = None,
     start: str = "base",
     end: str = "heads",
+    lock_timeout: float | None = None,
 ) -> None:
     """Write the script that brings a database from anywhere between two revisions to the second.
 
@@ -50,6 +52,8 @@ def write(
      database that ``env.py`` names.
     :param start: the revision below which no database stands.
     :param end: the revision to bring it to; one below ``start`` makes a script of downgrades.
+    :param lock_timeout: how many seconds a statement of the script waits for a lock; by default as
+     long as the server lets it.
     :raises CommandError: a revision is not known or cannot be written as SQL; the dialect is one
      for which nothing is known that would skip a statement.
     """
@@ -59,10 +63,17 @@ def write(
             f"name one of: {', '.join(DIALECTS)}"
         )
     with redirect_stdout(sys.stderr):  # of what revisions print, too, as soon as they are loaded
-        _write(config, out, dialect, start, end)
+        _write(config, out, dialect, start, end, lock_timeout)
 
 
-def _write(config: Config, out: TextIO, dialect: str | None, start: str, end: str) -> None:
+def _write(
+    config: Config,
+    out: TextIO,
+    dialect: str | None,
+    start: str,
+    end: str,
+    lock_timeout: float | None,
+) -> None:
     directory = ScriptDirectory.from_config(config)
     refuse_several(config, directory, getattr(config.cmd_opts, "x", None) or ())
     starts = None if start == "base" else start
@@ -81,15 +92,28 @@ def _write(config: Config, out: TextIO, dialect: str | None, start: str, end: st
     environment = EnvironmentContext(
         config, directory, fn=steps, as_sql=True, starting_rev=starts, destination_rev=end
     )
-    writers = list[Writer]()
+    writers = _Writers(lock_timeout)
     configured = _configured(environment, dialect, out, writers)
     config.stdout = sys.stderr
     with environment, intercepted(environment, configured):
         _run_env(directory)
-    for writer in writers if planned else ():
+    for writer in writers.made if planned else ():
         writer.finish()
     if not planned:
         out.write(f"-- Nothing to do: from {start} to {end} there is no revision.\n")
+
+
+@dataclass
+class _Writers:
+    """What stands in for the script's file, once for each time that ``env.py`` configures."""
+
+    lock_timeout: float | None
+    made: list[Writer] = field(default_factory=list)
+
+    def make(self, context: MigrationContext, server: ScriptServer) -> None:
+        writer = Writer.into(context, server)
+        writer.lock_timeout = self.lock_timeout
+        self.made.append(writer)
 
 
 def _run_env(directory: ScriptDirectory) -> None:
@@ -130,7 +154,7 @@ def _configured(
     environment: EnvironmentContext,
     dialect: str | None,
     out: TextIO,
-    writers: list[Writer],
+    writers: _Writers,
 ) -> Callable[..., None]:
     """Return what has whatever ``env.py`` configures write a guarded script for this dialect."""
 
@@ -153,7 +177,7 @@ def _configured(
                 f"there are no scripts for {context.dialect.name} that skip what is done; "
                 f"name another server: --dialect {', '.join(DIALECTS)}"
             )
-        writers.append(Writer.into(context, server))
+        writers.make(context, server)
 
     return configured
 

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from alembic.runtime.migration import MigrationContext, RevisionStep
 
 from alembic_toolkit.project.baselines import MarkAgain
+from alembic_toolkit.script.heading import written
+from alembic_toolkit.script.journal import Journal
 from alembic_toolkit.script.no_database import NoDatabase, failed
 from alembic_toolkit.script.parts import Part, Script, Spool, edges, marks, part
 from alembic_toolkit.script.servers import ScriptServer, server_of
@@ -36,6 +38,9 @@ class Writer:
     only_marks: bool = False  # at a replaced revision, and nothing comes after the root
     sets_modes: ClassVar[bool] = True  # see `verbs.values.Step.our_mode`
     inside: bool = False
+    lock_timeout: float | None = None  # seconds that a statement waits for a lock
+    journal: bool = False  # the script writes what it ran into the journal
+    written: str = ""
 
     @classmethod
     def into(cls, context: MigrationContext, server: ScriptServer) -> Writer:
@@ -68,6 +73,7 @@ class Writer:
         """Note when the function of each revision begins and ends."""
         ours = [step for step in steps if not isinstance(step, MarkAgain)]
         self.only_marks = bool(steps) and not ours
+        self.written = written(self.context.script) if self.context.script else ""
         self.is_stamp = not all(isinstance(step, RevisionStep) for step in ours)
         for step in ours if not self.is_stamp else ():
             step.migration_fn = self._watched(step, step.migration_fn)
@@ -113,7 +119,9 @@ class Writer:
             return
         texts: Iterator[str] = iter(())
         script = Script(self.context, self.parts, edges(self.context), self.server.dual)
-        script.marks = marks(self.context)
+        script.marks, script.written = marks(self.context), self.written
+        script.lock_timeout = self.lock_timeout
+        script.journal = Journal(self.context, self.server.moments) if self.journal else None
         if self.only_marks:
             texts = iter(script.mark_again())
         elif self.parts:
@@ -125,18 +133,28 @@ class Writer:
 
 
 @contextmanager
-def guard(context: MigrationContext) -> Iterator[None]:
+def guard(
+    context: MigrationContext, lock_timeout: float | None = None, journal: bool = False
+) -> Iterator[None]:
     """Have the script that is written within skip each revision that a database has already.
 
     What is written comes out when the block ends, and nothing of it after an error.  What revisions
     print does not land in it.  On a dialect of which nothing is known, and for a script that only
     stamps, Alembic writes it as usual.
+
+    :param lock_timeout: how many seconds a statement of the script waits for a lock.
+    :param journal: whether the script writes what it ran into the journal.
     """
-    server = server_of(context.dialect.name)
-    if server is None or isinstance(context.impl.output_buffer, Writer):
+    server, buffer = server_of(context.dialect.name), context.impl.output_buffer
+    if isinstance(buffer, Writer):  # somebody else's, who knows nothing of env.py's wishes
+        buffer.journal = journal
+        if buffer.lock_timeout is None:
+            buffer.lock_timeout = lock_timeout
+    if server is None or isinstance(buffer, Writer):
         yield
         return
     writer = Writer.into(context, server)
+    writer.lock_timeout, writer.journal = lock_timeout, journal
     with redirect_stdout(sys.stderr):
         yield
     writer.finish()

@@ -1,0 +1,36 @@
+"""Which commit of Git the files of a history are."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from alembic_toolkit.project import revisions
+
+_WAIT = 10.0  # seconds, for a Git that asks another machine
+
+
+def commit(directory: ScriptDirectory) -> str:
+    """Return the commit of a history's files, and whether they differ from it; '' without Git."""
+    places = [place.resolve() for place in revisions.locations(directory) if place.is_dir()]
+    if not places:
+        return ""
+    found = _git(places[0], "rev-parse", "--short=12", "--verify", "--quiet", "HEAD")
+    if not found:
+        return ""
+    changed = _git(places[0], "status", "--porcelain", "--", *map(str, places))
+    return f"{found}, with changes that are not committed" if changed else found
+
+
+def _git(place: Path, *arguments: str) -> str:
+    """Return what Git prints; '' where it is not installed, or fails."""
+    command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
