@@ -1,10 +1,13 @@
 """The command line: read the arguments, run one command, print its outcome."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
-from bills import commands, database
+from sqlalchemy import Engine
+
+from bills import commands, database, server, web
 from bills.models import STATUSES
 from bills.read import Refused
 from bills.table import printable
@@ -14,13 +17,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; an error is one line on stderr and a 1."""
     args = _parser().parse_args(argv)
     try:
-        with database.session() as session:
-            outcome = args.run(session, args)
+        engine = database.make_engine(database.url())
+        try:
+            args.start(engine, args)
+        finally:
+            engine.dispose()
     except (Refused, database.DatabaseProblem) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(outcome, flush=True)  # after the commit: what is printed is true
     return 0
+
+
+def _run(engine: Engine, args: argparse.Namespace) -> None:
+    with database.session(engine) as session:
+        outcome = args.run(session, args)
+    print(outcome, flush=True)  # after the commit: what is printed is true
+
+
+def _serve(engine: Engine, args: argparse.Namespace) -> None:
+    with server.listen(web.Site(engine), args.host, args.port) as listening:
+        print(f"{listening.address} (Ctrl-C ends it)", flush=True)
+        listening.serve_until_stopped()
+
+
+def _port(typed: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", typed) or int(typed) > 65535:
+        raise argparse.ArgumentTypeError(f"{typed!r} is not a number from 0 to 65535")
+    return int(typed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Track bills: who owes what, by when, and what was paid.",
         epilog="The database is DATABASE_URL, or else sqlite:///bills.db.",
     )
+    parser.set_defaults(start=_run)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = subparsers.add_parser("list", help="list bills, the first due first")
@@ -55,4 +79,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command = subparsers.add_parser("sample", help="load sample data into an empty database")
     command.set_defaults(run=commands.sample)
+
+    command = subparsers.add_parser("serve", help="show the bills as a web page")
+    command.add_argument("--port", type=_port, default=8000, help="0: any (default: %(default)s)")
+    command.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0: all the network (default: %(default)s)"
+    )
+    command.set_defaults(start=_serve)
     return parser

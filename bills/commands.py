@@ -1,42 +1,33 @@
 """What a person can do with bills: each command works in one session and returns what to print."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bills import read, samples
-from bills.models import Audit, Bill, Payment, User, owed_by_user
+from bills.models import Audit, Bill, Payment, User
+from bills.queries import find_bills, find_owed, users_named
 from bills.read import Refused
 from bills.table import layout, money
 
 
 def list_bills(session: Session, args: Namespace) -> str:
     """List bills, the first due first."""
-    paid = select(func.sum(Payment.amount)).where(Payment.bill_id == Bill.id).scalar_subquery()
-    query = select(Bill, User.name, paid).join(User, User.id == Bill.user_id)
-    if args.user is not None:
-        users = _users_named(session, read.text("user name", args.user, 80))
-        if not users:
-            raise Refused(f"there is no user named {args.user!r}")
-        query = query.where(Bill.user_id.in_([user.id for user in users]))
-    if args.status is not None:
-        query = query.where(Bill.status == args.status)
     rows = [
         (
             bill.id,
             name,
             bill.description,
             bill.amount,
-            paid or Decimal(0),
+            paid,
             str(bill.due),
             bill.status,
             str(bill.last_payment or ""),
         )
-        for bill, name, paid in session.execute(query.order_by(Bill.due, Bill.id))
+        for bill, name, paid in find_bills(session, args.user, args.status)
     ]
     if not rows:
         return "no bills"
@@ -90,9 +81,7 @@ def pay(session: Session, args: Namespace) -> str:
 
 def owed(session: Session, args: Namespace) -> str:
     """Show what each user owes, the largest sum first, and the total."""
-    view = owed_by_user.c
-    query = select(view.name, view.owed).order_by(view.owed.desc(), view.name, view.user_id)
-    rows = [(name, owed) for name, owed in session.execute(query)]
+    rows = find_owed(session)
     if not rows:
         return "nobody owes anything"
     return layout(("user", "owed"), [*rows, ("total", sum((row[1] for row in rows), Decimal(0)))])
@@ -107,15 +96,9 @@ def sample(session: Session, args: Namespace) -> str:
     return "loaded " + ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _users_named(session: Session, name: str) -> Sequence[User]:
-    found = session.scalars(select(User).where(User.name == name).order_by(User.id))
-    # To MariaDB, Zoë and zoe are the same; not here.
-    return [user for user in found if user.name == name]
-
-
 def _user_for(session: Session, name: str, email: str | None) -> tuple[User, bool]:
     """Return the user, and whether they existed before."""
-    users = _users_named(session, name)
+    users = users_named(session, name)
     if email is not None:
         owner = session.scalar(select(User).where(User.email == email))
         if owner is not None and owner.name != name:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.orm import Session
 
 import alembic_toolkit
@@ -13,6 +13,7 @@ from alembic_toolkit.readiness import Ready
 
 REVISION = "0014"  # what bills.models describes; the only thing known here of the migrations
 DEFAULT_URL = "sqlite:///bills.db"
+LONGEST_WAIT = 5  # seconds, for a server to answer when it is connected to
 _UPGRADE = "run: alembic upgrade head"
 
 
@@ -30,27 +31,24 @@ def url() -> str:
 
 
 @contextmanager
-def session() -> Iterator[Session]:
+def session(engine: Engine) -> Iterator[Session]:
     """Open one transaction on a database that is at `REVISION`; commit it at the end.
 
     Raise `WrongRevision` when the database is elsewhere, `DatabaseProblem` when it cannot be used.
     """
-    engine = make_engine(url())
+    check(engine)
     try:
-        _check(engine)
         with Session(engine) as session, session.begin():
             yield session
     except exc.SQLAlchemyError as error:
-        raise DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}") from error
-    finally:
-        engine.dispose()
+        raise _problem_of(engine, error) from error
 
 
 def make_engine(address: str) -> Engine:
     """Make an engine; raise `DatabaseProblem` for an address or a driver that will not do."""
     parsed = _parse(address)
     try:
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, **_options(parsed))
     except exc.NoSuchModuleError:
         raise DatabaseProblem(
             f"DATABASE_URL: there is no {parsed.drivername!r}; it starts with sqlite://, "
@@ -68,14 +66,20 @@ def make_engine(address: str) -> Engine:
     return engine
 
 
-def check_revision(database: Engine | Connection) -> None:
-    """Raise `WrongRevision` unless the database is at `REVISION`, and its error if it has one."""
-    found = alembic_toolkit.ready(database, at_least=REVISION, at_most=REVISION)
-    if found:
-        return
+def check(engine: Engine) -> str:
+    """Return in one line that the database is at `REVISION`.
+
+    Raise `WrongRevision` when it is elsewhere, `DatabaseProblem` when it cannot be used.
+    """
+    try:
+        found = alembic_toolkit.ready(engine, at_least=REVISION, at_most=REVISION)
+    except TypeError as error:  # a driver that is asynchronous
+        raise _problem_of(engine, error) from error
     if found.error is not None:
-        raise found.error
-    raise WrongRevision(f"{_shown(database.engine.url)} {_problem(found)}")
+        raise _problem_of(engine, found.error) from found.error
+    if not found:
+        raise WrongRevision(f"{_shown(engine.url)} {_problem(found)}")
+    return f"{_shown(engine.url)} is at revision {REVISION}"
 
 
 def _problem(found: Ready) -> str:
@@ -93,15 +97,21 @@ def _problem(found: Ready) -> str:
     return problems[found.state]
 
 
-def _check(engine: Engine) -> None:
-    try:
-        check_revision(engine)
-    except (DatabaseProblem, exc.SQLAlchemyError):
-        raise
-    except Exception as error:
-        # Drivers raise what they like here: TypeError for an option of the URL that they do not
-        # know, RuntimeError for a password scheme that needs another package.
-        raise DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}") from error
+def _options(parsed: URL) -> dict[str, Any]:
+    """Return what keeps a program alive that lives longer than its connections."""
+    if parsed.get_backend_name() == "sqlite":
+        return {"poolclass": NullPool}  # the file may be another one the next time
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if parsed.get_driver_name() in _WAITS_FOR_EVER and "connect_timeout" not in parsed.query:
+        options["connect_args"] = {"connect_timeout": LONGEST_WAIT}
+    return options
+
+
+_WAITS_FOR_EVER = {"psycopg", "psycopg2"}  # for a server that is silent; PyMySQL: ten seconds
+
+
+def _problem_of(engine: Engine, error: Exception) -> DatabaseProblem:
+    return DatabaseProblem(f"{_shown(engine.url)}: {_message(error)}")
 
 
 def _turn_foreign_keys_on(connection: Any, _: object) -> None:

@@ -337,7 +337,7 @@ def test_add_and_pay_go_on_after_the_sample(bills: Bills) -> None:
 
 def test_nothing_is_kept_when_a_command_fails(head: Database) -> None:
     def fail() -> None:
-        with open_session() as session:
+        with open_session(head.engine) as session:
             session.add(User(name="Ada", email=None))
             session.flush()
             raise ZeroDivisionError

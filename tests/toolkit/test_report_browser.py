@@ -2,9 +2,7 @@
 
 import json
 import re
-import shutil
 import struct
-import subprocess
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,13 @@ from urllib.parse import quote, unquote
 import pytest
 
 from alembic_toolkit.report.page import html
+from tests.browser import BROWSED, browse
 from tests.toolkit import reports
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), "")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--hide-scrollbars", "--enable-logging=stderr"),
-]
 PHONE, DESKTOP = (360, 740), (1280, 900)
 FILTERS = {"finding": 4, "KNOWN exception": 1, "0103": 1, "due date": 48, "no such": 0}
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason="not on this machine: chromium")
+pytestmark = BROWSED
 
 # A page is asked this once it is there.  It stands in a frame, for a window cannot be as narrow as
 # a phone; a file cannot look into the frame of another, so the page itself sends the answer.
@@ -61,15 +53,6 @@ addEventListener("message", ({ data: [name, answer] }) => {
 });
 </script>
 """
-
-
-def browse(directory: Path, address: str, *flags: str) -> str:
-    """Return what the browser prints; it may not complain of anything in the page."""
-    profile = f"--user-data-dir={directory / 'profile'}"
-    command = [BROWSER, *FLAGS, profile, *flags, address]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-    assert [line for line in outcome.stderr.splitlines() if "CONSOLE" in line] == []
-    return outcome.stdout
 
 
 def questions() -> dict[str, tuple[str, str, tuple[int, int]]]:
