@@ -38,7 +38,7 @@ from tests.copies import ROOT, Copy, Outcome, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
-START, WRITE = ROOT / "docs" / "index.md", ROOT / "docs" / "write.md"
+START, WRITE = ROOT / "docs" / "start.md", ROOT / "docs" / "write.md"
 ONE_SESSION = {"README.md"}
 
 # Commands that are run in another form.
@@ -47,8 +47,8 @@ HARMLESS = [
     (r"scripts/(test --all|servers)( .*)?", "sh -n scripts/test && sh -n scripts/servers"),
     # It would run this very test; collecting shows that the files and options are right.
     (r"scripts/test( .*)?", r"scripts/test\1 --collect-only -q"),
-    # It runs this very test too.
-    (r"scripts/check( .*)?", "sh -n scripts/check"),
+    # It runs this very test too, and scripts/docs.
+    (r"scripts/(check|docs)( .*)?", r"sh -n scripts/\1"),
     # tests/test_demo.py runs it, twice; it takes five seconds.
     (r"scripts/demo", "sh -n scripts/demo"),
 ]
@@ -332,6 +332,20 @@ def test_page_links_to_files_that_exist(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(path))
     local = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_links_to_headings_that_exist(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", prose(path))
+    dead = []
+    for target, anchor in links:
+        text = prose(path.parent / target if target else path)
+        headings = re.findall(r"^#+ (.+)", text, re.MULTILINE)
+        anchors = {
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+        }
+        dead += [] if anchor in anchors else [f"{target}#{anchor}"]
+    assert dead == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
