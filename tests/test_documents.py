@@ -16,6 +16,7 @@ one session from its first line to its last.
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import textwrap
@@ -38,7 +39,7 @@ from tests.copies import ROOT, Copy, Outcome, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
-START, WRITE = ROOT / "docs" / "start.md", ROOT / "docs" / "write.md"
+START, WRITE, MESSAGES = (ROOT / "docs" / f"{name}.md" for name in ("start", "write", "messages"))
 ONE_SESSION = {"README.md"}
 
 # Commands that are run in another form.
@@ -433,6 +434,30 @@ def test_page_names_every_verb_and_question() -> None:
     named = {name for code in inline_code(WRITE) for name in re.findall(r"^\w+", code)}
     public = {name for name in helpers.__all__ if name.islower()} - NOT_VERBS
     assert public - named == set()
+
+
+# Trouble, by message
+
+
+def literals() -> set[str]:
+    """Return each text of the toolkit's source, with an ellipsis in place of each value."""
+    found = set()
+    for path in (ROOT / "alembic_toolkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [getattr(part, "value", "") for part in node.values]
+                texts = [part if isinstance(part, str) else "…" for part in parts]
+                found.add("".join(texts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def test_each_message_is_one_of_the_sources() -> None:
+    messages = re.findall(r"^### `(.+)`$", prose(MESSAGES), re.MULTILINE)
+    assert len(messages) > 30
+    known = "\n".join(literals())
+    assert [message for message in messages if message not in known] == []
 
 
 # CHANGELOG
