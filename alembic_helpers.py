@@ -14,14 +14,14 @@ match, or does nothing because the database matches already, or stops and says h
         helpers.drop_index("ix_bills_last_payment", "bills")
         helpers.drop_column("bills", "last_payment")
 
-==============  ====================  ===================  ===========  ====================
-verb            same thing there      another thing there  not there    its table is missing
-==============  ====================  ===================  ===========  ====================
-create, add     skip                  SchemaConflict       act          MissingParent
-drop            act                   act                  skip         skip
-alter_column    emit what differs     --                   raise        MissingParent
-rename          old only: act; new only: skip; both or neither: SchemaConflict
-==============  ====================  ===================  ===========  ====================
+==============  ===================  ====================  ==================  =================
+verb            same thing there     another thing there   not there           its table missing
+==============  ===================  ====================  ==================  =================
+create, add     skip                 SchemaConflict        act                 MissingParent
+drop            act                  act                   skip                skip
+alter_column    skip                 emit what differs     MissingParent       MissingParent
+rename          new name only: skip  both: SchemaConflict  old name only: act  SchemaConflict
+==============  ===================  ====================  ==================  =================
 
 **The same** is the server's own opinion: the wanted thing is made on an empty temporary table, and
 the server's descriptions of both are compared.  So a default of ``'0'`` equals ``0``.

@@ -32,7 +32,11 @@ class Copy:
 
     def run(self, command: str, **more: str) -> Outcome:
         """Run a line of shell there, as somebody does who has just made a clone."""
-        return run(command, self.directory, PYTHONPATH=str(self.directory), **more)
+        return run(command, self.directory, **self.variables(), **more)
+
+    def variables(self) -> dict[str, str]:
+        """Return what has a command import the copy instead of what is installed."""
+        return {"PYTHONPATH": str(self.directory)}
 
     def files(self) -> set[str]:
         """Return the names of all files, without the environment and Python's caches."""

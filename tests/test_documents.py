@@ -1,18 +1,22 @@
 """The documents are true: each command and each block of code in them is run, in order.
 
-Each section of a page begins in a fresh clone without a database, as its reader does.
+Each section of a page begins in a fresh clone without a database, as its reader does. The README is
+one session from its first line to its last.
 
 - ``console``: a line that begins with ``$ `` is a command, and what follows is all that it prints;
   ``...`` stands for anything, and what Alembic says of its context may be left out. A command
-  without output must succeed.
-- ``python`` with ``upgrade()`` and ``downgrade()``: a new revision, on a database at head; with
-  ``run(context``: the ``env.py`` of a project of its own; with ``def roundtrip_``: a
-  ``conftest.py`` for `pytest --roundtrip`; any other runs inside a revision.
+  without output must succeed. ``cd`` and ``export`` last until the section ends.
+- ``python`` with ``upgrade()`` or ``downgrade()``: the end of the revision that the commands above
+  have made; without one, of a new revision on a database at head. With ``run(context``: the
+  ``env.py`` of the project at hand; in the clone, of a project of its own. With ``def roundtrip_``:
+  a ``conftest.py`` for `pytest --roundtrip`. Any other runs inside a revision.
 - ``toml``: settings, which must be read.
+- A name in braces, such as ``{toctree}``: not for the reader, but for what builds the site.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import textwrap
@@ -30,11 +34,13 @@ import alembic_helpers as helpers
 from alembic_toolkit.database import products
 from alembic_toolkit.project import pyproject
 from alembic_toolkit.prove import settings
-from tests import databases
-from tests.copies import ROOT, Copy, copy_repository, run
+from tests import databases, test_comparison
+from tests.copies import ROOT, Copy, Outcome, copy_repository, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
+START, WRITE, MESSAGES = (ROOT / "docs" / f"{name}.md" for name in ("start", "write", "messages"))
+ONE_SESSION = {"README.md"}
 
 # Commands that are run in another form.
 HARMLESS = [
@@ -42,15 +48,15 @@ HARMLESS = [
     (r"scripts/(test --all|servers)( .*)?", "sh -n scripts/test && sh -n scripts/servers"),
     # It would run this very test; collecting shows that the files and options are right.
     (r"scripts/test( .*)?", r"scripts/test\1 --collect-only -q"),
-    # It runs this very test too.
-    (r"scripts/check( .*)?", "sh -n scripts/check"),
+    # It runs this very test too, and scripts/docs.
+    (r"scripts/(check|docs)( .*)?", r"sh -n scripts/\1"),
     # tests/test_demo.py runs it, twice; it takes five seconds.
     (r"scripts/demo", "sh -n scripts/demo"),
 ]
 
 MAY_BE_LEFT_OUT = re.compile(r"INFO  (Context impl|Will assume) .*\n")
 
-# What alembic.op has too, and needs no word in the README.
+# What alembic.op has too, and needs no words on the page.
 NOT_VERBS = {"f", "get_bind", "get_context", "inline_literal"}
 
 # The words that a line of the changelog may begin with.
@@ -96,11 +102,12 @@ def read(path: Path, text: str) -> tuple[list[Section], str]:
             block = Block(page, number + 1, fence[1], fence[2])
         elif fence and block is not None and fence[1] == block.fence:
             block.text = textwrap.dedent(block.text)
-            sections[-1].blocks.append(block)
+            if not block.language.startswith("{"):
+                sections[-1].blocks.append(block)
             block = None
         elif block is not None:
             block.text += f"{line}\n"
-        elif line.startswith("## "):
+        elif line.startswith("## ") and page not in ONE_SESSION:
             sections.append(Section(page, line[3:]))
         prose.append("" if fence or block else line)
     assert block is None, f"{block}: the block has no end"
@@ -128,11 +135,17 @@ class Reader:
 
     copy: Copy
     head: Path  # a database at head, to be copied
+    directory: Path = field(init=False)
+    revisions: dict[Path, set[Path]] = field(default_factory=dict)  # those that no block is for
+
+    def __post_init__(self) -> None:
+        self.directory = self.copy.directory
+        self.revisions[self.directory] = self.find_revisions()
 
     def run(self, block: Block) -> None:
         if block.language == "console":
             self.type_commands(block)
-        elif block.language == "python" and "def upgrade(" in block.text:
+        elif block.language == "python" and re.search(r"^def (up|down)grade\(", block.text, re.M):
             self.write_revision(block)
         elif block.language == "python" and "run(context" in block.text:
             self.write_env(block)
@@ -147,29 +160,51 @@ class Reader:
 
     def type_commands(self, block: Block) -> None:
         for line, command, expected in commands(block):
-            outcome = self.copy.run(served(harmless(command)))
+            outcome = self.type(served(harmless(command)))
             said = f"{block.page}:{line}: $ {command}\n{outcome.printed}"
             if not expected:
                 assert outcome.status == 0, f"{said}exit status {outcome.status}"
             elif not matches(expected, outcome.printed):
                 pytest.fail(f"{said}--- but the page says:\n{expected}")
 
+    def type(self, command: str) -> Outcome:
+        """Run a command where the last one ended, with what was exported."""
+        state, place = (self.copy.directory.parent / name for name in ("session.sh", "place"))
+        before = f". '{state}'\n" if state.exists() else ""
+        after = f"""trap 'export -p >"{state}"; pwd >"{place}"' EXIT\n"""
+        outcome = run(before + after + command, self.directory, **self.copy.variables())
+        self.directory = Path(place.read_text(encoding="utf-8").rstrip("\n"))
+        return outcome
+
+    def find_revisions(self) -> set[Path]:
+        return {*(self.directory / "migrations" / "versions").glob("*.py")}
+
     def write_revision(self, block: Block) -> None:
-        shutil.copy(self.head, self.copy.directory / "bills.db")
-        versions = self.copy.directory / "migrations" / "versions"
-        before = {*versions.glob("*.py")}
-        outcome = self.copy.run('alembic revision -m "Add a note to bills"')
-        assert outcome.status == 0, f"{block}: {outcome.printed}"
-        [path] = {*versions.glob("*.py")} - before
-        frame = path.read_text(encoding="utf-8").partition("def upgrade(")[0]
+        known = self.revisions.setdefault(self.directory, set())
+        if not self.find_revisions() - known:
+            shutil.copy(self.head, self.directory / "bills.db")
+            outcome = self.type('alembic revision -m "Add a note to bills"')
+            assert outcome.status == 0, f"{block}: {outcome.printed}"
+        [path] = self.find_revisions() - known
+        first = re.search(r"^def \w+\(", block.text, re.MULTILINE)
+        assert first is not None
+        frame = path.read_text(encoding="utf-8").partition(first[0])[0]
         path.write_text(frame + block.text, encoding="utf-8")
 
     def write_env(self, block: Block) -> None:
+        if self.directory != self.copy.directory:
+            path = self.directory / "migrations" / "env.py"
+            assert path.exists(), f"{block}: no project was begun by `alembic init migrations`"
+            path.write_text(block.text, encoding="utf-8")
+        else:
+            self.try_env(block)
+
+    def try_env(self, block: Block) -> None:
         project = self.copy.directory.parent / f"line-{block.line}"
         project.mkdir()
 
         def succeed(command: str) -> str:
-            outcome = run(command, project, PYTHONPATH=str(self.copy.directory))
+            outcome = run(command, project, **self.copy.variables())
             assert outcome.status == 0, f"{block}: $ {command}\n{outcome.printed}"
             return outcome.printed
 
@@ -278,8 +313,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "section", SECTIONS, ids=lambda section: f"{section.page}: {section.heading}"
 )
 def test_section_does_what_it_says(section: Section, head: Path, tmp_path: Path) -> None:
-    (tmp_path / "my-project").mkdir()  # the reader's own
-    reader = Reader(copy_repository(tmp_path / "clone"), head)
+    reader = Reader(copy_repository(tmp_path / "alembic-toolkit"), head)
     for block in section.blocks:
         reader.run(block)
 
@@ -299,6 +333,20 @@ def test_page_links_to_files_that_exist(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(path))
     local = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_links_to_headings_that_exist(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", prose(path))
+    dead = []
+    for target, anchor in links:
+        text = prose(path.parent / target if target else path)
+        headings = re.findall(r"^#+ (.+)", text, re.MULTILINE)
+        anchors = {
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+        }
+        dead += [] if anchor in anchors else [f"{target}#{anchor}"]
+    assert dead == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -335,8 +383,8 @@ def test_page_names_helpers_that_exist(path: Path) -> None:
     assert named - {*helpers.__all__} - keywords == set()
 
 
-def test_readme_names_the_servers_that_a_refusal_names() -> None:
-    rows = re.findall(r"^\| (\w+) \| (.+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
+def test_table_names_the_servers_that_a_refusal_names() -> None:
+    rows = re.findall(r"^\| (\w+) \| (.+) \| (.+) \|$", START.read_text("utf-8"), re.M)
     named = {
         name: {*re.findall(r"\b\d+(?:[.]\d+)?\b", re.sub(r"\(.*?\)", "", f"{all_} {main}"))}
         for name, all_, main in rows
@@ -360,17 +408,56 @@ def test_readme_shows_code_by_line_12() -> None:
     assert SECTIONS[0].blocks[0].line - 1 <= 12
 
 
-def test_readme_table_has_the_verbs_that_exist() -> None:
-    rows = re.findall(r"^\| (`.*?) \|", prose(ROOT / "README.md"), re.MULTILINE)
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
+
+
+def test_each_row_of_the_comparison_is_tried() -> None:
+    rows = re.findall(r"^\| ([A-Z].*?) \|.*\| (?:skips|stops|builds|the second|finding)",
+                      prose(ROOT / "README.md"), re.MULTILINE)  # fmt: skip
+    tests = [test for name, test in vars(test_comparison).items() if name.startswith("test_")]
+    assert [f"{row}." for row in rows] == [test.__doc__ for test in tests]
+    assert len(rows) == 8
+
+
+# The verbs
+
+
+def test_table_has_the_verbs_that_exist() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", prose(WRITE), re.MULTILINE)
     verbs = {name for row in rows for name in re.findall(r"`(\w+)", row)}
     assert verbs
     assert verbs - {*helpers.__all__} == set()
 
 
-def test_readme_names_every_verb_and_question() -> None:
-    named = {name for code in inline_code(ROOT / "README.md") for name in re.findall(r"^\w+", code)}
+def test_page_names_every_verb_and_question() -> None:
+    named = {name for code in inline_code(WRITE) for name in re.findall(r"^\w+", code)}
     public = {name for name in helpers.__all__ if name.islower()} - NOT_VERBS
     assert public - named == set()
+
+
+# Trouble, by message
+
+
+def literals() -> set[str]:
+    """Return each text of the toolkit's source, with an ellipsis in place of each value."""
+    found = set()
+    for path in (ROOT / "alembic_toolkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [getattr(part, "value", "") for part in node.values]
+                texts = [part if isinstance(part, str) else "…" for part in parts]
+                found.add("".join(texts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def test_each_message_is_one_of_the_sources() -> None:
+    messages = re.findall(r"^### `(.+)`$", prose(MESSAGES), re.MULTILINE)
+    assert len(messages) > 30
+    known = "\n".join(literals())
+    assert [message for message in messages if message not in known] == []
 
 
 # CHANGELOG
