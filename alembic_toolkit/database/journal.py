@@ -110,6 +110,29 @@ def last(
     return None if row is None else Entry(*row)
 
 
+def ran(
+    connection: Connection, version_table: str = "alembic_version", schema: str | None = None
+) -> tuple[str, ...]:
+    """Return the revisions that have run, or were found, and were not taken back since.
+
+    A stamp says nothing of a schema: what came before it does not count, nor does it itself.
+    """
+    journal = table(version_table, schema_beside(connection, version_table, schema))
+    if not inspect(connection).has_table(journal.name, journal.schema):
+        return ()
+    done = sa.select(journal.c.revision, journal.c.direction)
+    done = done.where(Same(journal.c.outcome, DONE)).order_by(journal.c.id)
+    found = dict[str, None]()
+    for revision, direction in connection.execute(done):
+        if direction in (UP, ADOPTED):
+            found |= dict.fromkeys(revision.split(", "))
+        elif direction == DOWN:
+            found.pop(revision, None)
+        elif direction != ACCEPT:
+            found.clear()
+    return tuple(found)
+
+
 def edited(
     connection: Connection,
     directory: ScriptDirectory,

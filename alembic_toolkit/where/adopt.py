@@ -116,7 +116,9 @@ def _judged(found: Found, revision: str | None) -> Adopted:
         return Adopted(one.name, NOTHING, one.marked)
     if one.marked:
         return Adopted(one.name, REFUSED, error=_why(one))
-    chosen = [heads for heads in states if revision in (None, *heads)]
+    # The first one of several is what the journal says.
+    asks = revision is None and one.kind == kinds.UNMARKED
+    chosen = states[:1] if asks else [heads for heads in states if revision in (None, *heads)]
     if len(chosen) != 1:
         return Adopted(one.name, REFUSED, error=_why(one, revision))
     return Adopted(one.name, DONE, chosen[0])

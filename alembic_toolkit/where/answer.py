@@ -90,6 +90,8 @@ class _Speaker:
         one.after = self._after(found.state)
         if found.kind == kinds.NEAR:
             self._tell_difference(one, found.state, found.difference)
+        if found.of_mark is not None and found.may_be_mark:
+            one.sql = self._sql(State(seen.heads), found.of_mark)
         one.notes = [*self._notes(one)]
         one.todo = [*self._todo(one)]
         return one
@@ -154,24 +156,35 @@ class _Speaker:
             yield f"{', '.join(one.marked)} is {now} now, which replaces it"
         for head in one.unknown:
             yield f"no file here has {head}: the code here is older, or from elsewhere"
-        if found.kind == kinds.RIGHT and len(found.states) > 1:
-            names = ", ".join(state.words for state in found.states[1:])
-            yield f"{names} has the same schema: only rows differ"
-        if found.kind == kinds.NEAR and len(found.states) > 1:
-            names = ", ".join(self._words(state) for state in found.states[1:])
-            yield f"as near as that: {names}"
+        yield from self._others(found)
         if found.same:
             names = "; ".join(state.words for state in found.same)
             yield f"or {names}: what comes after does nothing on this server"
         if found.next:
             yield f"nearly as near: {', '.join(state.words for state in found.next)}"
         yield from self._filling(one)
-        if found.kind in (kinds.OTHER, kinds.UNMARKED, kinds.EQUAL):
+        if found.kind in (kinds.OTHER, kinds.UNMARKED, kinds.EQUAL) and not found.witness:
             yield from self._rows()
         if found.of_mark is not None and found.kind != kinds.EMPTY:
             yield from self._of_mark(found.of_mark)
         if found.outside:
             yield f"not looked at, for no revision names them: schema {', '.join(found.outside)}"
+
+    def _others(self, found: Verdict) -> Iterator[str]:
+        """Say which other revisions it may be, and what speaks for the first one."""
+        first, *others = found.states
+        names = ", ".join(self._words(state) for state in others)
+        if others and found.kind in (kinds.RIGHT, kinds.OTHER, kinds.UNMARKED):
+            yield f"{names} has the same schema: only rows differ"
+            if found.witness:
+                yield f"{found.witness} says {first.words}"
+        elif found.nearer:
+            nearer = ", ".join(self._words(state) for state in found.nearer)
+            how = "is just the same" if found.is_exact else "is nearer"
+            yield f"{nearer} {how}, but {found.witness} says {first.words}"
+        elif others and found.kind == kinds.NEAR:
+            says = f"; {found.witness} says {first.words}" if found.witness else ""
+            yield f"as near as that: {names}{says}"
 
     def _filling(self, one: Answer) -> Iterator[str]:
         """Say what the SQL cannot do over rows: nobody knows their values."""
@@ -206,7 +219,10 @@ class _Speaker:
         lines += [f"~ {described(thing)}" for thing in difference.changed]
         lines += [f"+ {described(thing)}" for thing, _ in _few(difference.extra)]
         some = f"{'; '.join(lines[:4])}{'; ...' if len(lines) > 4 else ''}"
-        yield f"it is not {mark}, from which it differs: {some}"
+        if self.verdict.may_be_mark:
+            yield f"or it is {mark}, and this was changed by hand: {some}"
+        else:
+            yield f"it is not {mark}, from which it differs: {some}"
 
     # What to type
 
@@ -218,7 +234,8 @@ class _Speaker:
         elif kind == kinds.UNMARKED:
             yield self._adopt()
         elif kind == kinds.OTHER:
-            yield self._stamp(one, heads)
+            mark, either = " ".join(self.seen.heads), self.verdict.may_be_mark
+            yield self._stamp(one, heads) + f"  # if {mark} has not run here" * either
         elif kind == kinds.HALF:
             if state.heads != self.seen.heads:
                 yield self._stamp(one, heads)
@@ -233,6 +250,8 @@ class _Speaker:
             yield from self._mend(one, heads)
         elif kind == kinds.FOREIGN:
             yield "alembic-toolkit where --url URL  # of the database that is meant"
+        if self.verdict.may_be_mark and one.sql:
+            yield f"run the SQL above  # if {' '.join(self.seen.heads)} has run here"
 
     def _mend(self, one: Answer, heads: str) -> Iterator[str]:
         if one.sql:
@@ -243,6 +262,9 @@ class _Speaker:
             yield f"{self._adopt()}  # when nothing differs any more"
         elif self.seen.heads != tuple(heads.split()):
             yield f"{self._stamp(one, heads)}  # when nothing differs any more"
+        if self.verdict.is_exact:
+            nearer = " ".join(self.verdict.nearer[0].heads) or "base"
+            yield f"{self._stamp(one, nearer)}  # instead, if the rest was taken back by hand"
 
     @property
     def _is_renamed(self) -> bool:

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database import marks
+from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet.look import look
@@ -55,6 +55,7 @@ def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
         marked,
         inside,
         begun_in(context),
+        ran_in(context),
         judged(take(connection, ignore=tables), connection),
         ignore,
     )
@@ -74,6 +75,17 @@ def standing(context: MigrationContext, marked: tuple[str, ...]) -> tuple[tuple[
     except CommandError as error:
         return marked, str(error)
     return tuple(sorted(heads)), ""
+
+
+def ran_in(context: MigrationContext) -> tuple[str, ...]:
+    """Return the revisions that have run, as the journal says."""
+    connection = context.connection
+    assert connection is not None
+    try:
+        return journal.ran(connection, context.version_table, context.version_table_schema)
+    except DBAPIError:  # it may be for others to read
+        connection.rollback()
+        return ()
 
 
 def begun_in(context: MigrationContext) -> tuple[str, ...]:

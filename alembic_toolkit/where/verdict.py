@@ -13,7 +13,10 @@ RIGHT, OTHER, UNMARKED = "right", "another revision", "not marked"
 HALF, EQUAL, NEAR = "half-way", "several revisions", "near"
 FOREIGN, EMPTY = "another application", "empty"
 EXACT = (RIGHT, OTHER, UNMARKED, EMPTY)
-_MARK = 1.0  # so much farther than the nearest state may be what the version table says
+# What else says where a database stands, and how much farther from the schema that may be than
+# the nearest state, in changes by hand.
+MARK, JOURNAL = "the version table", "the journal"
+_FARTHER = {MARK: 1.0, JOURNAL: 2.0}
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Seen:
     marked: tuple[str, ...] = ()  # its rows
     inside: str = ""  # it goes on by revisions that a root replaces: why that is not compared
     begun: tuple[str, ...] = ()  # revisions that are half done, by their marks
+    ran: tuple[str, ...] = ()  # revisions that have run, by the journal
     things: Mapping[Thing, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     option: str = ""  # how the command line names it
@@ -44,6 +48,10 @@ class Verdict:
     outside: list[str] = field(default_factory=list)  # schemas that no revision names
     next: list[State] = field(default_factory=list)  # what is nearly as near
     same: list[State] = field(default_factory=list)  # after which only what does nothing comes
+    witness: str = ""  # what else says the first state: the journal, or the version table
+    nearer: list[State] = field(default_factory=list)  # of the states, than the first one
+    is_exact: bool = False  # the nearer ones are just what the database has
+    may_be_mark: bool = False  # one change by hand would make it another revision
 
     @property
     def state(self) -> State:
@@ -58,10 +66,14 @@ def judge(seen: Seen, part: Part) -> Verdict:
     ranked = compared.ranked()
     exact = [state for distance, state in ranked if not distance or _is_exact(compared, state)]
     found = _exact(seen, compared, exact) if exact else _inexact(seen, compared, ranked)
+    if found.kind in (OTHER, UNMARKED, EQUAL):
+        found = _unless_it_ran(seen, compared, found)
     found.outside = outside
     said = mark_of(seen, part)
     if said is not None and said not in found.states and found.kind not in (FOREIGN, HALF):
         found.of_mark = compared.difference(said)
+        is_near = compared.distance(said) <= _FARTHER[MARK]
+        found.may_be_mark = is_near and found.kind in (OTHER, EQUAL) and not found.witness
     return found
 
 
@@ -102,6 +114,17 @@ def mark_of(seen: Seen, part: Part) -> State | None:
     return State(tuple(sorted(seen.heads))) if seen.heads and known else None
 
 
+def ran_of(seen: Seen, part: Part) -> State | None:
+    """Return the state that the journal says; None when it says none that is known."""
+    if seen.inside or not seen.ran or not all(id_ in part.revisions for id_ in seen.ran):
+        return None
+    passed = {parent for id_ in seen.ran for parent in part.below([id_]) - {id_}}
+    heads = tuple(sorted({*seen.ran} - passed))
+    # The journal may be younger than a branch of the history.
+    mark = mark_of(seen, part)
+    return mark if mark is not None and {*heads} <= {*mark.heads} else State(heads)
+
+
 def _exact(seen: Seen, compared: Compared, exact: list[State]) -> Verdict:
     mark = mark_of(seen, compared.part)
     half = [state for state in exact if state.within]
@@ -117,9 +140,34 @@ def _exact(seen: Seen, compared: Compared, exact: list[State]) -> Verdict:
     if whole == [State(())] and not seen.heads:
         return Verdict(EMPTY, whole)
     few = without_empty(whole, compared.part)
-    kind = EQUAL if len(few) > 1 else OTHER if seen.heads else UNMARKED
     passed = [state for state in whole if state not in few and state.heads]
-    return Verdict(kind, few, same=passed)
+    kind, witness = OTHER if seen.heads else UNMARKED, ""
+    if len(few) > 1:
+        ran = ran_of(seen, compared.part)
+        few.sort(key=lambda state: state != ran)
+        kind, witness = (kind, JOURNAL) if ran in few else (EQUAL, "")
+    return Verdict(kind, few, same=passed, witness=witness)
+
+
+def _unless_it_ran(seen: Seen, compared: Compared, found: Verdict) -> Verdict:
+    """Return what the journal says instead, if little of it was undone by hand.
+
+    By chance that was just what the last revision did.
+    """
+    ran = ran_of(seen, compared.part)
+    if ran is None or ran in [*found.states, *found.same]:
+        return found
+    if compared.distance(ran) > _FARTHER[JOURNAL]:
+        return found
+    return Verdict(
+        NEAR,
+        [ran, *found.states],
+        compared.difference(ran),
+        compared.shares(ran),
+        witness=JOURNAL,
+        nearer=found.states,
+        is_exact=True,
+    )
 
 
 def _begun(seen: Seen, compared: Compared, exact: list[State]) -> State | None:
@@ -163,19 +211,38 @@ def _inexact(seen: Seen, compared: Compared, ranked: list[tuple[float, State]]) 
     # Of equal ones the later: somebody took something away, or has not run the rest.
     whole = [state for state in near if not state.within]
     near = whole[::-1] + [state for state in near if state.within]
-    if mark := mark_of(seen, compared.part):
-        if mark in near:
-            near = [mark, *(state for state in near if state != mark)]
-        elif any(state == mark and far <= least + _MARK for far, state in ranked):
-            near.append(mark)
-    ours = [state for state in near if state.heads or state.within]
-    if ours and compared.is_ours(ours[0]):
-        best = ours[0]
-        found = Verdict(NEAR, ours, compared.difference(best), compared.shares(best))
-        whole = [state for far, state in ranked if far <= least + _MARK and not state.within]
-        if best != mark:  # else both say the same
-            found.next = [state for state in whole if state not in near and state.heads][:3]
-        return found
-    others = [state for _, state in ranked if state.heads and not state.within] or near
-    most = max(others, key=compared.shares)
+    near = [state for state in near if state.heads or state.within]
+    witness, told = _witness(seen, compared, near, least)
+    if not near or not (witness == JOURNAL or compared.is_ours(near[0])):
+        return _foreign(compared, ranked, near)
+    nearer = near if told is not None and told not in near else []
+    states = near if told is None else [told, *(state for state in near if state != told)]
+    best = states[0]
+    found = Verdict(NEAR, states, compared.difference(best), compared.shares(best))
+    found.witness, found.nearer = witness, nearer
+    if told is None or nearer:  # else both say the same
+        limit = least + _FARTHER[MARK]
+        whole = [state for far, state in ranked if far <= limit and not state.within]
+        found.next = [state for state in whole if state not in states and state.heads][:3]
+    return found
+
+
+def _witness(
+    seen: Seen, compared: Compared, near: list[State], least: float
+) -> tuple[str, State | None]:
+    """Return what else says where the database stands, if the schema may be that, and what."""
+    mark, ran = mark_of(seen, compared.part), ran_of(seen, compared.part)
+    if near and near[0].within and compared.is_likely(near[0]):  # begun where the mark says
+        return "", None
+    if mark in near:
+        return MARK, mark
+    for witness, state in ((JOURNAL, ran), (MARK, mark)):
+        if state is not None and compared.distance(state) <= least + _FARTHER[witness]:
+            return witness, state
+    return "", None
+
+
+def _foreign(compared: Compared, ranked: list[tuple[float, State]], near: list[State]) -> Verdict:
+    whole = [state for _, state in ranked if state.heads and not state.within]
+    most = max(whole or near or [State(())], key=compared.shares)
     return Verdict(FOREIGN, [most], compared.difference(most), compared.shares(most))

@@ -97,7 +97,7 @@ def test_adopt_refuses_when_several_revisions_have_the_schema(
     history: Project, database: Database
 ) -> None:
     history.alembic("upgrade", "0004")
-    execute(database, "DROP TABLE alembic_version")
+    execute(database, "DROP TABLE alembic_version", "DROP TABLE alembic_version_history")
     _, found = where(history, database)
     assert (found["kind"], found["revisions"]) == (kinds.EQUAL, [["0003"], ["0004"]])
     outcome = adopt(history, database)
@@ -107,6 +107,66 @@ def test_adopt_refuses_when_several_revisions_have_the_schema(
     assert "alembic_version" not in tables(database)
     assert adopt(history, database, "--revision=0004").out == "it: adopted, 0004\n"
     assert current(database) == ["0004"]
+
+
+def test_adopt_believes_the_journal_when_several_revisions_have_the_schema(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0004")
+    execute(database, "DROP TABLE alembic_version")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.UNMARKED, [["0004"], ["0003"]])
+    assert "the journal says 0004" in found["notes"]
+    assert adopt(history, database).out == "it: adopted, 0004\n"
+    assert current(database) == ["0004"]
+
+
+def test_where_believes_the_journal_when_all_of_the_last_revision_was_undone(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0005")
+    execute(database, "DROP TABLE t_0005")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"][0]) == (kinds.NEAR, ["0005"])
+    assert [one["name"] for one in found["missing"]] == ["t_0005"]
+    assert "0003, 0004 is just the same, but the journal says 0005" in found["notes"]
+    assert "run the SQL above" in found["todo"]
+    # A stamp says nothing of a schema.
+    history.alembic("stamp", "0002")
+    history.alembic("stamp", "0005")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.EQUAL, [["0003"], ["0004"]])
+
+
+def test_where_gives_both_ways_when_nothing_tells_a_stamp_from_a_change_by_hand(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    execute(database, "ALTER TABLE t_0001 DROP COLUMN n", "DROP TABLE alembic_version_history")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.OTHER, [["0001"]])
+    changed = "or it is 0002, and this was changed by hand: - column t_0001.n"
+    assert changed in found["notes"]
+    assert found["todo"] == [
+        "alembic stamp 0001  # if 0002 has not run here",
+        "run the SQL above  # if 0002 has run here",
+    ]
+    execute(database, *found["sql"])
+    assert where(history, database)[0] == 0
+
+
+def test_where_names_what_the_version_table_says_before_what_is_nearer_by_one_change(
+    history: Project, database: Database
+) -> None:
+    history.alembic("upgrade", "0002")
+    execute(database, "ALTER TABLE t_0001 DROP COLUMN n", "DROP TABLE alembic_version_history")
+    execute(database, "CREATE TABLE other (id INT)")
+    _, found = where(history, database)
+    assert (found["kind"], found["revisions"]) == (kinds.NEAR, [["0002"], ["0001"]])
+    note = "0001 is nearer, but the version table says 0002"
+    assert note in found["notes"]
+    execute(database, "DROP TABLE alembic_version")
+    assert where(history, database)[1]["revisions"][0] == ["0001"]
 
 
 def test_where_gives_the_sql_of_what_is_missing(history: Project, database: Database) -> None:
