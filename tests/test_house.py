@@ -49,19 +49,27 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "database": (1, {"sql", "messages"}),
     "progress": (1, set()),
     "messages": (1, set()),
+    "exits": (1, set()),
+    "usage": (2, {"exits", "database"}),
     "readiness": (2, {"database"}),
     "__init__": (2, {"readiness"}),
     "bills": (3, {"readiness", "__init__"}),
-    "project": (2, {"database"}),
+    "project": (2, {"database", "messages"}),
     "verbs": (2, {"sql", "database", "progress", "messages"}),
     "schema": (2, {"sql", "database"}),
     "alembic_helpers": (3, {"verbs"}),
     "rows": (3, {"schema", "sql", "database"}),
     "script": (3, {"project", "sql"}),
     "drift": (3, {"schema", "database", "sql"}),
-    "fleet": (4, {"drift", "prove", "project", "database", "messages"}),
+    "fleet": (
+        4,
+        {"drift", "prove", "run", "schema", "project", "database", "messages", "exits"},
+    ),
     "run": (3, {"project", "database", "sql", "schema", "messages"}),
-    "prove": (4, {"drift", "rows", "schema", "script", "project", "database", "sql", "messages"}),
+    "prove": (
+        4,
+        {"drift", "rows", "schema", "script", "project", "database", "sql", "messages", "exits"},
+    ),
     "where": (
         5,
         {"prove", "rows", "fleet", "run", "schema", "project", "database", "sql", "messages"},
@@ -70,11 +78,11 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
-    "report": (5, {"prove/results", "progress", "messages"}),
+    "report": (5, {"prove/results", "exits", "progress", "messages"}),
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}
-        | {"run", "prove", "runner", "plugin", "report", "messages", "where"},
+        | {"run", "prove", "runner", "plugin", "report", "messages", "where", "exits", "usage"},
     ),
 }
 MAY_IMPORT = {room: others for room, (_, others) in TABLE.items()}
