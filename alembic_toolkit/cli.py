@@ -5,28 +5,27 @@ from __future__ import annotations
 import argparse
 import configparser
 import json
-import math
 import os
-import signal
+import re
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit import progress
+from alembic_toolkit import exits, progress
 from alembic_toolkit.database.address import dialect_of, without_passwords
+from alembic_toolkit.fleet import history as histories
 from alembic_toolkit.fleet import status as statuses
 from alembic_toolkit.fleet import upgrade as upgrades
 from alembic_toolkit.fleet.applied import applied
 from alembic_toolkit.fleet.databases import Database, listed, named
-from alembic_toolkit.messages import at, printable_lines, shortest
+from alembic_toolkit.messages import at, note_typed, printable_lines, shortest, typed
 from alembic_toolkit.project import baselines, checks, pyproject, rebase, since
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import baseline, results, roundtrip, settings
@@ -34,6 +33,7 @@ from alembic_toolkit.report import machines, notices, orders, page, text
 from alembic_toolkit.report.findings import count
 from alembic_toolkit.script.parts import DIALECTS, LONGEST
 from alembic_toolkit.script.write import write
+from alembic_toolkit.usage import USAGES, Formatter, Parser, positive, range_, revision
 from alembic_toolkit.where import adopt as adoptions
 from alembic_toolkit.where import find as places
 from alembic_toolkit.where import verify
@@ -41,22 +41,21 @@ from alembic_toolkit.where import write as written
 from alembic_toolkit.where.answer import to_json
 from alembic_toolkit.where.text import text as where_text
 
-SOUND, FINDINGS, COULD_NOT_RUN = 0, 1, 2
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 sound, 1 findings, 2 it could not run."""
+    """Run one command and return its exit status, one of those in `exits`."""
     for stream in (sys.stdout, sys.stderr):  # which may know fewer letters than a message has
         with suppress(AttributeError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    arguments = _parser().parse_args(argv)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: clean up
+    note_typed("")
+    arguments = _parsed(argv)
+    note_typed(f"alembic-toolkit {arguments.command}")
+    exits.listen()
     try:
         status: int = arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("alembic-toolkit: interrupted", file=sys.stderr)
-        return COULD_NOT_RUN
+    except KeyboardInterrupt as interrupt:
+        _say("interrupted")
+        return exits.of_interrupt(interrupt)
     except (CommandError, configparser.Error, OSError, ValueError) as error:
         # Our own messages have several lines; of others one is enough.
         if isinstance(error, CommandError):
@@ -74,9 +73,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what a command does not know is an error of that command."""
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
+
+
 def _refused(message: str) -> int:
-    print(f"alembic-toolkit: {printable_lines(without_passwords(message))}", file=sys.stderr)
-    return COULD_NOT_RUN
+    _say(printable_lines(without_passwords(message)))
+    return exits.UNKNOWN
+
+
+def _say(message: str) -> None:
+    print(f"{typed('check')}: {message}", file=sys.stderr)
 
 
 def _broken(error: Exception) -> str | None:
@@ -94,13 +106,6 @@ def _broken(error: Exception) -> str | None:
     return None
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that repeats no password of what it refuses."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(without_passwords(message))
-
-
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong in the history's files, or one line that says it is sound."""
     if arguments.baseline:
@@ -112,11 +117,11 @@ def check(arguments: argparse.Namespace) -> int:
         print(finding)
     if found:
         print(f"{count(len(found), 'finding')} in {count(len(revisions), 'revision')}")
-        return FINDINGS
+        return exits.FOUND
     heads = checks.heads(checks.seen(revisions))
     end = f", one head ({heads[0].id})" if heads else ""
     print(f"{count(len(revisions), 'revision')}{end}: sound")
-    return SOUND
+    return exits.FINE
 
 
 def _compared(arguments: argparse.Namespace) -> int:
@@ -128,7 +133,7 @@ def _compared(arguments: argparse.Namespace) -> int:
     for found in baseline.compare(path, Path(arguments.baseline), urls, [*wanted.x, *arguments.x]):
         print(printable_lines(found), flush=True)
         same = same and found.is_same
-    return SOUND if same else FINDINGS
+    return exits.of_all([same])
 
 
 def proven(arguments: argparse.Namespace) -> int:
@@ -136,14 +141,10 @@ def proven(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     if arguments.html:
         _refuse_unwritable(Path(arguments.html))
-    wanted = settings.read(path)
-    wanted.urls = arguments.url or wanted.urls
-    wanted.x += arguments.x
-    wanted.timeout = arguments.timeout or wanted.timeout
+    wanted = _wanted(path, arguments)
     wanted.ask(name for name in settings.ASKED if getattr(arguments, name))
     wanted.ask(settings.THREE if arguments.all else ())
-    with progress.Progress() as bar:
-        report = roundtrip.roundtrip(path, wanted, bar.update)
+    report = _proven(path, wanted, roundtrip.roundtrip)
     if arguments.json:
         print(machines.to_json(report))
     else:
@@ -156,20 +157,33 @@ def proven(arguments: argparse.Namespace) -> int:
 def locked(arguments: argparse.Namespace) -> int:
     """Print who waits for each upgrade, and how long; 1 when it is longer than a moment."""
     path = Path(arguments.config)
+    wanted = _wanted(path, arguments)
+    if arguments.old_code or arguments.format == "markdown":
+        wanted.ask([results.OLD_CODE])
+    report = _proven(path, wanted, roundtrip.locks)
+    _print(report, arguments.format)
+    return report.status
+
+
+def _wanted(path: Path, arguments: argparse.Namespace) -> settings.Settings:
+    """Return what is to be proven: the project's settings, and what is typed."""
     wanted = settings.read(path)
     wanted.urls = arguments.url or wanted.urls
     wanted.x += arguments.x
     wanted.timeout = arguments.timeout or wanted.timeout
-    if arguments.old_code or arguments.format == "markdown":
-        wanted.ask([results.OLD_CODE])
     wanted.only = _chosen(path, arguments)
+    wanted.command = typed("roundtrip")
+    return wanted
+
+
+def _proven(path: Path, wanted: settings.Settings, prove: _Prove) -> results.Report:
     if wanted.only is not None and not wanted.only:
-        report = results.Report(str(path), 0)  # nothing is new
-    else:
-        with progress.Progress() as bar:
-            report = roundtrip.locks(path, wanted, bar.update)
-    _print(report, arguments.format)
-    return report.status
+        return results.Report(str(path), 0)  # nothing is new
+    with progress.Progress() as bar:
+        return prove(path, wanted, bar.update)
+
+
+_Prove = Callable[[Path, settings.Settings, Callable[[str, int, int, str], None]], results.Report]
 
 
 def _print(report: results.Report, form: str) -> None:
@@ -197,6 +211,8 @@ def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
     directory = ScriptDirectory.from_config(read_config(path))
     if arguments.since is not None:
         return since.since(directory, arguments.since)
+    if arguments.command == "roundtrip":
+        return None if arguments.revision is None else since.chosen(directory, arguments.revision)
     if (arguments.start, arguments.end) != ("base", "heads"):
         return since.between(directory, arguments.start, arguments.end)
     return None
@@ -227,19 +243,17 @@ def sql(arguments: argparse.Namespace) -> int:
         arguments.end,
         lock_timeout=arguments.lock_timeout,
     )
-    return SOUND
+    return exits.FINE
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
-    known = pyproject.databases(path)
-    found = named(arguments.url, known) or [listed(*one) for one in known.items()]
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
         lines = statuses.status(
             path,
-            found or [Database("")],
+            _databases(arguments),
             x=arguments.x,
             drift=arguments.drift,
             accept=arguments.accept,
@@ -252,23 +266,39 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps(statuses.to_json(lines), indent=2))
     else:
         print(statuses.text(lines))
-    return SOUND if all(line.is_sound for line in lines) else FINDINGS
+    return statuses.exit_status(lines)
+
+
+def _databases(arguments: argparse.Namespace) -> list[Database]:
+    """Return the databases that are named, else those of ``pyproject.toml``, else env.py's."""
+    known = pyproject.databases(Path(arguments.config))
+    found = named(arguments.url, known) or [listed(*one) for one in known.items()]
+    return found or [Database("")]
+
+
+def journal(arguments: argparse.Namespace) -> int:
+    """Print what ran on each database; 2 when one cannot be read."""
+    path = Path(arguments.config)
+    read_config(path)  # an error in it is reported once, not for each database
+    found = histories.history(path, _databases(arguments), arguments.x, arguments.timeout)
+    if arguments.json:
+        print(json.dumps({"databases": histories.to_json(found)}, indent=2))
+    else:
+        print(histories.text(found))
+    return histories.exit_status(found)
 
 
 def verified(arguments: argparse.Namespace) -> int:
     """Print whether databases have the schema of their revision; 2 if one was not compared."""
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
-    known = pyproject.databases(path)
-    databases = named(arguments.url, known) or [listed(*one) for one in known.items()]
-    found = verify.verify(path, databases or [Database("")], arguments.x, arguments.timeout)
+    found = verify.verify(path, _databases(arguments), arguments.x, arguments.timeout)
     if arguments.json:
         print(json.dumps({"databases": [vars(one) | {"sound": one.is_sound} for one in found]}))
     else:
         print("\n".join(map(printable_lines, found)))
-    if any(one.error for one in found):
-        return COULD_NOT_RUN
-    return SOUND if all(one.is_sound for one in found) else FINDINGS
+    judged = not any(one.error for one in found)
+    return exits.of_all((one.is_sound for one in found), judged=judged)
 
 
 def rebased(arguments: argparse.Namespace) -> int:
@@ -276,11 +306,9 @@ def rebased(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     directory = ScriptDirectory.from_config(read_config(path))
     plan = rebase.plan(directory, Path(arguments.file), arguments.onto)
-    known = pyproject.databases(path)
-    databases = named(arguments.url, known) or [listed(*one) for one in known.items()]
     found = applied(
         path,
-        databases or [Database("")],
+        _databases(arguments),
         plan.before.id,
         plan.before.path,
         is_only=not plan.is_twin,
@@ -290,16 +318,14 @@ def rebased(arguments: argparse.Namespace) -> int:
         raise rebase.refused_applied(plan, standing)
     rebase.write(plan)
     print(printable_lines(plan))
-    return SOUND
+    return exits.FINE
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
-    """Upgrade the databases, and print what became of each; 1 when one is not there."""
+    """Upgrade or downgrade databases, and print what became of each; 1 when one is not there."""
     path = Path(arguments.config)
-    with suppress(ImportError):  # of a revision, until env.py has run
-        directory = ScriptDirectory.from_config(read_config(path))
-        baselines.apply(directory, (), (arguments.revision,))  # kept files, or the root
-        directory._upgrade_revs(arguments.revision, ())  # type: ignore[arg-type]  # is there one?
+    down = arguments.command == "downgrade"
+    _refuse_unknown(path, arguments.revision, down)
     databases = named(arguments.url, pyproject.databases(path))
     width = max(len(one.name) for one in databases)
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -311,17 +337,38 @@ def upgrade(arguments: argparse.Namespace) -> int:
                 print(upgrades.line(one, width, arguments.verbose), flush=True)
 
         report = upgrades.upgrade(
-            path, databases, arguments.revision, x=arguments.x, at_once=arguments.jobs, ended=ended
+            path,
+            databases,
+            arguments.revision,
+            down=down,
+            dry_run=arguments.dry_run,
+            x=arguments.x,
+            at_once=arguments.jobs,
+            ended=ended,
         )
-    if report.interrupted:
-        print("alembic-toolkit: interrupted", file=sys.stderr)
+    if report.interrupt is not None:
+        _say("interrupted")
     if arguments.json:
         print(json.dumps(upgrades.to_json(report), indent=2))
     else:
         left = [one for one in report.upgrades if bar or one.outcome == upgrades.NOT_BEGUN]
         lines = [upgrades.line(one, width, arguments.verbose) for one in left]
         print("\n".join([*lines, upgrades.summary(report)]))
-    return SOUND if report.is_sound else FINDINGS
+    return upgrades.exit_status(report)
+
+
+def _refuse_unknown(path: Path, revision: str, down: bool) -> None:
+    """Refuse a revision that is not there, once, before any database is asked.
+
+    :raises CommandError: no file has it.
+    """
+    with suppress(ImportError):  # of a revision, until env.py has run
+        directory = ScriptDirectory.from_config(read_config(path))
+        baselines.apply(directory, (), (revision,))  # kept files, or the root
+        if not down:
+            directory._upgrade_revs(revision, ())  # type: ignore[arg-type]
+        elif not re.search(r"[+-]\d+$", revision):  # which counts from where a database stands
+            directory.get_revisions(revision)
 
 
 def where(arguments: argparse.Namespace) -> int:
@@ -333,21 +380,18 @@ def where(arguments: argparse.Namespace) -> int:
         if arguments.write:
             made = written.write(path, arguments.scratch, arguments.x, tell)
             print(written.text(made))
-            return SOUND
-        known = pyproject.databases(path)
-        databases = named(arguments.url, known) or [listed(*one) for one in known.items()]
+            return exits.FINE
         answers = places.find(
             path,
-            databases or [Database("")],
+            _databases(arguments),
             x=arguments.x,
             scratches=arguments.scratch,
             timeout=arguments.timeout,
             progress=tell,
         )
     print(json.dumps(to_json(answers), indent=2) if arguments.json else where_text(answers))
-    if any(one.error for one in answers):
-        return COULD_NOT_RUN
-    return SOUND if all(one.is_sound for one in answers) else FINDINGS
+    judged = not any(one.error for one in answers)
+    return exits.of_all((one.is_sound for one in answers), judged=judged)
 
 
 def adopt(arguments: argparse.Namespace) -> int:
@@ -363,27 +407,20 @@ def adopt(arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout,
     )
     print(adoptions.report(done))
-    if not all(one.is_judged for one in done):
-        return COULD_NOT_RUN
-    return SOUND if all(one.is_sound for one in done) else FINDINGS
+    judged = all(one.is_judged for one in done)
+    return exits.of_all((one.is_sound for one in done), judged=judged)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="alembic-toolkit", description="Check hand-written Alembic revisions.")
+    parser = Parser(prog="alembic-toolkit", description="Check hand-written Alembic revisions.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_check(commands.add_parser("check", help="read the revisions, without a database"))
-    _add_sql(commands.add_parser("sql", help="print one script that fits any database"))
-    _add_status(commands.add_parser("status", help="say where databases are"))
-    _add_upgrade(commands.add_parser("upgrade", help="bring many databases to a revision"))
-    _add_where(commands.add_parser("where", help="say which revision a schema is"))
-    _add_adopt(commands.add_parser("adopt", help="mark a database that is exactly one revision"))
-    _add_verify(commands.add_parser("verify", help="compare schemas with what revisions make"))
-    _add_rebase(commands.add_parser("rebase", help="put a revision after the other head"))
-    _add_roundtrip(
-        commands.add_parser("roundtrip", help="prove every revision, in both directions")
-    )
-    _add_locks(commands.add_parser("locks", help="say who waits for a revision, and how long"))
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, add in _ADD.items():
+        words = USAGES[name]
+        command = commands.add_parser(name, help=words.short, formatter_class=Formatter)
+        command.description, command.epilog = words.does, words.epilog
+        command.set_defaults(parser=command)
+        add(command)
     return parser
 
 
@@ -404,14 +441,14 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     which.add_argument("--url", help="a database of that server; it is not connected to")
     about = "the lowest revision that a database stands at (default: %(default)s)"
     command.add_argument(
-        "--from", dest="start", type=_revision, metavar="REV", default="base", help=about
+        "--from", dest="start", type=revision, metavar="REV", default="base", help=about
     )
     about = "the revision to bring it to (default: %(default)s)"
     command.add_argument(
-        "--to", dest="end", type=_revision, metavar="REV", default="heads", help=about
+        "--to", dest="end", type=revision, metavar="REV", default="heads", help=about
     )
     about = "how long a statement waits for a lock (default: as long as the server lets it)"
-    seconds = _positive(float, at_most=LONGEST)
+    seconds = positive(float, at_most=LONGEST)
     command.add_argument("--lock-timeout", type=seconds, metavar="SECONDS", help=about)
     command.add_argument("-x", action="append", metavar="NAME=VALUE", help="handed to env.py")
     command.set_defaults(run=sql)
@@ -426,6 +463,21 @@ def _add_databases(command: argparse.ArgumentParser, about: str, **given: Any) -
 def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     about = "an empty database, once for each (default: a temporary file of SQLite)"
     _add_databases(command, about)
+    about = "only this revision, or those from A to B, both included (default: all)"
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("revision", nargs="?", type=range_, metavar="REV|A:B", help=about)
+    _add_since(which)
+    _add_checks(command)
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
+    command.add_argument("--json", action="store_true", help="print the report for machines")
+    about = "how to print it (default: %(default)s)"
+    command.add_argument("--format", choices=_FORMATS, default="text", help=about)
+    command.add_argument("--html", metavar="FILE", help="write the report as one page, too")
+    command.set_defaults(run=proven)
+
+
+def _add_checks(command: argparse.ArgumentParser) -> None:
+    """Add what is asked for beside the checks that are always made."""
     for name, what in (
         (results.RERUN, "run each step twice, its mark taken away"),
         (results.CRASH, "stop each step after each statement, and run it again"),
@@ -437,25 +489,23 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     command.add_argument("--locks", action="store_true", dest=results.LOCKS, help=about)
     about = "say whose code each upgrade breaks: deploy it before, or after"
     command.add_argument("--old-code", action="store_true", dest=results.OLD_CODE, help=about)
-    command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
-    command.add_argument("--json", action="store_true", help="print the report for machines")
-    about = "how to print it (default: %(default)s)"
-    command.add_argument("--format", choices=_FORMATS, default="text", help=about)
-    command.add_argument("--html", metavar="FILE", help="write the report as one page, too")
-    command.set_defaults(run=proven)
+
+
+def _add_since(command: argparse._ActionsContainer) -> None:
+    about = "only revisions that are new or changed since this commit, branch or tag of Git"
+    command.add_argument("--since", metavar="GIT_REF", help=about)
 
 
 def _add_locks(command: argparse.ArgumentParser) -> None:
     _add_databases(command, "an empty database, once for each (default: a file of SQLite)")
-    about = "only revisions that are new or changed since this commit, branch or tag of Git"
-    command.add_argument("--since", metavar="GIT_REF", help=about)
+    _add_since(command)
     about = "only revisions after this one (default: %(default)s)"
     command.add_argument(
-        "--from", dest="start", type=_revision, metavar="REV", default="base", help=about
+        "--from", dest="start", type=revision, metavar="REV", default="base", help=about
     )
     about = "only revisions up to this one (default: %(default)s)"
     command.add_argument(
-        "--to", dest="end", type=_revision, metavar="REV", default="heads", help=about
+        "--to", dest="end", type=revision, metavar="REV", default="heads", help=about
     )
     about = "say whose code each upgrade breaks, too; markdown always does"
     command.add_argument("--old-code", action="store_true", help=about)
@@ -481,9 +531,17 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=status)
 
 
+def _add_journal(command: argparse.ArgumentParser) -> None:
+    about = f"{_NAMED} (default: all that it names, or the one of env.py)"
+    _add_databases(command, about, metavar="[NAME=]URL", default=[])
+    _add_timeout(command, histories.TIMEOUT)
+    command.add_argument("--json", action="store_true", help="print it for machines")
+    command.set_defaults(run=journal)
+
+
 def _add_timeout(command: argparse.ArgumentParser, default: float) -> None:
     about = "for one database to answer (%(default)g)"
-    seconds = _positive(float)
+    seconds = positive(float)
     command.add_argument("--timeout", type=seconds, metavar="SECONDS", default=default, help=about)
 
 
@@ -501,18 +559,32 @@ def _add_rebase(command: argparse.ArgumentParser) -> None:
     _add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("file", metavar="FILE", help="of a revision that nothing comes after")
     about = "the revision to put it after (default: the other head)"
-    command.add_argument("--onto", type=_revision, metavar="REV", help=about)
+    command.add_argument("--onto", type=revision, metavar="REV", help=about)
     command.set_defaults(run=rebased)
 
 
 def _add_upgrade(command: argparse.ArgumentParser) -> None:
-    _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
+    about = "the revision to bring them to (default: %(default)s)"
     command.add_argument(
-        "revision", nargs="?", type=_revision, metavar="REVISION", default="head", help="(head)"
+        "revision", nargs="?", type=revision, metavar="REVISION", default="head", help=about
     )
+    _add_moving(command)
+
+
+def _add_downgrade(command: argparse.ArgumentParser) -> None:
+    about = "the revision to take them back to: an id, base, or -1 for the one before"
+    command.add_argument("revision", type=revision, metavar="REVISION", help=about)
+    _add_moving(command)
+
+
+def _add_moving(command: argparse.ArgumentParser) -> None:
+    """Add what an upgrade and a downgrade have in common."""
+    _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
+    about = "write nothing, and say for each database what would run"
+    command.add_argument("--dry-run", action="store_true", help=about)
     about = "how many at once (%(default)s)"
     command.add_argument(
-        "-j", "--jobs", type=_positive(int), metavar="N", default=upgrades.AT_ONCE, help=about
+        "-j", "--jobs", type=positive(int), metavar="N", default=upgrades.AT_ONCE, help=about
     )
     about = "show all that revisions log, and not only warnings"
     command.add_argument("-v", "--verbose", action="store_true", help=about)
@@ -534,7 +606,7 @@ def _add_where(command: argparse.ArgumentParser) -> None:
 def _add_adopt(command: argparse.ArgumentParser) -> None:
     _add_databases(command, f"{_NAMED} (default: the one of env.py)", default=[])
     about = "which one it is, of several that have the same schema"
-    command.add_argument("--revision", type=_revision, metavar="REV", help=about)
+    command.add_argument("--revision", type=revision, metavar="REV", help=about)
     _add_scratch(command)
     _add_timeout(command, places.TIMEOUT)
     command.set_defaults(run=adopt)
@@ -545,23 +617,6 @@ def _add_scratch(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
 
 
-def _revision(text: str) -> str:
-    if ":" in text:  # Alembic would repeat it, with its password
-        raise argparse.ArgumentTypeError("a URL, where a revision belongs; write --url before it")
-    return text
-
-
-def _positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]:
-    def positive(text: str) -> Any:
-        number = kind(text)
-        if not 0 < number <= at_most or number == math.inf:
-            raise ValueError(text)
-        return number
-
-    positive.__name__ = kind.__name__  # argparse names it in its error
-    return positive
-
-
 def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-c",
@@ -570,6 +625,23 @@ def _add_config(command: argparse.ArgumentParser) -> None:
         default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini",
         help="alembic.ini, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
     )
+
+
+# By the name of each command what adds its options, in the order of the help.
+_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "check": _add_check,
+    "sql": _add_sql,
+    "status": _add_status,
+    "journal": _add_journal,
+    "upgrade": _add_upgrade,
+    "downgrade": _add_downgrade,
+    "where": _add_where,
+    "adopt": _add_adopt,
+    "verify": _add_verify,
+    "rebase": _add_rebase,
+    "roundtrip": _add_roundtrip,
+    "locks": _add_locks,
+}
 
 
 def _version() -> str:

@@ -17,6 +17,29 @@ _kept: WeakKeyDictionary[Any, Spot] = WeakKeyDictionary()  # of what waits for t
 _running: list[Spot] = []
 
 
+_typed = [""]
+_URL = {"pytest --roundtrip": "--roundtrip-url"}
+
+
+def note_typed(command: str) -> None:
+    """Note which command was typed, for what tells its reader what to type next."""
+    _typed[:] = [command]
+
+
+def typed(otherwise: str) -> str:
+    """Return the command that was typed, without its options; another if none was.
+
+    :param otherwise: the name of that one.
+    """
+    return _typed[0] or f"alembic-toolkit {otherwise}"
+
+
+def typed_with_url(otherwise: str) -> str:
+    """Return the command that was typed, with the option that names a database."""
+    command = typed(otherwise)
+    return f"{command} {_URL.get(command, '--url')}"
+
+
 def printable(text: object) -> str:
     """Return a text on one line that no terminal takes for a command: ``\\x1b``, ``\\n``."""
     line = str(text)

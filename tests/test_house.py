@@ -49,19 +49,27 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "database": (1, {"sql", "messages"}),
     "progress": (1, set()),
     "messages": (1, set()),
+    "exits": (1, set()),
+    "usage": (2, {"exits", "database"}),
     "readiness": (2, {"database"}),
     "__init__": (4, {"readiness", "runner"}),
     "bills": (4, {"readiness", "__init__"}),
-    "project": (2, {"database"}),
+    "project": (2, {"database", "messages"}),
     "verbs": (2, {"sql", "database", "progress", "messages"}),
     "schema": (2, {"sql", "database"}),
     "alembic_helpers": (3, {"verbs"}),
     "rows": (3, {"schema", "sql", "database"}),
     "script": (3, {"project", "database/journal", "sql"}),
     "drift": (3, {"schema", "database", "sql"}),
-    "fleet": (4, {"drift", "prove", "project", "database", "messages"}),
+    "fleet": (
+        4,
+        {"drift", "prove", "deployer", "schema", "project", "database", "messages", "exits"},
+    ),
     "deployer": (3, {"project", "database", "sql", "schema", "messages"}),
-    "prove": (4, {"drift", "rows", "schema", "script", "project", "database", "sql", "messages"}),
+    "prove": (
+        4,
+        {"drift", "rows", "schema", "script", "project", "database", "sql", "messages", "exits"},
+    ),
     "where": (
         5,
         {"prove", "rows", "fleet", "deployer", "schema", "project", "database", "sql", "messages"},
@@ -70,12 +78,13 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
-    "report": (5, {"prove/results", "progress", "messages"}),
+    "report": (5, {"prove/results", "exits", "progress", "messages"}),
     "__main__": (6, {"cli"}),
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}
-        | {"deployer", "prove", "runner", "plugin", "report", "messages", "where"},
+        | {"deployer", "prove", "runner", "plugin", "report", "messages", "where", "exits"}
+        | {"usage"},
     ),
 }
 MAY_IMPORT = {room: others for room, (_, others) in TABLE.items()}

@@ -133,6 +133,16 @@ def ran(
     return tuple(found)
 
 
+def entries(
+    connection: Connection, version_table: str = "alembic_version", schema: str | None = None
+) -> list[Entry] | None:
+    """Return every entry, the newest last; None when there is no journal."""
+    journal = table(version_table, schema_beside(connection, version_table, schema))
+    if not inspect(connection).has_table(journal.name, journal.schema):
+        return None
+    return [Entry(*row) for row in connection.execute(sa.select(journal).order_by(journal.c.id))]
+
+
 def edited(
     connection: Connection,
     directory: ScriptDirectory,

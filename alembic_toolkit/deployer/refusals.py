@@ -71,12 +71,17 @@ def checked(
 
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
         found = list(function(heads, migration))
-        _refuse_unwritten(found)
-        _refuse_long_ids(found, migration)
+        refuse_steps(found, migration)
         _refuse_engines(found, arguments)
         return found
 
     return steps
+
+
+def refuse_steps(steps: Sequence[RevisionStep | StampStep], migration: MigrationContext) -> None:
+    """Refuse what is not written yet, and ids that the version table cannot hold."""
+    _refuse_unwritten(steps)
+    _refuse_long_ids(steps, migration)
 
 
 def refuse_unknown(environment: EnvironmentContext, heads: Iterable[str]) -> None:

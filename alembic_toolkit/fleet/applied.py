@@ -15,6 +15,7 @@ from alembic_toolkit.database import journal
 from alembic_toolkit.database.same import Same
 from alembic_toolkit.database.schemas import schema_beside
 from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
 
@@ -40,7 +41,7 @@ def applied(
     found = dict[str, str]()
 
     def ended(task: Task, answer: Answer) -> None:
-        name = task.database.name or "the one of env.py"
+        name = name_of(task)
         words = answer.error and f"cannot be asked: {answer.error}"
         words = words or next(filter(None, answer.value or ()), "")
         found[name] = task.database.concealed(words)

@@ -5,7 +5,9 @@ It gets the URL of the database in every way that a round trip uses, too.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,28 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url
 
+from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.portrait import refuse_untested
 from alembic_toolkit.fleet.processes import Task
-from alembic_toolkit.project.env import Project, read_config, run_online
+from alembic_toolkit.project.env import Project, own_url, read_config, run_online
 from alembic_toolkit.project.handed import Handed, lend
+
+
+def name_of(task: Task) -> str:
+    """Return the name of a database; of the one that env.py names, its URL without the password."""
+    if task.database.name:
+        return task.database.name
+    path = Path(task.config)
+    quiet = io.StringIO()  # what env.py prints is nobody's output
+    runs: dict[str, Any] = {"fn": lambda *_: (), "destination_rev": "heads"}
+    try:
+        with redirect_stdout(quiet), redirect_stderr(quiet):
+            config = read_config(path)
+            project = Project(path, config, ScriptDirectory.from_config(config), task.x)
+            url = own_url(project, **runs)
+    except (Exception, SystemExit):
+        url = None
+    return shown(url) if url is not None else "the database of env.py"
 
 
 def run_env(

@@ -37,6 +37,7 @@ class Task:
     config: str
     x: tuple[str, ...] = ()
     revision: str = "heads"
+    down: bool = False  # to the revision, and not up
     drift: bool = False
     accept: tuple[str, ...] = ()  # revisions whose files are taken as they are now
     metadata: Any = None  # "package.module:name", where env.py gives none

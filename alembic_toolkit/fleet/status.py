@@ -18,16 +18,19 @@ from alembic.util import CommandError
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
+from alembic_toolkit import exits
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.database.schemas import real_schema
 from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.fleet.servers import write_again
 from alembic_toolkit.messages import printable
-from alembic_toolkit.project.baselines import apply, baselines_of
+from alembic_toolkit.project.baselines import apply, baselines_of, refuse_inside
+from alembic_toolkit.project.pyproject import ignored
 
 AT_ONCE = 8
 TIMEOUT = 10.0  # seconds for a database to answer
@@ -42,6 +45,7 @@ class Line:
     revisions: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # of these, what no file has
     behind: int | None = None  # revisions that an upgrade would run; None: unknown
+    heads: list[str] = field(default_factory=list)  # the last revisions of the files
     empty: bool = False  # it has no tables but Alembic's
     # Edited, or deleted, since they were applied; None: there is no journal.
     edited: list[str] | None = None
@@ -49,16 +53,27 @@ class Line:
     through: str = ""  # why an older release must run first
     last: journal.Entry | None = None
     drift: list[str] | None = None  # None: not asked for
+    against: str = ""  # the revision that it was compared with, where not with the models
     write: list[str] = field(default_factory=list)  # in a revision, against the drift
     unjudged: str = ""  # what of the models was not compared, and why
     looked: Any = field(default=None, repr=False)  # until it is compared
 
     @property
+    def is_judged(self) -> bool:
+        """Return whether it could be asked, and its models be compared where that was wanted."""
+        return not self.error and not (self.drift is None and self.unjudged)
+
+    @property
     def is_sound(self) -> bool:
         """Return whether it is at head, with the files that were applied and the models' tables."""
-        not_compared = self.drift is None and self.unjudged
-        faults = self.error or self.unknown or self.edited or self.drift or not_compared
-        return self.behind == 0 and not faults
+        faults = self.unknown or self.edited or self.drift
+        return self.is_judged and self.behind == 0 and not faults
+
+
+def exit_status(lines: Sequence[Line]) -> int:
+    """Return the exit status of what is known of databases."""
+    judged = all(line.is_judged for line in lines)
+    return exits.of_all((line.is_sound for line in lines), judged=judged)
 
 
 def status(
@@ -92,7 +107,7 @@ def status(
 
     def ended(task: Task, answer: Answer) -> None:
         name = task.database.name
-        lines[name] = answer.value or [Line(name or "env.py", answer.error)]
+        lines[name] = answer.value or [Line(name_of(task), answer.error)]
         for line in lines[name]:
             if line.last is not None and line.last.error:
                 error = task.database.concealed(line.last.error)
@@ -136,8 +151,10 @@ def _line(task: Task, context: MigrationContext) -> Line:
             line.deleted = [one for one in line.edited if not _has(directory, one)]
     except DBAPIError:  # it may be for others to read, or a table of theirs by that name
         connection.rollback()
-    if task.drift:
+    if task.drift and line.behind == 0:
         _look_at_models(line, context, task.metadata)
+    elif task.drift:
+        _look_at_schema(line, context, ignored(Path(task.config)))
     return line
 
 
@@ -152,6 +169,7 @@ def _place(line: Line, directory: ScriptDirectory, heads: tuple[str, ...]) -> No
         line.through = str(error)
         return
     line.unknown = [head for head in standing.heads if not _has(directory, head)]
+    line.heads = sorted(directory.get_heads())
     if not line.unknown:
         left = directory._upgrade_revs("heads", standing.heads)  # type: ignore[arg-type]
         line.behind = len(left) + len(standing.marks)
@@ -165,6 +183,24 @@ def _look_at_models(line: Line, context: MigrationContext, given: Any) -> None:
     line.looked, line.unjudged = look_at(context, given, own(context.version_table))
     if line.looked is None and line.unjudged.startswith(NO_MODELS):
         raise CommandError(f"--drift: {line.unjudged}")
+
+
+def _look_at_schema(line: Line, context: MigrationContext, ignore: tuple[str, ...]) -> None:
+    """Compare a database that is not at head, whose models are others, with its revision."""
+    from alembic_toolkit.schema.expected import Expected
+
+    connection, directory = context.connection, context.script
+    assert connection is not None
+    assert directory is not None
+    behind = "it is not at head, and the models are those of head"
+    try:
+        standing = apply(directory, tuple(line.revisions)).heads
+        refuse_inside(directory)
+        expected = Expected(connection, directory, ignore)
+        line.drift = expected.differences(connection, standing, own(context.version_table))
+        line.against = ", ".join(line.revisions) or "no revision"
+    except CommandError as error:
+        line.unjudged = f"{behind}; with its own revision it was not compared:\n{error}"
 
 
 def _accept(revisions: Sequence[str], context: MigrationContext) -> None:
@@ -224,7 +260,9 @@ def text(lines: Sequence[Line]) -> str:
     widths[0] = max(len(row[0]) for row in [head, *rows])
     # One that cannot be reached has two cells: its name and the error.
     shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows]]
-    notes = [printable(note) for line in lines for note in _notes(line)]
+    several = dict.fromkeys(", ".join(line.heads) for line in lines if len(line.heads) > 1)
+    notes = [f"the history has several heads: {heads}" for heads in several]
+    notes += [printable(note) for line in lines for note in _notes(line)]
     return "\n".join([*shown, *([""] if notes else []), *notes])
 
 
@@ -235,7 +273,8 @@ def _cells(line: Line, drift: bool) -> list[str]:
     if line.unknown:
         revisions += " (unknown)"
     elif line.behind == 0 and line.revisions:
-        revisions += " (head)"
+        number = len(line.revisions)
+        revisions += " (head)" if number == 1 else f" ({number} heads)"
     files = "-" if line.edited is None else "as applied"
     if line.edited:
         edited = [one for one in line.edited if one not in line.deleted]
@@ -260,6 +299,9 @@ def _last(entry: journal.Entry | None) -> str:
     return f"{entry.revision} {entry.direction}, {entry.outcome}{took}, {when}, {entry.who}"
 
 
+_TO_MODELS = "from the database to the models"
+
+
 def _notes(line: Line) -> list[str]:
     notes = []
     if more := line.error.partition("\n")[2]:
@@ -276,7 +318,8 @@ def _notes(line: Line) -> list[str]:
     if line.last is not None and line.last.error:
         notes.append(f"{line.name}: {line.last.revision} failed: {line.last.error.splitlines()[0]}")
     if line.drift:
-        notes += [f"{line.name}, from the database to the models:"]
+        what = f"compared with what {line.against} makes" if line.against else _TO_MODELS
+        notes += [f"{line.name}, {what}:"]
         notes += [f"  {one}" for one in line.drift]
     if line.write:
         notes += ["  to write in the next revision:", *(f"    {one}" for one in line.write)]
@@ -293,7 +336,7 @@ def to_json(lines: Sequence[Line]) -> dict[str, Any]:
         one: dict[str, Any] = dataclasses.asdict(line) | {"sound": line.is_sound}
         one["error"] = line.error or None
         del one["deleted"], one["through"]  # they are `edited`, or `unknown`, too
-        del one["looked"]
+        del one["looked"], one["against"]
         one["unjudged"] = line.unjudged or None
         for name in ("started", "finished") if line.last is not None else ():
             moment = one["last"][name]

@@ -1,4 +1,4 @@
-"""Bring many databases to a revision, some at the same time, whatever becomes of one.
+"""Bring many databases up or down to a revision, some at the same time, whatever becomes of one.
 
 Each is upgraded in a process of its own, see `processes`, by the project's ``env.py``: one that
 calls `run` waits for other deployers, retries and keeps a journal, as for `alembic upgrade`.
@@ -17,8 +17,10 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 
+from alembic_toolkit import exits
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.fleet.env import run_env
+from alembic_toolkit.fleet.plan import Plan, plan, steps_of
 from alembic_toolkit.fleet.processes import Answer, Task, each, message
 from alembic_toolkit.messages import printable, printable_lines
 
@@ -36,9 +38,11 @@ class Upgrade:
     ran: list[str] = field(default_factory=list)
     log: list[dict[str, str]] = field(default_factory=list)  # of each line, level and message
     error: str = ""
+    plan: list[dict[str, str]] = field(default_factory=list)  # what would run: id and message
 
 
 DONE, NOTHING, FAILED, NOT_BEGUN = "done", "nothing to do", "failed", "not begun"
+PLANNED, REFUSED = "to be run", "would be refused"  # where nothing is to be written
 
 
 @dataclass
@@ -46,12 +50,26 @@ class Report:
     """What became of all of them."""
 
     upgrades: list[Upgrade]
-    interrupted: bool = False
+    interrupt: KeyboardInterrupt | None = None
+    dry_run: bool = False
 
     @property
     def is_sound(self) -> bool:
-        """Return whether every database is where it was to be brought."""
-        return all(one.outcome in (DONE, NOTHING) for one in self.upgrades)
+        """Return whether every database is where it was to be brought, or can be."""
+        return all(one.outcome in (DONE, NOTHING, PLANNED) for one in self.upgrades)
+
+    @property
+    def is_judged(self) -> bool:
+        """Return whether all that was to be told without writing can be."""
+        asked = (one.outcome for one in self.upgrades if not one.ran)
+        return not (self.dry_run and any(outcome in (FAILED, NOT_BEGUN) for outcome in asked))
+
+
+def exit_status(report: Report) -> int:
+    """Return the exit status of what became of databases."""
+    if report.interrupt is not None:
+        return exits.of_interrupt(report.interrupt)
+    return exits.of_all([report.is_sound], judged=report.is_judged)
 
 
 def upgrade(
@@ -59,25 +77,30 @@ def upgrade(
     databases: Sequence[Database],
     revision: str = "head",
     *,
+    down: bool = False,
+    dry_run: bool = False,
     x: Iterable[str] = (),
     at_once: int = AT_ONCE,
     ended: Callable[[Upgrade, int, int], None] = lambda *_: None,
 ) -> Report:
-    """Upgrade every database; one that fails stops no other.
+    """Upgrade every database, or downgrade it; one that fails stops no other.
 
     Interrupted (Ctrl-C, SIGTERM), it begins no other, has those that run roll back what they are
     at, and returns what it knows.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
+    :param down: take it back to the revision.
+    :param dry_run: write nothing, and say what would run, or why it would be refused.
     :param x: for ``env.py``, as ``alembic -x``.
     :param ended: called with each that has ended, how many have, and how many there are.
     """
-    tasks = [Task(one, str(config), tuple(x), revision=revision) for one in databases]
+    work = plan if dry_run else _upgrade
+    tasks = [Task(one, str(config), tuple(x), revision, down) for one in databases]
     found: dict[str, Upgrade] = {}
-    report = Report([])
+    report = Report([], dry_run=dry_run)
 
     def end(task: Task, answer: Answer) -> None:
-        one = answer.value or Upgrade(task.database.name, FAILED)
+        one = _one(task, answer)
         one.error = task.database.concealed(answer.error or one.error)
         for entry in one.log:
             entry["message"] = task.database.concealed(entry["message"])
@@ -85,13 +108,25 @@ def upgrade(
         ended(one, len(found), len(tasks))
 
     try:
-        each(_upgrade, tasks, end, at_once=at_once)
-    except KeyboardInterrupt:
-        report.interrupted = True
+        each(work, tasks, end, at_once=at_once)
+    except KeyboardInterrupt as interrupt:
+        report.interrupt = interrupt
     for task in tasks:
         name = task.database.name
         report.upgrades.append(found.get(name) or Upgrade(name, NOT_BEGUN))
     return report
+
+
+def _one(task: Task, answer: Answer) -> Upgrade:
+    if isinstance(answer.value, Plan):
+        return _planned(task.database.name, answer.value)
+    return answer.value or Upgrade(task.database.name, FAILED)
+
+
+def _planned(name: str, plan: Plan) -> Upgrade:
+    one = Upgrade(name, before=plan.before, after=plan.before, plan=plan.runs, error=plan.refused)
+    one.outcome = REFUSED if plan.refused else PLANNED if plan.runs else NOTHING
+    return one
 
 
 # In the process of one database
@@ -105,7 +140,7 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
         if not planned:  # `run` asks again when it has waited for another deployer
             one.before = one.after = sorted(heads)
         planned.append(True)
-        return directory._upgrade_revs(task.revision, heads)
+        return steps_of(directory, task, heads)
 
     def applied(*, step: Any, heads: Iterable[str], **_: Any) -> None:
         one.after = sorted(heads)
@@ -171,6 +206,8 @@ def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
         outcome = f"{before} -> {after}"
     elif outcome == NOTHING:
         outcome = f"{after}, {NOTHING}"
+    elif outcome == PLANNED:
+        outcome = f"{before}, {count(len(one.plan), 'revision')} {PLANNED}"
     elif outcome == FAILED and one.ran:
         outcome = f"{FAILED}, {before} -> {after}"
     logged = (
@@ -179,20 +216,26 @@ def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
         if verbose or entry["level"] not in ("DEBUG", "INFO")
     )
     head = printable(f"{one.name.ljust(width)}  {outcome}")
-    return "\n".join([head, *(indent(printable_lines(text), "  ") for text in logged)])
+    runs = [printable(f"  {run['revision']}  {run['message']}") for run in one.plan]
+    return "\n".join([head, *runs, *(indent(printable_lines(text), "  ") for text in logged)])
 
 
 def summary(report: Report) -> str:
     """Return how many databases have each outcome, and the errors."""
     lines = []
     for one in report.upgrades:
-        if one.outcome == FAILED:
+        if one.outcome in (FAILED, REFUSED):
             error = one.error.strip().splitlines() or ["no message"]
             lines += [f"{one.name}:", *(f"  {printable(text)}" for text in error[-LAST_LINES:])]
     number = Counter(one.outcome for one in report.upgrades)
-    outcomes = (DONE, NOTHING, FAILED, NOT_BEGUN)
+    outcomes = (DONE, PLANNED, NOTHING, REFUSED, FAILED, NOT_BEGUN)
     counts = ", ".join(f"{number[name]} {name}" for name in outcomes if number[name])
-    return "\n".join([*lines, *([""] if lines else []), counts])
+    end = "; nothing was written" if report.dry_run else ""
+    return "\n".join([*lines, *([""] if lines else []), counts + end])
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 LAST_LINES = 12  # of an error
@@ -201,4 +244,4 @@ LAST_LINES = 12  # of an error
 def to_json(report: Report) -> dict[str, Any]:
     """Return the same for machines."""
     found = [vars(one) | {"error": one.error or None} for one in report.upgrades]
-    return {"interrupted": report.interrupted, "databases": found}
+    return {"interrupted": report.interrupt is not None, "databases": found}

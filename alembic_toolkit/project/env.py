@@ -26,6 +26,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 
 from alembic_toolkit.database.address import same, shown
 from alembic_toolkit.database.servers import server_of
+from alembic_toolkit.messages import typed
 from alembic_toolkit.project import baselines, checks, engines, revisions
 
 # What env.py may take its database from, beside config.attributes["connection"] and the ini file.
@@ -265,7 +266,7 @@ def read_config(path: Path, arguments: argparse.Namespace | None = None) -> Conf
     if not config.file_config.has_section("alembic") and not config.toml_alembic_config:
         raise CommandError(
             f"there is no {path} with an [alembic] section; "
-            "name it: alembic-toolkit check -c path/to/alembic.ini"
+            f"name it: {typed('check')} -c path/to/alembic.ini"
         )
     if not config.get_alembic_option("script_location") and path.with_name("env.py").is_file():
         _as_flask_migrate(config, path)
@@ -378,11 +379,11 @@ def run_online(
         raise CommandError("env.py ran, and never called context.configure(connection=...)")
 
 
-def refuse_another_server(project: Project, given: str, command: str = "roundtrip") -> None:
+def refuse_another_server(project: Project, given: str, command: str) -> None:
     """Refuse to prove a history on another server than its own, because none was named.
 
     :param given: the server that is used then.
-    :param command: what was typed, without a URL.
+    :param command: what to type, up to the URL.
     """
     name = own_drivername(project)
     own = server_of(name.partition("+")[0])
@@ -393,22 +394,40 @@ def refuse_another_server(project: Project, given: str, command: str = "roundtri
             f"  wanted  an empty database of {own.title}, such as CREATE DATABASE scratch makes\n"
             "Stopped, because what is proven on one server need not work on another.\n"
             "What to do next:\n"
-            f"    alembic-toolkit {command} --url {name}://user:password@host/scratch"
+            f"    {command} {name}://user:password@host/scratch"
         )
 
 
 class _Asked(BaseException):
     """Ends ``env.py`` when it has said which database it uses."""
 
+    def __init__(self, url: Any, dialect_name: str | None) -> None:
+        super().__init__()
+        self.url = make_url(url) if url else None
+        self.drivername = dialect_name or (self.url.drivername if self.url else "")
+
 
 def own_drivername(project: Project, **options: Any) -> str:
     """Return dialect and driver of the database that ``env.py`` names for scripts, if it does.
+
+    :param options: as `own_url` takes them.
+    """
+    found = _asked(project, options)
+    return found.drivername if found is not None else ""
+
+
+def own_url(project: Project, **options: Any) -> URL | None:
+    """Return the URL of the database that ``env.py`` names for scripts, if it does.
 
     It connects to nothing: https://alembic.sqlalchemy.org/en/latest/offline.html
 
     :param options: of a command; `run` asks for its function.
     """
+    found = _asked(project, options)
+    return found.url if found is not None else None
 
+
+def _asked(project: Project, options: dict[str, Any]) -> _Asked | None:
     def configure(
         _: Any,
         connection: Any = None,
@@ -416,20 +435,20 @@ def own_drivername(project: Project, **options: Any) -> str:
         dialect_name: str | None = None,
         **__: Any,
     ) -> None:
-        raise _Asked(dialect_name or (make_url(url).drivername if url else ""))
+        raise _Asked(url, dialect_name)
 
     if engines.has_several(project.directory):  # it may write files
         one = engines.chosen(project.config, project.x)
         section = project.config.get_section(one or "") or {}  # Flask-Migrate's has none
         url = section.get("sqlalchemy.url", "")
-        return make_url(url).drivername if "://" in url else ""
+        return _Asked(url, None) if "://" in url else None
     try:
         run_env(project, "", configure, {}, as_sql=True, **options)
     except _Asked as asked:
-        return str(asked)
+        return asked
     except Exception:
-        pass
-    return ""
+        return None
+    return None
 
 
 def hint(error: BaseException) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
 
+from alembic_toolkit.messages import typed
 from alembic_toolkit.project import revisions
 
 
@@ -31,6 +33,75 @@ def between(directory: ScriptDirectory, start: str, end: str) -> frozenset[str]:
             "alembic history",
         ) from error
     return frozenset(found - low)
+
+
+def chosen(directory: ScriptDirectory, name: str) -> frozenset[str]:
+    """Return the ids of one revision, or of those from ``A`` to ``B`` where that is ``A:B``.
+
+    Both are included, as in ``alembic history -r A:B``; without ``A`` it begins at the first one,
+    without ``B`` it ends at head. A name is what Alembic takes: an id or the beginning of one,
+    ``head``, ``base``, ``head-2``, ``-2``, ``branch@head``.
+
+    :raises CommandError: there is no such revision; it says which there are.
+    """
+    start, colon, end = name.partition(":")
+    if not colon:
+        if not (ids := _ids(directory, name)):
+            raise _unknown_name(directory, name, "it is below the first revision")
+        return frozenset(ids)
+    low, high = _ids(directory, start or "base"), _ids(directory, end or "heads")
+    known = directory.revision_map
+    above = {*known._get_descendant_nodes(known.get_revisions(low))} if low else None
+    below = known._get_ancestor_nodes(known.get_revisions(high))
+    found = {one.revision for one in below if above is None or one in above}
+    if not found:
+        raise _unknown_name(directory, name, f"{end or 'head'} does not come after {start}")
+    return frozenset(found)
+
+
+def _ids(directory: ScriptDirectory, name: str) -> tuple[str, ...]:
+    """Return the ids that a name stands for; none for ``base``."""
+    try:
+        return tuple(one.revision for one in directory.get_revisions(name))
+    except (CommandError, RevisionError, AssertionError) as error:  # or it counts from another
+        steps = re.fullmatch(r"(.*)([+-])(\d+)", name)
+        if not steps:
+            raise _unknown_name(directory, name, str(error)) from error
+    up = steps[2] == "+"
+    ids = _ids(directory, steps[1] or ("base" if up else "head"))
+    for _ in range(int(steps[3])):
+        ids = _next(directory, ids, name, up=up)
+    return ids
+
+
+def _next(
+    directory: ScriptDirectory, ids: tuple[str, ...], name: str, *, up: bool
+) -> tuple[str, ...]:
+    """Return the revision that stands above or below."""
+    scripts = [one for one in directory.get_revisions(ids) if one is not None]
+    if up and not ids:
+        found: Iterable[str] = directory.get_bases()
+    elif up:
+        found = scripts[0].nextrev if scripts else ()
+    else:
+        found = to_tuple(scripts[0].down_revision, default=()) if scripts else ()
+    if len(scripts) > 1 or len({*found}) != 1:
+        raise _unknown_name(directory, name, "a step of it leads nowhere, or to several revisions")
+    return tuple(found)
+
+
+def _unknown_name(directory: ScriptDirectory, name: str, said: str) -> CommandError:
+    order = [one.revision for one in directory.walk_revisions()][::-1]
+    some = order if len(order) <= _SHOWN else [*order[:3], "...", *order[-3:]]
+    return _refused(
+        f"{name}: no such revision here",
+        (" ".join(said.split()) or "none", f"one of {', '.join(some) or '(there is none)'}"),
+        "it is not known what to judge",
+        "alembic history",
+    )
+
+
+_SHOWN = 12  # ids, in an error
 
 
 def since(directory: ScriptDirectory, reference: str) -> frozenset[str]:
@@ -71,7 +142,7 @@ def _unknown(place: Path, reference: str, said: str) -> CommandError:
     """Return the error of a commit that Git does not know here."""
     found = said.splitlines()[0] if said else "no such commit in this clone"
     inside = _says(place, "rev-parse", "--is-inside-work-tree")
-    way = _way(reference) if inside else ["alembic-toolkit locks --from REV  # without Git"]
+    way = _way(reference) if inside else [f"{_part('REV')}  # without Git"]
     if _says(place, "rev-parse", "--is-shallow-repository"):
         found += "; the clone is shallow: it has the last commits only"
         way.insert(0, "git fetch --unshallow origin")
@@ -81,6 +152,13 @@ def _unknown(place: Path, reference: str, said: str) -> CommandError:
         "a revision that is left out would be taken for harmless",
         *(way or ["git log --oneline  # the commits that there are"]),
     )
+
+
+def _part(revision: str) -> str:
+    """Return what to type instead, with a revision for the commit."""
+    command = typed("locks")
+    is_range = command.endswith("roundtrip")  # which begins with the revision that it names
+    return f"{command} {revision}:head" if is_range else f"{command} --from {revision}"
 
 
 def _says(place: Path, *question: str) -> bool:
@@ -110,5 +188,5 @@ def _way(reference: str) -> list[str]:
         return [f"git fetch {remote} +{branch}:refs/remotes/{remote}/{branch}"]
     return [
         f"git fetch origin {reference}",
-        f"alembic-toolkit locks --since FETCH_HEAD  # which is then {reference}",
+        f"{typed('locks')} --since FETCH_HEAD  # which is then {reference}",
     ]

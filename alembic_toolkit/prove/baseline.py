@@ -120,7 +120,7 @@ class _Comparison:
         self.scratch = one
         self.project = Project.load(config, tuple(x), one.address)
         if not given:
-            command = f"check --baseline {shown(file.resolve())}"
+            command = f"alembic-toolkit check --baseline {shown(file.resolve())} --url"
             refuse_another_server(self.project, one.server.facts.name, command)
         if not self.project.order:
             load_in_env(self.project, one)

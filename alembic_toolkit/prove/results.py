@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from alembic_toolkit import exits
+
 # The checks, in the order in which they are shown.
 GRAPH, SELF_CONTAINED = "graph", "self-contained"
 UP, DOWN, UP_AGAIN, ROWS = "up", "down leaves no trace", "up again", "rows survive"
@@ -152,10 +154,9 @@ class Report:
 
     @property
     def status(self) -> int:
-        """Return the exit status: 0 proven, 1 findings, 2 something could not run."""
-        if any(proof.error for proof in self.proofs):
-            return 2
-        return 1 if self.all_findings() else 0
+        """Return the exit status: proven, findings, or something could not run."""
+        judged = not any(proof.error for proof in self.proofs)
+        return exits.of_all([not self.all_findings()], judged=judged)
 
 
 @dataclass

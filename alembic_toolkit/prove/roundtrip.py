@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -31,6 +31,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from alembic_toolkit import messages
 from alembic_toolkit.database.address import concealed, parse_known, shown
 from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.project import checks, revisions
@@ -43,6 +44,7 @@ from alembic_toolkit.prove.scratch import TEMPORARY, Place, Scratch, close, empt
 from alembic_toolkit.prove.settings import Settings, read
 
 _START = 60.0
+_NOT_ASKED = "models, base: not judged, because only some revisions were asked for"
 
 
 @dataclass
@@ -96,6 +98,8 @@ def roundtrip(
     """
     begin = time.perf_counter()
     settings = _portable(read(path) if settings is None else settings)
+    if settings.only is not None:
+        settings = replace(settings, checks=settings.checks - {*results.OF_DATABASE})
     report = read_files(path, settings)
     if not _is_blocked(path):
         addresses: Sequence[str | None] = settings.urls or [None]
@@ -105,6 +109,10 @@ def roundtrip(
             report.proofs = _work(path, settings, databases, progress)
         idle.agree(report.proofs)
         _note_stale(report, settings)
+    if settings.only is not None:
+        _leave(report, settings.only)
+        for one in report.proofs:
+            one.notes.append(_NOT_ASKED)
     report.seconds = time.perf_counter() - begin
     return report
 
@@ -124,9 +132,8 @@ def locks(
     wanted = replace(settings, checks=checks, downgrades=False)
     report = roundtrip(path, wanted, progress)
     for proof in report.proofs:
-        proof.notes = [note for note in proof.notes if not note.startswith(wording.ONLY_UP)]
-        if wanted.only is not None:
-            proof.revisions = [one for one in proof.revisions if one.id in wanted.only]
+        needless = (wording.ONLY_UP, _NOT_ASKED)
+        proof.notes = [note for note in proof.notes if not note.startswith(needless)]
         judged = {r.id for r in proof.revisions if _is_judged(r.checks.get(results.LOCKS))}
         # That an upgrade is faulty matters here only where it cannot be run.
         proof.findings = [f for f in proof.findings if f.check in asked
@@ -134,9 +141,21 @@ def locks(
         for one in proof.revisions:
             if one.id in judged:
                 one.checks.pop(results.UP, None)
-    report.revisions = max((len(proof.revisions) for proof in report.proofs), default=0)
     _forget_times(report)
     return report
+
+
+def _leave(report: Report, only: Collection[str]) -> None:
+    """Leave in a report only what is about some revisions, or kept them from being judged."""
+    report.revisions = len(only)
+    kept = {"", *only}
+    report.findings = [one for one in report.findings if one.revision in kept]
+    for proof in report.proofs:
+        proof.revisions = [one for one in proof.revisions if one.id in only]
+        ends = {outcome.status for one in proof.revisions for outcome in one.checks.values()}
+        below = results.UP if results.NOT_REACHED in ends else None
+        proof.findings = [f for f in proof.findings if f.revision in kept or f.check == below]
+        proof.warnings = [one for one in proof.warnings if one.revision in kept]
 
 
 def _forget_times(report: Report) -> None:
@@ -341,6 +360,7 @@ def _run(
 ) -> None:
     """Prove one database, and send the results through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
+    messages.note_typed(settings.command)
     logging.disable(logging.CRITICAL)
     gc.set_threshold(20_000, 50, 100)  # most of what a long history needs stays to the end
     warnings.simplefilter("ignore")
@@ -355,15 +375,15 @@ def _run(
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
     found = Proof(name, shown(one.url))
-    begin = time.perf_counter()
-    project = None
+    begin, project = time.perf_counter(), None
     try:
         with one.engine.connect() as connection:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
         project = Project.load(path, tuple(settings.x), url)
         if not settings.urls:
-            refuse_another_server(project, one.server.facts.name)
+            command = messages.typed_with_url("roundtrip")
+            refuse_another_server(project, one.server.facts.name, command)
         prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
     except CommandError as error:
         found.error = str(error)

@@ -25,6 +25,7 @@ from alembic_toolkit.database.address import explained, parse_known, same, shown
 from alembic_toolkit.database.driver import ask
 from alembic_toolkit.database.portrait import refuse_untested
 from alembic_toolkit.database.standby import refuse_standby
+from alembic_toolkit.messages import typed_with_url
 from alembic_toolkit.prove.servers import Initial, ScratchServer, server_of
 
 # A step: of which revision, whether up, of which check, with which rows.
@@ -89,7 +90,8 @@ def opened(url: URL) -> Scratch:
         found = Scratch(url, sa.create_engine(synchronous(url), poolclass=NullPool))
         with found.engine.connect() as connection:
             refuse_untested(connection)
-            refuse_standby(connection, *_STANDBY)
+            way = f"{typed_with_url('roundtrip')} ...  # an empty database of another server"
+            refuse_standby(connection, _STANDBY, way)
             things = [one for one in contents(connection) if not _is_empty_mark(connection, one)]
             if found.server.initial:
                 rows = ask(connection, found.server.initial)
@@ -106,10 +108,7 @@ def opened(url: URL) -> Scratch:
 
 
 # Why no database of a standby can be used; the primary's own is no place to try either.
-_STANDBY = (
-    "a round trip makes and drops everything of a history",
-    "alembic-toolkit roundtrip --url ...  # an empty database of a server that can be changed",
-)
+_STANDBY = "a round trip makes and drops everything of a history"
 
 
 def _is_empty_mark(connection: Connection, thing: str) -> bool:

@@ -55,7 +55,8 @@ class Settings:
     x: list[str] = field(default_factory=list)
     timeout: float = TIMEOUT
     downgrades: bool = True
-    only: frozenset[str] | None = None  # the ids of the revisions whose locks are judged
+    only: frozenset[str] | None = None  # the ids of the revisions that are judged
+    command: str = ""  # that was typed
 
     def __post_init__(self) -> None:
         """Leave out what is about downgrades where there are none."""

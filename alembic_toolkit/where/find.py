@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.processes import Answer as Outcome
 from alembic_toolkit.fleet.processes import Task, each
 from alembic_toolkit.project import checks, pyproject, revisions
@@ -114,7 +115,7 @@ def look_at(
     def ended(task: Task, outcome: Outcome) -> None:
         name = task.database.name
         if outcome.error:
-            found[name] = [Found(Answer(name or "env.py", error=outcome.error))]
+            found[name] = [Found(Answer(name_of(task), error=outcome.error))]
         else:
             option = f" --url {name}" if task.database.url else ""
             found[name] = [_answered(one, option, parts) for one in outcome.value]

@@ -14,6 +14,7 @@ from alembic.util import CommandError
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.project.baselines import apply, refuse_inside
@@ -68,7 +69,7 @@ def verify(
 
     def ended(task: Task, answer: Answer) -> None:
         name = task.database.name
-        found[name] = answer.value or [Verified(name or "env.py", error=answer.error)]
+        found[name] = answer.value or [Verified(name_of(task), error=answer.error)]
         for one in found[name]:
             one.error = task.database.concealed(one.error)
 

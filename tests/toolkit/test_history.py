@@ -330,7 +330,7 @@ def test_check_says_why_in_one_line_when_it_cannot_run(
     assert main(["check", "-c", name]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("alembic-toolkit: ")
+    assert captured.err.startswith("alembic-toolkit check: ")
     assert captured.err.count("\n") == 1
     assert problem in captured.err
 

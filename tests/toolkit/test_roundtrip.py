@@ -103,7 +103,7 @@ def test_url_that_says_nothing_is_one_line(project: Project, url: str) -> None:
     project.table("0001")
     outcome = roundtrip(project, "--url", url)
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err.startswith("alembic-toolkit: ")
+    assert outcome.err.startswith("alembic-toolkit roundtrip: ")
     assert len(outcome.err.splitlines()) == 1
 
 
@@ -160,8 +160,8 @@ def test_nothing_is_left_when_it_is_stopped(
         process.send_signal(how)
         _, err = process.communicate(timeout=60)
         if how != signal.SIGKILL:
-            assert process.returncode == 2
-            assert err.splitlines()[-1] == "alembic-toolkit: interrupted"
+            assert process.returncode == 128 + how
+            assert err.splitlines()[-1] == "alembic-toolkit roundtrip: interrupted"
     wait_for(lambda: held(database) == set())
 
 

@@ -443,7 +443,7 @@ def test_unknown_revision_is_one_line(project: Project) -> None:
     project.table("0001")
     outcome = sql(project, "--to", "nope")
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err == "alembic-toolkit: Can't locate revision identified by 'nope'\n"
+    assert outcome.err == "alembic-toolkit sql: Can't locate revision identified by 'nope'\n"
 
 
 @pytest.mark.databases("sqlite")

@@ -35,7 +35,7 @@ def test_status_is_a_line_when_nobody_listens(offline: Project) -> None:
         two="mariadb+pymysql://me:s3cret@127.0.0.1:1/none",
         three="postgresql+nothing://me:s3cret@127.0.0.1:1/none",
     )
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert row(outcome, "one").startswith("one       cannot be reached: ")
     assert row(outcome, "two").startswith("two       cannot be reached: ")
     assert "driver cannot be used" in row(outcome, "three")
@@ -51,7 +51,7 @@ def test_status_is_a_line_when_the_host_does_not_answer(offline: Project) -> Non
             one=f"postgresql+psycopg://me:s3cret@{address}/none",
             two=f"mariadb+pymysql://me:s3cret@{address}/none",
         )
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert cells(outcome, "one") == ["one", "no answer within 0.5 seconds"]
     assert cells(outcome, "two") == ["two", "no answer within 0.5 seconds"]
 
@@ -64,7 +64,7 @@ def test_status_is_a_line_when_env_py_does_not_end(
     database.engine.connect().close()
     project.write("migrations/env.py", "import time\ntime.sleep(60)\n")
     outcome = status(project, "--timeout=10", one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert cells(outcome, "one") == ["one", "not looked at within 0.5 seconds"]
 
 
@@ -72,7 +72,7 @@ def test_status_is_a_line_when_env_py_does_not_end(
 def test_status_shows_no_password_when_it_is_wrong(project: Project, database: Database) -> None:
     url = stranger(database, "s3cr t/@")
     outcome = status(project, f"--url={url}", one=url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "nobody_here" in row(outcome, "one")
     assert "nobody_here:***@" in outcome.out
     assert "s3cr" not in outcome.out + outcome.err
@@ -80,7 +80,7 @@ def test_status_shows_no_password_when_it_is_wrong(project: Project, database: D
 
 def test_status_makes_no_file_when_there_is_none(offline: Project, tmp_path: Path) -> None:
     outcome = status(offline, one=f"sqlite:///{tmp_path / 'none.db'}")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert cells(outcome, "one") == ["one", "there is no such file"]
     assert not (tmp_path / "none.db").exists()
 
@@ -88,7 +88,7 @@ def test_status_makes_no_file_when_there_is_none(offline: Project, tmp_path: Pat
 def test_status_is_a_line_when_the_file_is_no_database(offline: Project, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("This is no database. " * 100)
     outcome = status(offline, one=f"sqlite:///{tmp_path / 'text.db'}")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "file is not a database" in row(outcome, "one")
 
 
@@ -100,7 +100,7 @@ def test_status_writes_nothing_when_env_py_would(project: Project, database: Dat
     creates = "connection.exec_driver_sql('CREATE TABLE made (id INTEGER)')\n    context.configure"
     env.write_text(env.read_text().replace("context.configure", creates))
     outcome = status(project, one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "CREATE TABLE made" in outcome.out
     assert tables(database) == set()
 
@@ -114,7 +114,7 @@ def test_status_is_a_line_when_env_py_uses_another_database(
     (tmp_path / "other.db").touch()
     database.engine.connect().close()
     outcome = status(project, one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "does not use the database that it is told to" in row(outcome, "one")
     assert "What to do next, in env.py:" in outcome.out
 
@@ -193,7 +193,7 @@ def test_status_accepts_nothing_when_the_file_is_as_applied(
     project.table("0001")
     assert project.alembic("upgrade", "head").status == 0
     outcome = status(project, "--accept=0001", one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "--accept 0001: its file has not changed" in row(outcome, "one")
     assert len(execute_all(database, "SELECT 1 FROM alembic_version_history")) == 1
 
@@ -343,7 +343,7 @@ def test_status_judges_no_drift_when_the_models_are_incomplete(
     project.write("migrations/env.py", MODELS.format(more=key))
     assert project.alembic("upgrade", "head").status == 0
     outcome = status(project, "--drift", one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert cells(outcome, "one")[4] == "?"
     assert "one, not judged: the models cannot be compared: NoReferencedTableError" in outcome.out
 
@@ -353,7 +353,7 @@ def test_status_is_a_line_when_there_are_no_models(project: Project, database: D
     project.table("0001")
     assert project.alembic("upgrade", "head").status == 0
     outcome = status(project, "--drift", one=database.url)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "--drift: env.py gives no target_metadata" in row(outcome, "one")
 
 
@@ -383,7 +383,7 @@ def test_status_is_json_when_asked(project: Project, database: Database) -> None
     project.table("0001")
     assert project.alembic("upgrade", "head").status == 0
     outcome = status(project, "--json", one=database.url, two="sqlite:////none/none.db")
-    assert outcome.status == 1
+    assert outcome.status == 2
     one, two = json.loads(outcome.out)["databases"]
     assert {*one} == {*two}
     assert one["last"].pop("who").endswith(f"pid {os.getpid()}")
@@ -396,6 +396,7 @@ def test_status_is_json_when_asked(project: Project, database: Database) -> None
         "revisions": ["0001"],
         "unknown": [],
         "behind": 0,
+        "heads": ["0001"],
         "empty": False,
         "edited": [],
         "drift": None,

@@ -242,6 +242,7 @@ def test_upgrade_is_json_when_asked(project: Project, database: Database) -> Non
         "ran": ["0001"],
         "log": [{"level": "INFO", "message": "Running upgrade  -> 0001, Revision 0001."}],
         "error": None,
+        "plan": [],
     }
     assert (two["outcome"], two["ran"]) == ("failed", [])
     assert "unable to open database file" in two["error"]
@@ -254,18 +255,22 @@ def test_upgrade_leaves_nothing_running_when_it_is_interrupted(
     project: Project, database: Database, tmp_path: Path
 ) -> None:
     # A terminal sends Ctrl-C to all of its processes.
-    interrupt(project, database, tmp_path, lambda first: os.killpg(first, signal.SIGINT))
+    interrupt(project, database, tmp_path, signal.SIGINT, os.killpg)
 
 
 @pytest.mark.databases("sqlite")
 def test_upgrade_leaves_nothing_running_when_it_is_terminated(
     project: Project, database: Database, tmp_path: Path
 ) -> None:
-    interrupt(project, database, tmp_path, lambda first: os.kill(first, signal.SIGTERM))
+    interrupt(project, database, tmp_path, signal.SIGTERM, os.kill)
 
 
 def interrupt(
-    project: Project, database: Database, directory: Path, send: Callable[[int], None]
+    project: Project,
+    database: Database,
+    directory: Path,
+    number: signal.Signals,
+    send: Callable[[int, int], None],
 ) -> None:
     """Interrupt three upgrades, one at a time, in the second revision of the first."""
     flag = directory / "flag"
@@ -279,13 +284,13 @@ def interrupt(
     process = start(project, *argv, module="alembic_toolkit.cli", start_new_session=True)
     until(flag.exists)
     children = psutil.Process(process.pid).children(recursive=True)
-    send(process.pid)
+    send(process.pid, number)
     printed, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 1, printed
+    assert process.returncode == 128 + number, printed
     outcome = Outcome(1, printed, "")
     assert said(outcome, "one") == "failed, (none) -> 0001"
     assert said(outcome, "tenant01") == said(outcome, "tenant02") == "not begun"
-    assert "alembic-toolkit: interrupted" in printed
+    assert "alembic-toolkit upgrade: interrupted" in printed
     assert "Traceback" not in printed
     until(lambda: not any(child.is_running() for child in children))
     assert current(database) == ["0001"]

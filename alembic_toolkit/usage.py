@@ -1,0 +1,222 @@
+"""The words of the command line: what can be typed, and what the help of each command says."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from alembic_toolkit import exits
+from alembic_toolkit.database.address import without_passwords
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The words of one command."""
+
+    short: str  # in the list of all commands
+    does: str  # sentences
+    examples: tuple[str, ...]
+    fine: str
+    found: str = ""  # empty: it cannot end so
+    unknown: str = "it cannot be used so, or cannot tell"
+    statuses: dict[int, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        told = {exits.FINE: self.fine, exits.FOUND: self.found, exits.UNKNOWN: self.unknown}
+        told |= {exits.INTERRUPTED: "Ctrl-C", exits.TERMINATED: "SIGTERM"}
+        object.__setattr__(self, "statuses", {n: what for n, what in told.items() if what})
+
+    @property
+    def epilog(self) -> str:
+        """Return what stands below the options."""
+        ends = (f"  {number:<4} {what}" for number, what in self.statuses.items())
+        examples = (f"  {line}" for line in self.examples)
+        return "\n".join(["examples:", *examples, "", "exit status:", *ends])
+
+
+_DATABASE = "--url postgresql+psycopg://me@localhost/bills"
+_SCRATCH = "--url postgresql+psycopg://me@localhost/scratch"
+
+USAGES = {
+    "check": Usage(
+        "read the revisions, without a database",
+        "Read the files of the history and say what is wrong in them. No database is touched, "
+        "except with --baseline.",
+        (
+            "alembic-toolkit check",
+            "alembic-toolkit check --baseline migrations/versions/0020_root.py",
+        ),
+        "the history is sound; the root makes what the revisions made",
+        "a finding",
+    ),
+    "sql": Usage(
+        "print one script that fits any database",
+        "Print a script of SQL that brings any database of the history to a revision. "
+        "It connects to nothing.",
+        (
+            "alembic-toolkit sql --dialect postgresql > upgrade.sql",
+            "alembic-toolkit sql --dialect mysql --from 0005 --to 0007",
+        ),
+        "the script is printed",
+    ),
+    "status": Usage(
+        "say where databases are",
+        "Say which revision each database is at, and whether the files are as they were applied. "
+        "Only --accept writes.",
+        (
+            "alembic-toolkit status",
+            f"alembic-toolkit status {_DATABASE} --drift",
+        ),
+        "every database is at head, as applied",
+        "one is behind, or differs",
+        "one cannot be reached, or its drift cannot be judged",
+    ),
+    "journal": Usage(
+        "show what ran on databases",
+        "Show what ran on each database: when, how long, by whom, and why it failed; "
+        "the newest last. Nothing is written.",
+        (
+            "alembic-toolkit journal",
+            f"alembic-toolkit journal {_DATABASE} --json",
+        ),
+        "each journal is shown; a database without one says so",
+        unknown="one cannot be read",
+    ),
+    "upgrade": Usage(
+        "bring many databases to a revision",
+        "Upgrade many databases, some at the same time. One that fails stops no other.",
+        (
+            "alembic-toolkit upgrade --url one=sqlite:///one.db --url two=sqlite:///two.db",
+            f"alembic-toolkit upgrade 0007 {_DATABASE} --dry-run",
+        ),
+        "every database is there; or with --dry-run, can be asked and nothing is refused",
+        "one failed, or would be refused",
+    ),
+    "downgrade": Usage(
+        "take many databases back to a revision",
+        "Downgrade many databases, some at the same time. One that fails stops no other.",
+        (
+            f"alembic-toolkit downgrade -1 {_DATABASE} --dry-run",
+            "alembic-toolkit downgrade 0006 --url one=sqlite:///one.db --url two=sqlite:///two.db",
+        ),
+        "every database is there; or with --dry-run, can be asked and nothing is refused",
+        "one failed, or would be refused",
+    ),
+    "where": Usage(
+        "say which revision a schema is",
+        "Say which revision each database is, by its schema. Nothing is written there; "
+        "--write makes the file that this is told by.",
+        (
+            "alembic-toolkit where --write",
+            f"alembic-toolkit where {_DATABASE}",
+        ),
+        "each schema is what its version table says; the file is written",
+        "one is not",
+        "one cannot be judged",
+    ),
+    "adopt": Usage(
+        "mark a database that is exactly one revision",
+        "Write the version of a database whose schema is exactly one revision's, "
+        "so that upgrades go on from there.",
+        (
+            f"alembic-toolkit adopt {_DATABASE}",
+            f"alembic-toolkit adopt {_DATABASE} --revision 0007",
+        ),
+        "each database is marked, or was already",
+        "one has another schema",
+        "one cannot be judged",
+    ),
+    "verify": Usage(
+        "compare schemas with what revisions make",
+        "Compare the schema of each database with what its revision makes. Nothing is written.",
+        (
+            "alembic-toolkit verify",
+            f"alembic-toolkit verify {_DATABASE} --json",
+        ),
+        "each database has the schema of its revision",
+        "one has another",
+        "one cannot be compared",
+    ),
+    "rebase": Usage(
+        "put a revision after the other head",
+        "Put a revision after the other head, in its file, if no database has run it.",
+        (
+            "alembic-toolkit rebase migrations/versions/0015_add_payer.py",
+            "alembic-toolkit rebase migrations/versions/0015_add_payer.py --onto 0014",
+        ),
+        "the file is written",
+        unknown="it is refused: a database has run it, or cannot be asked",
+    ),
+    "roundtrip": Usage(
+        "prove every revision, in both directions",
+        "Run every revision up, down and up again on an empty database with rows in it, "
+        "and say what is left behind or lost.",
+        (
+            "alembic-toolkit roundtrip",
+            f"alembic-toolkit roundtrip head {_SCRATCH}",
+            "alembic-toolkit roundtrip 0005:0007 --all --html roundtrip.html",
+            "alembic-toolkit roundtrip --since origin/main",
+        ),
+        "proven",
+        "a finding",
+        "it could not run",
+    ),
+    "locks": Usage(
+        "say who waits for a revision, and how long",
+        "Run every upgrade on an empty database, and say who would wait for it, and how long.",
+        (
+            f"alembic-toolkit locks {_SCRATCH}",
+            "alembic-toolkit locks --since origin/main --format github",
+        ),
+        "nobody waits longer than a moment",
+        "somebody does",
+        "it could not run",
+    ),
+}
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Shows the examples as they are typed, and wraps the sentences above them."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that repeats no password of what it refuses, and takes ``-3:`` as ``head-3:``."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._negative_number_matcher = re.compile(r"-\d+(:.*)?")
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_passwords(message))
+
+
+def revision(text: str) -> str:
+    if ":" in text:  # Alembic would repeat it, with its password
+        raise argparse.ArgumentTypeError("a URL, where a revision belongs; write --url before it")
+    return text
+
+
+def range_(text: str) -> str:
+    if "://" in text:  # an error would repeat it, with its password
+        raise argparse.ArgumentTypeError("a URL, where a revision belongs; write --url before it")
+    return text
+
+
+def positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]:
+    def positive(text: str) -> Any:
+        number = kind(text)
+        if not 0 < number <= at_most or number == math.inf:
+            raise ValueError(text)
+        return number
+
+    positive.__name__ = kind.__name__  # argparse names it in its error
+    return positive
