@@ -36,6 +36,9 @@ from tests.copies import ROOT, Copy, copy_repository, run
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 
+# Pages that tests/helpers/test_verbs_page.py and tests/test_adopt.py run.
+ELSEWHERE = {"verbs.md", "adopt.md"}
+
 # Commands that are run in another form.
 HARMLESS = [
     # They run this very test too, or fetch much.
@@ -115,7 +118,7 @@ SECTIONS = [
     section
     for path in PAGES
     for section in read(path, path.read_text(encoding="utf-8"))[0]
-    if section.blocks and path.name != "verbs.md"  # which tests/helpers/test_verbs_page.py runs
+    if section.blocks and path.name not in ELSEWHERE
 ]
 
 
