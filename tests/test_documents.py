@@ -42,6 +42,9 @@ PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 START, WRITE, MESSAGES = (ROOT / "docs" / f"{name}.md" for name in ("start", "write", "messages"))
 ONE_SESSION = {"README.md"}
 
+# Pages that tests/helpers/test_verbs_page.py and tests/test_adopt.py run.
+ELSEWHERE = {"verbs.md", "adopt.md"}
+
 # Commands that are run in another form.
 HARMLESS = [
     # They run this very test too, or fetch much.
@@ -122,7 +125,7 @@ SECTIONS = [
     section
     for path in PAGES
     for section in read(path, path.read_text(encoding="utf-8"))[0]
-    if section.blocks and path.name != "verbs.md"  # which tests/helpers/test_verbs_page.py runs
+    if section.blocks and path.name not in ELSEWHERE
 ]
 
 

@@ -48,6 +48,37 @@ def autogenerate_refused() -> CommandError:
     )
 
 
+# What Alembic's configure() takes, and `run` gives it itself: why, and what to write.
+_ARGUMENTS = {
+    "connection": ("the database is the second argument", "run(context, connection)"),
+    "url": ("the database is the second argument", "run(context, url)"),
+    "dialect_name": (
+        "the URL says which dialect it is, and nothing is connected to with --sql",
+        "run(context, url)  # of a server that need not be there",
+    ),
+    "starting_rev": ("the command says where a script begins", "alembic upgrade FROM:TO --sql"),
+    "as_sql": ("the command says whether a script is written", "alembic upgrade head --sql"),
+    "fn": ("the command says what is to be done", "alembic upgrade head"),
+    "transaction_per_migration": (
+        "each revision has a transaction of its own, so that it can be run again alone",
+        "run(context, ...)  # without it",
+    ),
+}
+
+
+def refuse_arguments(options: Mapping[str, Any]) -> None:
+    """Refuse what `run` gives ``context.configure`` itself.
+
+    :raises CommandError: there is such an option, with another value than that.
+    """
+    for name, (why, code) in _ARGUMENTS.items():
+        if name in options and not (name == "transaction_per_migration" and options[name]):
+            raise CommandError(
+                f"run(..., {name}=...) is not possible: nothing was run\n"
+                f"Stopped, because {why}.\nWhat to do next:\n    {code}"
+            )
+
+
 def no_models() -> CommandError:
     """Return the error of a comparison with nothing."""
     return CommandError(

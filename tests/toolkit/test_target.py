@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.runtime.environment import EnvironmentContext
 
+from alembic_toolkit import run
 from tests.copies import ROOT, environment
 from tests.databases import Database
 from tests.toolkit.conftest import INI, Project, current, tables
@@ -187,6 +191,55 @@ def upgrade():
 def downgrade():
     ${downgrades if downgrades else "pass"}
 '''
+
+
+# What context.configure takes
+
+
+def test_every_keyword_of_configure_is_documented() -> None:
+    known = {*signature(EnvironmentContext.configure).parameters} - {"self", "kw"}
+    known |= {*re.findall(r":param (\w+):", EnvironmentContext.configure.__doc__ or "")}
+    assert len(known) > 30
+    assert known - {*re.findall(r"``(\w+)", run.__doc__ or "")} == {"target_metadata"}
+
+
+@pytest.mark.parametrize(
+    "name", ["connection", "url", "dialect_name", "starting_rev", "as_sql", "fn"]
+)
+def test_keyword_that_is_not_for_run_is_refused(offline: Project, name: str) -> None:
+    offline.table("0001")
+    offline.write("migrations/env.py", MODELS + f"run(context, {name}=None)\n")
+    for argv in (["upgrade", "head"], ["upgrade", "head", "--sql"], ["revision", "-m", "x"]):
+        message = offline.refusal(*argv)
+        assert message.startswith(f"run(..., {name}=...) is not possible: nothing was run\n")
+        assert "What to do next:\n    " in message
+
+
+def test_transaction_for_all_revisions_is_refused(project: Project, database: Database) -> None:
+    project.table("0001")
+    for value, status in (("False", 255), ("True", 0)):
+        call = f"run(context, transaction_per_migration={value})\n"
+        project.write("migrations/env.py", MODELS + call)
+        assert project.alembic("upgrade", "head").status % 256 == status
+        assert ("t_0001" in tables(database)) is (status == 0)
+
+
+@sqlite
+def test_keywords_are_handed_on(project: Project, database: Database, tmp_path: Path) -> None:
+    project.table("0001")
+    script = tmp_path / "script.sql"
+    call = f"file = open({str(script)!r}, 'w') if context.is_offline_mode() else None\n"
+    call += "seen = lambda name, type_, parents: name != 't_other'\n"
+    call += "run(context, output_buffer=file, version_table='v', include_name=seen, tag='x')\n"
+    call += "file and file.close()\n"
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE t_other (id INTEGER)"))
+    project.write("migrations/env.py", MODELS + call)
+    assert project.alembic("upgrade", "head").status == 0
+    assert {"v", "v_history"} <= tables(database)
+    assert "No new upgrade operations" in project.alembic("check").out
+    assert project.alembic("upgrade", "head", "--sql").out == ""
+    assert "t_0001" in script.read_text(encoding="utf-8")
 
 
 # The package
