@@ -6,7 +6,7 @@ two the database may go away: it is a snapshot that is compared.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,8 @@ def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
     if engine is not None:
         own_engine = sa.create_engine(engine.url, poolclass=NullPool)
         try:
-            own, noise = _compared(looked, own_engine)
+            own, noise, failed = _compared(looked, own_engine)
+            why = _unmade(failed)
         except Exception as error:
             why = f"the models' tables cannot be made: {_words(error)}"
         finally:
@@ -117,12 +118,24 @@ def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
     return Drift(lines, _code(changes, looked), unjudged)
 
 
-def _compared(looked: Looked, engine: Engine) -> tuple[list[Change], set[Any]]:
+def _unmade(failed: Mapping[str, Exception]) -> str:
+    """Return which tables of the models cannot be made, and why; nothing if all can."""
+    lines = [
+        f"table {name} of the models cannot be made: {_words(failed[name])}" for name in failed
+    ]
+    return "\n".join([*lines, "of these:"] if lines else [])
+
+
+def _compared(
+    looked: Looked, engine: Engine
+) -> tuple[list[Change], set[Any], Mapping[str, Exception]]:
     """Return the differences of two snapshots, and what Alembic says of the models' own tables.
 
     What it says of a database that the models made themselves is no difference of another one.
+    Last come the tables that cannot be made, of which Alembic's comparison is all there is.
     """
-    with made(engine, looked.models, looked.snapshot, looked.spaces) as connection:
+    with made(engine, looked.models, looked.snapshot, looked.spaces) as there:
+        connection, fold = there.connection, looked.models.server.fold_table
         wanted = take(connection, ignore=looked.ignore)
         found = Comparison(looked.snapshot, wanted, looked.models, looked.models.server).run()
         found = [change for change in found if _counts(looked, change)]
@@ -132,8 +145,12 @@ def _compared(looked: Looked, engine: Engine) -> tuple[list[Change], set[Any]]:
             context = MigrationContext.configure(connection, opts=dict(looked.context.opts))
             metadata = given_(looked.models.metadata)
             again = asked(context, metadata, looked.spaces.name)
-            noise = {_identity(change) for change in again.changes}
-    return found, noise
+            noise = {
+                _identity(change)
+                for change in again.changes
+                if fold(change.table) not in there.failed
+            }
+    return found, noise, there.failed
 
 
 def _identity(change: Change) -> tuple[Any, ...]:

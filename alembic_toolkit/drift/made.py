@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic_toolkit.database.driver import ask
 from alembic_toolkit.database.servers import server_of
@@ -19,29 +20,39 @@ from alembic_toolkit.sql.quoting import identifier
 _MARK = '"'
 
 
+@dataclass
+class Made:
+    """A database in which models have made their tables."""
+
+    connection: Connection
+    failed: dict[str, Exception] = field(default_factory=dict)  # by table: those that cannot be
+
+
 @contextmanager
-def made(
-    engine: Engine, models: Models, database: Snapshot, spaces: Spaces
-) -> Iterator[Connection]:
+def made(engine: Engine, models: Models, database: Snapshot, spaces: Spaces) -> Iterator[Made]:
     """Make all that the models make, in an empty database, and give the connection.
 
     What their tables may need and no model makes (extensions, functions of a default, domains) is
-    made as the real database has it. A failure is the server's or SQLAlchemy's own.
+    made as the real database has it. If it fails, each table is made by itself. If none can be
+    made, the failure is the server's or SQLAlchemy's own.
     """
-    connection = engine.connect()
+    found = Made(engine.connect())
     try:
         try:
-            _make(spaces.used_by(connection), models, database, spaces)
-        except DBAPIError as error:
+            _make(spaces.used_by(found.connection), models, database, spaces)
+        except SQLAlchemyError as error:
+            found.connection.close()
             # CREATE INDEX CONCURRENTLY, which models may ask for, is refused in a transaction.
-            if "CONCURRENTLY" not in str(error):
+            is_concurrent = "CONCURRENTLY" in str(error)
+            options = {"isolation_level": "AUTOCOMMIT"} if is_concurrent else {}
+            found.connection = engine.connect().execution_options(**options)
+            own = spaces.used_by(found.connection)
+            found.failed = _make(own, models, database, spaces, each=not is_concurrent)
+            if len(found.failed) == len(models.tables):
                 raise
-            connection.close()
-            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            _make(spaces.used_by(connection), models, database, spaces)
-        yield connection
+        yield found
     finally:
-        connection.close()
+        found.connection.close()
 
 
 class Spaces:
@@ -82,7 +93,15 @@ class Spaces:
         return connection
 
 
-def _make(connection: Connection, models: Models, database: Snapshot, spaces: Spaces) -> None:
+def _make(
+    connection: Connection,
+    models: Models,
+    database: Snapshot,
+    spaces: Spaces,
+    *,
+    each: bool = False,
+) -> dict[str, Exception]:
+    """Make what tables need, and all tables; or each by itself, and return what failed."""
     _attach(connection, models, spaces)
     own = {*_made_types(models)} | {
         str(s.name) for m in models.metadata for s in m._sequences.values()
@@ -92,6 +111,33 @@ def _make(connection: Connection, models: Models, database: Snapshot, spaces: Sp
         statements = [sql for sql in statements if not _tried(connection, sql)]
     for type_ in _types_beside(models):
         type_.create(connection, checkfirst=True)
+    if each:
+        return _make_each(connection, models, spaces)
+    _make_all(connection, models, spaces)
+    return {}
+
+
+def _make_each(connection: Connection, models: Models, spaces: Spaces) -> dict[str, Exception]:
+    left = [table for table in models.all_tables() if not spaces.is_elsewhere(table.schema)]
+    failed: dict[str, Exception] = {}
+    while left:  # one may need another
+        failed, again = {}, []
+        for table in left:
+            try:
+                with _taken_back(connection):
+                    table.metadata.create_all(connection, tables=[table])
+            except SQLAlchemyError as error:
+                failed[models.server.fold_table(models.named(table))] = error
+                again.append(table)
+                if not server_of(connection.dialect.name).has_transactional_ddl:
+                    table.drop(connection, checkfirst=True)
+        if len(again) == len(left):
+            break
+        left = again
+    return failed
+
+
+def _make_all(connection: Connection, models: Models, spaces: Spaces) -> None:
     ways = [models.metadata, models.metadata[::-1]]
     for way in ways:  # a key may lead from one metadata to another
         try:
@@ -120,13 +166,18 @@ def _attach(connection: Connection, models: Models, spaces: Spaces) -> None:
 
 def _tried(connection: Connection, sql: str) -> bool:
     """Run a statement, and return whether the server took it; undo it if not."""
-    takes_back = server_of(connection.dialect.name).has_transactional_ddl
     try:
-        with connection.begin_nested() if takes_back and _begins(connection) else nullcontext():
+        with _taken_back(connection):
             ask(connection, sql)
     except DBAPIError:
         return False
     return True
+
+
+def _taken_back(connection: Connection) -> AbstractContextManager[Any]:
+    """Have what fails inside be undone, where the server can."""
+    takes_back = server_of(connection.dialect.name).has_transactional_ddl
+    return connection.begin_nested() if takes_back and _begins(connection) else nullcontext()
 
 
 def _begins(connection: Connection) -> bool:

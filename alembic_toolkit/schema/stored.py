@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from sqlalchemy import Connection
 
 from alembic_toolkit.database.journal import sha256
 from alembic_toolkit.database.servers import server_of
+from alembic_toolkit.schema import moments
 from alembic_toolkit.schema.servers import comparable, judge, part_of
 from alembic_toolkit.schema.snapshot import Snapshot, Thing, difference
 
@@ -67,6 +69,16 @@ class Part:
 
     server: str  # with its major version: "postgresql 16"
     revisions: dict[str, Made] = field(default_factory=dict)
+
+    @cached_property
+    def moments(self) -> dict[Thing, str]:
+        """Return what has the moment at which its revision ran as a default, in some revision."""
+        return {
+            thing: text
+            for made in self.revisions.values()
+            for thing, text in made.changes.items()
+            if text is not None and f"'{moments.MOMENT}'" in text
+        }
 
     def below(self, revisions: Iterable[str]) -> set[str]:
         """Return these revisions and all that they stand on.
@@ -196,7 +208,8 @@ def differences(
     same = {
         thing: wanted[thing]
         for thing in wanted.keys() & got.keys()
-        if comparable(server, thing, wanted[thing]) == comparable(server, thing, got[thing])
+        if comparable(server, thing, wanted[thing])
+        == comparable(server, thing, moments.as_wanted(wanted[thing], got[thing]))
     }
     return difference(as_snapshot(wanted), as_snapshot({**got, **same}))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from alembic_toolkit.messages import shortest
 from alembic_toolkit.schema.snapshot import Thing, described
 from alembic_toolkit.schema.stored import Part
 from alembic_toolkit.where import verdict as kinds
-from alembic_toolkit.where.making.order import Wanted
+from alembic_toolkit.where.making.order import Wanted, needs_value
 from alembic_toolkit.where.making.servers import make
 from alembic_toolkit.where.states import Compared, Difference, State
 from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of, within
@@ -189,11 +188,11 @@ class _Speaker:
     def _filling(self, one: Answer) -> Iterator[str]:
         """Say what the SQL cannot do over rows: nobody knows their values."""
         for lack in [*one.missing, *one.changed]:
-            if _needs_values(lack):
+            if needs_value(lack.thing, lack.wanted or "", lack.found or ""):
                 name = f"{lack.thing.owner}.{lack.thing.name}"
                 yield (
-                    f"{name} is NOT NULL without a default: where {lack.thing.owner} has rows, make"
-                    f" it without NOT NULL, fill it as {lack.place} does, and look again"
+                    f"{name} is NOT NULL without a default: where {lack.thing.owner} has rows,"
+                    f" write their value into the SQL, instead of NULL, as {lack.place} has it"
                 )
 
     def _words(self, state: State) -> str:
@@ -277,18 +276,6 @@ class _Speaker:
 
     def _adopt(self) -> str:
         return f"alembic-toolkit adopt{self.seen.option}"
-
-
-_HAS_VALUES = re.compile(r" (?:DEFAULT|GENERATED|OWNS|AUTO_INCREMENT)\b|^GENERATED\b", re.I)
-
-
-def _needs_values(lack: Lack) -> bool:
-    """Tell whether rows must be given values before a column can be made."""
-    wanted, found = lack.wanted or "", lack.found or ""
-    is_strict = lack.thing.kind == "column" and "NOT NULL" in wanted
-    if not is_strict or "NOT NULL" in found:
-        return False
-    return bool(found) or not _HAS_VALUES.search(wanted)
 
 
 def _few(things: Mapping[Thing, str]) -> Iterator[tuple[Thing, str]]:

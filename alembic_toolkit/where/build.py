@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from alembic_toolkit.prove.statements import acts, changes_rows, read_by
 from alembic_toolkit.prove.walk import Step as WalkStep
 from alembic_toolkit.prove.walk import load_in_env, walk
 from alembic_toolkit.rows.write import alone
+from alembic_toolkit.schema.moments import masked as masked_moments
 from alembic_toolkit.schema.names import names_in
 from alembic_toolkit.schema.servers import judge, part_of
 from alembic_toolkit.schema.snapshot import Snapshot, Thing
@@ -138,6 +140,7 @@ class _Watch:
     steps: list[Step] = field(default_factory=list)
     commits: bool = False
     is_looking: bool = False
+    begun: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -184,7 +187,10 @@ class _Watch:
         finally:
             self.is_looking = False
         before, self.known = self.known, now
-        changes = changed(self.connection, before, now)
+        changes = {
+            thing: masked_moments(text, self.begun) if text and thing.kind == "column" else text
+            for thing, text in changed(self.connection, before, now).items()
+        }
         for thing in changes:
             if thing.kind == "table":
                 self.tables.add(thing.name.rpartition(".")[2].lower())

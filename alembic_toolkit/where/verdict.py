@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from alembic_toolkit.schema.moments import as_wanted
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.schema.stored import Part, is_ignored
 from alembic_toolkit.where.states import Compared, Difference, State, nearest
@@ -91,7 +92,7 @@ def within(
     named = {thing for made in part.revisions.values() for step in made.steps for thing in step[2]}
     spaces = {_space(thing) for thing in named} | {""}
     ours = {
-        thing: text
+        thing: as_wanted(part.moments.get(thing), text)
         for thing, text in things.items()
         if _space(thing) in spaces
         and (thing.kind not in _GIVEN or thing in named)

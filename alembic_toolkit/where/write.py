@@ -140,6 +140,12 @@ def text(written: Written) -> str:
         else f"{one.server}: no revisions"
         for one in written.parts
     ]
+    lines += [
+        f"{one.server}: the default of {thing.owner}.{thing.name} is the moment at which its"
+        " revision ran: it is not compared"
+        for one in written.parts
+        for thing in one.moments
+    ]
     said = "written" if written.is_new else "as it was"
     lines.append(f"{stored.shortest(written.path)}: {said}; commit it with the history")
     lines += [

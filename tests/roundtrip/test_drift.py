@@ -264,6 +264,30 @@ def test_models_that_cannot_be_made_are_not_judged(database: Database, judged: J
     assert found.lines == []
 
 
+def test_tables_that_can_be_made_are_judged_when_one_cannot(
+    database: Database, judged: Judge
+) -> None:
+    def metadata(default: str, **bad: Any) -> sa.MetaData:
+        found = some()
+        parent = sa.ForeignKey("parent.id", name="fk_child")
+        sa.Table("child", found, sa.Column("id", sa.Integer, parent, primary_key=True))
+        column = sa.Column("n", sa.Integer, server_default=default)
+        sa.Table("parent", found, sa.Column("id", sa.Integer, primary_key=True), column)
+        columns = [sa.Column(name, sa.Integer, **given) for name, given in bad.items()]
+        sa.Table("bad", found, sa.Column("id", sa.Integer, primary_key=True), *columns)
+        return found
+
+    create(database, metadata("1"))
+    wanted = metadata("2", b={"server_default": sa.text("no(")}, c={})
+    wanted.tables["bad"].append_column(sa.Column("d", sa.Integer))
+    found = judged(wanted)
+    assert found.unjudged.startswith("table bad of the models cannot be made: ")
+    assert found.unjudged.count("cannot be made") == 1
+    assert [line for line in found.lines if "parent.n" in line and "default" in line]
+    assert sorted(re.findall(r"bad\.(\w)", " ".join(found.lines))) == ["b", "c", "d"]
+    assert len(found.lines) == 4
+
+
 @pytest.mark.databases("postgresql")
 def test_what_tables_need_is_taken_from_the_database(database: Database, judged: Judge) -> None:
     metadata = sa.MetaData()

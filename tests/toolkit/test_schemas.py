@@ -17,8 +17,10 @@ from alembic_toolkit.project.env import read_config
 from alembic_toolkit.schema import stored
 from alembic_toolkit.schema.servers import part_of
 from alembic_toolkit.schema.snapshot import Thing
+from alembic_toolkit.schema.stored import differences, judged, schema_of
 from alembic_toolkit.schema.take import take
-from alembic_toolkit.where.write import write
+from alembic_toolkit.where.verdict import Seen, judge
+from alembic_toolkit.where.write import text, write
 from tests.copies import ROOT
 from tests.databases import Database
 from tests.toolkit.conftest import Project
@@ -209,3 +211,34 @@ def test_casts_that_a_way_down_leaves_are_no_difference(
         got[check] = "((n + (1 * 2)) > 0)"
         [line] = stored.differences(connection, wanted, got)
         assert line.startswith("~ check ck_n on t_0001: ")
+
+
+def test_databases_are_the_same_when_a_default_is_the_moment_of_their_run(
+    project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = "datetime.datetime.now({})"
+    moments = {
+        "at": f"str({clock.format('')})",
+        "utc": f"str({clock.format('datetime.timezone.utc')}.replace(tzinfo=None, microsecond=0))",
+        "fixed": "'2001-02-03 04:05:06'",
+    }
+    columns = ", ".join(
+        f"sa.Column('{name}', sa.DateTime, server_default=os.environ.get('AT') or {moment})"
+        for name, moment in moments.items()
+    )
+    create = f"op.create_table('t', sa.Column('id', sa.Integer), {columns})"
+    project.revision("0001", None, create, head="import datetime, os")
+    database.engine.dispose()
+    made = write(project.directory / "alembic.ini", [database.url])
+    assert {*made.parts[0].moments} == {Thing("column", "t", "at"), Thing("column", "t", "utc")}
+    assert text(made).count("is the moment at which its revision ran: it is not compared") == 2
+    assert not write(project.directory / "alembic.ini", [database.url]).is_new
+    monkeypatch.setenv("AT", "2020-11-30 09:46:13")  # as one that was made on another day
+    project.alembic("upgrade", "head")
+    with database.engine.connect() as connection:
+        wanted = schema_of(connection, directory_of(project), ["0001"])
+        got = judged(take(connection, ignore=own("alembic_version")), connection)
+        lines = differences(connection, wanted, got)
+    assert [line.split(":")[0] for line in lines] == ["~ column t.fixed"]
+    found = judge(Seen("it", made.parts[0].server, things=got), made.parts[0])
+    assert [*found.difference.changed] == [Thing("column", "t", "fixed")]

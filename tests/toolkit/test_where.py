@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from alembic_toolkit.where import verdict as kinds
+from alembic_toolkit.where.making.order import VALUE
 from alembic_toolkit.where.write import write
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, current, execute, rows, tables
@@ -373,10 +374,11 @@ def test_where_says_the_revision_when_the_mark_is_a_replaced_one(
     assert where(project, database)[0] == 0
 
 
-@pytest.mark.parametrize("change", ["lost", "relaxed"])
-def test_where_says_which_columns_need_values(
-    history: Project, database: Database, change: str
-) -> None:
+@pytest.fixture(params=["lost", "relaxed"])
+def strict(
+    request: pytest.FixtureRequest, history: Project, database: Database
+) -> tuple[Project, str]:
+    """Return a project whose last table has two columns NOT NULL, which the database lacks."""
     made = "op.create_table('t_0006', sa.Column('id', sa.Integer, primary_key=True), "
     made += "sa.Column('n', sa.Integer, nullable=False), "
     made += "sa.Column('m', sa.Integer, nullable=False, server_default='1'))"
@@ -384,14 +386,55 @@ def test_where_says_which_columns_need_values(
     write(history.directory / "alembic.ini", [database.url])
     history.alembic("upgrade", "0006")
     execute(database, "ALTER TABLE t_0006 DROP COLUMN n", "ALTER TABLE t_0006 DROP COLUMN m")
-    if change == "relaxed":
-        execute(database, "ALTER TABLE t_0006 ADD COLUMN n INTEGER")
-    _, found = where(history, database)
+    if request.param == "relaxed":
+        execute(database, *(f"ALTER TABLE t_0006 ADD COLUMN {name} INTEGER" for name in "nm"))
+    return history, request.param
+
+
+def test_where_says_which_columns_need_values_when_they_are_to_be_not_null(
+    strict: tuple[Project, str], database: Database
+) -> None:
+    _, found = where(strict[0], database)
     assert found["revisions"][0] == ["0006"]
     notes = [note for note in found["notes"] if "NOT NULL without a default" in note]
     assert len(notes) == 1
     assert notes[0].startswith("t_0006.n is NOT NULL")
     assert "0006_test.py" in notes[0]
+    execute(database, *found["sql"])  # there are no rows
+    assert where(strict[0], database)[0] == 0
+
+
+def test_sql_of_where_runs_over_rows_when_their_value_is_written_into_it(
+    strict: tuple[Project, str], database: Database
+) -> None:
+    execute(database, "INSERT INTO t_0006 (id) VALUES (5)")
+    sql = where(strict[0], database)[1]["sql"]
+    assert sum(statement.count(VALUE) for statement in sql) == 1
+    execute(database, *(statement.replace(VALUE, "7") for statement in sql))
+    assert where(strict[0], database)[0] == 0
+    assert rows(database, "SELECT n FROM t_0006") == [7]
+    assert rows(database, "SELECT m FROM t_0006") == [1]
+
+
+def test_sql_of_where_loses_nothing_when_it_fails_and_its_rest_is_run(
+    strict: tuple[Project, str], database: Database
+) -> None:
+    execute(database, "INSERT INTO t_0006 (id) VALUES (5)")
+    before = tables(database)
+    sql = where(strict[0], database)[1]["sql"]
+    failed = 0
+    # As a client does that goes on after an error, one statement after the other.
+    with database.engine.connect() as connection:
+        one = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in sql:
+            try:
+                one.exec_driver_sql(statement)
+            except sa.exc.DBAPIError:
+                failed += 1
+    assert failed
+    assert tables(database) == before
+    assert rows(database, "SELECT id FROM t_0006") == [5]
+    assert where(strict[0], database)[1]["revisions"][0] == ["0006"]
 
 
 @sqlite

@@ -9,7 +9,14 @@ from dataclasses import replace
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.sql.normal import RESERVED
 from alembic_toolkit.sql.quoting import identifier
-from alembic_toolkit.where.making.order import Wanted, is_unnamed
+from alembic_toolkit.where.making.order import (
+    VALUE,
+    Wanted,
+    forbids_null,
+    has_values,
+    is_unnamed,
+    needs_value,
+)
 
 _PARTS = ("column", "primary key", "unique", "index", "check")
 
@@ -52,7 +59,8 @@ def _tables(wanted: Wanted) -> Iterator[str]:
         ]
         again = [one for one in wanted.differs(*_PARTS[1:]) if one[0].owner == table]
         added = [one for one in [*wanted.of(table, *_PARTS), *again] if not _is_made(*one)]
-        made = [f"ADD {_word(thing)}{_clause(thing, text)}" for thing, text in added]
+        made = [f"{_way(thing, text)}{_clause(thing, text)}" for thing, text in added]
+        yield from _filled(table, wanted)
         if parts := [*gone, *other, *made]:
             yield f"ALTER TABLE {_q(table)} {', '.join(parts)}"
 
@@ -66,8 +74,28 @@ def _is_made(thing: Thing, _: str) -> bool:
     return thing.kind == "index" and is_unnamed(thing)
 
 
-def _word(thing: Thing) -> str:
-    return "COLUMN " if thing.kind == "column" else ""
+def _way(thing: Thing, text: str) -> str:
+    if needs_value(thing, text):
+        return "MODIFY COLUMN "  # `_filled` has made it
+    return "ADD COLUMN " if thing.kind == "column" else "ADD "
+
+
+def _filled(table: str, wanted: Wanted) -> Iterator[str]:
+    """Give columns that are to be NOT NULL values first; the server would take '' and 0."""
+    found = {thing: was for thing, (was, _) in wanted.changed.items()}
+    for thing, text in [*wanted.of(table, "column"), *wanted.differs("column")]:
+        if thing.owner != table or not forbids_null(thing, text, found.get(thing, "")):
+            continue
+        if (thing not in found and has_values(text)) or "AUTO_INCREMENT" in text:
+            continue
+        name, way = _q(thing.name), "MODIFY" if thing in found else "ADD"
+        yield f"ALTER TABLE {_q(table)} {way} COLUMN {_nullable(thing, text)}"
+        value = "DEFAULT" if has_values(text) else VALUE
+        yield f"UPDATE {_q(table)} SET {name} = {value} WHERE {name} IS NULL"
+
+
+def _nullable(thing: Thing, text: str) -> str:
+    return _clause(thing, text.replace("NOT NULL", "NULL", 1))
 
 
 def _drop(thing: Thing) -> str:

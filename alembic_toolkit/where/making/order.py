@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -44,6 +45,26 @@ class Wanted:
         new = {thing.name for thing, _ in self.new_tables()}
         owners = (thing.owner for thing, _ in self.lacks(*kinds))
         return [owner for owner in dict.fromkeys(owners) if owner not in new]
+
+
+# What a person replaces, where there are rows: as it is, a column NOT NULL refuses it.
+VALUE = "NULL /* instead of NULL: the value of the rows */"
+_HAS_VALUES = re.compile(r" (?:DEFAULT|GENERATED|OWNS|AUTO_INCREMENT)\b|^GENERATED\b", re.I)
+
+
+def forbids_null(thing: Thing, wanted: str, found: str = "") -> bool:
+    """Tell whether a column is to be NOT NULL, and is not there, or not so, yet."""
+    return thing.kind == "column" and "NOT NULL" in wanted and "NOT NULL" not in found
+
+
+def has_values(text: str) -> bool:
+    """Tell whether a column has values by itself, where a row gives it none."""
+    return _HAS_VALUES.search(text) is not None
+
+
+def needs_value(thing: Thing, wanted: str, found: str = "") -> bool:
+    """Tell whether rows must be given values, which nobody but a person knows."""
+    return forbids_null(thing, wanted, found) and not has_values(wanted)
 
 
 def is_unnamed(thing: Thing) -> bool:

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.sql.quoting import identifier
-from alembic_toolkit.where.making.order import Wanted
+from alembic_toolkit.where.making.order import (
+    VALUE,
+    Wanted,
+    forbids_null,
+    has_values,
+    needs_value,
+)
 
 _WORDS = {
     "primary key": "PRIMARY KEY",
@@ -171,9 +177,22 @@ class _Column:
 
 def _new_column(thing: Thing, text: str) -> Iterator[str]:
     made = _Column(thing, text)
+    is_late = needs_value(thing, text) and made.null == _STRICT
+    clause = made.clause.replace(_STRICT, "", 1) if is_late else made.clause
     yield from made.before
-    yield f"ALTER TABLE {_of(thing.owner)} ADD COLUMN {made.clause}"
+    yield f"ALTER TABLE {_of(thing.owner)} ADD COLUMN {clause}"
+    if is_late:
+        yield _fill(thing, VALUE)
+        yield f"ALTER TABLE {_of(thing.owner)} ALTER COLUMN {_name(thing.name)} SET{_STRICT}"
     yield from made.after
+
+
+_STRICT = " NOT NULL"
+
+
+def _fill(thing: Thing, value: str) -> str:
+    name = _name(thing.name)
+    return f"UPDATE {_of(thing.owner)} SET {name} = {value} WHERE {name} IS NULL"
 
 
 def _other_column(thing: Thing, found: str, text: str) -> Iterator[str]:
@@ -187,6 +206,8 @@ def _other_column(thing: Thing, found: str, text: str) -> Iterator[str]:
     yield from made.before
     if was.value != made.value and made.value.startswith(" DEFAULT"):
         yield f"{alter} SET{made.value}"
+    if forbids_null(thing, text, found) and not made.identity:
+        yield _fill(thing, "DEFAULT" if has_values(text) else VALUE)
     if was.null != made.null:
         yield f"{alter} {'SET' if made.null else 'DROP'} NOT NULL"
     if was.identity != made.identity:

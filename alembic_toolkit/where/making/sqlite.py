@@ -11,7 +11,15 @@ from collections.abc import Iterator
 
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.sql.quoting import identifier
-from alembic_toolkit.where.making.order import Things, Wanted, is_unnamed
+from alembic_toolkit.where.making.order import (
+    VALUE,
+    Things,
+    Wanted,
+    forbids_null,
+    has_values,
+    is_unnamed,
+    needs_value,
+)
 
 _WORDS = {
     "primary key": "PRIMARY KEY",
@@ -114,27 +122,42 @@ def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
         got = {thing: text for thing, text in got.items() if thing.kind != "primary key"}
     both = need | {thing: text for thing, text in got.items() if thing not in need}
     space, _, own = table.rpartition(".")
-    scratch = ".".join(filter(None, (space, f"_{own}_new")))
-    yield _create(table, both, scratch)
-    kept = [
-        identifier(_MARK, thing.name)
+    old = f"_{own}_old"
+    before = _q(".".join(filter(None, (space, old))))
+    yield f"ALTER TABLE {_q(table)} RENAME TO {identifier(_MARK, old)}"
+    yield _create(table, both)
+    values = {
+        identifier(_MARK, thing.name): value
         for thing, text in both.items()
-        if thing.kind == "column" and thing in got and "GENERATED ALWAYS" not in text
-    ]
-    columns = ", ".join(kept)
-    if kept:
-        yield f"INSERT INTO {_q(scratch)} ({columns}) SELECT {columns} FROM {_q(table)}"
-    yield f"DROP TABLE {_q(table)}"
-    yield f"ALTER TABLE {_q(scratch)} RENAME TO {identifier(_MARK, own)}"
+        if thing.kind == "column" and "GENERATED ALWAYS" not in text
+        if (value := _value(thing, text, got))
+    }
+    if values:
+        columns, read = ", ".join(values), ", ".join(values.values())
+        # If it fails, all is rolled back, and what comes next finds nothing to drop.
+        yield f"INSERT OR ROLLBACK INTO {_q(table)} ({columns}) SELECT {read} FROM {before}"
+    yield f"DROP TABLE {before}"
     for thing, text in both.items():
         if thing.kind in ("index", "trigger") and thing not in wanted.missing:
             yield _other(thing, text)
 
 
-# Outside of a transaction. Without the second one a rename looks at all views and triggers.
-# https://www.sqlite.org/pragma.html#pragma_foreign_keys, #pragma_legacy_alter_table
-_BEFORE = ("PRAGMA foreign_keys = OFF", "PRAGMA legacy_alter_table = ON")
-_AFTER = ("PRAGMA legacy_alter_table = OFF", "PRAGMA foreign_keys = ON")
+def _value(thing: Thing, text: str, got: Things) -> str:
+    """Return what a row of the old table has in a column of the new one; else its default."""
+    name = identifier(_MARK, thing.name)
+    if thing not in got:
+        return VALUE if needs_value(thing, text) else ""
+    if not forbids_null(thing, text, got[thing]):
+        return name
+    default = text.partition(" DEFAULT ")[2] if has_values(text) else VALUE
+    return f"coalesce({name}, {default})"
+
+
+# The first two outside of a transaction. Without the second one a rename changes all views,
+# triggers and keys. https://www.sqlite.org/pragma.html#pragma_foreign_keys,
+# #pragma_legacy_alter_table
+_BEFORE = ("PRAGMA foreign_keys = OFF", "PRAGMA legacy_alter_table = ON", "BEGIN")
+_AFTER = ("COMMIT", "PRAGMA legacy_alter_table = OFF", "PRAGMA foreign_keys = ON")
 
 
 def _others(wanted: Wanted, rebuilt: list[str]) -> Iterator[str]:
