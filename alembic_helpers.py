@@ -23,30 +23,30 @@ alter_column    skip                 emit what differs     MissingParent       M
 rename          new name only: skip  both: SchemaConflict  old name only: act  SchemaConflict
 ==============  ===================  ====================  ==================  =================
 
-**The same** is the server's own opinion: the wanted thing is made on an empty temporary table, and
+The server decides what is **the same**: the wanted thing is made on an empty temporary table, and
 the server's descriptions of both are compared.  So a default of ``'0'`` equals ``0``.
 
-**Looks** run on the revision's own connection: they see what its transaction has done so far, and
-open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
-``alembic.helpers``.  A refusal says what was asked, what the database has and the revision wants,
-why it stopped, and which lines to write; nothing is changed before it, unless it says what is left.
-A keyword that means nothing, a text where a list, a column or a type belongs, and an
-``alter_column`` that asks for nothing are refused.
+**Questions and verbs** ask on the revision's own connection: they see what its transaction has done
+so far, and open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
+``alembic.helpers``.  An error says what was asked, what the database has and the revision wants,
+why it stopped, and which lines to write.  Nothing has been changed, unless it says what is left.
+These are errors, too: an unknown keyword, a text where a list, a column or a type belongs, and an
+``alter_column`` that asks for nothing.
 What the server itself refuses is a DatabaseRefused, which is also SQLAlchemy's error for it.
 
-**Schemas** are those that SQLAlchemy's ``schema_translate_map`` puts in place of the written ones:
-for looks, statements, questions, rows, marks and the version table of ``run`` alike.  A script has
-no connection that translates, and is refused.
+**Schemas**: SQLAlchemy's ``schema_translate_map`` applies to all statements, questions, rows and
+marks, and to the version table of ``run``.  A script has no connection that translates, so it is
+refused.
 
-**Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later; others are refused.
-``postgresql_concurrently=True`` does a change in steps that do not block the application: what the
-revision did before is committed, and a killed run resumes where it stopped.  Other servers ignore
-it.  Where such a step is needed in a transaction that ``env.py`` began, it raises UnsafeOperation.
+**Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.  Others are refused.
+``postgresql_concurrently=True`` makes a change in steps that do not block the application.  What
+the revision did before is committed, and a killed run resumes where it stopped.  Other servers
+ignore it.  If ``env.py`` began the transaction, such a step raises UnsafeOperation.
 
-**Offline** (``--sql``) a verb writes SQL that the server skips where the thing is there, or gone:
-with ``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement (MariaDB, MySQL).
-A script goes by names and does not compare definitions.  SQLite has no conditions: a verb
-for which its grammar has no ``IF [NOT] EXISTS`` raises OfflineUnsupported.  Questions always do.
+**Offline** (``--sql``) a verb writes SQL that the server skips if the thing is there, or gone: with
+``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement (MariaDB, MySQL).  A script
+goes by names and does not compare definitions.  SQLite has no conditions: if its grammar has no
+``IF [NOT] EXISTS`` for a statement, the verb raises OfflineUnsupported.  Questions always do.
 
 The code behind this file is in ``alembic_toolkit/``: ``verbs`` (what the verbs do, with a folder
 for each server), over ``sql`` and ``database``; CONTRIBUTING.md shows them on one page.

@@ -29,6 +29,7 @@ html_extra_path = ["static/index.html"]
 html_static_path = ["static"]
 html_css_files = ["wide.css"]
 html_copy_source = False
+html_show_copyright = False
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 default_role = "code"

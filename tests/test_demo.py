@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bills.database import REVISION
+from tests import recording
 from tests.copies import Copy, Outcome, copy_repository, environment
 from tests.databases import Database
 
@@ -37,6 +38,8 @@ YOUR_TURN = [
 ]
 REFUSAL = rf"^error: \S+ is at revision \d+, this code needs {REVISION}; run: alembic upgrade head$"
 ANSWER = REFUSAL.replace("error", "503 Service Unavailable")
+
+AGAIN = "the demo's picture is not of today's demo: scripts/docs --recording"
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def served(copy: Copy, database: Database) -> Iterator[str]:
 
 
 def test_demo_tells_the_story_when_run_once_and_again(copy: Copy) -> None:
-    before = copy.files()
+    before, picture = copy.files(), recording.PICTURE.read_text(encoding="utf-8")
     your_turn = [line.format(directory=copy.directory) for line in YOUR_TURN]
     for _ in ("the first time", "the second time"):
         outcome = copy.run("scripts/demo")
@@ -84,6 +87,7 @@ def test_demo_tells_the_story_when_run_once_and_again(copy: Copy) -> None:
         assert "\nexit status 1\n" in outcome.printed
         assert "\nloaded 24 users, 216 bills, 148 payments, 148 audit\n" in outcome.printed
         assert "\n216 bills, the same as before to the cent.\n" in outcome.printed
+        assert recording.shown(outcome.printed) == recording.read(picture), AGAIN
         assert copy.files() == before | {"demo.db"}
     outcome = copy.run(" && ".join(your_turn[:-1]))  # the last one goes on until Ctrl-C
     assert outcome.status == 0, outcome.printed

@@ -33,7 +33,7 @@ from alembic.operations import Operations
 import alembic_helpers as helpers
 from alembic_toolkit.database import products
 from alembic_toolkit.project import pyproject
-from alembic_toolkit.prove import settings
+from alembic_toolkit.prove import results, settings
 from tests import databases, test_comparison
 from tests.copies import ROOT, Copy, Outcome, copy_repository, run
 
@@ -437,6 +437,11 @@ def test_page_names_every_verb_and_question() -> None:
     named = {name for code in inline_code(WRITE) for name in re.findall(r"^\w+", code)}
     public = {name for name in helpers.__all__ if name.islower()} - NOT_VERBS
     assert public - named == set()
+
+
+def test_each_check_is_explained() -> None:
+    rows = re.findall(r"^\| `([a-z -]+)`", prose(ROOT / "docs" / "roundtrip.md"), re.MULTILINE)
+    assert sorted(rows) == sorted(results.CHECKS)
 
 
 # Trouble, by message
