@@ -242,6 +242,7 @@ def sql(arguments: argparse.Namespace) -> int:
         arguments.start,
         arguments.end,
         lock_timeout=arguments.lock_timeout,
+        is_plain=arguments.plain,
     )
     return exits.FINE
 
@@ -447,6 +448,8 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--to", dest="end", type=revision, metavar="REV", default="heads", help=about
     )
+    about = "write it without guards, for review and for linters; not to be run twice"
+    command.add_argument("--plain", action="store_true", help=about)
     about = "how long a statement waits for a lock (default: as long as the server lets it)"
     seconds = positive(float, at_most=LONGEST)
     command.add_argument("--lock-timeout", type=seconds, metavar="SECONDS", help=about)

@@ -26,6 +26,7 @@ from alembic_toolkit.script.parts import (
     stray_condition,
 )
 from alembic_toolkit.sql.bodies import MYSQL
+from alembic_toolkit.sql.comments import commented
 from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded, Single, Verbatim
 from alembic_toolkit.sql.quoting import literal, mysql_literal
 from alembic_toolkit.sql.statements import Unreadable, apart, first_words, is_comment
@@ -72,7 +73,7 @@ def write(script: Script) -> Iterator[str]:
     for part in script.parts:
         yield from _refusals(part)
     if script.journal:
-        yield _if("@alembic_todo IS NOT NULL", script.journal.create)
+        yield _shown_if("@alembic_todo IS NOT NULL", script.journal.create)
     for part in script.parts:
         yield from _part(script, part)
     yield THEIR_MODE
@@ -143,7 +144,7 @@ def _part(script: Script, part: Part) -> Iterator[str]:
     for mark in mark_statements(script, part, APPLIED_HERE, "@alembic_todo"):
         yield f"{mark};\n{FAILED}"
     # MySQL cannot prepare a ROLLBACK, but after a COMMIT it does nothing
-    yield _if("@alembic_todo IS NOT NULL", "COMMIT")
+    yield _shown_if("@alembic_todo IS NOT NULL", "COMMIT")
     yield "ROLLBACK;"
 
 
@@ -170,7 +171,7 @@ def _apart(text: str) -> list[str]:
 def _guarded(statement: str) -> Iterator[str]:
     own = isinstance(statement, Verbatim)
     if isinstance(statement, Single):
-        yield _if("@alembic_todo", statement, "\\" in statement or _keeps_mode(statement))
+        yield _shown_if("@alembic_todo", statement, "\\" in statement or _keeps_mode(statement))
     elif is_comment(statement, MYSQL):
         yield statement
     elif statement == RUN_PREPARED[0]:
@@ -184,12 +185,18 @@ def _guarded(statement: str) -> Iterator[str]:
         yield _if("@alembic_todo", statement)
     else:
         for part in _apart(statement):
-            yield _if("@alembic_todo", part, own and ("\\" in part or _keeps_mode(part)))
+            in_their_mode = own and ("\\" in part or _keeps_mode(part))
+            yield _shown_if("@alembic_todo", part, in_their_mode)
 
 
 def _keeps_mode(statement: str) -> bool:
     """Tell whether the server keeps the session's mode with what the statement creates."""
     return first_words(statement, MYSQL, 1)[0] in ("CREATE", "ALTER")
+
+
+def _shown_if(condition: str, sql: str, in_their_mode: bool = False) -> str:
+    """Return a statement under a condition, below itself as it would be without one."""
+    return f"{commented(sql)}\n{_if(condition, sql, in_their_mode)}"
 
 
 def _if(condition: str, sql: str, in_their_mode: bool = False) -> str:
@@ -201,4 +208,5 @@ def _if(condition: str, sql: str, in_their_mode: bool = False) -> str:
 
 
 def _stop(condition: str, message: str) -> str:
-    return _if(condition, f"alembic: {message}")  # a syntax error, which ends the client
+    # a syntax error, which ends the client
+    return f"{commented(f'Stop, if so: {message}')}\n{_if(condition, f'alembic: {message}')}"

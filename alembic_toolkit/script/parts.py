@@ -113,8 +113,12 @@ class Part:
         way = f"{', '.join(self.parents) or '(base)'} -> {self.id}"
         if not self.up:
             way = f"{self.id} -> {', '.join(self.parents) or '(base)'}"
-        title = f": {self.title}" if self.title else ""
-        return f"-- Running {'upgrade' if self.up else 'downgrade'} {way}\n-- {self.path}{title}"
+        return f"-- Running {'upgrade' if self.up else 'downgrade'} {way}\n{self.origin}"
+
+    @property
+    def origin(self) -> str:
+        """Return, as a comment, where the revision is, and why."""
+        return f"-- {self.path}: {self.title}" if self.title else f"-- {self.path}"
 
     def begin(self, in_transaction: bool) -> None:
         if self.groups[-1].in_transaction != in_transaction or self.groups[-1]:
@@ -334,6 +338,16 @@ LONGEST = 86_400.0  # seconds: a day, which the setting of every server can hold
 def milliseconds(seconds: float) -> int:
     """Return how long to wait for a lock; never 0, which some servers take for no limit."""
     return max(1, math.ceil(1000 * min(seconds, LONGEST)))
+
+
+def plain_heading(first: Part, written: str) -> str:
+    """Return what stands on top of a script that does not look before it acts."""
+    begin = ", ".join(first.parents) or "base" if first.up else first.id
+    return (
+        "-- Not to be run twice: plain SQL for review, without guards and without a journal.\n"
+        f"-- It is for a database that stands at {begin}, and for no other.\n"
+        f"{written}"
+    )
 
 
 def heading(script: Script, command: str) -> str:

@@ -41,6 +41,7 @@ def write(
     start: str = "base",
     end: str = "heads",
     lock_timeout: float | None = None,
+    is_plain: bool = False,
 ) -> None:
     """Write the script that brings a database from anywhere between two revisions to the second.
 
@@ -54,6 +55,8 @@ def write(
     :param end: the revision to bring it to; one below ``start`` makes a script of downgrades.
     :param lock_timeout: how many seconds a statement of the script waits for a lock; by default as
      long as the server lets it.
+    :param is_plain: write what Alembic would write, without guards, for review: a script for a
+     database that stands at ``start``, which cannot be run twice.
     :raises CommandError: a revision is not known or cannot be written as SQL; the dialect is one
      for which nothing is known that would skip a statement.
     """
@@ -63,17 +66,17 @@ def write(
             f"name one of: {', '.join(DIALECTS)}"
         )
     with redirect_stdout(sys.stderr):  # of what revisions print, too, as soon as they are loaded
-        _write(config, out, dialect, start, end, lock_timeout)
+        _write(config, out, dialect, (start, end), _Writers(lock_timeout, is_plain))
 
 
 def _write(
     config: Config,
     out: TextIO,
     dialect: str | None,
-    start: str,
-    end: str,
-    lock_timeout: float | None,
+    ends: tuple[str, str],
+    writers: _Writers,
 ) -> None:
+    start, end = ends
     directory = ScriptDirectory.from_config(config)
     refuse_several(config, directory, getattr(config.cmd_opts, "x", None) or ())
     starts = None if start == "base" else start
@@ -92,7 +95,6 @@ def _write(
     environment = EnvironmentContext(
         config, directory, fn=steps, as_sql=True, starting_rev=starts, destination_rev=end
     )
-    writers = _Writers(lock_timeout)
     configured = _configured(environment, dialect, out, writers)
     config.stdout = sys.stderr
     with environment, intercepted(environment, configured):
@@ -108,11 +110,12 @@ class _Writers:
     """What stands in for the script's file, once for each time that ``env.py`` configures."""
 
     lock_timeout: float | None
+    is_plain: bool
     made: list[Writer] = field(default_factory=list)
 
     def make(self, context: MigrationContext, server: ScriptServer) -> None:
         writer = Writer.into(context, server)
-        writer.lock_timeout = self.lock_timeout
+        writer.lock_timeout, writer.is_plain = self.lock_timeout, self.is_plain
         self.made.append(writer)
 
 

@@ -15,7 +15,7 @@ from alembic_toolkit.project.baselines import MarkAgain
 from alembic_toolkit.script.heading import written
 from alembic_toolkit.script.journal import Journal
 from alembic_toolkit.script.no_database import NoDatabase, failed
-from alembic_toolkit.script.parts import Part, Script, Spool, edges, marks, part
+from alembic_toolkit.script.parts import Part, Script, Spool, edges, marks, part, plain_heading
 from alembic_toolkit.script.servers import ScriptServer, server_of
 from alembic_toolkit.sql.guarded import Single
 from alembic_toolkit.sql.offline import write_construct
@@ -40,6 +40,7 @@ class Writer:
     inside: bool = False
     lock_timeout: float | None = None  # seconds that a statement waits for a lock
     journal: bool = False  # the script writes what it ran into the journal
+    is_plain: bool = False  # without guards, for review; the verbs ask for it
     written: str = ""
 
     @classmethod
@@ -58,7 +59,7 @@ class Writer:
         def as_written(construct: Any, options: Any = None, *values: Any, **kw: Any) -> Any:
             # The rows of the version table are this module's business, and not for one start only.
             table = getattr(construct, "element", getattr(construct, "table", None))
-            if table is context._version and not writer.is_stamp:
+            if table is context._version and not (writer.is_stamp or writer.is_plain):
                 return None
             if any(values) or kw.get("multiparams") or kw.get("params"):
                 return execute(construct, options, *values, **kw)
@@ -83,6 +84,8 @@ class Writer:
         @wraps(function)
         def run(**kw: Any) -> None:
             self.parts.append(part(step, self.spool))
+            if self.is_plain:
+                self.before.append(self.parts[-1].origin)
             self.inside = True
             try:
                 function(**kw)
@@ -96,7 +99,7 @@ class Writer:
         """Take one statement, or comment, of Alembic's."""
         text = text.strip()
         words = ["_"] if isinstance(text, Single) else first_words(text, self.server.syntax)
-        if self.is_stamp:
+        if self.is_stamp or self.is_plain:
             self.before.append(text)
         elif words in (["BEGIN", ";"], ["COMMIT", ";"]):  # each revision has its own anyway
             if self.inside:  # but one that leaves it, for CREATE INDEX CONCURRENTLY, must
@@ -114,7 +117,11 @@ class Writer:
         self.before, self.parts = [], []
 
     def _texts(self) -> Iterator[str]:
-        if self.is_stamp:
+        if self.is_stamp or self.is_plain:
+            if self.is_plain and self.parts:
+                yield plain_heading(self.parts[0], self.written)
+            if self.is_plain and self.lock_timeout is not None:
+                yield self.server.lock_timeout(self.lock_timeout)
             yield from self.before
             return
         texts: Iterator[str] = iter(())

@@ -64,7 +64,7 @@ def default_create_table(step: Step) -> sa.Table:
         return table
     indexes, table.indexes = table.indexes, set()  # in a script they are steps of their own
     impl: Any = step.operations.impl
-    impl.create_table(table, if_not_exists=True)
+    impl.create_table(table, if_not_exists=not step.is_plain or step.operation.if_not_exists)
     table.indexes = indexes
     return table
 

@@ -30,7 +30,7 @@ def write_step(step: Step) -> Any:
     write = step.server.scripts.get(step.verb, write_guarded)
     if step.verb == "drop_constraint":
         require_name(step)
-        for name in other_names(step):
+        for name in other_names(step) if not step.is_plain else ():
             write(named(step, name))
     write(step)
     return step.wanted if step.kind == "table" else None
@@ -51,7 +51,7 @@ def write_guarded(step: Step) -> None:
     """Write what Alembic would write, with IF [NOT] EXISTS or under a condition."""
     if step.verb in step.server.if_exists:
         write_native(step)
-    elif step.server.write_if is None:
+    elif step.server.write_if is None and not step.is_plain:
         refuse_script(
             step.database,
             step.call,
@@ -59,7 +59,7 @@ def write_guarded(step: Step) -> None:
             "alembic upgrade head  # without --sql, on the database itself",
         )
     else:
-        there = exists_condition(step)
+        there = "" if step.is_plain else exists_condition(step)
         for sql in plain_sql(step):
             step.write_if(there if step.verb.startswith("drop") else f"NOT {there}", sql)
     if step.kind in ("table", "column") and step.wanted is not None:
@@ -69,6 +69,8 @@ def write_guarded(step: Step) -> None:
 
 def write_native(step: Step) -> None:
     """Write the statements of a verb that the server can guard by itself."""
+    if step.is_plain:
+        return write_as_it_is(step)
     step.operation = copy.copy(step.operation)
     if step.operation is not None:
         flag = "if_exists" if step.verb.startswith("drop") else "if_not_exists"
@@ -106,6 +108,7 @@ def captured(step: Step, act: Callable[[], Any]) -> list[str]:
     """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
     impl = step.context.impl
     buffer, impl.output_buffer = impl.output_buffer, Statements()
+    impl.output_buffer.is_plain = getattr(buffer, "is_plain", False)
     try:
         with offline.verbatim(impl):
             act()
@@ -119,6 +122,7 @@ class Statements(list[str]):
     """What Alembic writes, statement by statement."""
 
     sets_modes = True  # whoever writes these does
+    is_plain = False
 
     def write(self, text: str) -> None:
         self.append(text.strip().removesuffix(";").strip())
@@ -214,7 +218,8 @@ def write_alter_column(step: Step) -> None:
     new_name = operation.modify_name
     if new_name is not None and new_name != step.name:
         old, new = exists_condition(step), exists_condition(step, new_name)
-        rename = step.server.write_rename_column or write_rename_column
+        own = None if step.is_plain else step.server.write_rename_column
+        rename = own or write_rename_column
         rename(step, new_name, f"{old} OR NOT {new}")
         operation = copy.copy(operation)
         operation.column_name, operation.modify_name = new_name, None
@@ -256,9 +261,9 @@ def skip_validation(step: Step) -> None:
 
 
 def write_as_it_is(step: Step) -> None:
-    """Write a statement that can be run twice."""
-    [sql] = plain_sql(step)
-    step.write(sql)
+    """Write what Alembic would write: a script for review, or a statement that can be run twice."""
+    for sql in plain_sql(step):
+        step.write(sql)
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:

@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic_toolkit.database import driver
 from alembic_toolkit.database.schemas import real_schema
 from alembic_toolkit.sql.bodies import SQLITE
+from alembic_toolkit.sql.comments import commented
 from alembic_toolkit.sql.guarded import Single, Verbatim
 from alembic_toolkit.sql.offline import write_statement
 from alembic_toolkit.sql.quoting import identifier, literal, qualified
@@ -289,6 +290,11 @@ class Step:
         return bool(self.context.as_sql)
 
     @property
+    def is_plain(self) -> bool:
+        """Tell whether the script is one for review, in which nothing looks before it acts."""
+        return self.offline and getattr(self.context.impl.output_buffer, "is_plain", False)
+
+    @property
     def call(self) -> str:
         """Return the call, as far as it tells what it is about; names with their schema."""
         table = qualified(self.table, self.schema)
@@ -317,6 +323,15 @@ class Step:
         with self.our_mode(sql):
             write_statement(self.context.impl, sql)
 
+    def is_written(self, sql: str) -> bool:
+        """Tell whether a script for review has a statement already."""
+        written: list[str] = getattr(self.context.impl.output_buffer, "before", [])
+        return any(text.rstrip("; \n") == sql for text in written)
+
+    def comment(self, sql: str) -> None:
+        """Write a statement as a comment, before what hides it in a string."""
+        self.context.impl.static_output(commented(sql))
+
     @contextmanager
     def our_mode(self, sql: str) -> Iterator[None]:
         """Have the script's session read the backslashes of SQL of ours as they are meant."""
@@ -335,6 +350,8 @@ class Step:
         :param condition: an SQL expression that names no table that may be missing.
         :param sql: one statement without its semicolon.
         """
+        if self.is_plain:
+            return self.write(sql)
         assert self.server.write_if is not None, f"{self.server.name} has no conditions"
         self.server.write_if(self, condition, sql)
 

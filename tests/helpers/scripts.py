@@ -14,13 +14,22 @@ from alembic.operations import Operations
 from tests.databases import Database, installed
 
 
-def written(database: Database, upgrade: Callable[[], Any], **options: Any) -> str:
+class PlainScript(io.StringIO):
+    """A script for review."""
+
+    is_plain = True
+
+
+def written(
+    database: Database, upgrade: Callable[[], Any], plain: bool = False, **options: Any
+) -> str:
     """Return the script of a revision for the server of this database, which is not connected to.
 
     :param upgrade: the body of the revision's ``upgrade()``.
+    :param plain: for review, without guards.
     :param options: further ones of ``context.configure()``.
     """
-    script = io.StringIO()
+    script = PlainScript() if plain else io.StringIO()
     opts = {"literal_binds": True, "transactional_ddl": database.kin != "mariadb", **options}
     opts |= {"as_sql": True, "output_buffer": script, "transaction_per_migration": True}
     context = MigrationContext.configure(
@@ -38,17 +47,18 @@ def run_to_the_end(database: Database, script: str) -> str:
     return _run(database, "".join(line for line in lines if not line.startswith(stops)), True)[1]
 
 
-def run_with_client(database: Database, script: str) -> str:
+def run_with_client(database: Database, script: str, *options: str) -> str:
     """Run a script with the server's own client, and return what that printed.
 
+    :param options: more of the client's own, ``--comments`` say.
     :raises AssertionError: the client stopped at an error; the message is what it printed.
     """
-    status, printed = _run(database, script, False)
+    status, printed = _run(database, script, False, *options)
     assert status == 0, f"exit status {status}\n{printed}\n--- of\n{script}"
     return printed
 
 
-def _run(database: Database, script: str, goes_on: bool) -> tuple[int, str]:
+def _run(database: Database, script: str, goes_on: bool, *more: str) -> tuple[int, str]:
     url = database.engine.url
     server = ["-h", url.host, "-P", str(url.port or 3306), "-u", url.username, "-D", url.database]
     commands: dict[str, list[Any]] = {
@@ -69,7 +79,7 @@ def _run(database: Database, script: str, goes_on: bool) -> tuple[int, str]:
     command, *others = commands[database.name]
     first = others[:1] if database.kin == "mariadb" else []  # --no-defaults must come first
     done = subprocess.run(
-        [command, *first, *options, *others[len(first) :]],
+        [command, *first, *options, *more, *others[len(first) :]],
         input=script.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,12 +7,14 @@ import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from alembic_toolkit.database import journal
 from tests.databases import Database
 from tests.helpers.scripts import run_to_the_end, run_with_client
 from tests.toolkit.conftest import Project, current, execute, rows, tables
-from tests.toolkit.test_script import HELPERS, safe, script, sql
+from tests.toolkit.test_script import HELPERS, PLAIN_ENV, safe, script, sql
 
 SERVERS = ("postgresql", "mariadb", "mysql", "sqlite")
 JOURNAL = "alembic_version_history"
@@ -176,10 +178,7 @@ def test_script_leaves_the_journal_that_an_upgrade_leaves(
     assert entry.who.endswith(" by a script")
 
 
-def directory_of(project: Project) -> object:
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
+def directory_of(project: Project) -> ScriptDirectory:
     return ScriptDirectory.from_config(Config(project.directory / "alembic.ini"))
 
 
@@ -222,3 +221,146 @@ def test_journal_has_when_a_revision_of_several_transactions_began(
     assert entry is not None
     assert entry.finished is not None
     assert timedelta(0) < entry.finished - entry.started < timedelta(minutes=5)
+
+
+# The statement that a guard hides
+
+HOSTILE = [
+    "*/; DROP TABLE t; /*",
+    "\nDROP TABLE t;\n",
+    "\r\nDROP TABLE t;\r\n\rDROP TABLE t;",
+    "\nDELIMITER //\nDROP TABLE t//\n",
+    "\n-- x\n#\n/*! DROP TABLE t */ /*M! DROP TABLE t */",
+    "\\",
+    "\\\n; DROP TABLE t; \\g \\! touch x\n\\q\n",
+    "`\"''` /* ' */ -- '",
+    "\x1a\x0bDROP TABLE t;\x0c\x85\u2028DROP TABLE t;",
+    "😀\n" * 2_000,
+]
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_no_statement_gets_out_of_its_comment(project: Project, database: Database) -> None:
+    values = f"for number, value in enumerate({HOSTILE!r}):\n"
+    name = "t`\n; DROP TABLE t; -- \\ '"
+    project.revision(
+        "0001",
+        upgrade="t = helpers.create_table('t', sa.Column('id', sa.Integer),"
+        " sa.Column('v', sa.Text))\n"
+        f"{values}    op.execute(sa.insert(t).values(id=number, v=value))\n"
+        f"{values}    helpers.execute(sa.insert(t).values(id=100 + number, v=value),"
+        " unless='SELECT 1 FROM t WHERE id = 100 + %d' % number)\n"
+        f"{values}    helpers.execute(sa.insert(t).values(id=200 + number, v=value),"
+        " once=str(number))\n"
+        f"helpers.add_column('t', sa.Column({name!r}, sa.Integer, comment={HOSTILE[3]!r}))\n"
+        f"helpers.alter_column('t', {name!r}, comment={HOSTILE[6]!r})\n",
+        head=HELPERS,
+    )
+    text = script(project)
+    for options in ([], ["--comments"], ["--skip-comments", "--force"], ["--binary-mode"]):
+        assert run_with_client(database, text, *options) == ""
+        assert rows(database, "SELECT v FROM t ORDER BY id") == HOSTILE * 3
+        assert tables(database) == {"alembic_version", "alembic_version_once", "t"}
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_statements_stand_above_their_guards_as_alembic_writes_them(
+    history: Project, database: Database
+) -> None:
+    body = (
+        "op.create_table('u', sa.Column('id', sa.Integer), sa.Column('v', sa.String(9)))\n"
+        "op.create_index('ix', 'u', ['v'])\n"
+        "op.execute('UPDATE u SET id = 1; DELETE FROM u')\n"
+        "op.alter_column('u', 'v', type_=sa.Text(), existing_type=sa.String(9))\n"
+        "op.drop_column('u', 'id')\n"
+    )
+    wanted = [
+        ["CREATE TABLE u (", "\tid INTEGER,", "\tv VARCHAR(9)", ")"],
+        ["CREATE INDEX ix ON u (v)"],
+        ["UPDATE u SET id = 1"],
+        ["DELETE FROM u"],
+        ["ALTER TABLE u MODIFY v TEXT NULL"],
+        ["ALTER TABLE u DROP COLUMN id"],
+    ]
+    history.revision("0003", "0002", body)
+    begin = "SET @alembic_sql = IF(@alembic_todo, '"
+    texts = [text.partition(begin)[0].splitlines() for text in script(history).split("\n\n")]
+    shown = [[line.removeprefix("-- ") for line in lines] for lines in texts if lines]
+    for lines in wanted:
+        assert lines in shown
+    history.revision("0003", "0002", body.replace("op.", "helpers."), head=HELPERS)
+    text = script(history)
+    for lines in wanted[1:4] + wanted[5:]:
+        assert "\n".join(f"-- {line}" for line in lines) in text
+    assert "-- ALTER TABLE `u` MODIFY `v` TEXT\n-- (what it does not name is kept)" in text
+
+
+# For review
+
+
+def statements(text: str) -> list[str]:
+    """Return the lines of a script that are no comments."""
+    lines = text.expandtabs(4).splitlines()  # as Alembic changes them
+    return [line for line in lines if line and not line.startswith("--")]
+
+
+@pytest.mark.databases(*SERVERS)
+@pytest.mark.parametrize("way", ["upgrade", "downgrade"])
+def test_plain_script_is_alembics_own(project: Project, database: Database, way: str) -> None:
+    project.write("migrations/env.py", PLAIN_ENV.format(url=database.url))
+    project.table("0001", upgrade="op.create_index('ix', 't_0001', ['id'], unique=True)")
+    project.table("0002", "0001", upgrade='op.execute("INSERT INTO t_0001 VALUES (7)")')
+    project.table("0003", "0002")
+    ends = ["0001", "0003"] if way == "upgrade" else ["0003", "0001"]
+    wanted = project.alembic(way, ":".join(ends), "--sql").out
+    plain = script(project, "--plain", "--from", ends[0], "--to", ends[1])
+    assert statements(plain) == statements(wanted)
+    assert [line for line in wanted.splitlines() if line.startswith("--")] == re.findall(
+        "(?m)^-- Running .*", plain
+    )
+
+
+@pytest.mark.databases(*SERVERS)
+def test_plain_script_runs_once_from_where_it_starts(project: Project, database: Database) -> None:
+    create = "helpers.create_table('t', sa.Column('id', sa.Integer))\n"
+    insert = "helpers.execute('INSERT INTO t VALUES (1)', unless='SELECT 1 FROM t')\n"
+    project.revision("0001", upgrade=create + insert, head=HELPERS)
+    project.revision(
+        "0002", "0001", "helpers.add_column('t', sa.Column('v', sa.Integer))", head=HELPERS
+    )
+    text = script(project, "--plain")
+    assert text.startswith("-- Not to be run twice: plain SQL for review, without guards")
+    assert "\n-- It is for a database that stands at base, and for no other.\n" in text
+    assert f"\n-- {project.versions}" in text
+    assert not re.search(f"EXISTS|alembic_todo|DO [$]|{JOURNAL}", text)
+    run_with_client(database, text)
+    assert current(database) == ["0002"]
+    assert rows(database, "SELECT v FROM t WHERE id = 1") == [None]
+    with pytest.raises(AssertionError):
+        run_with_client(database, text)
+
+
+@pytest.mark.databases("postgresql")
+def test_plain_script_makes_each_type_once(project: Project, database: Database) -> None:
+    column = "helpers.add_column('t', sa.Column('v', sa.Enum('a', 'b', name='mood')))\n"
+    made = safe("t") + "helpers.create_enum('mood', ['a', 'b'])\n"
+    project.revision("0001", upgrade=made + column, head=HELPERS)
+    text = script(project, "--plain")
+    assert text.count("CREATE TYPE") == 1
+    run_with_client(database, text)
+    assert current(database) == ["0001"]
+
+
+@pytest.mark.databases("postgresql")
+def test_plain_script_waits_as_long_as_it_was_told(history: Project) -> None:
+    text = script(history, "--plain", "--lock-timeout", "2.5")
+    assert text.index("SET lock_timeout = '2500ms';") < text.index("-- Running upgrade")
+
+
+@pytest.mark.databases("postgresql")
+def test_nothing_of_a_plain_script_is_written_when_a_revision_cannot_be(project: Project) -> None:
+    project.table("0001")
+    project.revision("0002", "0001", upgrade="sa.inspect(op.get_bind())")
+    outcome = sql(project, "--plain")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "there is no --sql form of this for postgresql, in revision 0002" in outcome.err

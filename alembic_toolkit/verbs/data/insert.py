@@ -99,6 +99,8 @@ def insert_missing(
     require_rows(table, rows, keys)
     sql = (v for row in rows for v in row.values() if isinstance(v, sa.ClauseElement))
     require_values(f"bulk_insert({table.name!r}, ..., key={keys!r})", *sql)
+    if step.is_plain:
+        return insert_plainly(table, rows, multiinsert)
     if step.offline:
         for row in rows:
             step.write(guarded_insert(step.database, table, row, keys))

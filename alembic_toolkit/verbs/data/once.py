@@ -57,6 +57,8 @@ def execute_guarded(
         with refused_sql(call):
             return execute_once(step, sqltext, once, options)
     question = None if needed is None else question_of(step, call, needed)
+    if step.is_plain:
+        return write_plainly(step, sqltext)
     if step.offline:
         return write_under_condition(step, sqltext, unless, question)
     run = partial(run_under_condition, step, sqltext, unless, question, options)
@@ -118,6 +120,12 @@ def write_under_condition(step: Step, sqltext: Any, unless: Any, question: Quest
         step.server.write_unless(step, condition, sql)
 
 
+def write_plainly(step: Step, sqltext: Any) -> None:
+    """Write the statement into a script for review, without its condition and its mark."""
+    for sql in captured(step, lambda: alembic.op.execute(sqltext)):
+        step.write(sql)
+
+
 def require_mark(sqltext: Any, name: str) -> None:
     """Refuse a name that its column cannot hold, or that MariaDB would take for another one."""
     if len(name) <= LENGTH and name == name.strip():
@@ -143,6 +151,8 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
             "helpers.create_index(...)  # and the like: a verb looks whether it is done",
         )
     marks, mark = table_of(step.context), (*direction_of(), name)
+    if step.is_plain:
+        return write_plainly(step, sqltext)
     if step.offline:
         return write_once(step, sqltext, marks, mark)
     run = partial(run_once, step, sqltext, marks, mark, options)

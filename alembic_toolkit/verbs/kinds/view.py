@@ -33,12 +33,13 @@ def want_view(step: Step) -> Definition | None:
 
 def create_view_sql(step: Step) -> str:
     name = step.database.quoted(str(step.name), step.schema)
-    exists = "IF NOT EXISTS " if step.offline and "create_view" in step.server.if_exists else ""
+    looks = step.offline and not step.is_plain
+    exists = "IF NOT EXISTS " if looks and "create_view" in step.server.if_exists else ""
     return Verbatim(f"CREATE VIEW {exists}{name} AS {step.wanted}")
 
 
 def drop_sql(step: Step) -> str:
-    exists = "IF EXISTS " if step.offline else ""
+    exists = "IF EXISTS " if step.offline and not step.is_plain else ""
     what = "VIEW" if step.kind == "view" else "TYPE"
     return f"DROP {what} {exists}{step.database.quoted(str(step.name), step.schema)}"
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from alembic.util import CommandError
+
 from alembic_toolkit.sql import offline
 from alembic_toolkit.sql.guarded import RUN_PREPARED, Guarded, Marked, Single, Verbatim
 from alembic_toolkit.sql.statements import Statement
+from alembic_toolkit.verbs.act import rename_column_sql
 from alembic_toolkit.verbs.kinds.column import can_be_collated
-from alembic_toolkit.verbs.script import condition, exists_condition, filled_question
+from alembic_toolkit.verbs.script import (
+    condition,
+    exists_condition,
+    filled_question,
+    plain_sql,
+    write_as_it_is,
+)
 from alembic_toolkit.verbs.servers.mysql.act import requested_parts
 from alembic_toolkit.verbs.servers.mysql.catalog import OF_TABLE
 from alembic_toolkit.verbs.values import Step
@@ -20,6 +31,12 @@ MODES = (
 
 def write_if(step: Step, condition: str, sql: str) -> None:
     """Write a prepared statement: outside of a procedure there is no block with a condition."""
+    step.comment(sql)
+    look_if(step, condition, sql)
+
+
+def look_if(step: Step, condition: str, sql: str) -> None:
+    """Write what only asks the server something, for a statement that comes after it."""
     run = Verbatim if isinstance(sql, Verbatim) else Guarded
     write_prepared(step, f"IF({condition}, {step.database.literal(sql)}, 'DO 0')", run)
 
@@ -65,6 +82,9 @@ def write_alter(step: Step) -> None:
     A MODIFY drops what is left out of it, and a script cannot look.  So the server puts the
     statement together when the script runs.
     """
+    with suppress(CommandError):  # it is not told the type, and only the database knows it
+        if step.is_plain:
+            return write_as_it_is(step)
     literal, column = step.database.literal, str(step.name)
     table = step.quoted_table
     requested = requested_parts(step, with_existing=True)
@@ -90,8 +110,11 @@ def write_alter(step: Step) -> None:
     name = step.database.quoted(column)
     missing = literal(f"alembic: there is no column {table}.{name} to alter")
     check = filled_question(step, COLUMN_CHECK, step.table, column)
+    type_, *others = requested.values()
+    given = "".join([type_ or "(its type)", *filter(None, others)])
+    step.comment(f"ALTER TABLE {table} MODIFY {name} {given}\n(what it does not name is kept)")
     step.write(Guarded("SET @alembic_check = ''"))
-    step.write_if("VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
+    look_if(step, "VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
     write_prepared(step, f"COALESCE({text}, {missing})")
 
 
@@ -149,17 +172,26 @@ GENERATED = (
 
 def write_drop_column(step: Step) -> None:
     """Write one ALTER, with the keys and the checks that use the column, as the server has them."""
+    if step.is_plain:
+        return write_as_it_is(step)
     name = str(step.name)
     column = step.database.literal(step.database.quoted(name))
+    show_plain(step)
     step.write(Guarded("SET @alembic_checks = NULL"))
     for version, checks in CHECKS.items():
         parts = (filled_question(step, p, step.table, name) for p in checks.split("{}"))
         asked = column.join(parts)  # filled in last: its name may look like a placeholder
-        step.write_if(f"VERSION() {version} '%MariaDB%'", asked)
+        look_if(step, f"VERSION() {version} '%MariaDB%'", asked)
     clauses = [filled_question(step, keys, step.table, name) for keys in (FOREIGN, UNIQUE)]
     drop = step.database.literal(f"DROP COLUMN {step.database.quoted(name)}")
     there = exists_condition(step)
     write_alter_of(step, there, *(f"({c})" for c in clauses), "@alembic_checks", drop)
+
+
+def show_plain(step: Step) -> None:
+    """Write, as a comment, the statement that Alembic would write."""
+    for sql in plain_sql(step):
+        step.comment(sql)
 
 
 def write_alter_of(step: Step, condition: str, *clauses: str) -> None:
@@ -210,12 +242,13 @@ CHECKS = {
 def write_rename_column(step: Step, new_name: str, condition: str) -> None:
     """Write one ALTER, with the checks and the indexes of expressions that follow on MySQL."""
     database, name = step.database, str(step.name)
+    step.comment(rename_column_sql(step, new_name))
     asked = filled_question(step, step.server.questions["column"], step.table, name)
     step.write(Guarded(f"SET @alembic_old = CONCAT('`', REPLACE(({asked}), '`', '``'), '`')"))
     renamed = database.quoted(new_name)
     step.write(Guarded(f"SET @alembic_new = {database.literal(renamed)}, @alembic_more = NULL"))
     more = filled_question(step, FOLLOWING, step.table, name)
-    step.write_if("VERSION() NOT LIKE '%MariaDB%'", more)
+    look_if(step, "VERSION() NOT LIKE '%MariaDB%'", more)
     rename = database.literal(f"RENAME COLUMN {database.quoted(name)} TO {renamed}")
     write_alter_of(step, condition, rename, "@alembic_more")
 
@@ -270,6 +303,9 @@ FOLLOWING = (
 
 def write_drop_index(step: Step) -> None:
     """Write the drop, with the index that a foreign key then needs."""
+    if step.is_plain:
+        return write_as_it_is(step)
+    show_plain(step)
     drop = step.database.literal(f"DROP INDEX {step.database.quoted(str(step.name))}")
     write_alter_of(step, exists_condition(step), needed_indexes(step), drop)
 
@@ -304,10 +340,13 @@ def write_drop_constraint(step: Step) -> None:
     if type_ == "primary":
         return step.write_if(exists, f"{alter} DROP PRIMARY KEY")
     drop = {"foreignkey": "FOREIGN KEY", "unique": "INDEX"}.get(type_, "CONSTRAINT")
+    if step.is_plain:
+        return step.write(f"{alter} DROP {drop} {name}")
     may_be_foreign = type_ in ("foreignkey", None)
     if may_be_foreign:
         step.write(Guarded(f"SET @alembic_key = {exists_condition(step, what='foreignkey')}"))
     if type_ in ("unique", None):
+        step.comment(f"{alter} DROP {drop} {name}")
         write_alter_of(
             step, exists, needed_indexes(step), step.database.literal(f"DROP {drop} {name}")
         )

@@ -98,7 +98,8 @@ def add_value_sql(step: Step) -> str:
     place = f" BEFORE {postgresql_literal(before)}" if before else ""
     place = place or (f" AFTER {postgresql_literal(after)}" if after else "")
     name = step.database.quoted(str(step.name), step.schema)
-    return f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {postgresql_literal(value)}{place}"
+    exists = "" if step.is_plain else "IF NOT EXISTS "
+    return f"ALTER TYPE {name} ADD VALUE {exists}{postgresql_literal(value)}{place}"
 
 
 def rename_value_sql(step: Step) -> str:

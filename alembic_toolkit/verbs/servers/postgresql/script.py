@@ -51,7 +51,7 @@ def write_index(step: Step) -> None:
     """
     if not step.operation.kw.get("postgresql_concurrently", False):
         return write_guarded(step)
-    if step.verb == "create_index":
+    if step.verb == "create_index" and not step.is_plain:
         name = step.database.quoted(step.database.truncated(str(step.name)), step.schema)
         step.write_if(exists_condition(step, what="invalid"), f"DROP INDEX {name}")
     with step.context.autocommit_block():
@@ -76,6 +76,8 @@ def write_rename_value(step: Step) -> None:
 
 def write_view(step: Step) -> None:
     """Write a replacement that falls back to DROP and CREATE where the columns change."""
+    if step.is_plain:
+        return step.write(replace_view_sql(step))
     statements = replace_view_sql(step), drop_sql(step), create_view_sql(step)
     replaced, drop, create = map(dollar_quoted, statements)
     text = (
@@ -126,10 +128,10 @@ def write_alter(step: Step) -> None:
     drop = f"DROP CONSTRAINT IF EXISTS {check}"
     add = f"ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID"
     with step.context.autocommit_block():
-        step.write_if(is_nullable, f"{alter} {drop}, {add}")
+        step.write_if(is_nullable, f"{alter} {add}" if step.is_plain else f"{alter} {drop}, {add}")
         step.write_if(is_nullable, f"{alter} VALIDATE CONSTRAINT {check}")
         step.write(set_not_null)
-        step.write(f"{alter} {drop}")
+        step.write(f"{alter} DROP CONSTRAINT {check}" if step.is_plain else f"{alter} {drop}")
 
 
 def write_alter_type(step: Step) -> None:
@@ -137,7 +139,7 @@ def write_alter_type(step: Step) -> None:
     is_identity = condition(step, IS_IDENTITY, step.table, str(step.name))
     for sql in plain_sql(write_type(step)):
         words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
-        if words[-2:] == ["DROP", "IDENTITY"]:
+        if words[-2:] == ["DROP", "IDENTITY"] and not step.is_plain:
             step.write(f"{sql} IF EXISTS")
         elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
             step.write_if(f"NOT {is_identity}", sql)
@@ -155,7 +157,7 @@ def write_type(step: Step) -> Step:
         for sql in plain_sql(replace(step, operation=without_default(step))):
             step.write(sql)  # it would be cast to the new type
     text = type_text(operation.modify_type, database.dialect)
-    if not can_be_collated(text):
+    if not can_be_collated(text) or step.is_plain:
         return step
     alone = ops.AlterColumnOp(step.table, str(step.name), schema=step.schema, **operation.kw)
     alone.modify_type = verbatim(database, f"{text} {PLACE}")

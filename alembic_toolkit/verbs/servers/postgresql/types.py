@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql.named_types import CreateDomainType
 
 from alembic_toolkit.sql.quoting import postgresql_literal, unescaped_percent
 from alembic_toolkit.verbs.ensure import ensure
+from alembic_toolkit.verbs.script import exists_condition, plain_sql
 from alembic_toolkit.verbs.values import Step
 from alembic_toolkit.verbs.words import log_done, log_skip
 
@@ -30,7 +31,20 @@ def bring_types(step: Step, types: Iterable[Any]) -> None:
             bring_domain(step, type_)
         else:
             about = "create_enum", "enum", key[1], "", type_.schema, list(type_.enums)
-            ensure(Step(step.operations, None, *about))
+            bring_enum(Step(step.operations, None, *about))
+
+
+def bring_enum(step: Step) -> None:
+    """Make an enum type, or confirm the one that is there.
+
+    A script for review asks, too: whether an earlier revision made it only the database knows.
+    """
+    if step.is_plain and step.server.write_if is not None:
+        [sql] = plain_sql(step)
+        if step.is_written(sql):
+            return None
+        return step.server.write_if(step, f"NOT {exists_condition(step)}", sql)
+    ensure(step)
 
 
 def named_types(type_: Any, dialect: sa.Dialect) -> Iterator[Any]:
@@ -54,7 +68,8 @@ def bring_domain(step: Step, domain: DOMAIN) -> None:
     sql = unescaped_percent(str(CreateDomainType(domain).compile(dialect=dialect)), dialect)
     name = postgresql_literal(step.database.quoted(str(domain.name), domain.schema))
     if step.offline:
-        return step.write_if(f"pg_catalog.to_regtype({name}) IS NULL", sql)
+        write_if = step.server.write_if or Step.write_if
+        return write_if(step, f"pg_catalog.to_regtype({name}) IS NULL", sql)
     about = Step(step.operations, None, "create_domain", "type", str(domain.name))
     if step.database.run(f"SELECT pg_catalog.to_regtype({name})").scalar() is not None:
         return log_skip(about, "already there, compared by name")
