@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+IS_CLONE = (ROOT / ".git").exists()  # and not an archive of the sources
+
+# What is made in a directory that is at work, where no git knows it.
+MADE = re.compile(r"\.(venv|venv-floors|servers|.*_cache)|__pycache__|build|dist|.*\.egg-info")
 
 # What would lead a command elsewhere: into another repository, database, environment or log.
 ELSEWHERE = ("ALEMBIC_", "COLUMNS", "DATABASE_URL", "FLOORS", "GIT_", "PYTEST_", "PYTHON")
@@ -30,9 +34,9 @@ class Copy:
 
     directory: Path
 
-    def run(self, command: str, **more: str) -> Outcome:
+    def run(self, command: str, longest: float = 120, **more: str) -> Outcome:
         """Run a line of shell there, as somebody does who has just made a clone."""
-        return run(command, self.directory, **self.variables(), **more)
+        return run(command, self.directory, longest, **self.variables(), **more)
 
     def variables(self) -> dict[str, str]:
         """Return what has a command import the copy instead of what is installed."""
@@ -44,8 +48,11 @@ class Copy:
         return {str(name) for name in names if not {".venv", "__pycache__"} & {*name.parts}}
 
 
-def run(command: str, directory: Path, **more: str) -> Outcome:
-    """Run a line of shell with the programs of the running interpreter first on the PATH."""
+def run(command: str, directory: Path, longest: float = 120, **more: str) -> Outcome:
+    """Run a line of shell with the programs of the running interpreter first on the PATH.
+
+    :param longest: the seconds after which it is taken to hang.
+    """
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=directory,
@@ -54,7 +61,7 @@ def run(command: str, directory: Path, **more: str) -> Outcome:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=120,
+        timeout=longest,
     )
     return Outcome(done.returncode, done.stdout)
 
@@ -71,17 +78,28 @@ def environment() -> dict[str, str]:
 
 def copy_repository(directory: Path) -> Copy:
     """Copy the files that git knows or would add, and link the environment."""
-    # The clone may belong to somebody else, of whom git is wary.
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"]
-    listed = subprocess.run(
-        command, cwd=ROOT, env=environment(), check=True, stdout=subprocess.PIPE, encoding="utf-8"
-    )
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in repository_files():
         if (ROOT / name).is_file():  # deleted perhaps, and not committed yet
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, directory / name, follow_symlinks=False)
     _link_environment(directory)
     return Copy(directory)
+
+
+def repository_files() -> list[str]:
+    """Return the names of the files that git knows or would add; of an archive, all in it."""
+    if not IS_CLONE:
+        made = re.compile(
+            r"\.(venv|servers|mypy_cache|ruff_cache)|__pycache__|build|dist|.*egg-info"
+        )
+        names = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+        return sorted(str(name) for name in names if not any(map(made.fullmatch, name.parts)))
+    # The clone may belong to somebody else, of whom git is wary.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"]
+    listed = subprocess.run(
+        command, cwd=ROOT, env=environment(), check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    return [name for name in listed.stdout.split("\0") if name]
 
 
 def _link_environment(directory: Path) -> None:

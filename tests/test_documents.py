@@ -37,7 +37,7 @@ from alembic_toolkit.prove import results, settings
 from tests import databases, test_comparison
 from tests.copies import ROOT, Copy, Outcome, copy_repository, run
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 START, WRITE, MESSAGES = (ROOT / "docs" / f"{name}.md" for name in ("start", "write", "messages"))
 ONE_SESSION = {"README.md"}
@@ -55,6 +55,8 @@ HARMLESS = [
     (r"scripts/(check|docs)( .*)?", r"sh -n scripts/\1"),
     # tests/test_demo.py runs it, twice; it takes five seconds.
     (r"scripts/demo", "sh -n scripts/demo"),
+    # tests/test_release.py runs it.
+    (r"scripts/release", "sh -n scripts/release"),
 ]
 
 MAY_BE_LEFT_OUT = re.compile(r"INFO  (Context impl|Will assume) .*\n")
@@ -480,8 +482,40 @@ def test_changelog_has_dated_versions() -> None:
     assert [heading for heading in headings if not re.fullmatch(dated, heading)] == []
 
 
+# What a version of the changelog may be divided into, in this order: keepachangelog.com.
+GROUPS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+
+
+def misplaced(changelog: str) -> list[str]:
+    """Return what is wrong with the groups of a changelog; a version may have none."""
+    wrong = []
+    for part in re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]:
+        version, *groups = re.split(r"^### ", part, flags=re.MULTILINE)
+        name = version.partition("\n")[0]
+        names = [group.partition("\n")[0] for group in groups]
+        if names != [group for group in GROUPS if group in names]:
+            wrong.append(f"{name}: {', '.join(names)}")
+        if groups and re.search(r"^- ", version, re.MULTILINE):
+            wrong.append(f"{name}: lines above the first group")
+        wrong += [f"{name}: {group!r} is empty" for group in groups if "\n- " not in group]
+    return wrong
+
+
+def test_changelog_is_grouped_or_not() -> None:
+    assert misplaced(prose(ROOT / "CHANGELOG.md")) == []
+    right = "### Added\n\n- Add a.\n\n### Fixed\n\n- Say b.\n"
+    assert misplaced(f"# Changelog\n\n## 0.2.0\n\n- Add c.\n\n## 0.1.0\n\n{right}") == []
+    for wrong, said in (
+        ("### Fixed\n\n- Say b.\n\n### Added\n\n- Add a.\n", "0.1.0: Fixed, Added"),
+        ("### Other\n\n- Add a.\n", "0.1.0: Other"),
+        (f"- Add c.\n\n{right}", "0.1.0: lines above the first group"),
+        ("### Added\n", "0.1.0: 'Added\\n' is empty"),
+    ):
+        assert misplaced(f"## 0.1.0\n\n{wrong}") == [said]
+
+
 def test_changelog_lines_begin_with_a_verb() -> None:
     lines = prose(ROOT / "CHANGELOG.md").splitlines()
     assert lines
-    wrong = [line for line in lines if not re.match(rf"$|##? |- ({ORDERS}) |  \S", line)]
+    wrong = [line for line in lines if not re.match(rf"$|##?#? |- ({ORDERS}) |  \S", line)]
     assert wrong == []

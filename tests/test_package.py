@@ -1,8 +1,10 @@
 """What `pip install` of this repository brings."""
 
+import email
 import re
 import sys
 import sysconfig
+import tarfile
 import textwrap
 import venv
 import zipfile
@@ -13,10 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 
 import alembic_helpers
-from tests.copies import ROOT, copy_repository, run
+from tests.copies import IS_CLONE, ROOT, copy_repository, repository_files, run
 
 PIP = f"'{sys.executable}' -m pip --quiet --disable-pip-version-check"
 STUBS = "alembic_helpers-stubs/__init__.pyi"
+VERSIONS = ROOT / "docs" / "versions.md"
 
 
 def isolation() -> str:
@@ -75,20 +78,64 @@ def test_wheel_files_are_those_of_the_repository(wheel: dict[str, str]) -> None:
 
 
 def test_wheel_has_the_types_of_the_helpers_where_type_checkers_look(wheel: dict[str, str]) -> None:
-    assert (ROOT / STUBS).is_symlink()  # nothing is written twice
+    assert (ROOT / STUBS).is_symlink() == IS_CLONE  # nothing is written twice
     assert wheel[STUBS] == wheel["alembic_helpers.py"]
 
 
-def test_wheel_of_the_archive_of_the_sources_is_the_same(
-    wheel: dict[str, str], tmp_path: Path
-) -> None:
-    # There, and wherever else no links are to be had, the link is a file.
-    copy = copy_repository(tmp_path / "clone")
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the archive of the sources."""
+    directory = tmp_path_factory.mktemp("archive")
+    copy = copy_repository(directory / "clone")
     code = "from setuptools import build_meta; build_meta.build_sdist('..')"
     outcome = copy.run(f"'{sys.executable}' -c \"{code}\"")
     assert outcome.status == 0, outcome.printed
-    [archive] = tmp_path.glob("*.tar.gz")
+    [path] = directory.glob("*.tar.gz")
+    return path
+
+
+def test_wheel_of_the_archive_of_the_sources_is_the_same(
+    wheel: dict[str, str], archive: Path, tmp_path: Path
+) -> None:
+    # There, and wherever else no links are to be had, the link is a file.
     assert contents(build(str(archive), tmp_path)) == wheel
+
+
+def test_archive_of_the_sources_has_what_a_clone_has(archive: Path) -> None:
+    with tarfile.open(archive) as opened:
+        files = {name.partition("/")[2] for name in opened.getnames()}
+        executable = {one.name.partition("/")[2] for one in opened if one.mode & 0o100}
+    assert {name for name in repository_files() if (ROOT / name).is_file()} - files == set()
+    assert {f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir()} - executable == set()
+
+
+def test_archive_of_the_sources_has_tests_that_run(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+    [directory] = tmp_path.iterdir()
+    # A test with a database, and one that copies the repository, which is no clone there.
+    tests = "tests/bills/test_samples.py tests/test_package.py -k 'sqlite or wheel_files'"
+    outcome = run(
+        f"'{sys.executable}' -m pytest -q {tests}",
+        directory,
+        PYTHONPATH=str(directory),
+    )
+    assert outcome.status == 0, outcome.printed
+    assert re.search(r"\d passed", outcome.printed), outcome.printed
+    assert "skipped" not in outcome.printed
+
+
+def test_metadata_say_what_it_is_and_where_it_runs(wheel: dict[str, str]) -> None:
+    [text] = [text for name, text in wheel.items() if name.endswith(".dist-info/METADATA")]
+    found = email.message_from_string(text)
+    assert found["Version"] == alembic_helpers.__version__
+    assert found["Author"] == "The alembic-toolkit developers"
+    assert found["License-Expression"] == "MIT"
+    assert "migrations" in found["Keywords"]
+    said = {line.rpartition(" :: ")[2] for line in found.get_all("Classifier", [])}
+    named = re.findall(r"^\| Python \| (.*?) \|", VERSIONS.read_text(encoding="utf-8"), re.M)
+    assert {*named[0].split(", ")} == {line for line in said if re.fullmatch(r"3\.\d+", line)}
+    assert found["Requires-Python"] == f">={named[0].split(', ')[0]}"
 
 
 def test_wheel_brings_the_command(wheel: dict[str, str]) -> None:
