@@ -131,6 +131,23 @@ def test_locks_has_one_line_for_github_at_its_line(file: Project) -> None:
     assert text.startswith(f"line {number}: {FOUND} (sqlite)%0Astatement: CREATE INDEX ix_n")
 
 
+def test_locks_shows_a_percent_sign_as_the_server_got_it(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    column = "op.add_column('t_0001', sa.Column('n', sa.String(40)))"
+    project.revision("0002", "0001", column, "op.drop_column('t_0001', 'n')")
+    sql = "UPDATE t_0001 SET n = 'one % two %% three' WHERE n IS NULL OR n <> ''"
+    project.revision("0003", "0002", f'op.execute("{sql}")', "pass")
+    outcome = locks(project, "--url", database.url)
+    assert outcome.status == 1, outcome.out
+    assert f"statement: {sql}" in outcome.out
+    report = json.loads(locks(project, "--url", database.url, "--format", "json").out)
+    [proof] = report["proofs"]
+    assert sql in proof["revisions"][2]["upgrade"]
+    assert "%%%" not in str(report)
+
+
 def test_locks_is_read_by_gitlab(file: Project) -> None:
     [found] = json.loads(locks(file, "--format", "gitlab").out)
     assert {*found} == {"description", "check_name", "fingerprint", "severity", "location"}
@@ -151,6 +168,8 @@ def test_locks_is_valid_sarif(file: Project) -> None:
     assert [*sarif().iter_errors(log)] == []
     [run] = log["runs"]
     levels = {(one["ruleId"], one["level"]) for one in run["results"]}
+    [up] = (one["message"]["text"] for one in run["results"] if one["ruleId"] == "up")
+    assert up.startswith("0004: upgrade() fails")  # no line of its text says which it is
     assert levels == {("locks", "error"), ("up", "error"), ("locks", "note")}
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {"locks", "up"}
     log["runs"][0]["results"][0]["level"] = "dreadful"
