@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import configparser
-import json
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,6 +38,7 @@ from alembic_toolkit.where import find as places
 from alembic_toolkit.where import verify
 from alembic_toolkit.where import write as written
 from alembic_toolkit.where.answer import to_json
+from alembic_toolkit.where.text import findings
 from alembic_toolkit.where.text import text as where_text
 
 
@@ -146,7 +146,7 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted.ask(settings.THREE if arguments.all else ())
     report = _proven(path, wanted, roundtrip.roundtrip)
     if arguments.json:
-        print(machines.to_json(report))
+        _print(report, "json")
     else:
         _print(report, arguments.format)
     if arguments.html:
@@ -190,7 +190,7 @@ def _print(report: results.Report, form: str) -> None:
     """Print a report in a form."""
     shown = {
         "text": lambda: text.text(report) + "\n",
-        "json": lambda: machines.to_json(report) + "\n",
+        "json": lambda: machines.to_json(report, typed("").partition(" ")[2]),
         "github": lambda: notices.github(report),
         "gitlab": lambda: notices.gitlab(report),
         "sarif": lambda: notices.sarif(report, _version()),
@@ -263,11 +263,17 @@ def status(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             progress=bar.update if bar else lambda *_: None,
         )
+    ends = statuses.exit_status(lines)
     if arguments.json:
-        print(json.dumps(statuses.to_json(lines), indent=2))
+        _print_json(ends, statuses.findings(lines), databases=statuses.to_json(lines))
     else:
         print(statuses.text(lines))
-    return statuses.exit_status(lines)
+    return ends
+
+
+def _print_json(status: int, findings: Iterable[results.Finding], **more: Any) -> None:
+    command = typed("").partition(" ")[2]
+    print(machines.document(command, status, findings, **more), end="")
 
 
 def _databases(arguments: argparse.Namespace) -> list[Database]:
@@ -282,11 +288,12 @@ def journal(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     found = histories.history(path, _databases(arguments), arguments.x, arguments.timeout)
+    ends = histories.exit_status(found)
     if arguments.json:
-        print(json.dumps({"databases": histories.to_json(found)}, indent=2))
+        _print_json(ends, [], databases=histories.to_json(found))
     else:
         print(histories.text(found))
-    return histories.exit_status(found)
+    return ends
 
 
 def verified(arguments: argparse.Namespace) -> int:
@@ -294,12 +301,13 @@ def verified(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     found = verify.verify(path, _databases(arguments), arguments.x, arguments.timeout)
+    judged = not any(one.error for one in found)
+    ends = exits.of_all((one.is_sound for one in found), judged=judged)
     if arguments.json:
-        print(json.dumps({"databases": [vars(one) | {"sound": one.is_sound} for one in found]}))
+        _print_json(ends, verify.findings(found), databases=verify.to_json(found))
     else:
         print("\n".join(map(printable_lines, found)))
-    judged = not any(one.error for one in found)
-    return exits.of_all((one.is_sound for one in found), judged=judged)
+    return ends
 
 
 def rebased(arguments: argparse.Namespace) -> int:
@@ -349,13 +357,14 @@ def upgrade(arguments: argparse.Namespace) -> int:
         )
     if report.interrupt is not None:
         _say("interrupted")
+    ends = upgrades.exit_status(report)
     if arguments.json:
-        print(json.dumps(upgrades.to_json(report), indent=2))
+        _print_json(ends, upgrades.findings(report), **upgrades.to_json(report))
     else:
         left = [one for one in report.upgrades if bar or one.outcome == upgrades.NOT_BEGUN]
         lines = [upgrades.line(one, width, arguments.verbose) for one in left]
         print("\n".join([*lines, upgrades.summary(report)]))
-    return upgrades.exit_status(report)
+    return ends
 
 
 def _refuse_unknown(path: Path, revision: str, down: bool) -> None:
@@ -390,9 +399,13 @@ def where(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             progress=tell,
         )
-    print(json.dumps(to_json(answers), indent=2) if arguments.json else where_text(answers))
     judged = not any(one.error for one in answers)
-    return exits.of_all((one.is_sound for one in answers), judged=judged)
+    ends = exits.of_all((one.is_sound for one in answers), judged=judged)
+    if arguments.json:
+        _print_json(ends, findings(answers), databases=to_json(answers))
+    else:
+        print(where_text(answers))
+    return ends
 
 
 def adopt(arguments: argparse.Namespace) -> int:

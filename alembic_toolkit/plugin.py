@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import pytest
 
+# Those of `prove/settings.py`, which is imported when the proof is asked for.
+CHECKS = ("re-run", "crash", "offline", "locks", "old-code")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; without the first, the others do nothing."""
@@ -33,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--roundtrip-check",
         action="append",
         metavar="NAME",
-        help="make a further check: re-run, crash, offline, locks or old-code",
+        choices=CHECKS,
+        help=f"make a further check, once for each: {', '.join(CHECKS)}",
     )
     group.addoption("--roundtrip-all", action="store_true", help="make the first three of these")
 

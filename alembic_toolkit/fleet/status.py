@@ -6,7 +6,7 @@ Nothing is written. Each database is looked at in a process of its own, see `pro
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from alembic_toolkit.fleet.servers import write_again
 from alembic_toolkit.messages import printable
 from alembic_toolkit.project.baselines import apply, baselines_of, refuse_inside
 from alembic_toolkit.project.pyproject import ignored
+from alembic_toolkit.prove.results import Finding
 
 AT_ONCE = 8
 TIMEOUT = 10.0  # seconds for a database to answer
@@ -329,8 +330,31 @@ def _notes(line: Line) -> list[str]:
     return notes
 
 
-def to_json(lines: Sequence[Line]) -> dict[str, Any]:
-    """Return the same for machines; times are UTC, in ISO 8601."""
+def findings(lines: Sequence[Line]) -> list[Finding]:
+    """Return what keeps databases from being at head, as applied."""
+    return [finding for line in lines for finding in _findings(line)]
+
+
+def _findings(line: Line) -> Iterator[Finding]:
+    name = line.name
+    for id_ in line.unknown:
+        why = tuple(line.through.splitlines()) or ("the code here is older, or from elsewhere",)
+        yield Finding("revision", name, id_, "", f"no file here has {id_}", why)
+    if line.behind:
+        problem = f"it is {line.behind} revision{'s' if line.behind > 1 else ''} behind"
+        yield Finding("behind", name, ", ".join(line.revisions), "", problem)
+    for id_ in line.edited or ():
+        problem = f"its file was {'deleted' if id_ in line.deleted else 'edited'}"
+        yield Finding("files", name, id_, "", problem, (), f"if that is meant: --accept {id_}")
+    if line.drift:
+        compared = f"what {line.against} makes" if line.against else "the models"
+        number = len(line.drift)
+        problem = f"{number} difference{'s' if number > 1 else ''} from {compared}"
+        yield Finding("drift", name, "", "", problem, tuple(line.drift), "\n".join(line.write))
+
+
+def to_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Return what is known of each for machines; times are UTC, in ISO 8601."""
     found = []
     for line in lines:
         one: dict[str, Any] = dataclasses.asdict(line) | {"sound": line.is_sound}
@@ -342,4 +366,4 @@ def to_json(lines: Sequence[Line]) -> dict[str, Any]:
             moment = one["last"][name]
             one["last"][name] = moment and moment.isoformat() + "Z"
         found.append(one)
-    return {"databases": found}
+    return found

@@ -23,6 +23,7 @@ from alembic_toolkit.fleet.env import run_env
 from alembic_toolkit.fleet.plan import Plan, plan, steps_of
 from alembic_toolkit.fleet.processes import Answer, Task, each, message
 from alembic_toolkit.messages import printable, printable_lines
+from alembic_toolkit.prove.results import Finding
 
 AT_ONCE = 4
 
@@ -241,7 +242,18 @@ def count(number: int, noun: str) -> str:
 LAST_LINES = 12  # of an error
 
 
+def findings(report: Report) -> list[Finding]:
+    """Return what failed, would be refused, or was not begun."""
+    found = []
+    for one in report.upgrades:
+        if one.outcome in (FAILED, REFUSED, NOT_BEGUN):
+            first, *more = one.error.strip().splitlines() or [one.outcome]
+            at = ", ".join(one.after)
+            found.append(Finding(one.outcome, one.name, at, "", first, tuple(more)))
+    return found
+
+
 def to_json(report: Report) -> dict[str, Any]:
-    """Return the same for machines."""
+    """Return what became of each for machines."""
     found = [vars(one) | {"error": one.error or None} for one in report.upgrades]
     return {"interrupted": report.interrupt is not None, "databases": found}

@@ -1,6 +1,6 @@
 """The tests of `pytest --roundtrip`: one for each revision and check, from a report's outcomes.
 
-    alembic.ini::0007_create_payments[postgresql-down leaves no trace]
+    alembic.ini::0007[postgresql-down]
 
 All databases are proven at the same time, when the first test asks for an outcome.
 """
@@ -14,6 +14,7 @@ import graphlib
 import inspect
 import os
 import pickle
+import re
 import sqlite3
 import sys
 import types
@@ -21,13 +22,15 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from alembic_toolkit.messages import note_typed
 from alembic_toolkit.project import baselines, checks, revisions
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import results, roundtrip, settings
@@ -38,6 +41,8 @@ WHOLE = "history"  # stands for the revisions in the name of a test that is abou
 # What a project may define in its conftest.py; a suffix of the first names one of several.
 ENGINE, METADATA, ROWS = "roundtrip_engine", "roundtrip_metadata", "roundtrip_rows"
 _UNUSABLE = (CommandError, configparser.Error, OSError, ValueError)
+# The checks in the names of tests: what pytest says of one that fails has 80 columns.
+_SHORT = {results.DOWN: "down", results.UP_AGAIN: "again", results.ROWS: "rows"}
 _PATIENCE = 24 * 3600.0  # seconds to wait for the worker that proves the same
 
 
@@ -73,10 +78,12 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
-        """Report a skipped test with the file that it is about, not the line that skipped it."""
+        """Report a skipped test with its file, and the others with the finding in short."""
         report = yield
         if isinstance(item, Check) and isinstance(report.longrepr, tuple):
             report.longrepr = (str(item.subject), 1, report.longrepr[2])
+        elif isinstance(item, Check) and item.short and report.failed:
+            report.longrepr.reprcrash.message = item.short
         return report
 
 
@@ -140,6 +147,8 @@ class History(pytest.File):
             with _quietly():
                 revisions = _revisions(self.path)
                 self.settings = settings.read(self.path)
+                self.settings.command = "pytest --roundtrip"
+                note_typed(self.settings.command)
                 option = self.config.option
                 further = settings.THREE if option.roundtrip_all else ()
                 self.settings.ask([*further, *(option.roundtrip_check or ())])
@@ -162,12 +171,13 @@ class History(pytest.File):
     def _check(
         self, name: str, one: Revision | None, check: str, on: Database | None = None
     ) -> Check:
-        shown = f"{name}[{on.name}-{check}]" if on else f"{name}[{check}]"
+        short = _SHORT.get(check, check)
+        shown = f"{name}[{on.name}-{short}]" if on else f"{name}[{short}]"
         made: Check = Check.from_parent(self, name=shown, callobj=_nothing)
         made.revision, made.check, made.database = one, check, on
         made.fixturenames = ["request"]  # and none of the project's autouse fixtures
         made.add_marker("roundtrip")
-        made.extra_keyword_matches |= {check, *([one.id] if one else [])}
+        made.extra_keyword_matches |= {check, *([Path(one.path).stem] if one else [])}
         return made
 
     def _databases(self) -> list[Database]:
@@ -205,12 +215,13 @@ def _revisions(path: Path) -> dict[str, Revision]:
         order = [Revision(script.revision, revisions.shown(Path(script.path))) for script in loaded]
     else:
         order = [Revision(one.id, revisions.shown(one.path)) for one in _sorted(checks.seen(found))]
-    stems = Counter(Path(one.path).stem for one in order)
-    named: dict[str, Revision] = {}
-    for one in order:
-        stem = Path(one.path).stem
-        named[stem if stems[stem] == 1 else f"{one.id}_{stem}"] = one
-    return named
+    ids = Counter(one.id for one in order)
+    return {one.id if ids[one.id] == 1 else _full_name(one): one for one in order}
+
+
+def _full_name(one: Revision) -> str:
+    """Return the name of a revision that shares its id with another."""
+    return f"{one.id}_{Path(one.path).stem}"
 
 
 def _sorted(found: list[revisions.Revision]) -> list[revisions.Revision]:
@@ -250,6 +261,7 @@ class Check(pytest.Function):
     revision: Revision | None
     check: str
     database: Database | None
+    short: str = ""  # what is wrong, in the words that fit beside the name
 
     @property
     def subject(self) -> str | Path:
@@ -271,19 +283,23 @@ class Check(pytest.Function):
             reason = known.get((self.revision.id if self.revision else "", self.check))
             if reason is not None:
                 pytest.xfail(f"known exception: {reason}")
-            pytest.fail("\n\n".join(map(_words, found)), pytrace=False)
+            self._fail(found)
         assert self.parent.proven.results is not None
         for one in self.parent.proven.results.proofs[self.database.name]:
             self._judge(one)
 
+    def outcomes(self, one: Proof) -> dict[str, Outcome]:
+        """Return what came of the checks of its revision, or of the history, on one database."""
+        if self.revision is None:
+            return one.checks
+        return next((r.checks for r in one.revisions if r.id == self.revision.id), {})
+
     def _judge(self, one: Proof) -> None:
         """Pass, fail or skip, by the outcome on one database."""
-        outcomes = one.checks
-        if self.revision is not None:
-            outcomes = next((r.checks for r in one.revisions if r.id == self.revision.id), {})
+        outcomes = self.outcomes(one)
         outcome = outcomes.get(self.check)
         if outcome is None and one.error:
-            pytest.fail(f"could not run on {one.database}: {one.error}", pytrace=False)
+            self.parent.proven.stop(self, f"could not run on {one.database}: {one.error}")
         if outcome is None:
             # The check that ended it.
             ends = (f"{c}: {o.why}" for c, o in outcomes.items() if o.status != results.PROVEN)
@@ -292,14 +308,34 @@ class Check(pytest.Function):
         if outcome.status == results.FAULTY:
             id_ = self.revision.id if self.revision else ""
             found = [f for f in one.findings if (f.revision, f.check) == (id_, self.check)]
-            pytest.fail("\n\n".join(map(_words, found)) or outcome.why, pytrace=False)
+            self._fail(found, outcome.why)
         if outcome.status == results.EXCEPTED:
             pytest.xfail(f"{outcome.status}: {outcome.why}")
         if outcome.status != results.PROVEN:
             pytest.skip(f"{outcome.status}: {outcome.why}")
 
+    def _fail(self, found: list[Finding], otherwise: str = "") -> NoReturn:
+        self.short = _in_short(found[0]) if found else ""
+        pytest.fail("\n\n".join(map(_words, found)) or otherwise, pytrace=False)
+
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.parent.path, None, self.name
+
+
+def _in_short(finding: Finding) -> str:
+    """Return a finding as one line whose beginning says most: what is left, lost or raised."""
+    problem = _PLACE.sub("", finding.problem)
+    tables = (line for line in finding.details if _TABLE.match(line))
+    first = next(tables, *finding.details[:1] or [""]).strip()
+    if not first or finding.check in _IN_PROBLEM:
+        return problem
+    return f"{first}: {problem}"
+
+
+# The checks whose problem, not the first of its details, says what is wrong.
+_IN_PROBLEM = (*results.OF_HISTORY, results.LOCKS)
+_TABLE = re.compile(r"[+-] table ")  # which stands below its columns
+_PLACE = re.compile(r"^line \d+: |^\S+\.py:\d+: ")
 
 
 def _words(finding: Finding) -> str:
@@ -361,7 +397,28 @@ class Proven:
         if database.name in self.results.skipped:
             pytest.skip(self.results.skipped[database.name])
         if database.name in self.results.errors:
-            pytest.fail(self.results.errors[database.name], pytrace=False)
+            self.stop(item, self.results.errors[database.name])
+
+    def stop(self, item: Check, error: str) -> NoReturn:
+        """Fail the first test of a database that cannot be used, and skip the others.
+
+        Every worker of pytest-xdist has all tests, in the same order: one of them fails it.
+        """
+        assert item.database is not None
+        name = item.database.name
+        first = next(filter(partial(self._lacks, name), item.session.items))
+        if item is first:
+            item.short = re.sub(r"^\S+:/\S+ ", "", _said(error))  # without the URL, which is long
+            pytest.fail(error, pytrace=False)
+        pytest.skip(f"nothing was run on {name}, see {first.name}: {_said(error)}")
+
+    def _lacks(self, database: str, item: pytest.Item) -> bool:
+        """Return whether a test is about a database, and has no outcome on it."""
+        if not isinstance(item, Check) or item.database is None or item.database.name != database:
+            return False
+        assert self.results is not None
+        proofs = self.results.proofs.get(database, [])
+        return not proofs or any(item.check not in item.outcomes(one) for one in proofs)
 
     def _prove(
         self, databases: list[Database], request: pytest.FixtureRequest, results: Results
@@ -416,6 +473,11 @@ class Proven:
             if not results.proofs[name]:
                 why = "nothing was run on a database: the graph of the history has findings"
                 results.errors[name] = why
+
+
+def _said(error: str) -> str:
+    """Return the first line of an error."""
+    return (error.strip() or "no message").splitlines()[0]
 
 
 def _url(given: Any) -> str:

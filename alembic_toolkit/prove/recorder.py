@@ -20,6 +20,7 @@ from alembic_toolkit.database import marks
 from alembic_toolkit.database.address import same
 from alembic_toolkit.prove.scratch import Scratch, session_of
 from alembic_toolkit.rows.forms import form_of
+from alembic_toolkit.sql.quoting import unescaped_percent
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Recorder:
         """Record one statement that was executed."""
         if self.statements is None:
             return
-        self.statements.append(arguments[2])
+        self.statements.append(unescaped_percent(arguments[2], arguments[0].dialect))
         if marks.NOTES.match(arguments[2]) and arguments[2:4] not in self.marks:
             self.marks.append(arguments[2:4])
         compiled = getattr(arguments[4], "compiled", None)

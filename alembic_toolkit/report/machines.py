@@ -1,23 +1,46 @@
-"""A report for machines."""
+"""What every command prints for machines: its findings in one list, and beside it what it knows.
+
+`findings.schema.json`, beside this file, is the schema of all of them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
+from typing import Any
 
-from alembic_toolkit.prove.results import Report
+from alembic_toolkit.prove.results import Finding, Report
 from alembic_toolkit.report.findings import summary_of
 
+VERSION = 2
 
-def to_json(report: Report) -> str:
-    """Return the report as JSON in plain ASCII.
 
-    ``version`` is 1: keys are added without notice, none is renamed or removed before it is 2.
-    ``status`` is the exit status, ``verdict`` the last line of the text.  All other keys are those
-    of the classes in `prove.results`: ``config``, ``revisions`` (their number), ``seconds``,
-    ``findings`` (of the files) and ``proofs``, one for each database, with its own ``revisions``,
-    ``checks``, ``findings``, ``warnings``, ``notes`` and ``error``.  What did not happen is there
-    and empty; a set is a sorted list.
+def document(command: str, status: int, findings: Iterable[Finding], **more: Any) -> str:
+    """Return what a command found as JSON in plain ASCII.
+
+    ``version`` is 2: keys are added without notice, none is renamed or removed before it is 3.
+    ``status`` is the exit status. What did not happen is there and empty; a set is a sorted list.
+
+    :param more: what else the command knows, by its key.
     """
-    values = {"version": 1, "status": report.status, "verdict": summary_of(report)}
-    return json.dumps(values | dataclasses.asdict(report), indent=1, default=sorted) + "\n"
+    values = {"version": VERSION, "command": command, "status": status}
+    found = [dataclasses.asdict(one) for one in findings]
+    return json.dumps(values | {"findings": found} | more, indent=1, default=sorted) + "\n"
+
+
+def to_json(report: Report, command: str = "roundtrip") -> str:
+    """Return the report as JSON.
+
+    ``findings`` and ``warnings`` are those of the files and of all databases, ``verdict`` is the
+    last line of the text. All other keys are those of the classes in `prove.results`: ``config``,
+    ``revisions`` (their number), ``seconds`` and ``proofs``, one for each database, with its own
+    ``revisions``, ``checks``, ``notes`` and ``error``.
+    """
+    values = dataclasses.asdict(report)
+    del values["findings"]
+    for proof in values["proofs"]:
+        del proof["findings"], proof["warnings"]
+    warnings = [dataclasses.asdict(one) for one in report.all_warnings()]
+    more = {"verdict": summary_of(report), "warnings": warnings} | values
+    return document(command, report.status, report.all_findings(), **more)

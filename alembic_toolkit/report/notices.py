@@ -49,7 +49,8 @@ def _findings(report: Report) -> Iterator[Note]:
     for problem in findings_of(report):
         of = problem.finding
         on = f" ({', '.join(problem.databases)})" if problem.databases else ""
-        lines = [f"{of.problem}{on}"]
+        which = "" if of.line or not of.revision else f"{of.revision}: "  # a line says it, too
+        lines = [f"{which}{of.problem}{on}"]
         for details in problem.details:
             lines += details
         lines += ["Write:", of.remedy] if of.remedy else []

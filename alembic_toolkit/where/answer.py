@@ -289,8 +289,8 @@ def _few(things: Mapping[Thing, str]) -> Iterator[tuple[Thing, str]]:
 # What is shown
 
 
-def to_json(answers: list[Answer]) -> dict[str, Any]:
-    """Return the same for machines."""
+def to_json(answers: list[Answer]) -> list[dict[str, Any]]:
+    """Return what is known of each database for machines."""
 
     def lack(one: Lack) -> dict[str, Any]:
         return {**one.thing._asdict(), **{k: v for k, v in vars(one).items() if k != "thing"}}
@@ -301,4 +301,4 @@ def to_json(answers: list[Answer]) -> dict[str, Any]:
         for name in ("missing", "changed", "extra"):
             document[name] = [lack(thing) for thing in getattr(one, name)]
         found.append(document)
-    return {"databases": found}
+    return found

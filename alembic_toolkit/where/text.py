@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from alembic_toolkit.messages import printable
+from alembic_toolkit.prove.results import Finding
 from alembic_toolkit.schema.snapshot import described
 from alembic_toolkit.where import verdict as kinds
 from alembic_toolkit.where.answer import Answer, Lack
@@ -37,6 +38,21 @@ def _lines(one: Answer) -> Iterator[str]:
     for command in one.todo:
         yield f"{label}{command}"
         label = " " * len(label)
+
+
+def findings(answers: Sequence[Answer]) -> list[Finding]:
+    """Return the databases whose schema is not what their version table says."""
+    found = []
+    for one in answers:
+        if one.error or one.is_sound:
+            continue
+        marked = ", ".join(one.marked)
+        problem = f"its version table says {marked or 'nothing'}; its schema is {schema(one)}"
+        signs = ("-", one.missing), ("~", one.changed), ("+", one.extra)
+        details = [line.strip() for sign, some in signs for a in some for line in _lack(sign, a)]
+        way = "\n".join(one.todo)
+        found.append(Finding("where", one.name, marked, "", problem, tuple(details), way))
+    return found
 
 
 def schema(one: Answer) -> str:

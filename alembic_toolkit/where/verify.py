@@ -19,6 +19,7 @@ from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.project.baselines import apply, refuse_inside
 from alembic_toolkit.project.pyproject import ignored
+from alembic_toolkit.prove.results import Finding
 from alembic_toolkit.schema.expected import Expected
 
 AT_ONCE = 8
@@ -76,6 +77,21 @@ def verify(
     work = partial(_compared, ignored(config))
     each(work, tasks, ended, at_once=AT_ONCE, timeout=timeout)
     return [one for task in tasks for one in found[task.database.name]]
+
+
+def to_json(found: Iterable[Verified]) -> list[dict[str, Any]]:
+    """Return what was found of each database for machines."""
+    return [vars(one) | {"error": one.error or None, "sound": one.is_sound} for one in found]
+
+
+def findings(found: Iterable[Verified]) -> list[Finding]:
+    """Return the databases that have another schema than their revisions make."""
+    return [
+        Finding("schema", one.name, ", ".join(one.revisions), "", "its schema is another one",
+                tuple(one.differences))
+        for one in found
+        if one.differences
+    ]  # fmt: skip
 
 
 def _compared(ignore: tuple[str, ...], task: Task, answered: Callable[[], None]) -> list[Verified]:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from alembic_toolkit.project.env import read_config
 from alembic_toolkit.usage import USAGES
 from tests.toolkit.conftest import Outcome, Project
 from tests.toolkit.fleets import made
+from tests.toolkit.machines import validator
 
 # What a command needs beside its configuration, to begin at all.
 NEEDED = {
@@ -204,6 +206,62 @@ def test_status_is_1_when_there_is_a_finding(
     offline.revision("0002", "0009")
     monkeypatch.chdir(offline.directory)
     assert run("check").status == exits.FOUND
+
+
+# What machines read
+
+
+@pytest.mark.parametrize(
+    ("argv", "checks", "status"),
+    [
+        (["status", "--url=db={behind}"], ["behind"], 1),
+        (["status", "--url=db={other}"], ["revision"], 1),
+        (["status", "--url=db=" + UNREACHABLE], [], 2),
+        (["journal", "--url=db={behind}"], [], 0),
+        (["upgrade", "--url=db={behind}"], [], 0),
+        (["upgrade", "--url=db=" + UNREACHABLE], ["failed"], 1),
+        (["downgrade", "0002", "--dry-run", "--url=db={behind}"], ["would be refused"], 1),
+        (["verify", "--url=db={behind}"], [], 2),
+        (["where", "--url=db={behind}"], [], 0),
+        (["where", "--url=db={other}"], ["where"], 1),
+        (["roundtrip"], ["down leaves no trace"], 1),
+        (["locks", "--format=json"], [], 0),
+    ],
+)
+def test_json_of_every_command_has_its_findings_in_one_list(
+    argv: list[str],
+    checks: list[str],
+    status: int,
+    offline: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offline.table("0001")
+    offline.table("0002", "0001", downgrade="op.execute('SELECT 1')")
+    monkeypatch.chdir(offline.directory)
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("behind", "other")}
+    for name, url in urls.items():
+        if name in argv[-1]:
+            assert run("upgrade", "0001", f"--url={url}").status == exits.FINE
+    if "{other}" in argv[-1]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '0009'")
+            connection.commit()
+    json_ = [] if argv[0] == "locks" else ["--json"]
+    outcome = run(*(one.format(**urls) for one in argv), *json_)
+    values = json.loads(outcome.out)
+    assert [*validator().iter_errors(values)] == []
+    assert (values["command"], values["status"]) == (argv[0], outcome.status)
+    assert [one["check"] for one in values["findings"]] == checks
+    assert outcome.status == status
+
+
+def test_schema_takes_no_finding_of_another_shape() -> None:
+    finding = {"check": "behind", "problem": "it is behind"}
+    values = {"version": 2, "command": "status", "status": 1, "databases": []}
+    errors = [*validator().iter_errors(values | {"findings": [finding]})]
+    assert {error.validator for error in errors} == {"required"}
+    assert [*validator().iter_errors(values | {"findings": []})]  # and status 1
 
 
 # Which revisions

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from alembic_toolkit.prove import settings as settings_
 from tests.copies import environment
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 
 LEFT = "op.execute('SELECT 1')"  # a downgrade that does nothing
+SHORT = {"down leaves no trace": "down", "up again": "again", "rows survive": "rows"}
 EACH = ["up", "down leaves no trace", "up again", "rows survive"]
 
 
@@ -33,13 +35,13 @@ def sound(tmp_path: Path) -> Project:
     return project
 
 
-def run(project: Project, *argv: str, roundtrip: bool = True) -> Outcome:
+def run(project: Project, *argv: str, roundtrip: bool = True, columns: str = "200") -> Outcome:
     """Run pytest there; a warning is an error, unless it is said otherwise."""
     options = ["--roundtrip"] if roundtrip else []
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-W", "error", *options, *argv],
         cwd=project.directory,
-        env=environment() | {"COLUMNS": "200"},
+        env=environment() | {"COLUMNS": columns},
         capture_output=True,
         text=True,
         timeout=240,
@@ -67,9 +69,11 @@ def settings(project: Project, text: str) -> None:
 def test_each_revision_and_check_is_a_test_without_any_fixture(scratch: Project) -> None:
     outcome = run(scratch, "--collect-only", "-q")
     assert outcome.status == 0, outcome.out + outcome.err
-    named = [f"{stem}_test[{c}]" for c in ("graph", "self-contained") for stem in ("0001", "0002")]
+    named = [f"{stem}[{c}]" for c in ("graph", "self-contained") for stem in ("0001", "0002")]
     named += ["history[graph]"]
-    named += [f"{stem}_test[sqlite-{check}]" for stem in ("0001", "0002") for check in EACH]
+    named += [
+        f"{stem}[sqlite-{SHORT.get(check, check)}]" for stem in ("0001", "0002") for check in EACH
+    ]
     named += ["history[sqlite-models]", "history[sqlite-base]"]
     assert sorted(ids(outcome)) == sorted(f"alembic.ini::{name}" for name in named)
 
@@ -77,8 +81,10 @@ def test_each_revision_and_check_is_a_test_without_any_fixture(scratch: Project)
 def test_finding_is_a_failure_in_words(scratch: Project) -> None:
     outcome = run(scratch)
     assert outcome.status == 1
-    failed = "alembic.ini::0002_test[sqlite-down leaves no trace]"
-    assert f"FAILED {failed} - Failed: downgrade() does nothing, and upgrade()" in outcome.out
+    failed = "alembic.ini::0002[sqlite-down]"
+    assert (
+        f"FAILED {failed} - + table t_0002: downgrade() does nothing, and upgrade()" in outcome.out
+    )
     assert "in migrations/versions/0002_test.py on sqlite" in outcome.out
     assert "    + table t_0002" in outcome.out
     assert "Write instead:\n    in downgrade(), what makes it as it was: drop" in (outcome.out)
@@ -105,7 +111,7 @@ def test_irreversible_and_known_revisions_are_no_failures_and_say_why(scratch: P
     )
     outcome = run(scratch, "-rsx")
     assert outcome.status == 0, outcome.out
-    name = "alembic.ini::0002_test[sqlite-down leaves no trace]"
+    name = "alembic.ini::0002[sqlite-down]"
     assert f"XFAIL {name} - known exception: t_0002 stays" in outcome.out
     assert "versions/0003_test.py:1: declared irreversible: gone for good" in outcome.out
 
@@ -114,11 +120,8 @@ def test_fault_of_the_graph_is_named_and_nothing_is_run(scratch: Project) -> Non
     scratch.table("0003", "0404")
     outcome = run(scratch)
     assert outcome.status == 1
-    assert "FAILED alembic.ini::0003_test[graph] - " in outcome.out
-    assert (
-        "ERROR alembic.ini::0001_test[sqlite-up] - Failed: nothing was run on a database"
-        in outcome.out
-    )
+    assert "FAILED alembic.ini::0003[graph] - " in outcome.out
+    assert "ERROR alembic.ini::0001[sqlite-up] - nothing was run on a database" in outcome.out
 
 
 def test_revision_that_is_no_python_fails_one_test(scratch: Project) -> None:
@@ -134,8 +137,8 @@ def test_revision_that_is_no_python_fails_one_test(scratch: Project) -> None:
 
 def test_further_checks_are_made_when_they_are_asked_for(sound: Project) -> None:
     outcome = run(sound, "--collect-only", "-q", "--roundtrip-check", "re-run")
-    assert "alembic.ini::0001_test[sqlite-re-run]" in ids(outcome)
-    assert "alembic.ini::0001_test[sqlite-crash]" not in ids(outcome)
+    assert "alembic.ini::0001[sqlite-re-run]" in ids(outcome)
+    assert "alembic.ini::0001[sqlite-crash]" not in ids(outcome)
     outcome = run(sound, "--roundtrip-all", "-k", "crash")
     assert counts(outcome) == {"passed": 1, "deselected": 11}
 
@@ -148,7 +151,7 @@ def test_databases_of_the_command_line_are_used_and_left_empty(
 ) -> None:
     outcome = run(scratch, "--roundtrip-url", database.url)
     assert outcome.status == 1
-    failed = f"FAILED alembic.ini::0002_test[{database.name}-down leaves no trace]"
+    failed = f"FAILED alembic.ini::0002[{database.name}-down]"
     assert failed in outcome.out, outcome.out + outcome.err
     assert counts(outcome)["failed"] == 1
     assert tables(database) == set()
@@ -168,10 +171,10 @@ def test_engine_of_the_project_is_used_with_its_password(
         "    engine = sqlalchemy.create_engine(address)\n    yield engine\n    engine.dispose()\n"
         "@pytest.fixture(autouse=True)\ndef not_for_us():\n    raise RuntimeError\n",
     )
-    for argument in ([], ["alembic.ini"], ["alembic.ini::0001_test[engine-up]"]):
+    for argument in ([], ["alembic.ini"], ["alembic.ini::0001[engine-up]"]):
         outcome = run(sound, "-v", *argument)
         assert outcome.status == 0, outcome.out + outcome.err
-        assert "alembic.ini::0001_test[engine-up] PASSED" in outcome.out
+        assert "alembic.ini::0001[engine-up] PASSED" in outcome.out
 
 
 @pytest.mark.databases("sqlite")
@@ -184,9 +187,9 @@ def test_engines_with_suffixes_name_their_databases(sound: Project, database: Da
         "@pytest.fixture\ndef roundtrip_engine_three():\n    raise RuntimeError('out of order')\n",
     )
     outcome = run(sound, "-rAs")
-    assert "PASSED alembic.ini::0001_test[one-up]" in outcome.out, outcome.out
+    assert "PASSED alembic.ini::0001[one-up]" in outcome.out, outcome.out
     assert "no such server here" in outcome.out
-    said = "ERROR alembic.ini::0001_test[three-up] - Failed: roundtrip_engine_three cannot be had: "
+    said = "ERROR alembic.ini::0001[three-up] - roundtrip_engine_three cannot be had: "
     assert f"{said}RuntimeError: out of order" in outcome.out
 
 
@@ -198,8 +201,8 @@ def test_database_that_cannot_be_used_is_a_line_and_the_other_is_proven(
     other = "sqlite-2" if database.name == "sqlite" else "sqlite"
     outcome = run(sound, *urls, "-rAs")
     assert outcome.status == 1
-    assert f"PASSED alembic.ini::0001_test[{other}-up]" in outcome.out
-    said = re.search(rf"ERROR alembic.ini::0001_test\[{database.name}-up\] - (.*)", outcome.out)
+    assert f"PASSED alembic.ini::0001[{other}-up]" in outcome.out
+    said = re.search(rf"ERROR alembic.ini::0001\[{database.name}-up\] - (.*)", outcome.out)
     assert said
     assert "is not empty: it has table precious" in said[1]
     assert "Traceback" not in outcome.out
@@ -251,7 +254,7 @@ def test_rows_of_the_project_are_used(sound: Project) -> None:
     sound.revision("0002", "0001", upgrade=check, downgrade="op.drop_column('t_0001', 'n')")
     give(sound, "roundtrip_rows", "return {'t_0001': [{'id': 4711}]}")
     outcome = run(sound)
-    assert "FAILED alembic.ini::0002_test[sqlite-up]" in outcome.out
+    assert "FAILED alembic.ini::0002[sqlite-up]" in outcome.out
     assert "seen_4711" in outcome.out
 
 
@@ -259,9 +262,9 @@ def test_rows_of_the_project_are_used(sound: Project) -> None:
 
 
 def test_tests_can_be_chosen_by_name_word_and_mark(scratch: Project) -> None:
-    outcome = run(scratch, "alembic.ini::0002_test[sqlite-up]")
+    outcome = run(scratch, "alembic.ini::0002[sqlite-up]")
     assert counts(outcome)["passed"] == 1
-    assert len(ids(run(scratch, "alembic.ini::0002_test", "--collect-only", "-q"))) == 6
+    assert len(ids(run(scratch, "alembic.ini::0002", "--collect-only", "-q"))) == 6
     assert counts(run(scratch, "-k", "0002 and sqlite"))["failed"] == 1
     assert run(scratch, "-m", "not roundtrip").status == 5
     only = run(scratch, "-k", "graph", "--roundtrip-url", "sqlite:///nowhere/x.db")
@@ -279,8 +282,8 @@ def test_it_stands_beside_the_tests_of_the_project(scratch: Project) -> None:
     scratch.write("test_own.py", "def test_own(): pass\n")
     outcome = run(scratch, "-v")
     assert "test_own.py::test_own PASSED" in outcome.out
-    assert "alembic.ini::0002_test[sqlite-up] PASSED" in outcome.out
-    assert outcome.out.count("::0002_test[sqlite-up] ") == 1
+    assert "alembic.ini::0002[sqlite-up] PASSED" in outcome.out
+    assert outcome.out.count("::0002[sqlite-up] ") == 1
     assert counts(run(scratch, "test_own.py::test_own")) == {"passed": 1}
 
 
@@ -288,8 +291,10 @@ def test_junit_has_a_case_for_each(scratch: Project) -> None:
     run(scratch, "--junitxml=out.xml", "-p", "no:terminal", "-p", "no:cacheprovider")
     [suite] = xml.etree.ElementTree.parse(scratch.directory / "out.xml").getroot()
     cases = {case.get("name"): case for case in suite}
-    [failure] = cases["0002_test[sqlite-down leaves no trace]"]
-    assert str(failure.get("message")).startswith("Failed: downgrade() does nothing, and upgrade()")
+    [failure] = cases["0002[sqlite-down]"]
+    assert str(failure.get("message")).startswith(
+        "+ table t_0002: downgrade() does nothing, and upgrade()"
+    )
 
 
 def test_workers_prove_a_database_once(scratch: Project) -> None:
@@ -320,8 +325,59 @@ def test_it_stands_beside_pytest_alembic(scratch: Project) -> None:
     outcome = run(scratch, "--test-alembic", "-v", "-W", "default")
     assert "test_single_head_revision PASSED" in outcome.out, outcome.out
     assert "test_upgrade PASSED" in outcome.out
-    assert "alembic.ini::0002_test[sqlite-up] PASSED" in outcome.out
-    assert "alembic.ini::0002_test[sqlite-down leaves no trace] FAILED" in outcome.out
+    assert "alembic.ini::0002[sqlite-up] PASSED" in outcome.out
+    assert "alembic.ini::0002[sqlite-down] FAILED" in outcome.out
+
+
+# What it says in short
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "words"),
+    [
+        ({"downgrade": LEFT}, "down", "+ table t_1975ea83b712: "),
+        ({"upgrade": "op.execute('no SQL')"}, "up", 'OperationalError: near "no"'),
+        ({"downgrade": "op.execute('no SQL')"}, "down", 'OperationalError: near "no"'),
+    ],
+)
+def test_failure_says_the_finding_within_80_columns(
+    tmp_path: Path, step: dict[str, str], name: str, words: str
+) -> None:
+    project = Project(tmp_path / "project")
+    project.table("1975ea83b712", **step)
+    outcome = run(project, columns="80")
+    [line] = [one for one in outcome.out.splitlines() if one.startswith("FAILED ")]
+    assert len(line) <= 80
+    assert line.startswith(f"FAILED alembic.ini::1975ea83b712[sqlite-{name}] - {words}")
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_database_that_cannot_be_used_is_one_error(scratch: Project, workers: list[str]) -> None:
+    url = "sqlite:////no/such/directory/x.db"
+    outcome = run(scratch, "--roundtrip-url", url, "-rfEs", *workers, columns="80")
+    assert outcome.status == 1
+    found = counts(outcome)
+    assert (found["error"], found["passed"], found["skipped"]) == (1, 5, 9), outcome.out
+    [line] = [one for one in outcome.out.splitlines() if one.startswith("ERROR alembic")]
+    assert line == "ERROR alembic.ini::0001[sqlite-up] - cannot be used: there is no such directory"
+    assert "nothing was run on sqlite, see 0001[sqlite-up]: sqlite:" in outcome.out
+
+
+def test_proof_that_ends_is_one_failure(scratch: Project) -> None:
+    env = scratch.directory / "migrations" / "env.py"
+    env.write_text("raise ValueError('no settings')\n" + env.read_text())
+    outcome = run(scratch)
+    assert counts(outcome)["failed"] == 1
+    assert "FAILED alembic.ini::0001[sqlite-up] - could not run on sqlite: " in outcome.out
+
+
+def test_checks_that_can_be_given_are_listed(sound: Project) -> None:
+    every = ", ".join(settings_.ASKED)
+    help_ = " ".join(run(sound, "--help").out.split())
+    assert f"make a further check, once for each: {every}" in help_
+    error = run(sound, "--roundtrip-check", "crush").err
+    assert "argument --roundtrip-check: invalid choice: 'crush'" in error
+    assert all(name in error for name in settings_.ASKED)
 
 
 # Where it is not asked for, and where it cannot be
@@ -345,7 +401,7 @@ def test_nothing_is_imported_when_it_is_not_asked_for(sound: Project) -> None:
     ("argv", "said"),
     [
         (["--roundtrip-config", "none.ini"], "--roundtrip: there is no file"),
-        (["--roundtrip-check", "crush"], "there is no check 'crush'"),
+        (["--roundtrip-check", "crush"], "crush"),
         (["--roundtrip-url", "oracle://x/y"], "oracle is not known here"),
     ],
 )
@@ -369,4 +425,4 @@ def test_pyproject_can_be_the_configuration(sound: Project) -> None:
     settings(sound, '[tool.alembic]\nscript_location = "%(here)s/migrations"\n')
     outcome = run(sound, "-v")
     assert outcome.status == 0, outcome.out + outcome.err
-    assert "pyproject.toml::0001_test[sqlite-up] PASSED" in outcome.out
+    assert "pyproject.toml::0001[sqlite-up] PASSED" in outcome.out

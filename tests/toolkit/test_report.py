@@ -15,6 +15,7 @@ from alembic_toolkit.report.machines import to_json
 from alembic_toolkit.report.page import html
 from alembic_toolkit.report.text import text
 from tests.toolkit import reports
+from tests.toolkit.machines import validator
 
 MAKERS = {
     "realistic": reports.realistic,
@@ -150,7 +151,7 @@ def test_warning_is_shown_and_counted_apart() -> None:
     assert "<h2>Warnings</h2>" in page
     assert "<h2>Findings</h2>" not in page
     values = json.loads(to_json(report))
-    assert values["proofs"][0]["warnings"][0]["check"] == "foreign keys"
+    assert values["warnings"][0]["check"] == "foreign keys"
 
 
 def test_text_says_what_could_not_run_and_how_far_it_came() -> None:
@@ -203,12 +204,15 @@ def test_text_lists_what_is_not_proven_where_columns_have_no_room() -> None:
 
 def rebuild(values: dict[str, Any]) -> Report:
     """Make the report again from its JSON."""
-    for extra in ("version", "status", "verdict"):
+    for extra in ("version", "command", "status", "verdict"):
         del values[extra]
-    values["findings"] = [rebuild_finding(one) for one in values["findings"]]
+    found = [rebuild_finding(one) for one in values["findings"]]
+    warnings = [rebuild_finding(one) for one in values.pop("warnings")]
+    values["findings"] = [one for one in found if not one.database]
     values["proofs"] = [Proof(**rebuild_checks(one)) for one in values["proofs"]]
     for one in values["proofs"]:
-        one.findings = [rebuild_finding(finding) for finding in one.findings]
+        one.findings = [finding for finding in found if finding.database == one.database]
+        one.warnings = [warning for warning in warnings if warning.database == one.database]
         one.revisions = [
             RevisionProof(
                 **rebuild_checks(revision)
@@ -231,7 +235,8 @@ def rebuild_checks(values: dict[str, Any]) -> dict[str, Any]:
 def test_json_holds_every_value(make) -> None:
     report = make()
     values = json.loads(to_json(report))
-    assert values["version"] == 1
+    assert values["version"] == 2
+    assert [*validator().iter_errors(values)] == []
     assert values["status"] == report.status
     assert rebuild(values) == report
 
@@ -243,9 +248,11 @@ def test_json_is_ascii() -> None:
 def test_json_has_the_keys_that_are_promised() -> None:
     values = json.loads(to_json(reports.realistic()))
     assert list(values) == [
-        *("version", "status", "verdict", "config", "revisions", "findings", "proofs", "seconds")
+        *("version", "command", "status", "findings", "verdict", "warnings", "config"),
+        *("revisions", "proofs", "seconds"),
     ]
-    assert list(values["proofs"][0]) == [field.name for field in dataclasses.fields(Proof)]
+    of_proof = [field.name for field in dataclasses.fields(Proof)]
+    assert list(values["proofs"][0]) == [k for k in of_proof if k not in ("findings", "warnings")]
     assert values["verdict"] == text(reports.realistic(), 120).splitlines()[-1]
 
 

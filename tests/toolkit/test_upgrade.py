@@ -233,7 +233,8 @@ def test_upgrade_is_json_when_asked(project: Project, database: Database) -> Non
     assert outcome.status == 1
     report = json.loads(outcome.out)
     one, two = report.pop("databases")
-    assert report == {"interrupted": False}
+    assert [(f["check"], f["database"]) for f in report.pop("findings")] == [("failed", "two")]
+    assert report == {"version": 2, "command": "upgrade", "status": 1, "interrupted": False}
     assert one == {
         "name": "one",
         "outcome": "done",

@@ -77,7 +77,6 @@ class Call:
 def instead(author: Author, seen: Seen, uses: list[Use]) -> str:
     """Return what to write instead of a statement that others wait for."""
     call = _call(author, seen.line)
-    seen = replace(seen, sql=seen.sql.replace("%%", "%"))  # the drivers' own spelling of one
     text = _instead(author, seen, uses, call)
     alias = next(iter(_aliases(author.path)), "") if author.path else ""
     if "helpers." in text and not alias:

@@ -24,6 +24,7 @@ from alembic_toolkit.prove.results import END
 from alembic_toolkit.prove.scratch import Scratch
 from alembic_toolkit.prove.statements import LOOKS, acts, read_by
 from alembic_toolkit.rows.tables.table import Tables
+from alembic_toolkit.sql.quoting import unescaped_percent
 from alembic_toolkit.sql.tokens import from_first_word
 
 _ELSEWHERE = "it opens a connection of its own: what that one locks is not seen"
@@ -87,10 +88,11 @@ class Watch:
         finally:
             self.is_busy = before
 
-    def begin(self, sql: str, values: Any, times: int = 1) -> None:
+    def begin(self, sql: str, values: Any, times: int = 1, *, is_escaped: bool) -> None:
         """Look before a statement runs.
 
         :param times: for how many sets of values it runs.
+        :param is_escaped: each ``%`` in it is doubled, if this driver wants that.
         """
         assert self.connection is not None
         self._token = None
@@ -109,13 +111,14 @@ class Watch:
             self.note(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
             self.is_busy = False
             return
-        self._token = sql, path, int(line or 0), times, before
+        shown = unescaped_percent(sql, self.connection.dialect) if is_escaped else sql
+        self._token = shown, path, int(line or 0), times, sql, before
 
     def end(self, rows: int | None, failed: bool = False) -> None:
         """Look after it ran."""
         if self._token is None or self.connection is None:
             return
-        (sql, path, line, times, before), self._token = self._token, None
+        (shown, path, line, times, sql, before), self._token = self._token, None
         try:
             uses: list[Use] = self.observer.after(self.connection, sql, before, rows, failed)
             transaction = self.observer.transaction
@@ -124,7 +127,7 @@ class Watch:
             if uses and not failed:
                 freed = frozenset(self.observer.freed)
                 self.observer.freed.clear()
-                self.seen.append(Seen(sql, path, line, transaction, uses, times, freed))
+                self.seen.append(Seen(shown, path, line, transaction, uses, times, freed))
         except Exception as error:
             self.note(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
         finally:
@@ -162,7 +165,7 @@ class Watch:
             self.note(_ELSEWHERE)
             return
         is_many = bool(more[-1:] == (True,)) and isinstance(values, list)
-        self.begin(sql, values, len(values) if is_many else 1)
+        self.begin(sql, values, len(values) if is_many else 1, is_escaped=True)
 
     def executed(self, connection: Connection, cursor: Any, sql: str, *more: Any) -> None:
         """Take a statement that was executed."""
@@ -195,7 +198,8 @@ class Watch:
             return execute(sql, *values, **more)
         several = values[0] if is_many and values else ()
         times = len(several) if isinstance(several, list | tuple) and several else 1
-        self.begin(sql, values[0] if values else None, times)
+        given = values[0] if values else None
+        self.begin(sql, given, times, is_escaped=given is not None)
         try:
             result = execute(sql, *values, **more)
         except Exception:
