@@ -356,10 +356,14 @@ def without_parts(state: Stage, gone: Thing, makes: list[Thing]) -> Stage:
 
 
 def note_before(stages: list[Stage], thing: Thing, value: bool) -> None:
-    """Note what must have been so before the steps that are known, since its table was made."""
+    """Note what must have been so before the steps that are known, since its table was made.
+
+    What had the name of a column before may have been of any type.
+    """
     table = relation(thing[1], thing[3])
+    column = ("column", *thing[1:]) if thing[0].startswith(TYPE) else None
     for stage in reversed(stages):
-        if thing in stage:
+        if thing in stage or (column is not None and stage.get(column) is True):
             return
         if stage.get(table) is False and thing != table:
             stage[thing] = False

@@ -229,8 +229,9 @@ def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator
 
 
 def names_in_call(node: ast.Call) -> list[ast.expr]:
-    """Return the arguments that say what a call is about."""
-    return [*node.args[:2], *(k.value for k in node.keywords if (k.arg or "").endswith("_name"))]
+    """Return the arguments that say what a call is about; those of ``*`` and ``**`` may."""
+    named = (k.value for k in node.keywords if k.arg is None or k.arg.endswith("_name"))
+    return [*node.args[:2], *named]
 
 
 def is_open_name(node: ast.expr) -> bool:
@@ -313,10 +314,8 @@ def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
     if any(is_unknown(name, frame) for name in names_in_call(call.node)):
         return []
     collected = Collected(step.operations)
-    arguments = [value_of(arg, frame) for arg in call.node.args if not isinstance(arg, ast.Starred)]
-    pairs = ((k.arg, k.value) for k in call.node.keywords if k.arg)
-    keywords = {name: value_of(value, frame, name) for name, value in pairs}
     try:
+        arguments, keywords = arguments_of(call.node, frame)
         if call.verb in OTHERS:
             kind, argument = OTHERS[call.verb]
             name = arguments[0] if arguments else keywords[argument]
@@ -334,8 +333,25 @@ def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
         return []
 
 
+def arguments_of(node: ast.Call, frame: FrameType | Scope) -> tuple[list[Any], dict[str, Any]]:
+    """Work out the arguments of a call, those within ``*`` and ``**`` too."""
+    arguments: list[Any] = []
+    for arg in node.args:
+        if isinstance(arg, ast.Starred):
+            arguments += value_of(arg.value, frame)
+        else:
+            arguments.append(value_of(arg, frame))
+    keywords: dict[str, Any] = {}
+    for keyword in node.keywords:
+        value = value_of(keyword.value, frame, keyword.arg)
+        keywords |= value if keyword.arg is None else {keyword.arg: value}
+    return arguments, keywords
+
+
 def is_unknown(name: ast.expr, frame: FrameType | Scope) -> bool:
     """Tell whether a name cannot be worked out: it would be taken for another one."""
+    if isinstance(name, ast.Starred):
+        name = name.value
     return value_of(name, frame) is None and not isinstance(name, ast.Constant)
 
 
