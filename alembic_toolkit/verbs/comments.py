@@ -22,7 +22,7 @@ def comment_on_table(step: Step) -> None:
     if wanted is None and has_table is None:
         return log_skip(step, f"table {step.table} is not there")
     require_tables(step, [table], [has_table])
-    if (found or None) == (wanted or None):
+    if (found or "") == step.server.kept_comment(wanted or ""):
         return log_skip(step, "already as wanted")
     act(step, f"was {found!r}" if found else "")
 

@@ -25,7 +25,7 @@ def is_same(server: Server, one: str, other: str) -> bool:
 
 def differing_keys(server: Server, has: Definition, wants: Definition) -> list[str]:
     """Return the wanted properties in which the two differ."""
-    fold = str.lower if server.folds_case else str
+    fold = server.fold if server.folds_case else str
     there = {fold(key): value for key, value in has.items()}
     return [
         key

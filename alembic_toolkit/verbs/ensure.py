@@ -137,7 +137,7 @@ def confirm(step: Step, found: Definition) -> None:
     later = changed_later(step, [*differing, *(found.keys() - wanted.keys())])
     lacking = lacking_comments(step, found, wanted, differing) if differing else {}
     differing = [key for key in differing if key not in later and key not in lacking]
-    fold = str.lower if step.server.folds_case else str
+    fold = step.database.case_folded
     known = {fold(key) for key in wanted}
     extra = [key for key in found if key.startswith("column ") and fold(key) not in known]
     needed = [key for key in extra if must_be_given(found[key]) and key not in later]
@@ -153,7 +153,10 @@ def changed_later(step: Step, keys: list[str]) -> set[str]:
     """Return the properties that the running revision changes further down."""
     if step.kind == "column":
         return {*keys} & altered_below(step, str(step.name)) if keys else set()
-    return {key for key in keys if key in changed_below(step)} if step.kind == "table" else set()
+    if step.kind != "table" or not keys:
+        return set()
+    fold, changed = step.database.case_folded, changed_below(step)
+    return {key for key in keys if fold(key) in changed}
 
 
 def drop(step: Step) -> Any:

@@ -36,11 +36,14 @@ from alembic_toolkit.verbs.source import (
     later_steps,
     makes_unknown,
 )
-from alembic_toolkit.verbs.values import HERE, Question, Step
+from alembic_toolkit.verbs.values import HERE, Database, Question, Step
 
 PASSED = "this revision is past it: what it does later is there"
 Thing = Question
-"""A kind of thing, its table, its name, its schema: as the catalog is asked for it."""
+"""A kind of thing, its table, its name, its schema: as the catalog is asked for it.
+
+Its names are folded as the server folds them, so that one thing has one spelling.
+"""
 
 
 @dataclass
@@ -52,31 +55,54 @@ class Effects:
     makes: list[Thing] = field(default_factory=list)
     types: list[Thing] = field(default_factory=list)  # that columns get
 
+    def folded(self, database: Database) -> Effects:
+        """Return the same with names as the server folds them."""
+
+        def fold(things: list[Thing]) -> list[Thing]:
+            return [folded(database, thing) for thing in things]
+
+        return Effects(fold(self.needs), fold(self.removes), fold(self.makes), fold(self.types))
+
     @property
     def all(self) -> set[Thing]:
         return {*self.needs, *self.removes, *self.makes, *self.types}
+
+
+def folded(database: Database, thing: Thing) -> Thing:
+    """Return a thing with its names as the server folds them; those of tables in another way."""
+    what, table, name, schema = thing
+    is_whole = what in ("relation", "enum")
+    fold = database.table_folded
+    return what, fold(table), fold(name) if is_whole else database.case_folded(name), schema
 
 
 def made_here(steps: Iterable[Step]) -> set[str]:
     """Return the names of what is made where no schema is named: it is looked for there alone."""
     names: set[str] = set()
     for step in steps:
+        fold = step.database.table_folded
         if step.place == HERE:
-            names.add(str(step.table or step.name))
-        if step.verb == "rename_table" and step.table in names:
-            names.add(str(step.name))
+            names.add(fold(step.table or step.name))
+        if step.verb == "rename_table" and fold(step.table) in names:
+            names.add(fold(step.name))
     return names
 
 
 def effects_of(step: Step, here: Container[str] = ()) -> Effects:
-    """Return what a step needs, takes away and makes.
+    """Return what a step needs, takes away and makes, with names as the server folds them.
 
     :param here: see :func:`made_here`.
     """
+    return effects_as_written(step, here).folded(step.database)
+
+
+def effects_as_written(step: Step, here: Container[str]) -> Effects:
+    """Return what a step needs, takes away and makes, with names as the call writes them."""
     table, name = step.table, str(step.name)
 
     def place(name: str) -> str | None:
-        return HERE if step.schema is None and name in here else step.schema
+        is_here = step.database.table_folded(name) in here
+        return HERE if step.schema is None and is_here else step.schema
 
     schema = place(table or name)
     own = relation(table, schema)
@@ -88,7 +114,10 @@ def effects_of(step: Step, here: Container[str] = ()) -> Effects:
     if step.verb == "drop_table":
         return Effects(removes=[own])
     if step.verb == "rename_table":
-        return Effects(removes=[own], makes=[relation(name, place(name))])
+        new = relation(name, place(name))
+        if step.database.table_folded(name) == step.database.table_folded(table):
+            return Effects([own])  # the case of its letters
+        return Effects(removes=[own], makes=[new])
     thing = part_of(step, schema)
     if step.verb.startswith("drop_") and step.kind != "comment":
         return Effects([own] if step.kind == "column" else [], [thing] if thing else [])
@@ -106,10 +135,11 @@ def effects_of(step: Step, here: Container[str] = ()) -> Effects:
 def effects_of_altering(step: Step, schema: str | None) -> Effects:
     """Return what the alteration of a column, or its rename, needs, takes away and makes."""
     table, name, own = step.table, str(step.name), relation(step.table, schema)
+    fold = step.database.case_folded
     new, changed = step.operation.modify_name, step.operation.modify_type
     before = types_of(step, step.operation.existing_type, schema)
     column: Thing = ("column", table, name, schema)
-    if new is not None and new != name:
+    if new is not None and fold(new) != fold(name):
         moved = [column, *before]
         return Effects([own], moved, [(kind, table, new, schema) for kind, *_ in moved])
     if changed is None:
@@ -281,7 +311,8 @@ def reverses(later: Effects, own: Effects, step: Step) -> bool:
     """Tell whether a later step takes back what a step does, or takes away what it needs."""
     taken = {*own.makes, *own.needs} & {*later.removes}
     tables = {thing[1] for thing in taken if thing[0] == "relation"}
-    words = set(re.findall(r"\w+", str(step.wanted))) if step.verb == "backfill" else set()
+    wanted = step.database.case_folded(str(step.wanted)) if step.verb == "backfill" else ""
+    words = set(re.findall(r"\w+", wanted))
     used = {thing for thing in later.removes if thing[0] == "column" and thing[2] in words}
     return bool(taken or tables or used or {*own.removes} & {*later.makes})
 
@@ -325,10 +356,14 @@ def without_parts(state: Stage, gone: Thing, makes: list[Thing]) -> Stage:
 
 
 def note_before(stages: list[Stage], thing: Thing, value: bool) -> None:
-    """Note what must have been so before the steps that are known, since its table was made."""
+    """Note what must have been so before the steps that are known, since its table was made.
+
+    What had the name of a column before may have been of any type.
+    """
     table = relation(thing[1], thing[3])
+    column = ("column", *thing[1:]) if thing[0].startswith(TYPE) else None
     for stage in reversed(stages):
-        if thing in stage:
+        if thing in stage or (column is not None and stage.get(column) is True):
             return
         if stage.get(table) is False and thing != table:
             stage[thing] = False

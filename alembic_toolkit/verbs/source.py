@@ -72,7 +72,8 @@ def later_steps(step: Step) -> list[Step]:
     A call counts whether or not an ``if`` is around it.  Names that loops, assignments and plain
     functions of the author's make are worked out; not those that depend on anything outside.
     """
-    names = {str(name) for name in (step.table, step.name) if name is not None} - {""}
+    fold = step.database.case_folded
+    names = {fold(name) for name in (step.table, step.name) if name is not None} - {""}
     known: set[str] = set()
     while names != known:  # a table that is renamed further down may have been made above of that
         known = {*names}
@@ -83,11 +84,12 @@ def later_steps(step: Step) -> list[Step]:
 def related_steps(step: Step, names: set[str]) -> list[Step]:
     """Return the later steps that have to do with these names, and add theirs to them."""
     found: list[Step] = []
+    fold = step.database.case_folded
     for operation in step.batch.later:
         found += relate(names, [step_of(step.operations, operation)])
     for frame in revision_frames():
         for call in calls_below(frame, in_batch=step.batch.is_block):
-            if call.is_open or names & call.texts:
+            if call.is_open or names & {*map(fold, call.texts)}:
                 for scope in scopes_of(frame, call):
                     found += relate(names, steps_of(step, scope, call))
     return found
@@ -133,10 +135,9 @@ def relate(names: set[str], steps: list[Step]) -> list[Step]:
     related = []
     for step in steps:
         own = {step.table or str(step.name)}
-        if step.verb == "rename_table":
+        if step.verb in ("rename_table", "create_index", "drop_index"):
             own |= {str(step.name)}
-        if step.verb in ("create_index", "drop_index"):
-            own |= {str(step.name)}
+        own = {*map(step.database.case_folded, own)}
         if own & names:
             names |= own
             related.append(step)
@@ -228,8 +229,9 @@ def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator
 
 
 def names_in_call(node: ast.Call) -> list[ast.expr]:
-    """Return the arguments that say what a call is about."""
-    return [*node.args[:2], *(k.value for k in node.keywords if (k.arg or "").endswith("_name"))]
+    """Return the arguments that say what a call is about; those of ``*`` and ``**`` may."""
+    named = (k.value for k in node.keywords if k.arg is None or k.arg.endswith("_name"))
+    return [*node.args[:2], *named]
 
 
 def is_open_name(node: ast.expr) -> bool:
@@ -312,10 +314,8 @@ def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
     if any(is_unknown(name, frame) for name in names_in_call(call.node)):
         return []
     collected = Collected(step.operations)
-    arguments = [value_of(arg, frame) for arg in call.node.args if not isinstance(arg, ast.Starred)]
-    pairs = ((k.arg, k.value) for k in call.node.keywords if k.arg)
-    keywords = {name: value_of(value, frame, name) for name, value in pairs}
     try:
+        arguments, keywords = arguments_of(call.node, frame)
         if call.verb in OTHERS:
             kind, argument = OTHERS[call.verb]
             name = arguments[0] if arguments else keywords[argument]
@@ -333,8 +333,25 @@ def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
         return []
 
 
+def arguments_of(node: ast.Call, frame: FrameType | Scope) -> tuple[list[Any], dict[str, Any]]:
+    """Work out the arguments of a call, those within ``*`` and ``**`` too."""
+    arguments: list[Any] = []
+    for arg in node.args:
+        if isinstance(arg, ast.Starred):
+            arguments += value_of(arg.value, frame)
+        else:
+            arguments.append(value_of(arg, frame))
+    keywords: dict[str, Any] = {}
+    for keyword in node.keywords:
+        value = value_of(keyword.value, frame, keyword.arg)
+        keywords |= value if keyword.arg is None else {keyword.arg: value}
+    return arguments, keywords
+
+
 def is_unknown(name: ast.expr, frame: FrameType | Scope) -> bool:
     """Tell whether a name cannot be worked out: it would be taken for another one."""
+    if isinstance(name, ast.Starred):
+        name = name.value
     return value_of(name, frame) is None and not isinstance(name, ast.Constant)
 
 
@@ -467,7 +484,13 @@ WRITES += ("POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # loops, which may not end
 def key_follows(step: Step) -> bool:
     """Tell whether the running revision goes on to make a key of the table."""
     verbs = ("create_primary_key", "create_unique_constraint", "create_index")
-    return any(s.verb in verbs and s.table == step.table for s in later_steps(step))
+    return any(later.verb in verbs for later in later_on_table(step))
+
+
+def later_on_table(step: Step) -> list[Step]:
+    """Return what the revision does with the same table behind this step."""
+    fold = step.database.table_folded
+    return [later for later in later_steps(step) if fold(later.table) == fold(step.table)]
 
 
 def altered_below(step: Step, column: str) -> set[str]:
@@ -477,15 +500,13 @@ def altered_below(step: Step, column: str) -> set[str]:
     last step left it; what that step sets is compared there.
     """
     properties: set[str] = set()
-    for later in later_steps(step):
-        if later.table != step.table:
-            continue
+    fold = step.database.case_folded
+    for later in later_on_table(step):
         operation = later.operation
-        if later.verb == "create_primary_key" and column in operation.columns:
+        if later.verb == "create_primary_key" and fold(column) in map(fold, operation.columns):
             properties |= {"null"}
-        if later.verb != "alter_column" or later.name != column:
-            continue
-        properties |= altered_by(operation)
+        if later.verb == "alter_column" and fold(later.name) == fold(column):
+            properties |= altered_by(operation)
     return properties
 
 
@@ -500,16 +521,17 @@ def altered_by(operation: ops.AlterColumnOp) -> set[str]:
 
 
 def changed_below(step: Step) -> set[str]:
-    """Return the parts of a table that the running revision makes, alters or drops further down."""
+    """Return the parts of a table that the running revision makes, alters or drops further down.
+
+    Their names are folded as the server folds them.
+    """
     parts: set[str] = set()
-    for later in later_steps(step):
+    for later in later_on_table(step):
         name = str(later.name)
-        if later.table != step.table:
-            continue
         if later.kind == "column":
             new = getattr(later.operation, "modify_name", None)
             parts |= {f"column {name}", f"column {new}"}
         elif later.kind == "primary":
             parts |= {f"column {column}" for column in later.operation.columns}
         parts |= {f"{kind} {name}" for kind in ("unique", "check", "foreignkey", "exclude")}
-    return parts
+    return {*map(step.database.case_folded, parts)}

@@ -83,12 +83,14 @@ class Server:
     mark: str = '"'  # around an identifier
     longest_name: int | None = None  # bytes; the server cuts a longer name, and does not say so
     folds_case: bool = True  # two names that differ in their case are one
+    fold: Callable[[str], str] = str.lower  # makes them equal
     primary_key_name: str | None = None  # of every primary key, where none can be chosen
     literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
     bytes_literal: str = "X'{}'"
     # in a script: what has the session read our literals as we write them, and what ends that
     modes: tuple[str, str] | None = None
     syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
+    kept_comment: Callable[[str], str] = lambda text: text  # as the catalog gives it back
     normal_forms: bool = False  # describes in one form what means the same
     one_spelling: Callable[[str], str] = lambda text: text  # but of some things there are several
     # how a plain type is compiled -> what the server calls it
@@ -232,7 +234,15 @@ class Database:
 
     def case_folded(self, name: str | None) -> str:
         """Return the name so that two names of one thing are equal."""
-        return str(name).lower() if self.server.folds_case else self.truncated(str(name))
+        return self.server.fold(str(name)) if self.server.folds_case else self.truncated(str(name))
+
+    def table_folded(self, name: str | None) -> str:
+        """Return the name of a table so that two names of one table are equal.
+
+        MySQL and MariaDB tell case apart where the file system does:
+        https://dev.mysql.com/doc/refman/8.4/en/identifier-case-sensitivity.html
+        """
+        return self.case_folded(name) if getattr(self.dialect, "_casing", 1) else str(name)
 
 
 @dataclass

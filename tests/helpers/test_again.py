@@ -352,6 +352,10 @@ WORKED_OUT = {
     'op.alter_column("t", other, new_column_name=name, existing_type=sa.Integer())',
     "by keywords": 'op.drop_column("t", "a")\ntable_ = "t"\nop.alter_column(table_name=table_,'
     ' column_name="b", new_column_name="a", existing_type=sa.Integer())',
+    "packed": 'op.drop_column("t", "a")\nnames = ("t", "b")\n'
+    'op.alter_column(*names, **{"new_column_name": "a", "existing_type": sa.Integer()})',
+    "packed by name": 'op.drop_column("t", "a")\nrest = dict(new_column_name="a",'
+    ' existing_type=sa.Integer())\nop.alter_column("t", "b", **rest)',
     "constants": 'op.drop_column(NAMES["table"], NAMES["old"])\nop.alter_column(NAMES["table"],'
     ' "b", new_column_name=NAMES["old"], existing_type=sa.Integer())',
     "text methods": 'op.drop_column("t", "A".lower())\nop.alter_column("T".lower(), "b",'

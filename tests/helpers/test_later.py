@@ -247,3 +247,35 @@ def test_an_index_is_looked_for_once_its_table_is_committed(database: Database, 
     with revision(database), counted(database.engine) as statements:
         upgrade()
     assert sum(statement.startswith("SELECT") for statement in statements) == 2
+
+
+ANEW = {
+    "a column": 'op.add_column("bills", sa.Column("n", sa.Integer()))\n'
+    'op.{}\nop.drop_column("bills", "b")\n'
+    'op.alter_column("bills", "n", new_column_name="b", existing_type=sa.Integer())\n',
+    "by a rename": 'op.alter_column("bills", "b", new_column_name="c",'
+    " existing_type=sa.Integer())\n"
+    'op.add_column("bills", sa.Column("n", sa.Integer()))\n'
+    'op.{}\nop.alter_column("bills", "n", new_column_name="b", existing_type=sa.Integer())\n',
+}
+FILLS = [
+    'execute("UPDATE bills SET n = {0} * 2")',
+    'backfill("bills", {{"n": sa.text("{0} * 2")}}, where="n IS NULL")',
+]
+
+
+@pytest.mark.parametrize("body", ANEW.values(), ids=ANEW.keys())
+@pytest.mark.parametrize("fill", FILLS, ids=["execute", "backfill"])
+def test_a_first_run_makes_a_column_anew_under_its_name(
+    database: Database, load: Load, body: str, fill: str
+) -> None:
+    prepare(
+        database,
+        "CREATE TABLE bills (id INTEGER NOT NULL PRIMARY KEY, b INTEGER)",
+        "INSERT INTO bills VALUES (1, 10), (2, 20)",
+    )
+    upgrade = load(body.format(fill.format("c" if '_name="c"' in body else "b")))
+    with revision(database):
+        upgrade()
+    with revision(database) as connection:
+        assert rows(connection, "SELECT id, b FROM bills ORDER BY id") == [(1, 20), (2, 40)]

@@ -358,3 +358,18 @@ def test_characters_of_four_bytes_are_kept(way: str, database: Database) -> None
     assert tuple(one) == ("🎉it's\\????", "🎉", "🎉😀'")
     assert as_meant(str(check)) == "(`d` <> _utf8mb4'🐘\\'\\\\ü')"
     assert as_meant(str(index)) == "concat(`d`,_utf8mb4'🎉')"
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_comment_with_letters_that_the_catalog_cannot_hold_is_the_same(database: Database) -> None:
+    column = sa.Column("c", sa.String(20), comment="c 🎉")
+    with revision(database):
+        table = ("t", sa.Column("id", sa.Integer(), primary_key=True, comment="id 🎉"))
+        assert_applied(lambda: helpers.create_table(*table, comment="t 🎉"))
+        assert_applied(lambda: helpers.add_column("t", column._copy()))
+        assert_skipped(lambda: helpers.create_table(*table, comment="t 🎉"))
+        assert_skipped(lambda: helpers.add_column("t", column._copy()))
+        assert_skipped(lambda: helpers.create_table_comment("t", "t 🎉"))
+        told: dict[str, Any] = {"existing_type": sa.String(20), "existing_comment": "c 🎉"}
+        assert_skipped(lambda: helpers.alter_column("t", "c", comment="c 🎉", **told))
+        assert_applied(lambda: helpers.alter_column("t", "c", nullable=False, **told))

@@ -91,7 +91,7 @@ def with_comment(step: Step, definition: Definition, comment: str | None) -> Def
     rest = {key: value for key, value in definition.items() if key != "comment"}
     if comment is None or not step.database.dialect.supports_comments:
         return rest
-    return rest | {"comment": comment_clause(comment)}
+    return rest | {"comment": comment_clause(step.server.kept_comment(comment))}
 
 
 def without_server_defaults(definition: Definition, column: sa.Column[Any] | None) -> Definition:

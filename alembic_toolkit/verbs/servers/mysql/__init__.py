@@ -22,6 +22,7 @@ SERVER = Server(
         r"NUMERIC(\(\d+), (\d+\))": r"decimal\1,\2",
     },
     counts_up="AUTO_INCREMENT",
+    kept_comment=catalog.kept_comment,
     # NO ACTION is RESTRICT, DEFERRABLE is read and forgotten: https://mariadb.com/kb/en/foreign-keys/
     foreign_keys=ForeignKeys(
         default_actions=frozenset({"NO ACTION", "RESTRICT"}), are_deferrable=False

@@ -69,6 +69,15 @@ QUESTIONS = {
 }
 
 
+def kept_comment(text: str) -> str:
+    """Return a comment with a question mark for each letter that the catalog cannot hold.
+
+    It has three bytes for a letter, whatever the tables have:
+    https://dev.mysql.com/doc/refman/8.4/en/charset-metadata.html
+    """
+    return "".join(letter if letter <= "\uffff" else "?" for letter in text)
+
+
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     """Answer several questions, without asking for a name that nothing can have."""
     possible = [q for q in questions if not is_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]

@@ -12,6 +12,7 @@ from alembic_toolkit.verbs.values import ForeignKeys, Paging, Rebuilding, Server
 SERVER = Server(
     name="sqlite",
     foreign_keys=ForeignKeys(stay_in_schema=True, referents_first=False),
+    fold=catalog.fold,
     lacks=frozenset({"enum", "comment"}),
     begin="BEGIN IMMEDIATE",
     questions=catalog.QUESTIONS,

@@ -53,6 +53,14 @@ UNGUARDED = {what: sql.replace(IF_KNOWN, "") for what, sql in QUESTIONS.items()}
 HIDDEN = "alembic_helpers: tables of this session"  # the key of Connection.info for their names
 
 
+def fold(name: str) -> str:
+    """Return the name in lower case, of which SQLite knows the letters of ASCII alone.
+
+    https://www.sqlite.org/datatype3.html#collation
+    """
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     existing = {schema: has_schema(database, schema) for *_, schema in questions}
     possible = [question for question in questions if existing[question[3]]]
