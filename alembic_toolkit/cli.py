@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from alembic_toolkit.fleet.databases import Database, listed, named
 from alembic_toolkit.messages import at, note_typed, printable_lines, shortest, typed
 from alembic_toolkit.project import baselines, checks, pyproject, rebase, since
 from alembic_toolkit.project.env import read_config
-from alembic_toolkit.prove import baseline, results, roundtrip, settings
-from alembic_toolkit.report import machines, notices, orders, page, text
+from alembic_toolkit.prove import baseline, given, results, roundtrip, settings
+from alembic_toolkit.report import machines, notices, orders, page, text, waits
 from alembic_toolkit.report.findings import count
 from alembic_toolkit.script.parts import DIALECTS, LONGEST
 from alembic_toolkit.script.write import write
@@ -44,6 +44,17 @@ from alembic_toolkit.where.text import text as where_text
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status, one of those in `exits`."""
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()  # here, where it can still be told that nobody reads it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at exit
+        return exits.UNREAD
+
+
+def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):  # which may know fewer letters than a message has
         with suppress(AttributeError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -235,6 +246,7 @@ def sql(arguments: argparse.Namespace) -> int:
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
     dialect = arguments.dialect or dialect_of(arguments.url)
+    notes = _observed(arguments, dialect) if arguments.locks else {}
     write(
         config,
         sys.stdout,
@@ -243,8 +255,28 @@ def sql(arguments: argparse.Namespace) -> int:
         arguments.end,
         lock_timeout=arguments.lock_timeout,
         is_plain=arguments.plain,
+        notes=notes,
     )
     return exits.FINE
+
+
+def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, list[str]]:
+    """Return who waits for each upgrade of a script, as it was seen on a scratch database."""
+    path = Path(arguments.config)
+    wanted = settings.read(path)
+    wanted.x += arguments.x or []
+    wanted.only = since.between(
+        ScriptDirectory.from_config(read_config(path)), arguments.start, arguments.end
+    )
+    with ExitStack() as stack:
+        address = stack.enter_context(given.empty(dialect, arguments.scratch))
+        wanted.urls = [address] if address else []  # a temporary file
+        bar = stack.enter_context(progress.Progress())
+        report = roundtrip.locks(path, wanted, bar.update)
+    for one in report.proofs:
+        if one.error:
+            raise CommandError(f"--locks: could not run on {one.database}: {one.error}")
+    return waits.waits(report)
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -463,6 +495,10 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     )
     about = "write it without guards, for review and for linters; not to be run twice"
     command.add_argument("--plain", action="store_true", help=about)
+    about = "say of each revision who waits for it, as seen when it is run on a scratch database"
+    command.add_argument("--locks", action="store_true", help=about)
+    about = "for --locks: an empty database (default: of SQLite, or of a package's PostgreSQL)"
+    command.add_argument("--scratch", metavar="URL", help=about)
     about = "how long a statement waits for a lock (default: as long as the server lets it)"
     seconds = positive(float, at_most=LONGEST)
     command.add_argument("--lock-timeout", type=seconds, metavar="SECONDS", help=about)

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,32 @@ def scratch_for(dialect: Dialect, given: Sequence[str] = ()) -> Iterator[Given]:
         except CommandError as error:
             found = None, str(error)
         yield found
+
+
+@contextmanager
+def empty(dialect: str | None, address: str | None) -> Iterator[str | None]:
+    """Give the URL of an empty database of a server: the one given, or one of its own.
+
+    :param dialect: of the server; None: that of the address.
+    :raises CommandError: there is none, or the address is another server's.
+    """
+    found = parse_known(address).get_backend_name() if address else None
+    if address is not None:
+        if dialect is not None and server_of(dialect) is not server_of(str(found)):
+            raise CommandError(f"{shown(parse_known(address))} is no database of {dialect}")
+        yield address
+        return
+    server = server_of(dialect) if dialect else None
+    if server is not None and server.facts.is_file:
+        yield None  # a temporary file
+        return
+    with wheel() if server is not None and server.has_wheel else nullcontext() as made:
+        if made is None:
+            raise CommandError(
+                f"there is no scratch database of {dialect or 'a server that nobody named'}\n"
+                "give an empty one: --locks --scratch DIALECT+DRIVER://user:password@host/scratch"
+            )
+        yield made
 
 
 def _opened(stack: ExitStack, dialect: Dialect, given: Sequence[str]) -> Given:

@@ -7,7 +7,7 @@ import os
 import pickle
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,7 @@ from sqlalchemy.schema import CreateTable
 from alembic_toolkit.project.baselines import baselines_of
 from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.script.journal import Journal
+from alembic_toolkit.sql.comments import commented
 from alembic_toolkit.sql.quoting import in_parentheses, literal
 
 # The dialects that there are guarded scripts for.
@@ -87,6 +88,7 @@ class Part:
     title: str
     spool: Spool
     groups: list[Group] = field(default_factory=list)
+    notes: Sequence[str] = ()  # what else is to be said of it
 
     def __post_init__(self) -> None:
         self.groups.append(Group(True, self.spool))
@@ -118,7 +120,8 @@ class Part:
     @property
     def origin(self) -> str:
         """Return, as a comment, where the revision is, and why."""
-        return f"-- {self.path}: {self.title}" if self.title else f"-- {self.path}"
+        line = f"-- {self.path}: {self.title}" if self.title else f"-- {self.path}"
+        return "\n".join([line, *map(commented, self.notes)])
 
     def begin(self, in_transaction: bool) -> None:
         if self.groups[-1].in_transaction != in_transaction or self.groups[-1]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -42,6 +42,7 @@ def write(
     end: str = "heads",
     lock_timeout: float | None = None,
     is_plain: bool = False,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write the script that brings a database from anywhere between two revisions to the second.
 
@@ -57,6 +58,7 @@ def write(
      long as the server lets it.
     :param is_plain: write what Alembic would write, without guards, for review: a script for a
      database that stands at ``start``, which cannot be run twice.
+    :param notes: what else to say of a revision, by its id, as comments.
     :raises CommandError: a revision is not known or cannot be written as SQL; the dialect is one
      for which nothing is known that would skip a statement.
     """
@@ -66,7 +68,7 @@ def write(
             f"name one of: {', '.join(DIALECTS)}"
         )
     with redirect_stdout(sys.stderr):  # of what revisions print, too, as soon as they are loaded
-        _write(config, out, dialect, (start, end), _Writers(lock_timeout, is_plain))
+        _write(config, out, dialect, (start, end), _Writers(lock_timeout, is_plain, notes or {}))
 
 
 def _write(
@@ -111,11 +113,13 @@ class _Writers:
 
     lock_timeout: float | None
     is_plain: bool
+    notes: Mapping[str, Sequence[str]]
     made: list[Writer] = field(default_factory=list)
 
     def make(self, context: MigrationContext, server: ScriptServer) -> None:
         writer = Writer.into(context, server)
         writer.lock_timeout, writer.is_plain = self.lock_timeout, self.is_plain
+        writer.notes = self.notes
         self.made.append(writer)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
@@ -40,6 +40,7 @@ class Writer:
     inside: bool = False
     lock_timeout: float | None = None  # seconds that a statement waits for a lock
     journal: bool = False  # the script writes what it ran into the journal
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by revision
     is_plain: bool = False  # without guards, for review; the verbs ask for it
     written: str = ""
 
@@ -84,6 +85,7 @@ class Writer:
         @wraps(function)
         def run(**kw: Any) -> None:
             self.parts.append(part(step, self.spool))
+            self.parts[-1].notes = self.notes.get(self.parts[-1].id, ())
             if self.is_plain:
                 self.before.append(self.parts[-1].origin)
             self.inside = True

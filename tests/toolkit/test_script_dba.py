@@ -364,3 +364,54 @@ def test_nothing_of_a_plain_script_is_written_when_a_revision_cannot_be(project:
     outcome = sql(project, "--plain")
     assert (outcome.status, outcome.out) == (2, "")
     assert "there is no --sql form of this for postgresql, in revision 0002" in outcome.err
+
+
+# Who waits
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("plain", [[], ["--plain"]])
+def test_script_says_of_each_revision_who_waits_for_it(
+    project: Project, database: Database, plain: list[str]
+) -> None:
+    project.revision("0001", upgrade=safe("t"))
+    project.revision("0002", "0001", "op.create_index('ix', 't', ['id'])")
+    project.revision("0003", "0002", "op.execute('INSERT INTO t VALUES (1)')")
+    wanted = {
+        "sqlite": "writers wait for t, while all rows are read",
+        "postgresql": "writers wait for t, while all rows are read (SHARE",
+    }[database.name]
+    text = script(project, "--locks", "--dialect", database.name, *plain)
+    first, second, third = re.split("(?m)^-- Running .*", text)[1:]
+    assert re.search("(?m)^-- Locks, as seen on .*: none on a table that was there before$", first)
+    assert re.search(
+        rf"(?m)^--   line \d+: CREATE INDEX ix ON t \(id\)\n--     {re.escape(wanted)}", second
+    )
+    assert "Locks, as seen on" in third
+    assert script(project, "--locks", "--dialect", database.name, *plain) == text
+    run_with_client(database, text)
+    assert current(database) == ["0003"]
+
+
+@pytest.mark.databases("mysql")
+def test_script_takes_locks_from_a_scratch_database_that_is_named(
+    project: Project, database: Database
+) -> None:
+    project.revision("0001", upgrade=safe("t"))
+    project.revision("0002", "0001", "op.create_index('ix', 't', ['id'])")
+    text = script(project, "--locks", "--scratch", database.url)
+    assert "Locks, as seen on MySQL" in text
+    assert tables(database) == set()
+    outcome = sql(project, "--locks", "--dialect", "mysql")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "there is no scratch database of mysql\ngive an empty one: --locks" in outcome.err
+    outcome = sql(project, "--locks", "--dialect", "postgresql", "--scratch", database.url)
+    assert outcome.status == 2
+    assert "is no database of postgresql" in outcome.err
+
+
+@pytest.mark.databases("sqlite")
+def test_locks_of_a_downgrade_are_refused(history: Project) -> None:
+    outcome = sql(history, "--locks", "--dialect", "sqlite", "--from", "0002", "--to", "0001")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "no revisions stand between them" in outcome.err
