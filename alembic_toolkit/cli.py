@@ -64,6 +64,8 @@ def _main(argv: Sequence[str] | None) -> int:
     exits.listen()
     try:
         status: int = arguments.run(arguments)
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt as interrupt:
         _say("interrupted")
         return exits.of_interrupt(interrupt)

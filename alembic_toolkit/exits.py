@@ -15,6 +15,7 @@ FINE = 0
 FOUND = 1  # a finding; something that was to be done has failed
 UNKNOWN = 2  # the command cannot be read, or what it asks cannot be judged
 INTERRUPTED = 130  # by Ctrl-C
+UNREAD = 141  # who read the output (`| head`) has closed it: SIGPIPE
 TERMINATED = 143  # by SIGTERM
 
 

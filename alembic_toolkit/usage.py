@@ -22,12 +22,13 @@ class Usage:
     examples: tuple[str, ...]
     fine: str
     found: str = ""  # empty: it cannot end so
-    unknown: str = "it cannot be used so, or cannot tell"
+    unknown: str = "the command cannot be run like this, or cannot judge"
     statuses: dict[int, str] = field(init=False)
 
     def __post_init__(self) -> None:
         told = {exits.FINE: self.fine, exits.FOUND: self.found, exits.UNKNOWN: self.unknown}
         told |= {exits.INTERRUPTED: "Ctrl-C", exits.TERMINATED: "SIGTERM"}
+        told |= {exits.UNREAD: "nobody reads its output any more"}
         object.__setattr__(self, "statuses", {n: what for n, what in told.items() if what})
 
     @property

@@ -102,7 +102,7 @@ class Adopter:
         roots = f"{self.directory}:{ROOT}"
         path = f"{self.commands}{os.pathsep}{environment()['PATH']}"
         more = {"PYTHONPATH": roots, "DATABASE_URL": self.url, "PATH": path, **self.variables}
-        return run(command, self.directory, **more)
+        return run(command, self.directory, 120, **more)
 
     def succeed(self, command: str) -> str:
         outcome = self.type(command)

@@ -177,7 +177,7 @@ class Reader:
         state, place = (self.copy.directory.parent / name for name in ("session.sh", "place"))
         before = f". '{state}'\n" if state.exists() else ""
         after = f"""trap 'export -p >"{state}"; pwd >"{place}"' EXIT\n"""
-        outcome = run(before + after + command, self.directory, **self.copy.variables())
+        outcome = run(before + after + command, self.directory, 120, **self.copy.variables())
         self.directory = Path(place.read_text(encoding="utf-8").rstrip("\n"))
         return outcome
 
@@ -209,7 +209,7 @@ class Reader:
         project.mkdir()
 
         def succeed(command: str) -> str:
-            outcome = run(command, project, **self.copy.variables())
+            outcome = run(command, project, 120, **self.copy.variables())
             assert outcome.status == 0, f"{block}: $ {command}\n{outcome.printed}"
             return outcome.printed
 

@@ -11,6 +11,8 @@ import re
 import shlex
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from alembic_toolkit.messages import note_typed
 from alembic_toolkit.project import since
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.usage import USAGES
+from tests.copies import ROOT
 from tests.toolkit.conftest import Outcome, Project
 from tests.toolkit.fleets import made
 from tests.toolkit.machines import validator
@@ -355,3 +358,17 @@ def test_database_is_not_touched_when_it_cannot_be_read(
     url = f"sqlite:///{tmp_path / 'one.db'}"
     assert run("upgrade", "0009", f"--url={url}").status == exits.UNKNOWN
     assert not (tmp_path / "one.db").exists() or not made(url)
+
+
+@pytest.mark.parametrize("argv", [["sql", "--dialect=postgresql"], ["check"]], ids=" ".join)
+def test_output_that_nobody_reads_gives_no_traceback(argv: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "alembic_toolkit", *argv]
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writer)
+    assert done.returncode == exits.UNREAD
+    assert "Traceback" not in done.stderr
+    assert "Broken pipe" not in done.stderr
