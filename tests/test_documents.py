@@ -6,8 +6,9 @@ Each section of a page begins in a fresh clone without a database, as its reader
   ``...`` stands for anything, and what Alembic says of its context may be left out. A command
   without output must succeed.
 - ``python`` with ``upgrade()`` and ``downgrade()``: a new revision, on a database at head; with
-  ``run(context``: the ``env.py`` of a project of its own; with ``def roundtrip_``: a
-  ``conftest.py`` for `pytest --roundtrip`; any other runs inside a revision.
+  ``run(context``: the ``env.py`` of a project of its own, whose models are in ``myapp.models``, and
+  with ``target_metadata`` it passes ``alembic check``; with ``def roundtrip_``: a ``conftest.py``
+  for `pytest --roundtrip`; any other runs inside a revision.
 - ``toml``: settings, which must be read.
 """
 
@@ -172,17 +173,24 @@ class Reader:
         project.mkdir()
 
         def succeed(command: str) -> str:
-            outcome = run(command, project, PYTHONPATH=str(self.copy.directory))
+            outcome = run(command, project, PYTHONPATH=f"{project}:{self.copy.directory}")
             assert outcome.status == 0, f"{block}: $ {command}\n{outcome.printed}"
             return outcome.printed
 
         succeed("alembic init migrations")
         (project / "migrations" / "env.py").write_text(block.text, encoding="utf-8")
+        ini = (project / "alembic.ini").read_text(encoding="utf-8")
+        ini = ini.replace("driver://user:pass@localhost/dbname", "sqlite:///my.db")
+        (project / "alembic.ini").write_text(ini, encoding="utf-8")
+        (project / "myapp").mkdir()
+        (project / "myapp" / "models.py").write_text(MODELS, encoding="utf-8")
         succeed("alembic revision --rev-id 0001 -m test")
         [revision] = (project / "migrations" / "versions").glob("*.py")
         revision.write_text(REVISION, encoding="utf-8")
         succeed("alembic upgrade head")
         assert "0001 (head)" in succeed("alembic current"), block
+        if "target_metadata" in block.text:
+            succeed("alembic check")
         succeed("alembic downgrade base")
         assert "0001" not in succeed("alembic current"), block
 
@@ -212,6 +220,17 @@ class Reader:
                 exec(code, {"helpers": helpers, "sa": sa})
 
 
+MODELS = """\
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+sa.Table("notes", Base.metadata, sa.Column("id", sa.Integer, primary_key=True))
+"""
 REVISION = '''\
 """Create notes."""
 
