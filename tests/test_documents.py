@@ -8,7 +8,8 @@ one session from its first line to its last.
   without output must succeed. ``cd`` and ``export`` last until the section ends.
 - ``python`` with ``upgrade()`` or ``downgrade()``: the end of the revision that the commands above
   have made; without one, of a new revision on a database at head. With ``run(context``: the
-  ``env.py`` of the project at hand; in the clone, of a project of its own. With ``def roundtrip_``:
+  ``env.py`` of the project at hand; in the clone, of a project of its own, whose models are in
+  ``myapp.models``; with ``target_metadata`` it passes ``alembic check``. With ``def roundtrip_``:
   a ``conftest.py`` for `pytest --roundtrip`. Any other runs inside a revision.
 - ``toml``: settings, which must be read.
 - A name in braces, such as ``{toctree}``: not for the reader, but for what builds the site.
@@ -209,17 +210,24 @@ class Reader:
         project.mkdir()
 
         def succeed(command: str) -> str:
-            outcome = run(command, project, 120, **self.copy.variables())
+            outcome = run(command, project, 120, PYTHONPATH=f"{project}:{self.copy.directory}")
             assert outcome.status == 0, f"{block}: $ {command}\n{outcome.printed}"
             return outcome.printed
 
         succeed("alembic init migrations")
         (project / "migrations" / "env.py").write_text(block.text, encoding="utf-8")
+        ini = (project / "alembic.ini").read_text(encoding="utf-8")
+        ini = ini.replace("driver://user:pass@localhost/dbname", "sqlite:///my.db")
+        (project / "alembic.ini").write_text(ini, encoding="utf-8")
+        (project / "myapp").mkdir()
+        (project / "myapp" / "models.py").write_text(MODELS, encoding="utf-8")
         succeed("alembic revision --rev-id 0001 -m test")
         [revision] = (project / "migrations" / "versions").glob("*.py")
         revision.write_text(REVISION, encoding="utf-8")
         succeed("alembic upgrade head")
         assert "0001 (head)" in succeed("alembic current"), block
+        if "target_metadata" in block.text:
+            succeed("alembic check")
         succeed("alembic downgrade base")
         assert "0001" not in succeed("alembic current"), block
 
@@ -249,6 +257,17 @@ class Reader:
                 exec(code, {"helpers": helpers, "sa": sa})
 
 
+MODELS = """\
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+sa.Table("notes", Base.metadata, sa.Column("id", sa.Integer, primary_key=True))
+"""
 REVISION = '''\
 """Create notes."""
 

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 import alembic_helpers
 from tests.copies import IS_CLONE, ROOT, copy_repository, repository_files, run
+from tests.test_adopt import MODELS, blocks
 
 PIP = f"'{sys.executable}' -m pip --quiet --disable-pip-version-check"
 STUBS = "alembic_helpers-stubs/__init__.pyi"
@@ -189,6 +190,11 @@ RIGHT = {
                 op.irreversible(str(error))
         ''',
 }
+# What docs/adopt.md has adopters write.
+for _heading in ("Plain Alembic", "Flask-Migrate", "Several databases"):
+    [_text] = [block.text for name, block in blocks(_heading) if name == "migrations/env.py"]
+    RIGHT[f"{_heading.partition(' ')[0].lower().replace('-', '_')}.py"] = _text
+
 # Each line that ends with a comment has the mistake that it names.
 WRONG = '''\
     """A revision with mistakes."""
@@ -196,7 +202,8 @@ WRONG = '''\
     import sqlalchemy as sa
 
     import alembic_helpers as op
-    from alembic_toolkit.runner import run
+    from alembic_toolkit import rum  # attr-defined
+    from alembic_toolkit import run
 
     revision = "0003"
     down_revision = "0002"
@@ -240,7 +247,8 @@ def errors(built: Path, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[s
     # than the name of a directory.
     [packages] = directory.glob("venv/lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    for name, text in {**RIGHT, "wrong.py": WRONG}.items():
+    (directory / "myapp").mkdir()
+    for name, text in {**RIGHT, "wrong.py": WRONG, "myapp/models.py": MODELS}.items():
         (directory / name).write_text(textwrap.dedent(text), encoding="utf-8")
     outcome = run(
         "venv/bin/python -I -m mypy --strict --show-error-codes --hide-error-context --no-pretty"

@@ -6,7 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from importlib import import_module
 from typing import Any
+
+from alembic.util import CommandError
 
 
 def in_loop(function: Callable[[], None]) -> None:
@@ -16,8 +19,16 @@ def in_loop(function: Callable[[], None]) -> None:
     go on before the function ends. So the function runs in another thread then, in a loop of its
     own.
 
-    :raises ValueError: the package ``greenlet``, which SQLAlchemy needs for it, is not installed.
+    :raises CommandError: the package ``greenlet``, which SQLAlchemy needs for it, is not there.
     """
+    try:
+        import_module("greenlet")
+    except ImportError as error:
+        raise CommandError(
+            "the driver is asynchronous, and the package greenlet, with which SQLAlchemy waits for"
+            f" it, cannot be imported ({error}): nothing was run\n"
+            "What to do next:\n    pip install greenlet"
+        ) from error
     try:
         asyncio.get_running_loop()
     except RuntimeError:
