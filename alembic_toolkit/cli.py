@@ -32,6 +32,7 @@ from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import baseline, results, roundtrip, settings
 from alembic_toolkit.report import machines, notices, orders, page, text
 from alembic_toolkit.report.findings import count
+from alembic_toolkit.report.made import made_now
 from alembic_toolkit.script.parts import DIALECTS
 from alembic_toolkit.script.write import write
 from alembic_toolkit.where import adopt as adoptions
@@ -142,6 +143,7 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted.timeout = arguments.timeout or wanted.timeout
     wanted.ask(name for name in settings.ASKED if getattr(arguments, name))
     wanted.ask(settings.THREE if arguments.all else ())
+    made = made_now(path)  # of the files as they are read
     with progress.Progress() as bar:
         report = roundtrip.roundtrip(path, wanted, bar.update)
     if arguments.json:
@@ -149,7 +151,7 @@ def proven(arguments: argparse.Namespace) -> int:
     else:
         _print(report, arguments.format)
     if arguments.html:
-        Path(arguments.html).write_text(page.html(report), encoding="utf-8")
+        Path(arguments.html).write_text(page.html(report, made), encoding="utf-8")
     return report.status
 
 

@@ -70,7 +70,7 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
-    "report": (5, {"prove/results", "progress", "messages"}),
+    "report": (5, {"prove/results", "prove/statements", "progress", "messages"}),
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}
