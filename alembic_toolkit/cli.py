@@ -26,13 +26,26 @@ from alembic_toolkit.fleet.applied import applied
 from alembic_toolkit.fleet.databases import Database, listed, named
 from alembic_toolkit.messages import at, note_typed, printable_lines, shortest, typed
 from alembic_toolkit.project import baselines, checks, pyproject, rebase, since
+from alembic_toolkit.project import commit as commits
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import baseline, given, results, roundtrip, settings
 from alembic_toolkit.report import machines, notices, orders, page, text, waits
 from alembic_toolkit.report.findings import count
+from alembic_toolkit.report.made import made_now
 from alembic_toolkit.script.parts import DIALECTS, LONGEST
 from alembic_toolkit.script.write import write
-from alembic_toolkit.usage import USAGES, Formatter, Parser, positive, range_, revision
+from alembic_toolkit.usage import (
+    USAGES,
+    Formatter,
+    Parser,
+    add_config,
+    add_databases,
+    add_scratch,
+    add_timeout,
+    positive,
+    range_,
+    revision,
+)
 from alembic_toolkit.where import adopt as adoptions
 from alembic_toolkit.where import find as places
 from alembic_toolkit.where import verify
@@ -157,13 +170,14 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted = _wanted(path, arguments)
     wanted.ask(name for name in settings.ASKED if getattr(arguments, name))
     wanted.ask(settings.THREE if arguments.all else ())
+    made = made_now(commits.repository(path.resolve().parent))  # of the files as they are read
     report = _proven(path, wanted, roundtrip.roundtrip)
     if arguments.json:
         _print(report, "json")
     else:
         _print(report, arguments.format)
     if arguments.html:
-        Path(arguments.html).write_text(page.html(report), encoding="utf-8")
+        Path(arguments.html).write_text(page.html(report, made), encoding="utf-8")
     return report.status
 
 
@@ -475,14 +489,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_check(command: argparse.ArgumentParser) -> None:
     about = "with --baseline: an empty database, once for each (default: one of SQLite or"
     about += " of a package's PostgreSQL, as the project's own is)"
-    _add_databases(command, about, default=[])
+    add_databases(command, about, default=[])
     about = "compare a root that replaces revisions with them, on real databases"
     command.add_argument("--baseline", metavar="FILE", help=about)
     command.set_defaults(run=check)
 
 
 def _add_sql(command: argparse.ArgumentParser) -> None:
-    _add_config(command)
+    add_config(command)
     which = command.add_mutually_exclusive_group()
     about = "the server that runs it (default: as env.py says)"
     which.add_argument("--dialect", choices=sorted(DIALECTS), help=about)
@@ -508,15 +522,9 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sql)
 
 
-def _add_databases(command: argparse.ArgumentParser, about: str, **given: Any) -> None:
-    _add_config(command)
-    command.add_argument("--url", action="append", help=about, **given)
-    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
-
-
 def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     about = "an empty database, once for each (default: a temporary file of SQLite)"
-    _add_databases(command, about)
+    add_databases(command, about)
     about = "only this revision, or those from A to B, both included (default: all)"
     which = command.add_mutually_exclusive_group()
     which.add_argument("revision", nargs="?", type=range_, metavar="REV|A:B", help=about)
@@ -551,7 +559,7 @@ def _add_since(command: argparse._ActionsContainer) -> None:
 
 
 def _add_locks(command: argparse.ArgumentParser) -> None:
-    _add_databases(command, "an empty database, once for each (default: a file of SQLite)")
+    add_databases(command, "an empty database, once for each (default: a file of SQLite)")
     _add_since(command)
     about = "only revisions after this one (default: %(default)s)"
     command.add_argument(
@@ -574,35 +582,29 @@ _NAMED = "a database, once for each; or its name in pyproject.toml"
 
 def _add_status(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
-    _add_databases(command, about, metavar="[NAME=]URL", default=[])
+    add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("--drift", action="store_true", help="compare with the models, too")
     about = "for --drift: an empty database of the same server, for the models' tables"
     command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
     about = "take the file of a revision, edited or deleted since it was applied, as it is now"
     command.add_argument("--accept", action="append", metavar="REV", default=[], help=about)
-    _add_timeout(command, statuses.TIMEOUT)
+    add_timeout(command, statuses.TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=status)
 
 
 def _add_journal(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
-    _add_databases(command, about, metavar="[NAME=]URL", default=[])
-    _add_timeout(command, histories.TIMEOUT)
+    add_databases(command, about, metavar="[NAME=]URL", default=[])
+    add_timeout(command, histories.TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=journal)
 
 
-def _add_timeout(command: argparse.ArgumentParser, default: float) -> None:
-    about = "for one database to answer (%(default)g)"
-    seconds = positive(float)
-    command.add_argument("--timeout", type=seconds, metavar="SECONDS", default=default, help=about)
-
-
 def _add_verify(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
-    _add_databases(command, about, metavar="[NAME=]URL", default=[])
-    _add_timeout(command, verify.TIMEOUT)
+    add_databases(command, about, metavar="[NAME=]URL", default=[])
+    add_timeout(command, verify.TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=verified)
 
@@ -610,7 +612,7 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
 def _add_rebase(command: argparse.ArgumentParser) -> None:
     about = "a database that must not have run it, once for each; or its name in pyproject.toml"
     about += " (default: all that it names, or the one of env.py)"
-    _add_databases(command, about, metavar="[NAME=]URL", default=[])
+    add_databases(command, about, metavar="[NAME=]URL", default=[])
     command.add_argument("file", metavar="FILE", help="of a revision that nothing comes after")
     about = "the revision to put it after (default: the other head)"
     command.add_argument("--onto", type=revision, metavar="REV", help=about)
@@ -633,7 +635,7 @@ def _add_downgrade(command: argparse.ArgumentParser) -> None:
 
 def _add_moving(command: argparse.ArgumentParser) -> None:
     """Add what an upgrade and a downgrade have in common."""
-    _add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
+    add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     about = "write nothing, and say for each database what would run"
     command.add_argument("--dry-run", action="store_true", help=about)
     about = "how many at once (%(default)s)"
@@ -648,37 +650,22 @@ def _add_moving(command: argparse.ArgumentParser) -> None:
 
 def _add_where(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
-    _add_databases(command, about, metavar="[NAME=]URL", default=[])
+    add_databases(command, about, metavar="[NAME=]URL", default=[])
     about = "write the schemas of all revisions beside env.py, from a run on an empty database"
     command.add_argument("--write", action="store_true", help=about)
-    _add_scratch(command)
-    _add_timeout(command, places.TIMEOUT)
+    add_scratch(command)
+    add_timeout(command, places.TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=where)
 
 
 def _add_adopt(command: argparse.ArgumentParser) -> None:
-    _add_databases(command, f"{_NAMED} (default: the one of env.py)", default=[])
+    add_databases(command, f"{_NAMED} (default: the one of env.py)", default=[])
     about = "which one it is, of several that have the same schema"
     command.add_argument("--revision", type=revision, metavar="REV", help=about)
-    _add_scratch(command)
-    _add_timeout(command, places.TIMEOUT)
+    add_scratch(command)
+    add_timeout(command, places.TIMEOUT)
     command.set_defaults(run=adopt)
-
-
-def _add_scratch(command: argparse.ArgumentParser) -> None:
-    about = "an empty database of the server, on which the revisions are run; once for each server"
-    command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
-
-
-def _add_config(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-c",
-        "--config",
-        metavar="FILE",
-        default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini",
-        help="alembic.ini, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
-    )
 
 
 # By the name of each command what adds its options, in the order of the help.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -221,3 +222,30 @@ def positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]
 
     positive.__name__ = kind.__name__  # argparse names it in its error
     return positive
+
+
+def add_scratch(command: argparse.ArgumentParser) -> None:
+    about = "an empty database of the server, on which the revisions are run; once for each server"
+    command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
+
+
+def add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini",
+        help="alembic.ini, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
+    )
+
+
+def add_databases(command: argparse.ArgumentParser, about: str, **given: Any) -> None:
+    add_config(command)
+    command.add_argument("--url", action="append", help=about, **given)
+    command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
+
+
+def add_timeout(command: argparse.ArgumentParser, default: float) -> None:
+    about = "for one database to answer (%(default)g)"
+    seconds = positive(float)
+    command.add_argument("--timeout", type=seconds, metavar="SECONDS", default=default, help=about)

@@ -78,7 +78,7 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
-    "report": (5, {"prove/results", "exits", "progress", "messages"}),
+    "report": (5, {"prove/results", "prove/statements", "exits", "progress", "messages"}),
     "__main__": (6, {"cli"}),
     "cli": (
         6,

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from alembic_toolkit.project import revisions
 
 _WAIT = 10.0  # seconds, for a Git that asks another machine
+_CODE = (".py", ".sql", ".ini", ".toml", ".mako")  # new files that can change what a history does
 
 
 def commit(directory: ScriptDirectory) -> str:
@@ -22,6 +23,21 @@ def commit(directory: ScriptDirectory) -> str:
         return ""
     changed = _git(places[0], "status", "--porcelain", "--", *map(str, places))
     return f"{found}, with changes that are not committed" if changed else found
+
+
+def repository(directory: Path) -> str:
+    """Return the commit that a directory is at, and how many files differ; '' without Git."""
+    found = _git(directory, "rev-parse", "--short=10", "--verify", "--quiet", "HEAD")
+    if not found:
+        return ""
+    changed = [
+        line
+        for line in _git(directory, "status", "--porcelain", "--untracked-files=all").splitlines()
+        # A page or a database that lies about changes nothing.
+        if not line.startswith("??") or line.strip('"').endswith(_CODE)
+    ]
+    more = f", and {len(changed)} changed file{'s'[len(changed) == 1 :]} not committed"
+    return found + (more if changed else "")
 
 
 def _git(place: Path, *arguments: str) -> str:

@@ -73,6 +73,14 @@ def acts(sql: str) -> bool:
     return True
 
 
+def only_looks(sql: str) -> bool:
+    """Return whether a statement only asks, or only begins and ends what others do.
+
+    What works out a definition on a temporary table of the verbs counts as asking.
+    """
+    return not acts(sql) and ("_alembic_scratch" in sql or not _GUARDED.match(sql))
+
+
 _REBUILT = re.compile(r"_alembic_tmp_(\w+)")
 _OF_REBUILD = r"\s*(?:DROP\s+TABLE\s+{0}|CREATE\s+(?:UNIQUE\s+)?INDEX\s.*?\bON\s+{0})\b"
 

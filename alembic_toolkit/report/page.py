@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from importlib.resources import files
@@ -17,6 +17,7 @@ import sqlparse
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report, RevisionProof
+from alembic_toolkit.prove.statements import only_looks
 from alembic_toolkit.report.columns import cut
 from alembic_toolkit.report.findings import (
     REASONED,
@@ -40,6 +41,7 @@ from alembic_toolkit.report.findings import (
     warnings_of,
 )
 from alembic_toolkit.report.graph import html_graph
+from alembic_toolkit.report.made import Made
 from alembic_toolkit.report.markup import anchor, classed, link, safe
 from alembic_toolkit.report.orders import CODE, breaks_of, verdicts_of
 
@@ -48,15 +50,18 @@ _LONGEST_SQL = 20_000  # letters of one text on the page
 _WIDEST = 100  # characters of a line of SQL that is shown as it is
 
 
-def html(report: Report) -> str:
-    """Return the report as one page that needs nothing else: no network, no script to be read."""
+def html(report: Report, made: Made | None = None) -> str:
+    """Return the report as one page that needs nothing else: no network, no script to be read.
+
+    :param made: when it was made, of which commit, with which versions; without it nothing is said.
+    """
     rows = rows_of(report)
     page = (files(__package__) / "page.html").read_text(encoding="utf-8")
     values = {
         "policy": _policy(page),
         "title": safe(f"{summary_of(report)} - {report.config}"),
         "status": ("ok", "bad", "bad")[report.status],
-        "head": _html_head(report),
+        "head": _html_head(report, made),
         "findings": _html_findings("Findings", findings_of(report), {row.any.id for row in rows})
         + _html_findings("Warnings", warnings_of(report), ()),
         "reasons": _html_reasons(report) + _html_notes(report),
@@ -75,13 +80,18 @@ def _policy(page: str) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def _html_head(report: Report) -> str:
-    """Return the verdict, and a row for each database."""
+def _html_head(report: Report, made: Made | None) -> str:
+    """Return the verdict, under which circumstances, and a row for each database."""
     revisions = count(report.revisions, "revision")
     lines = [
         f"<h1>{safe(verdict_of(report))}</h1>",
         f"<p>{revisions} of <code>{safe(report.config)}</code>, {duration(report.seconds)}</p>",
     ]
+    if made:
+        of = f", commit {made.commit}" if made.commit else ""
+        lines.append(
+            f"<p class=made><small>{safe(f'{made.when}{of}; {made.versions}')}</small></p>"
+        )
     for one in report.proofs:
         if one.error:
             lines.append(f"<h2>Could not run on {safe(one.database)}</h2>")
@@ -325,11 +335,24 @@ def _html_sql(row: Row, direction: str) -> Iterator[str]:
     texts = grouped((tuple(getattr(one, direction)), name) for name, one in row.on.items())
     texts.pop((), None)
     for statements, names in texts.items():
-        sql = "\n".join(_readable(statement.strip().rstrip(";")) + ";" for statement in statements)
-        rest = len(sql) - _LONGEST_SQL
-        cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
+        done = [sql for sql in statements if not only_looks(sql)]
+        looks = len(statements) - len(done)
         yield (
             f"<details><summary>{direction} <small>{safe(', '.join(names))}, "
-            f"{count(len(statements), 'statement')}</small></summary>"
-            f"<pre>{safe(sql[:_LONGEST_SQL] + cut)}</pre></details>"
+            f"{count(len(done), 'statement')}</small></summary>{_html_statements(done)}"
         )
+        if looks:
+            yield (
+                f"<details class=looks><summary>with {looks} more that only look</summary>"
+                f"{_html_statements(statements)}</details>"
+            )
+        yield "</details>"
+
+
+def _html_statements(statements: Sequence[str]) -> str:
+    if not statements:
+        return ""
+    sql = "\n".join(_readable(statement.strip().rstrip(";")) + ";" for statement in statements)
+    rest = len(sql) - _LONGEST_SQL
+    cut = f"\n-- {rest} more letters: see --json" if rest > 0 else ""
+    return f"<pre>{safe(sql[:_LONGEST_SQL] + cut)}</pre>"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import unicodedata
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report, RevisionProof
 from alembic_toolkit.report.machines import to_json
+from alembic_toolkit.report.made import Made
 from alembic_toolkit.report.page import html
 from alembic_toolkit.report.text import text
 from tests.toolkit import reports
@@ -323,14 +325,45 @@ def test_html_says_equal_sql_of_several_databases_once() -> None:
     assert "upgrade <small>postgresql, 2 statements</small>" in page
 
 
+def test_html_says_when_of_which_commit_and_with_which_versions_it_was_made() -> None:
+    made = Made("2026-11-30 09:15 UTC", "1a2b3c4d5e", "Alembic 1.18.4, <b>")
+    said = "2026-11-30 09:15 UTC, commit 1a2b3c4d5e; Alembic 1.18.4, &lt;b&gt;"
+    assert said in html(reports.linear(1), made)
+    without = dataclasses.replace(made, commit="")
+    assert "2026-11-30 09:15 UTC; Alembic" in html(reports.linear(1), without)
+    assert "class=made" not in html(reports.linear(1))
+
+
+def test_html_hides_what_only_looks() -> None:
+    report = reports.linear(1, "sqlite")
+    [[_, one]] = reports.each(report, 1)
+    one.upgrade = [
+        "BEGIN IMMEDIATE",
+        "SELECT name FROM sqlite_master",
+        "CREATE TEMPORARY TABLE _alembic_scratch (a INTEGER)",
+        "CREATE TABLE IF NOT EXISTS t (a INTEGER)",
+        "SELECT setval('s', 3)",
+        "UPDATE t SET a = 1",
+        "PRAGMA foreign_key_check",
+    ]
+    [section] = re.findall(r"<details><summary>upgrade.*?</details></details>", html(report), re.S)
+    acting, _, all_ = section.partition("<details class=looks>")
+    assert "upgrade <small>sqlite, 3 statements</small>" in acting
+    assert acting.count(";\n") + 1 == 3
+    for sql in ("CREATE TABLE IF NOT EXISTS t", "SELECT setval", "UPDATE t"):
+        assert sql in acting
+    assert "with 4 more that only look" in all_
+    assert all(escape(sql) in all_ for sql in one.upgrade)
+
+
 def test_html_breaks_a_long_query_into_lines() -> None:
     report = reports.linear(1)
     columns = ", ".join(f"a_long_name_{n}" for n in range(20))
     for _, one in reports.each(report, 1):
-        one.upgrade = [f"INSERT INTO t SELECT {columns} FROM other", "SELECT a,  b"]
+        one.upgrade = [f"INSERT INTO t SELECT {columns} FROM other", "UPDATE t SET a =  b"]
     page = html(report)
     assert "a_long_name_1,\n" in page
-    assert "SELECT a,  b;" in page
+    assert "UPDATE t SET a =  b;" in page
 
 
 def test_html_cuts_an_sql_text_that_is_too_long_to_read() -> None:
