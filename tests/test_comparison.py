@@ -198,17 +198,13 @@ def test_script_that_is_run_twice(scratch: Project) -> None:
     scratch.run(f"alembic-toolkit sql --dialect sqlite 2>/dev/null | sed 1d | {again}")
 
 
-def test_downgrade_that_leaves_a_view(scratch: Project) -> None:
-    """A downgrade leaves a view or a trigger behind."""
+def test_downgrade_that_leaves_a_trigger(scratch: Project) -> None:
+    """A downgrade leaves a trigger behind."""
     trigger = "CREATE TRIGGER late AFTER INSERT ON bills BEGIN DELETE FROM bills; END"
     scratch.write(1, BILLS, DROP_BILLS, plain=True)
-    view = "CREATE VIEW large AS SELECT id FROM bills"
-    up = f'op.execute("{trigger}")\n    op.execute("{view}")'
-    scratch.write(2, up, "pass", plain=True)
+    scratch.write(2, f'op.execute("{trigger}")', "pass", plain=True)
     scratch.passes_pytest_alembic()
-    found = scratch.findings()
-    assert "+ trigger late" in found
-    assert "+ view large" in found
+    assert "+ trigger late" in scratch.findings()
 
 
 def test_downgrade_that_loses_values(scratch: Project) -> None:
