@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+import alembic_helpers as helpers
 from tests.databases import Database
 from tests.helpers.test_again import HEAD, INT, START, TEXT, go, rewind, state
 from tests.helpers.test_once import PLAIN_ENV
+from tests.helpers.vocabulary import assert_applied, assert_skipped, prepare, revision
 from tests.toolkit.conftest import Project
 
 FOLDING = pytest.mark.databases("sqlite", "mariadb", "mysql")
@@ -91,3 +94,13 @@ def run_twice(project: Project, database: Database, body: str, before: str = "a1
     rewind(database, before)
     go(project, database, "upgrade", "z")
     assert state(database) == end
+
+
+def test_names_that_differ_in_accents_are_two(database: Database) -> None:
+    table = "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, a INTEGER)"
+    prepare(database, table, "CREATE INDEX ia ON t (a)")
+    with revision(database):
+        assert_applied(lambda: helpers.add_column("t", sa.Column("ä", sa.Integer())))
+        assert_applied(lambda: helpers.create_index("iä", "t", ["id"]))
+        assert_skipped(lambda: helpers.drop_column("t", "á"))
+        assert_skipped(lambda: helpers.drop_index("iá", "t"))

@@ -83,8 +83,22 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     possible = [q for q in questions if not is_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
     if (shown := answer_from_text(database, possible)) is not None:
         return [shown.get(question) for question in questions]
-    answers = iter(ask_in_one(database, possible, QUESTIONS) if possible else [])
+    found = ask_in_one(database, possible, QUESTIONS) if possible else []
+    pairs = zip(possible, found, strict=True)
+    answers = iter(
+        [one if is_of_name(database, question, one) else None for question, one in pairs]
+    )
     return [next(answers) if question in possible else None for question in questions]
+
+
+def is_of_name(database: Database, question: Question, found: Any) -> bool:
+    """Tell whether what was found has the name that was asked for.
+
+    MariaDB compares names in its catalog without their accents; it keeps both all the same.
+    """
+    fold = database.case_folded
+    is_name = question[0] in ("column", "named index") and isinstance(found, str)
+    return not is_name or fold(found) == fold(question[2])
 
 
 # What SHOW CREATE TABLE tells as well. The catalog takes ten times as long where it has columns.
@@ -193,6 +207,8 @@ def index_in_catalog(
 ) -> Definition | None:
     found = ask_rows(database, QUESTIONS["index"], ("index", table, name, schema))
     rows = [{key.lower(): value for key, value in row.items()} for row in found]
+    question = ("named index", table, name, schema)
+    rows = [row for row in rows if is_of_name(database, question, row["index_name"])]
     if not rows or name.upper() == "PRIMARY":
         return None
     if any(row.get("expression") for row in rows):
