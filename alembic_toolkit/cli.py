@@ -71,10 +71,17 @@ def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):  # which may know fewer letters than a message has
         with suppress(AttributeError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    note_typed("")
     arguments = _parsed(argv)
-    note_typed(f"alembic-toolkit {arguments.command}")
     exits.listen()
+    before = note_typed(f"alembic-toolkit {arguments.command}")
+    try:
+        return _ended(arguments)
+    finally:
+        note_typed(before)
+
+
+def _ended(arguments: argparse.Namespace) -> int:
+    """Run a command; turn what ends it into its status, and a line that says why."""
     try:
         status: int = arguments.run(arguments)
     except BrokenPipeError:

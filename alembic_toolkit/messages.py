@@ -21,9 +21,13 @@ _typed = [""]
 _URL = {"pytest --roundtrip": "--roundtrip-url"}
 
 
-def note_typed(command: str) -> None:
-    """Note which command was typed, for what tells its reader what to type next."""
-    _typed[:] = [command]
+def note_typed(command: str) -> str:
+    """Note which command was typed, for what tells its reader what to type next.
+
+    :returns: the one that was noted before.
+    """
+    before, _typed[0] = _typed[0], command
+    return before
 
 
 def typed(otherwise: str) -> str:

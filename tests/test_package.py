@@ -67,9 +67,9 @@ def test_wheel_holds_the_helpers_and_the_toolkit_alone(wheel: dict[str, str]) ->
     metadata = f"alembic_toolkit-{alembic_helpers.__version__}.dist-info"
     files = {name for name in wheel if not name.startswith(f"{metadata}/")}
     toolkit = (ROOT / "alembic_toolkit").rglob("*")
-    sources = {path for path in toolkit if path.suffix in {".py", ".html", ".typed"}}
+    sources = {path for path in toolkit if path.suffix in {".py", ".html", ".json", ".typed"}}
     names = {str(path.relative_to(ROOT)) for path in sources}
-    assert {Path(name).suffix for name in names} == {".py", ".html", ".typed"}
+    assert {Path(name).suffix for name in names} == {".py", ".html", ".json", ".typed"}
     assert files == {"alembic_helpers.py", STUBS, *names}
 
 

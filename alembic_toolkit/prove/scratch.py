@@ -90,7 +90,7 @@ def opened(url: URL) -> Scratch:
         found = Scratch(url, sa.create_engine(synchronous(url), poolclass=NullPool))
         with found.engine.connect() as connection:
             refuse_untested(connection)
-            way = f"{typed_with_url('roundtrip')} ...  # an empty database of another server"
+            way = f"{typed_with_url('roundtrip')} ...  {_ELSEWHERE}"
             refuse_standby(connection, _STANDBY, way)
             things = [one for one in contents(connection) if not _is_empty_mark(connection, one)]
             if found.server.initial:
@@ -109,6 +109,7 @@ def opened(url: URL) -> Scratch:
 
 # Why no database of a standby can be used; the primary's own is no place to try either.
 _STANDBY = "a round trip makes and drops everything of a history"
+_ELSEWHERE = "# an empty database of a server that can be changed"
 
 
 def _is_empty_mark(connection: Connection, thing: str) -> bool:

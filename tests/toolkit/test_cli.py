@@ -21,7 +21,6 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from alembic_toolkit import cli, exits
-from alembic_toolkit.messages import note_typed
 from alembic_toolkit.project import since
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.usage import USAGES
@@ -47,8 +46,6 @@ def run(*argv: str) -> Outcome:
             status = cli.main(argv)
         except SystemExit as ended:
             status = int(ended.code or 0)
-        finally:
-            note_typed("")
     return Outcome(status, out.getvalue(), err.getvalue())
 
 
