@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ from alembic_toolkit.usage import (
     add_databases,
     add_scratch,
     add_timeout,
+    installed,
     positive,
     range_,
     revision,
@@ -227,7 +227,7 @@ def _print(report: results.Report, form: str) -> None:
         "json": lambda: machines.to_json(report, typed("").partition(" ")[2]),
         "github": lambda: notices.github(report),
         "gitlab": lambda: notices.gitlab(report),
-        "sarif": lambda: notices.sarif(report, _version()),
+        "sarif": lambda: notices.sarif(report, installed()),
         "markdown": lambda: orders.markdown(report),
     }
     print(shown[form](), end="")
@@ -482,7 +482,7 @@ def adopt(arguments: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="alembic-toolkit", description="Check hand-written Alembic revisions.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed()}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, add in _ADD.items():
         words = USAGES[name]
@@ -690,13 +690,6 @@ _ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "roundtrip": _add_roundtrip,
     "locks": _add_locks,
 }
-
-
-def _version() -> str:
-    try:
-        return version("alembic-toolkit")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 if __name__ == "__main__":
