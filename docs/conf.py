@@ -13,8 +13,8 @@ PARTS = {
     "Write": ["write", "cookbook"],
     "Prove": ["roundtrip", "locks"],
     "Run": ["deploying", "messages", "trouble"],
-    "Reference": ["reference", "verbs", "../CHANGELOG"],
-    "For maintainers": ["../CONTRIBUTING", "decisions"],
+    "Reference": ["reference", "verbs", "versions", "../CHANGELOG"],
+    "For maintainers": ["../CONTRIBUTING", "../SECURITY", "decisions"],
 }
 
 project = "alembic-toolkit"

@@ -70,6 +70,7 @@ ORDERS = "Add|Allow|Change|Deprecate|Document|Drop|Fix|Keep|Make|Move|Raise|Read
 ORDERS += "|Rename|Replace|Report|Require|Say|Stop|Support|Use|Begin|Call|Find|Fold|Forget"
 ORDERS += "|Ask|Compare|Confirm|Do|End|Fill|Give|Hold|Know|Leave|Let|Lock|See|Validate|Work"
 ORDERS += "|Count|Judge|Log|Look|Number|Open|Remember|Run|Show|Start|Take|Tell|Try|Warn|Write"
+ORDERS += "|Build|List|Name"
 
 
 # Reading a page

@@ -147,7 +147,7 @@ def is_deadlock(error: BaseException | None) -> bool:
 
 
 def is_outdated(error: BaseException | None) -> bool:
-    """Return whether others changed what the transaction had read: it can only be done anew."""
+    """Return whether others changed what the transaction had read: it can only be done again."""
     return code(drivers_error(error) or error) in _OUTDATED
 
 

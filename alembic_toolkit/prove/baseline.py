@@ -268,7 +268,7 @@ class _Comparison:
         return _Made(snap, rows, counters)
 
     def _constant(self, old: _Made, new: _Made, found: Compared) -> list[str]:
-        """Return the differences of rows, but for what each run makes anew.
+        """Return the differences of rows, but for what each run makes differently.
 
         The root ran between two runs of the old revisions: a moment of the server's that is the
         same in both is the same in the root's.
@@ -280,7 +280,7 @@ class _Comparison:
             if name in again.rows and (changing := _changing(content, again.rows[name]))
         }
         found.notes += [
-            f"not compared, because each run makes them anew: {name}.{', '.join(sorted(columns))}"
+            f"not compared, because each run makes them differently: {name}.{', '.join(sorted(columns))}"
             for name, columns in sorted(skipped.items())
         ]
         return _differing(old.rows, new.rows, skipped)

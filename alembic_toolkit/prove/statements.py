@@ -86,7 +86,7 @@ _OF_REBUILD = r"\s*(?:DROP\s+TABLE\s+{0}|CREATE\s+(?:UNIQUE\s+)?INDEX\s.*?\bON\s
 
 
 def not_rebuilding(executed: Sequence[str]) -> list[str]:
-    """Leave out the statements by which a batch on SQLite makes a table anew, with its rows."""
+    """Leave out the statements by which a batch on SQLite rebuilds a table, with its rows."""
     names = {name for sql in executed for name in _REBUILT.findall(sql)}
     parts = [
         re.compile(_OF_REBUILD.format(f'[\\w.\\"]*{re.escape(n)}'), re.I | re.S) for n in names

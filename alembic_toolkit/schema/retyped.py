@@ -1,4 +1,4 @@
-"""Tell what PostgreSQL wrote anew from what a revision changed.
+"""Tell what PostgreSQL rewrote from what a revision changed.
 
 When the type of a column changes, PostgreSQL writes each check, index and default that uses it
 again, with the casts that the new type needs; when it changes back, more casts stay than there were

@@ -32,7 +32,7 @@ def reader_of(dialect: str) -> Reader:
 
 
 def casts_anew(dialect: str) -> bool:
-    """Return whether a server writes an expression anew when the type of its column changes."""
+    """Return whether a server rewrites an expression when the type of its column changes."""
     return servers.server_of(dialect).name == "postgresql"
 
 

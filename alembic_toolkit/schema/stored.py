@@ -295,7 +295,7 @@ def refuse_older(part: Part, directory: ScriptDirectory, files: Mapping[str, str
 
 
 def write_command(server: str) -> str:
-    """Return the command that writes the part of a server anew."""
+    """Return the command that writes the part of a server again."""
     return WRITE if _is_file(server) else f"{WRITE} --scratch URL"
 
 

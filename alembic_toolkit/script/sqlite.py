@@ -65,7 +65,7 @@ def write(script: Script) -> Iterator[str]:
         if (ddl := _looked_at(part, sql))
     )
     if things.anew is not None:
-        why = "it makes a table anew that the script drops, and a later run would drop its rows"
+        why = "it makes a table again that the script drops, and a later run would drop its rows"
         number, ddl = things.anew
         _refuse(script.parts[number - 1], ddl.guarded, why)
     return _texts(script, things)

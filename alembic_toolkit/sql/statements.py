@@ -315,7 +315,7 @@ _numbers = itertools.count()
 
 
 def explained(sql: str) -> str:
-    """Return what has SQLite plan a statement, each time anew.
+    """Return what has SQLite plan a statement, afresh each time.
 
     Python's driver keeps statements by their text. What is run is prepared again when the schema
     has changed; what only explains is not: https://www.sqlite.org/lang_explain.html

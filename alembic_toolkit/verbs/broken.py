@@ -19,7 +19,7 @@ _BREAKS = {"drop_table", "drop_view", "replace_view", "drop_column", "rename_tab
 def say_broken(step: Step) -> None:
     """Warn of the views and triggers that use what a step was about, and cannot be used now.
 
-    They may be made anew further down: that is why it is no refusal.
+    They may be made again further down: that is why it is no refusal.
     """
     name = step.table or step.name
     renames = getattr(step.operation, "modify_name", None) is not None

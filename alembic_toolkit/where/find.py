@@ -81,7 +81,7 @@ def find(
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
-    :param scratches: URLs of empty databases, on which the schemas are made anew.
+    :param scratches: URLs of empty databases, on which the schemas are made.
     :param timeout: seconds for one database to answer; it may take six times that to be looked at.
     :raises CommandError: the history, or a scratch database, cannot be used.
     """

@@ -506,7 +506,7 @@ def test_sqlite_refuses_a_table_that_is_made_anew(project: Project) -> None:
     project.revision("0002", "0001", "op.drop_table('t', if_exists=True)\n" + safe("T"))
     outcome = sql(project)
     assert (outcome.status, outcome.out) == (2, "")
-    assert "it makes a table anew that the script drops" in outcome.err
+    assert "it makes a table again that the script drops" in outcome.err
 
 
 @pytest.mark.databases("sqlite")

@@ -110,7 +110,7 @@ def _added(wanted: Wanted, rebuilt: list[str]) -> Iterator[str]:
 
 
 def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
-    """Make a table anew with what is wanted, and what else it has."""
+    """Rebuild a table with what is wanted, and what else it has."""
     got = {thing: text for thing, text in wanted.got.items() if thing.owner == table}
     need = {
         thing: text
