@@ -280,7 +280,7 @@ class _Comparison:
             if name in again.rows and (changing := _changing(content, again.rows[name]))
         }
         found.notes += [
-            f"not compared, because each run makes them differently: {name}.{', '.join(sorted(columns))}"
+            f"not compared, because they differ in each run: {name}.{', '.join(sorted(columns))}"
             for name, columns in sorted(skipped.items())
         ]
         return _differing(old.rows, new.rows, skipped)
