@@ -39,9 +39,15 @@ WIDEN = "CREATE FUNCTION widen() RETURNS void LANGUAGE sql AS 'ALTER TABLE bills
 
 # Which rows a statement may change
 WHICH = [
-    Case("rows from a key on", (sql("UPDATE bills SET days = 1 WHERE id > 0"),), BOTH),
     Case(
-        "rows between two keys", (sql("UPDATE bills SET days = 1 WHERE id >= 1 AND id < 9"),), FREE
+        "rows from a key on",
+        (sql("UPDATE bills SET days = 1 WHERE id > 0"),),
+        everywhere({("bills", WRITERS, END)}),
+    ),
+    Case(
+        "rows between two keys",
+        (sql("UPDATE bills SET days = 1 WHERE id >= 1 AND id < 9"),),
+        everywhere(NOBODY),
     ),
     Case("a key, or anything", (sql("UPDATE bills SET days = 1 WHERE id = 3 OR days = 7"),), BOTH),
     Case(

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import commits_each, is_idle, run
-from alembic_toolkit.prove.locks.rows import named, target
+from alembic_toolkit.prove.locks.rows import is_endless, named, target
 from alembic_toolkit.prove.locks.seen import Use, tables_in
-from alembic_toolkit.prove.results import COPIED, MOMENT, NOBODY, READ, WRITERS
+from alembic_toolkit.prove.results import COPIED, END, MOMENT, NOBODY, READ, WRITERS
 from alembic_toolkit.prove.scratch import Scratch
 from alembic_toolkit.rows.tables.table import Tables
 
@@ -91,7 +91,10 @@ class Observer:
             who = WRITERS if is_read else NOBODY
             how = COPIED if copies else READ if is_read else MOMENT
             seen = "rebuilt" if copies else "read from the first row to the last" if is_read else ""
-            uses.append(Use(table.name, who, how, seen, is_read))
+            use = Use(table.name, who, how, seen, is_read)
+            if not is_read and is_endless(sql, table.name, self.tables, rows):
+                use = Use(table.name, WRITERS, END, "its rows are found by an index", True)
+            uses.append(use)
         return uses
 
     def finish(self, _: Connection, failed: bool) -> None:
