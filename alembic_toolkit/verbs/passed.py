@@ -358,17 +358,25 @@ def without_parts(state: Stage, gone: Thing, makes: list[Thing]) -> Stage:
 def note_before(stages: list[Stage], thing: Thing, value: bool) -> None:
     """Note what must have been so before the steps that are known, since its table was made.
 
-    What had the name of a column before may have been of any type.
+    What had the name of a column before may have been of any type, unless a call says which.
     """
     table = relation(thing[1], thing[3])
-    column = ("column", *thing[1:]) if thing[0].startswith(TYPE) else None
+    is_other_type = not value and thing[0].startswith(TYPE)
     for stage in reversed(stages):
-        if thing in stage or (column is not None and stage.get(column) is True):
+        if thing in stage or (is_other_type and is_of_unknown_type(stage, thing)):
             return
         if stage.get(table) is False and thing != table:
             stage[thing] = False
             return
         stage[thing] = value
+
+
+def is_of_unknown_type(stage: Stage, thing: Thing) -> bool:
+    """Tell whether a column is there, and nothing says of which type."""
+    is_there = stage.get(("column", *thing[1:])) is True
+    return is_there and not any(
+        value and one[0].startswith(TYPE) and one[1:] == thing[1:] for one, value in stage.items()
+    )
 
 
 def is_within(part: Thing, table: Thing) -> bool:
