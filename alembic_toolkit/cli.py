@@ -255,10 +255,13 @@ def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
 def _refuse_unwritable(page: Path) -> None:
     """Refuse, before a long proof, a file that cannot be written after it.
 
-    :raises OSError: it cannot.
+    :raises CommandError: it cannot.
     """
     is_there = page.exists()
-    page.open("a").close()
+    try:
+        page.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--html {page} cannot be written: {error.strerror}") from None
     if not is_there:
         page.unlink()
 

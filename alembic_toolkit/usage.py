@@ -218,7 +218,8 @@ def positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]
     def positive(text: str) -> Any:
         number = kind(text)
         if not 0 < number <= at_most or number == math.inf:
-            raise ValueError(text)
+            limit = "" if at_most == math.inf else f" and at most {at_most:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not above 0{limit}")
         return number
 
     positive.__name__ = kind.__name__  # argparse names it in its error

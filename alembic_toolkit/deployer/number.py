@@ -14,7 +14,10 @@ from alembic_toolkit.project.baselines import baselines_of
 
 
 def numbering(environment: EnvironmentContext) -> Callable[..., None]:
-    """Return a hook that gives a new revision the next number, unless --rev-id was given."""
+    """Return a hook that gives a new revision the next number.
+
+    It keeps the id of ``--rev-id``, and Alembic's own in a history whose ids are no numbers.
+    """
 
     def number(_: MigrationContext, __: object, directives: list[MigrationScript]) -> None:
         given = environment.context_opts["revision_context"].command_args["rev_id"]
@@ -26,6 +29,7 @@ def numbering(environment: EnvironmentContext) -> Callable[..., None]:
         if not given and directives:
             known = {script.revision for script in environment.script.walk_revisions()}
             known |= baselines_of(environment.script).all_replaced
-            directives[0].rev_id = revisions.next_id(known)
+            if not known or revisions.numbers(known):
+                directives[0].rev_id = revisions.next_id(known)
 
     return number

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from alembic.util import CommandError
 from sqlalchemy import make_url
 
-from alembic_toolkit.database.address import concealed, parse, shown
+from alembic_toolkit.database.address import concealed, parse_known, shown
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _named(text: str, known: Mapping[str, str]) -> Database:
             "write it like --url production=postgresql+psycopg://user:password@host/name"
         )
     address = pair[2] if pair else text
-    url = parse(address)
+    url = parse_known(address)
     return Database(pair[1] if pair else shown(url), address)
 
 
@@ -68,7 +68,7 @@ def listed(name: str, address: str) -> Database:
         return Database(name, "", f"the environment has no {', '.join(missing)}")
     address = re.sub(r"\$\{?(\w+)\}?", lambda found: os.environ[found[1]], address)
     try:
-        parse(address)
+        parse_known(address)
     except CommandError as error:
         return Database(name, "", str(error))
     return Database(name, address)

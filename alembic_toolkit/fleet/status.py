@@ -216,10 +216,16 @@ def _accept(revisions: Sequence[str], context: MigrationContext) -> None:
     apply(directory, context.get_current_heads())
     edited = journal.edited(connection, directory, *place, baselines_of(directory).all_replaced)
     if others := [one for one in revisions if one not in edited]:
+        there = {script.revision for script in directory.walk_revisions()}
+        why = (
+            "its file has not changed since it was applied"
+            if others[0] in there
+            else "there is none"
+        )
         raise CommandError(
-            f"--accept {others[0]}: its file has not changed since it was applied here.\n"
+            f"--accept {others[0]}: {why} here.\n"
             f"  found   edited or deleted: {', '.join(edited) or 'none'}\n"
-            "  wanted  one of these\n"
+            "  wanted  the id of a revision whose file was edited or deleted\n"
             "Stopped, because there is nothing to accept; nothing was written."
         )
     for revision in revisions:

@@ -169,10 +169,14 @@ def defines(tree: ast.Module, name: str) -> bool:
 
 def next_id(ids: Iterable[str]) -> str:
     """Return the number after the highest one, as wide as that; ``0001`` when there is none."""
-    # Alembic's own random ids have twelve digits, and some of them no letter.
-    numbers = [id_ for id_ in ids if re.fullmatch("[0-9]{1,11}", id_)]
-    last = max(numbers, key=int, default="0000")
+    last = max(numbers(ids), key=int, default="0000")
     return f"{int(last) + 1:0{len(last)}}"
+
+
+def numbers(ids: Iterable[str]) -> list[str]:
+    """Return the ids that are numbers."""
+    # Alembic's own random ids have twelve digits, and some of them no letter.
+    return [id_ for id_ in ids if re.fullmatch("[0-9]{1,11}", id_)]
 
 
 # What is written in them

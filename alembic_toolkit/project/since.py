@@ -55,7 +55,8 @@ def chosen(directory: ScriptDirectory, name: str) -> frozenset[str]:
     below = known._get_ancestor_nodes(known.get_revisions(high))
     found = {one.revision for one in below if above is None or one in above}
     if not found:
-        raise _unknown_name(directory, name, f"{end or 'head'} does not come after {start}")
+        why = f"{end or 'head'} does not come after {start}"
+        raise _unknown_name(directory, name, why, "no revisions stand between these two")
     return frozenset(found)
 
 
@@ -90,11 +91,13 @@ def _next(
     return tuple(found)
 
 
-def _unknown_name(directory: ScriptDirectory, name: str, said: str) -> CommandError:
+def _unknown_name(
+    directory: ScriptDirectory, name: str, said: str, what: str = "no such revision here"
+) -> CommandError:
     order = [one.revision for one in directory.walk_revisions()][::-1]
     some = order if len(order) <= _SHOWN else [*order[:3], "...", *order[-3:]]
     return _refused(
-        f"{name}: no such revision here",
+        f"{name}: {what}",
         (" ".join(said.split()) or "none", f"one of {', '.join(some) or '(there is none)'}"),
         "it is not known what to judge",
         "alembic history",
