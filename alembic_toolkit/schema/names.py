@@ -116,7 +116,7 @@ def _tells(words: list[str]) -> bool:
         if word != ";":
             statements[-1].append(word)
         elif _kind(statements[-1]) not in ("trigger", "function", "procedure", "event"):
-            statements.append([])  # otherwise the body continues; further statements after it are rare
+            statements.append([])  # otherwise the body continues; more statements after it are rare
     return all(map(_is_plain, filter(None, statements)))
 
 
