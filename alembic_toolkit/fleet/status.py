@@ -97,8 +97,8 @@ def status(
     :param accept: revisions whose edited or deleted files are accepted as they are now: the journal
      of each database gets a row. Nothing else is ever written.
     :param metadata: ``package.module:name``, if ``env.py`` gives none.
-    :param scratch: URLs of empty databases, in which the models' tables are created and dropped: one
-     for each server except SQLite, and except PostgreSQL if its package is installed.
+    :param scratch: URLs of empty databases, in which the models' tables are created and dropped:
+     one for each server except SQLite, and except PostgreSQL if its package is installed.
     :param timeout: seconds for one database to answer; reading it may take six times as long.
     """
     more: dict[str, Any] = {"drift": drift, "accept": tuple(accept), "metadata": metadata}
