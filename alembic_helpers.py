@@ -1,7 +1,7 @@
-"""Verbs for hand-written Alembic revisions, which can be run again, and questions for them.
+"""Repeatable operations ("verbs") and questions for hand-written Alembic revisions.
 
 Each verb has the name and the arguments of its namesake in ``alembic.op``.  It makes the database
-match, or does nothing because the database matches already, or stops and says how it differs::
+match, does nothing if the database already matches, or stops and reports how the database differs::
 
     import alembic_helpers as helpers
     import sqlalchemy as sa
@@ -23,33 +23,35 @@ alter_column    skip                 emit what differs     MissingParent       M
 rename          new name only: skip  both: SchemaConflict  old name only: act  SchemaConflict
 ==============  ===================  ====================  ==================  =================
 
-The server decides what is **the same**: the wanted thing is made on an empty temporary table, and
-the server's descriptions of both are compared.  So a default of ``'0'`` equals ``0``.
+The server decides what **same** means: the wanted object is created on an empty temporary table,
+and the server's descriptions of both are compared.  So a default of ``'0'`` equals ``0``.
 
-**Questions and verbs** ask on the revision's own connection: they see what its transaction has done
+**Questions and verbs** use the revision's own connection.  They see what its transaction has done
 so far, and open no other connection.  Each decision (``apply``, ``skip``) is one line on the logger
-``alembic.helpers``.  An error says what was asked, what the database has and the revision wants,
-why it stopped, and which lines to write.  Nothing has been changed, unless it says what is left.
-These are errors, too: an unknown keyword, a text where a list, a column or a type belongs, and an
-``alter_column`` that asks for nothing.
-What the server itself refuses is a DatabaseRefused, which is also SQLAlchemy's error for it.
+``alembic.helpers``.  An error says what was requested, what the database has, what the revision
+wants, why the verb stopped, and which lines to write.  Nothing has been changed, unless the error
+says what is left behind.  These are errors as well: an unknown keyword, a string in place of a
+list, a column or a type, and an ``alter_column`` that asks for no change.
+If the server itself refuses, the verb raises DatabaseRefused, which is also the SQLAlchemy error.
 
 **Schemas**: SQLAlchemy's ``schema_translate_map`` applies to all statements, questions, rows and
-marks, and to the version table of ``run``.  A script has no connection that translates, so it is
-refused.
+marks, and to the version table of ``run``.  A script has no connection that could translate names,
+so it is refused.
 
 **Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.  Others are refused.
-``postgresql_concurrently=True`` makes a change in steps that do not block the application.  What
-the revision did before is committed, and a killed run resumes where it stopped.  Other servers
-ignore it.  If ``env.py`` began the transaction, such a step raises UnsafeOperation.
+``postgresql_concurrently=True`` makes a change in steps that do not block the application.  The
+revision's earlier changes are committed first, and a killed run resumes where it stopped.  Other
+servers ignore the keyword.  If ``env.py`` began the transaction, such a step raises
+UnsafeOperation.
 
-**Offline** (``--sql``) a verb writes SQL that the server skips if the thing is there, or gone: with
-``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement (MariaDB, MySQL).  A script
-goes by names and does not compare definitions.  SQLite has no conditions: if its grammar has no
-``IF [NOT] EXISTS`` for a statement, the verb raises OfflineUnsupported.  Questions always do.
+**Offline** (``--sql``) a verb writes SQL that the server skips if the object already exists, or is
+already gone: with ``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement
+(MariaDB, MySQL).  A script checks names only and does not compare definitions.  SQLite has no
+conditional statements: if its grammar has no ``IF [NOT] EXISTS`` for a statement, the verb raises
+OfflineUnsupported.  Questions always raise it.
 
-The code behind this file is in ``alembic_toolkit/``: ``verbs`` (what the verbs do, with a folder
-for each server), over ``sql`` and ``database``; CONTRIBUTING.md shows them on one page.
+The implementation is in ``alembic_toolkit/``: ``verbs`` (with a folder for each server) uses
+``sql`` and ``database``; CONTRIBUTING.md shows the structure on one page.
 """
 
 from __future__ import annotations
@@ -150,19 +152,19 @@ __all__ = [
 
 
 # ---------------------------------------------------------------------------------- questions
-# True or False on the revision's own connection; never an error for a table that is missing.
-# Offline (``--sql``) there is no database to ask: OfflineUnsupported.
+# They return True or False on the revision's own connection; a missing table is never an error.
+# Offline (``--sql``) there is no database to ask, so they raise OfflineUnsupported.
 
 
 def table_exists(table_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table is there (a view is not a table).
+    """Tell whether the table exists (a view is not a table).
 
-    Without ``schema``, what a statement of that name would find: on PostgreSQL along the whole
-    search path.  (A verb that creates looks only where it would create.)
+    Without ``schema`` the table is looked up as a statement would look it up: on PostgreSQL along
+    the whole search path.  (A verb that creates a table looks only where it would create it.)
 
-    A temporary table of this session counts on PostgreSQL, where it hides a table of the same name
-    from questions and verbs alike.  On the other servers questions are about permanent tables, and
-    a verb refuses, where the server shows it, to act on a temporary one by mistake.
+    On PostgreSQL a temporary table of this session counts: it hides a table of the same name from
+    questions and verbs alike.  On the other servers questions are about permanent tables, and a
+    verb refuses to act on a temporary table by mistake, if the server lets it notice one.
     """
     database = online_database("table_exists")
     return has_table(database, table_name, database.real_schema(schema))
@@ -177,10 +179,10 @@ def table_has_column(table_name: str, column_name: str, schema: str | None = Non
 
 
 def table_has_index(table_name: str, index_name: str, schema: str | None = None) -> bool:
-    """Tell whether the table has this index, and it is usable: an INVALID one counts as missing.
+    """Tell whether the table has this index and it is usable; an INVALID one counts as missing.
 
-    The index behind a constraint is not an index, except on MariaDB and MySQL, where a unique
-    constraint *is* a unique index, and nothing tells them apart
+    The index behind a constraint does not count, except on MariaDB and MySQL, where a unique
+    constraint *is* a unique index and the two cannot be told apart
     (https://mariadb.com/kb/en/getting-started-with-indexes/#unique-index).
     """
     database = online_database("table_has_index")
@@ -205,7 +207,7 @@ def table_has_constraint(
 
 
 def view_exists(view_name: str, schema: str | None = None) -> bool:
-    """Tell whether the view is there (a table is not a view)."""
+    """Tell whether the view exists (a table is not a view)."""
     database = online_database("view_exists")
     return ask(database, "view", view_name, view_name, database.real_schema(schema)) is not None
 
@@ -224,22 +226,23 @@ def enum_exists(enum_name: str, schema: str | None = None) -> bool:
 def create_table(
     table_name: str, *columns: sa.schema.SchemaItem, if_not_exists: bool | None = None, **kw: Any
 ) -> sa.Table:
-    """Create the table with its indexes, or confirm that it is there as wanted.
+    """Create the table with its indexes, or confirm that it exists as defined.
 
-    If it is there, each wanted column, key and constraint is compared, and missing indexes are
-    made.  Further columns are no conflict, because the revision may be run again after later ones
-    have added them; a further column that is NOT NULL and has no default is one, because inserts
-    would fail.  ``prefixes=["TEMPORARY"]`` is passed to Alembic as it is, without a look.
-    Without ``schema`` it is looked for where it would be created: on PostgreSQL in the first schema
-    of the search path that is there, and nowhere else.
+    If the table exists, each wanted column, key and constraint is compared, and missing indexes are
+    created.  Additional columns are not a conflict, because the revision may be run again after
+    later revisions have added them.  An additional column that is NOT NULL without a default is a
+    conflict, because inserts would fail.  A table with ``prefixes=["TEMPORARY"]`` is passed on to
+    Alembic unchecked.  Without ``schema`` the table is looked up where it would be created: on
+    PostgreSQL in the first existing schema of the search path, and nowhere else.
     Offline: ``IF NOT EXISTS``.
 
     :param columns: ``sa.Column`` and constraints, as in ``sa.Table``.
-    :return: the ``sa.Table``, whether it was made or confirmed.
-    :raises SchemaConflict: a table of that name is there with another definition.
-    :raises MissingParent: a foreign key refers to a table that is not there; not on SQLite, where
-        it may be made later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
-    :raises UnsafeOperation: on PostgreSQL, the search path leads to no schema that lasts, or a
+    :return: the ``sa.Table``, whether it was created or confirmed.
+    :raises SchemaConflict: a table of that name exists with another definition.
+    :raises MissingParent: a foreign key refers to a table that does not exist; not on SQLite, where
+        that table may be created later
+        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+    :raises UnsafeOperation: on PostgreSQL, the search path contains no permanent schema, or a
         temporary table hides the name.
     """
     table: sa.Table = guarded().create_table(
@@ -251,21 +254,22 @@ def create_table(
 def drop_table(
     table_name: str, *, schema: str | None = None, if_exists: bool | None = None, **kw: Any
 ) -> None:
-    """Drop the table, or skip when it is not there.  Offline: ``IF EXISTS``.
+    """Drop the table, or skip if it does not exist.  Offline: ``IF EXISTS``.
 
     :raises UnsafeOperation: on SQLite with ``foreign_keys=ON``, rows of another table reference
-        this one: SQLite would delete them too, where the other servers refuse
+        this one: SQLite would delete those rows as well, while the other servers refuse
         (https://www.sqlite.org/foreignkeys.html#fk_schemacommands); or the table is temporary.
     """
     guarded().drop_table(table_name, schema=schema, if_exists=if_exists, **kw)
 
 
 def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None = None) -> None:
-    """Rename the table, or skip when only the new name is there.
+    """Rename the table, or skip if only the new name exists.
 
-    Offline: guarded in the same way; with both names, or neither, the server's own error.
+    Offline: guarded in the same way; if both names exist, or neither, the server reports its own
+    error.
 
-    :raises SchemaConflict: both names are there, or neither.
+    :raises SchemaConflict: both names exist, or neither.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().rename_table(old_table_name, new_table_name, schema=schema)
@@ -278,12 +282,12 @@ def create_table_comment(
     existing_comment: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Give the table this comment, or skip when it has it; do nothing on SQLite, which has none.
+    """Set the table's comment, or skip if it is already set; do nothing on SQLite, which has none.
 
     Offline: the statement itself, which can be run twice.
 
-    :param existing_comment: need not be given: the database is asked.
-    :raises MissingParent: the table is not there.
+    :param existing_comment: not needed, because the database is asked.
+    :raises MissingParent: the table does not exist.
     """
     guarded().create_table_comment(
         table_name, comment, existing_comment=existing_comment, schema=schema
@@ -293,9 +297,9 @@ def create_table_comment(
 def drop_table_comment(
     table_name: str, *, existing_comment: str | None = None, schema: str | None = None
 ) -> None:
-    """Remove the comment of the table, or skip when it has none or is not there.
+    """Remove the table's comment, or skip if it has none or the table does not exist.
 
-    Nothing on SQLite.  Offline: skipped by the server where the table is not there.
+    Does nothing on SQLite.  Offline: the server skips it if the table does not exist.
     """
     guarded().drop_table_comment(table_name, existing_comment=existing_comment, schema=schema)
 
@@ -313,24 +317,24 @@ def batch_alter_table(
     reflect_kwargs: Mapping[str, Any] = MappingProxyType({}),
     naming_convention: dict[str, str] | None = None,
 ) -> Iterator[BatchOperations]:
-    """Alter one table: each operation of the block is the verb of its name, run when it ends.
+    """Alter one table: each operation of the block is the verb of the same name, run at its end.
 
-    As in Alembic, nothing happens if the block raises, and an index or a key is made behind the
+    As in Alembic, nothing happens if the block raises, and an index or a key is created after the
     columns that it uses, wherever in the block they are added.  The table need not be described or
-    reflected: when SQLite must rebuild it, the verb does so from the table's own ``CREATE TABLE``
-    text.  So ``reflect_args`` and ``reflect_kwargs`` change nothing.  The other parameters count
-    where Alembic would rebuild the table: for such operations on SQLite, or with
-    ``recreate="always"`` on any server.  On SQLite the block changes all or nothing; on MariaDB and
-    MySQL each verb of it is committed, and a second run goes on where one failed.
+    reflected: when SQLite must rebuild it, the verb starts from the table's own ``CREATE TABLE``
+    statement.  So ``reflect_args`` and ``reflect_kwargs`` have no effect.  The other parameters
+    apply where Alembic would rebuild the table: for operations on SQLite that need it, or with
+    ``recreate="always"`` on any server.  On SQLite the block is all or nothing; on MariaDB and
+    MySQL each of its verbs is committed, and a second run continues where the first one failed.
 
     :param partial_reordering: tuples of column names in their new order; SQLite only.
-    :param copy_from: on SQLite, unnamed unique and foreign keys that it lacks are dropped, which
-        otherwise needs a ``naming_convention``.  Nothing else in it matters.
-    :param table_args: constraints and indexes to add, unless they are there.
+    :param copy_from: on SQLite, unnamed unique and foreign keys that are not in it are dropped;
+        without it, that needs a ``naming_convention``.  Nothing else in it matters.
+    :param table_args: constraints and indexes to add, unless they exist.
     :param table_kwargs: on SQLite, ``sqlite_autoincrement`` and the like.
     :param naming_convention: on SQLite, the names by which unnamed constraints can be dropped
         (https://alembic.sqlalchemy.org/en/latest/batch.html#dropping-unnamed-or-named-foreign-keys).
-    :raises: what the verbs raise, online and offline, before the operation that it is about.
+    :raises: the errors of the verbs, online and offline, before the operation that caused them.
     """
     batch = GuardedBatch(current_database(), table_name, schema)
     yield batch
@@ -357,20 +361,22 @@ def add_column(
     inline_primary_key: bool | None = None,
     postgresql_concurrently: bool = False,
 ) -> None:
-    """Add the column, or confirm that it is there with the same definition.
+    """Add the column, or confirm that it exists with the same definition.
 
-    It compares type, nullability, server default, computed, identity, and a comment if one is
-    given; what the same function of the revision alters later is left out.  The column's keys,
-    checks and indexes are made or confirmed by their own verbs; on MariaDB and MySQL they are made
-    in one statement with it.  A type with a name (an enum, in an array, too) is made or confirmed
-    before.  Where the table has no key, an INTEGER that is to be its primary key is made so, and
-    numbers the rows that are there, on SQLite, MariaDB and MySQL.
+    It compares the type, nullability, server default, computed expression and identity, and the
+    comment if one is given.  Properties that the same function of the revision alters later are
+    not compared.  The column's keys, checks and indexes are created or confirmed by their own
+    verbs; on MariaDB and MySQL they are created in one statement with the column.  A named type (an
+    enum, also as the element of an array) is created or confirmed first.  If the table has no
+    primary key, an INTEGER column can be added as its primary key on SQLite, MariaDB and MySQL; it
+    numbers the existing rows.
 
-    :param postgresql_concurrently: its keys, checks and indexes are made concurrently.
-    :raises SchemaConflict: a column of that name is there with another definition.
-    :raises MissingParent: the table is not there.
+    :param postgresql_concurrently: create the column's keys, checks and indexes concurrently.
+    :raises SchemaConflict: a column of that name exists with another definition.
+    :raises MissingParent: the table does not exist.
     :raises UnsafeOperation: concurrently, the default is a function whose value differs
-        from row to row (``gen_random_uuid()``), PostgreSQL rewrites the table and blocks everybody
+        from row to row (``gen_random_uuid()``), so PostgreSQL would rewrite the table and block
+        everybody
         (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).  The
         message has the lines to write instead: add, backfill, alter.
     :raises OfflineUnsupported: offline on SQLite.
@@ -385,14 +391,14 @@ def add_column(
 
 
 def drop_column(table_name: str, column_name: str, *, schema: str | None = None, **kw: Any) -> None:
-    """Drop the column, or skip when it or its table is not there.
+    """Drop the column, or skip if it or its table does not exist.
 
-    The indexes and constraints that use the column go with it, as on PostgreSQL; MariaDB takes the
-    column out of an index of several.  It is one statement: where the server refuses it, nothing
-    has changed.
+    The indexes and constraints that use the column are dropped with it, as on PostgreSQL; MariaDB
+    removes the column from an index over several columns.  This is one statement: if the server
+    refuses it, nothing has changed.
 
     :raises UnsafeOperation: on SQLite, a view or trigger still uses the column; on MariaDB and
-        MySQL, a generated column or a foreign key of another table does.
+        MySQL, a generated column or a foreign key of another table still uses it.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().drop_column(table_name, column_name, schema=schema, **kw)
@@ -414,30 +420,31 @@ def alter_column(
     schema: str | None = None,
     **kw: Any,
 ) -> None:
-    """Change what differs from the wanted definition, or skip when nothing does.
+    """Change whatever differs from the wanted definition, or skip if nothing differs.
 
-    The ``existing_*`` parameters need not be given: the database is asked.  But where Alembic
-    writes them into the column, on MariaDB and MySQL, they must be true.  A rename: old name only,
-    act; new name only, skip.  What a call does not mention is kept: the collation of a text, the
-    place in a key, how it counts up.  So an INTEGER that SQLite counts by, in 64 bits, stays one.
+    The ``existing_*`` parameters are not needed, because the database is asked.  But on MariaDB and
+    MySQL, where Alembic writes them into the column, they must be true.  A rename acts if only the
+    old name exists, and skips if only the new name exists.  Properties that a call does not mention
+    are kept: the collation of a string, membership in a key, auto-increment.  So SQLite's 64-bit
+    INTEGER primary key remains one.
 
-    On PostgreSQL a type with a name is made or confirmed before, and a default that is given is set
-    when the type has changed.
+    On PostgreSQL a named type is created or confirmed first, and a given default is set after the
+    type has changed.
 
     With ``nullable=False``, PostgreSQL reads the whole table, and nobody else can use it meanwhile.
-    With ``postgresql_concurrently=True`` a check constraint, which is dropped in the end, is
-    validated before, while others read and write.
+    With ``postgresql_concurrently=True`` a temporary check constraint is validated first, while
+    others read and write; it is dropped in the end.
 
     Offline: the ALTER itself, which can be run twice; on MariaDB and MySQL the server completes the
-    definition from its catalog, because what a MODIFY leaves out is lost.
+    definition from its catalog, because a MODIFY loses every property that it leaves out.
 
-    :param type_, nullable, server_default, comment: what is to change; the rest stays as it is.
+    :param type_, nullable, server_default, comment: what to change; the rest is kept.
         ``None`` as ``server_default`` or ``comment`` removes it.
-    :raises MissingParent: the table or the column is not there.
-    :raises SchemaConflict: a rename, with both names there or neither; on MariaDB and MySQL, the
-        column is not as ``existing_*`` says.
-    :raises UnsafeOperation: concurrently, some rows are NULL; on PostgreSQL, the default is not one
-        of the new type, and none is given.
+    :raises MissingParent: the table or the column does not exist.
+    :raises SchemaConflict: for a rename, both names exist, or neither; on MariaDB and MySQL, the
+        column does not match ``existing_*``.
+    :raises UnsafeOperation: concurrently, some rows are NULL; on PostgreSQL, the present default
+        does not fit the new type, and no new one is given.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().alter_column(
@@ -470,20 +477,20 @@ def create_index(
     if_not_exists: bool | None = None,
     **kw: Any,
 ) -> None:
-    """Create the index, or confirm that it is there with the same definition.
+    """Create the index, or confirm that it exists with the same definition.
 
-    An INVALID index, which a failed build left behind, is dropped and built again; after a
+    An INVALID index that a failed build left behind is dropped and built again; after a
     concurrent build the index is checked
     (https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
-    Offline: ``IF NOT EXISTS`` on SQLite and PostgreSQL, where the script also drops an INVALID one
-    before a concurrent build.
+    Offline: ``IF NOT EXISTS`` on SQLite and PostgreSQL; on PostgreSQL the script also drops an
+    INVALID index before a concurrent build.
 
     :param columns: names, and SQL expressions as ``sa.text(...)``.
-    :raises SchemaConflict: an index of that name is there with another definition; or, on
-        PostgreSQL, the name is a table's or a view's.
-    :raises MissingParent: the table is not there.
+    :raises SchemaConflict: an index of that name exists with another definition; or, on
+        PostgreSQL, a table or a view has the name.
+    :raises MissingParent: the table does not exist.
     :raises UnsafeOperation: concurrently, the table is partitioned, or the index is INVALID in the
-        end.  Duplicates under ``unique=True`` are the driver's IntegrityError.
+        end.  Duplicates with ``unique=True`` raise the driver's IntegrityError.
     """
     guarded().create_index(
         index_name,
@@ -504,14 +511,14 @@ def drop_index(
     if_exists: bool | None = None,
     **kw: Any,
 ) -> None:
-    """Drop the index, or skip when it is not there.
+    """Drop the index, or skip if it does not exist.
 
-    The index behind a constraint is skipped: ``drop_constraint`` is its verb.  MariaDB and MySQL
-    drop it, because there a unique constraint is an index.
-    On them, what a foreign key then needs is made in the same statement.
+    The index behind a constraint is skipped: use ``drop_constraint`` for it.  On MariaDB and MySQL
+    it is dropped, because a unique constraint is an index there.  On these servers, an index that a
+    foreign key then needs is created in the same statement.
     ``postgresql_concurrently=True`` as in :func:`create_index`.
 
-    :param table_name: MariaDB and MySQL need it: index names are unique per table only.
+    :param table_name: required on MariaDB and MySQL, where index names are unique per table only.
     :raises UnsafeOperation: on MariaDB and MySQL, a foreign key of another table needs the index.
     """
     guarded().drop_index(index_name, table_name, schema=schema, if_exists=if_exists, **kw)
@@ -528,13 +535,13 @@ def create_unique_constraint(
     schema: str | None = None,
     **kw: Any,
 ) -> None:
-    """Create the unique constraint, or confirm that it is there over the same columns.
+    """Create the unique constraint, or confirm that it exists on the same columns.
 
     With ``postgresql_concurrently=True`` it is made from an index that is built as in
-    :func:`create_index`, so that others go on writing meanwhile.
+    :func:`create_index`, so that others can write meanwhile.
 
-    :raises SchemaConflict: a constraint of that name is there over other columns.
-    :raises MissingParent: the table is not there.
+    :raises SchemaConflict: a constraint of that name exists on other columns.
+    :raises MissingParent: the table does not exist.
     :raises UnsafeOperation: concurrently, it has no name, or the table is partitioned.
     :raises OfflineUnsupported: offline on SQLite.
     """
@@ -549,15 +556,15 @@ def create_check_constraint(
     schema: str | None = None,
     **kw: Any,
 ) -> None:
-    """Create the check, or confirm that it is there with the same condition.
+    """Create the check constraint, or confirm that it exists with the same condition.
 
     With ``postgresql_concurrently=True`` it is added ``NOT VALID``, committed, and then validated,
     which blocks neither readers nor writers.
 
-    :raises SchemaConflict: a constraint of that name is there with another condition.
-    :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: concurrently, it has no name, or a row violates it; then it
-        stays ``NOT VALID``, and holds for new rows.
+    :raises SchemaConflict: a constraint of that name exists with another condition.
+    :raises MissingParent: the table does not exist.
+    :raises UnsafeOperation: concurrently, it has no name, or a row violates it; in that case it
+        stays ``NOT VALID`` and is enforced for new rows.
     :raises OfflineUnsupported: offline on SQLite, or without a name.
     """
     guarded().create_check_constraint(constraint_name, table_name, condition, schema=schema, **kw)
@@ -579,13 +586,13 @@ def create_foreign_key(
     referent_schema: str | None = None,
     **dialect_kw: Any,
 ) -> None:
-    """Create the foreign key, or confirm that it is there with the same target and actions.
+    """Create the foreign key, or confirm that it exists with the same target and actions.
 
     ``postgresql_concurrently=True`` as in :func:`create_check_constraint`: others can write to both
     tables while their rows are compared.
 
-    :raises SchemaConflict: a constraint of that name is there, and differs.
-    :raises MissingParent: the table, or the one that it refers to, is not there.
+    :raises SchemaConflict: a constraint of that name exists and differs.
+    :raises MissingParent: the table, or the one that it refers to, does not exist.
     :raises UnsafeOperation: as in :func:`create_check_constraint`; or, before PostgreSQL 18, the
         table is partitioned.
     :raises OfflineUnsupported: offline on SQLite.
@@ -612,8 +619,8 @@ def create_primary_key(
 ) -> None:
     """Create the primary key, or confirm that the table's key has the same columns.
 
-    :raises SchemaConflict: the table has a primary key over other columns.
-    :raises MissingParent: the table is not there.
+    :raises SchemaConflict: the table has a primary key on other columns.
+    :raises MissingParent: the table does not exist.
     :raises OfflineUnsupported: offline on SQLite.
     """
     guarded().create_primary_key(constraint_name, table_name, columns, schema=schema)
@@ -622,12 +629,12 @@ def create_primary_key(
 def create_exclude_constraint(
     constraint_name: str, table_name: str, *elements: Any, **kw: Any
 ) -> sa.Table | None:
-    """Create PostgreSQL's exclusion constraint, or confirm that it is there as wanted.
+    """Create PostgreSQL's exclusion constraint, or confirm that it exists as defined.
 
     :param elements: pairs of a column or an SQL expression, and an operator.
-    :raises SchemaConflict: a constraint of that name is there, and differs.
-    :raises MissingParent: the table is not there.
-    :raises UnsafeOperation: on another server, which has no such constraint; offline, too
+    :raises SchemaConflict: a constraint of that name exists and differs.
+    :raises MissingParent: the table does not exist.
+    :raises UnsafeOperation: on other servers, which have no such constraint; also offline
         (https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-EXCLUDE).
     """
     create: Any = getattr(guarded(), "create_exclude_constraint")  # noqa: B009
@@ -644,18 +651,19 @@ def drop_constraint(
     if_exists: bool | None = None,
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Drop the constraint, or skip when it or its table is not there.
+    """Drop the constraint, or skip if it or its table does not exist.
 
-    A name is looked for as it is given, and as the naming convention of ``target_metadata`` writes
-    it.  Where there is none, a constraint may be there that has no name or another one: over
-    the columns that the name is made of.  Then it stops, because that one would stay in force.
+    The name is looked up as it is given, and as the naming convention of ``target_metadata`` writes
+    it.  If no constraint has that name, there may be an unnamed one, or one with another name, on
+    the columns that the name is made of.  In that case the verb stops, because that constraint
+    would stay in force.
 
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
         that type is dropped.  No server needs it.
-    :param columns: the columns of the constraint, which is found by them whatever its name is; the
-        name may be None then.  Of a check, the columns that it uses.
-    :raises SchemaConflict: none of that name is there, but one that may be meant.
-    :raises UnsafeOperation: the name is None, and no columns are given: nothing says which
+    :param columns: the columns of the constraint, which is found by them whatever its name; the
+        name may then be None.  For a check constraint, the columns that it uses.
+    :raises SchemaConflict: no constraint has that name, but there is one that may be meant.
+    :raises UnsafeOperation: the name is None and no columns are given, so it is not clear which
         constraint is meant; or a foreign key needs the index of the constraint.
     :raises OfflineUnsupported: offline on SQLite, or with ``columns`` without a name.
     """
@@ -669,14 +677,14 @@ def drop_constraint(
 def validate_constraint(
     constraint_name: str, table_name: str, *, schema: str | None = None
 ) -> None:
-    """Check the rows that PostgreSQL has not checked yet, for a ``NOT VALID`` constraint.
+    """Validate a ``NOT VALID`` constraint of PostgreSQL: check the rows not checked so far.
 
-    Skipped when it is valid, and on other servers, whose constraints are valid from the start.
+    Skipped if it is valid, and on other servers, where constraints are valid from the start.
     It blocks neither reads nor writes
     (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).
     Offline: the statement itself, which can be run twice.
 
-    :raises MissingParent: the constraint or its table is not there.
+    :raises MissingParent: the constraint or its table does not exist.
     :raises UnsafeOperation: a row violates it.
     """
     ensure(step("validate_constraint", "constraint", constraint_name, schema, table=table_name))
@@ -686,22 +694,22 @@ def validate_constraint(
 
 
 def create_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
-    """Create the view from its SELECT, or confirm that it is there.
+    """Create the view from its SELECT, or confirm that it exists.
 
-    SQLite and PostgreSQL compare the SELECT.  MariaDB and MySQL store it rewritten, so there the
-    view is compared by name, and the log line says so.
+    On SQLite and PostgreSQL the SELECT is compared.  MariaDB and MySQL store it rewritten, so the
+    view is compared by name only, and the log line says so.
 
     :param definition: the SELECT, without ``CREATE VIEW ... AS``.
-    :raises SchemaConflict: a view of that name is there with another SELECT.
+    :raises SchemaConflict: a view of that name exists with another SELECT.
     """
     ensure(step("create_view", "view", view_name, schema, wanted=definition))
 
 
 def replace_view(view_name: str, definition: str, *, schema: str | None = None) -> None:
-    """Give the view this SELECT, whatever it had; create it when it is not there.
+    """Replace the view's SELECT, whatever it was; create the view if it does not exist.
 
-    Skipped when the SELECT is the same; on MariaDB and MySQL, which store it rewritten, the view is
-    replaced each time.  Where PostgreSQL refuses to replace a view because its columns change, the
+    Skipped if the SELECT is the same; on MariaDB and MySQL, which store it rewritten, the view is
+    replaced each time.  If PostgreSQL refuses to replace a view because its columns change, the
     view is dropped and created again, which loses its privileges.
 
     :param definition: as in :func:`create_view`.
@@ -712,7 +720,7 @@ def replace_view(view_name: str, definition: str, *, schema: str | None = None) 
 
 
 def drop_view(view_name: str, *, schema: str | None = None) -> None:
-    """Drop the view, or skip when it is not there.  Offline: ``IF EXISTS``."""
+    """Drop the view, or skip if it does not exist.  Offline: ``IF EXISTS``."""
     ensure(step("drop_view", "view", view_name, schema))
 
 
@@ -721,7 +729,7 @@ def create_enum(enum_name: str, values: Sequence[str], *, schema: str | None = N
 
     Skipped on other servers, where an enum belongs to its column; the log line says so.
 
-    :raises SchemaConflict: a type of that name is there with other values.
+    :raises SchemaConflict: a type of that name exists with other values.
     """
     require_list(f"create_enum({enum_name!r})", "values", values)
     ensure(step("create_enum", "enum", enum_name, schema, wanted=list(values)))
@@ -735,17 +743,18 @@ def add_enum_value(
     after: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Add a value to PostgreSQL's enum type, or confirm that it is there; do nothing elsewhere.
+    """Add a value to PostgreSQL's enum type, or confirm that it exists; do nothing elsewhere.
 
-    The revision can use the value in its later lines: PostgreSQL wants it committed first, so what
-    the revision did before is committed
+    The revision can use the value in its later lines.  PostgreSQL requires the value to be
+    committed first, so the revision's earlier changes are committed
     (https://www.postgresql.org/docs/current/sql-altertype.html#id-1.9.3.42.7).  In a transaction
     that ``env.py`` began nothing is committed, and the value can be used after that transaction.
-    Offline: ``IF NOT EXISTS``, outside of the script's transaction.
+    Offline: ``IF NOT EXISTS``, outside the script's transaction.
 
-    :param before, after: the neighbouring value, one of them; at the end by default.
-    :raises SchemaConflict: the value is there, on the wrong side of ``before`` or ``after``.
-    :raises MissingParent: the type, or the neighbouring value, is not there.
+    :param before, after: the neighbouring value; give one of the two, or neither to add the value
+        at the end.
+    :raises SchemaConflict: the value exists, on the wrong side of ``before`` or ``after``.
+    :raises MissingParent: the type, or the neighbouring value, does not exist.
     """
     wanted = (value, before, after)
     ensure(step("add_enum_value", "enum", enum_name, schema, wanted=wanted))
@@ -754,19 +763,19 @@ def add_enum_value(
 def rename_enum_value(
     enum_name: str, old_value: str, new_value: str, *, schema: str | None = None
 ) -> None:
-    """Rename a value of PostgreSQL's enum type, or skip when only the new one is there.
+    """Rename a value of PostgreSQL's enum type, or skip if only the new one exists.
 
     Skipped on other servers.  Offline: guarded in the same way.
 
-    :raises SchemaConflict: both values are there, or neither.
-    :raises MissingParent: the type is not there.
+    :raises SchemaConflict: both values exist, or neither.
+    :raises MissingParent: the type does not exist.
     """
     wanted = (old_value, new_value)
     ensure(step("rename_enum_value", "enum", enum_name, schema, wanted=wanted))
 
 
 def drop_enum(enum_name: str, *, schema: str | None = None) -> None:
-    """Drop PostgreSQL's enum type, or skip when it is not there; do nothing elsewhere."""
+    """Drop PostgreSQL's enum type, or skip if it does not exist; do nothing elsewhere."""
     ensure(step("drop_enum", "enum", enum_name, schema))
 
 
@@ -782,30 +791,31 @@ def backfill(
     pause: float = 0,
     schema: str | None = None,
 ) -> None:
-    """Update the rows that ``where`` finds, page by page, each page committed by itself.
+    """Update the rows that ``where`` selects, page by page, each page committed by itself.
 
-    A page is a range of the primary key, and no row stays locked longer than its page takes: pages
+    A page is a range of the primary key, and no row stays locked longer than its page takes.  Pages
     grow up to ``batch_size`` rows, and shrink when one takes more than a tenth of a second.  A page
-    that meets a lock is tried again for some twenty seconds.
+    that meets a lock is retried for about twenty seconds.
 
-    ``where`` must exclude what is done: so a killed run goes on where it stopped, and no row is
-    done twice.  This is tried on one row, and undone, before anything is changed::
+    ``where`` must exclude the rows that are already updated.  So a killed run resumes where it
+    stopped, and no row is updated twice.  This is tried on one row, and undone, before anything is
+    changed::
 
         helpers.backfill("bills", {"cents": sa.text("amount * 100")}, where="cents IS NULL")
 
-    What the revision did before is committed first.  Rows that are inserted meanwhile are updated
-    only if their key is still ahead; so let the application, or a default, fill the column before.
-    Progress is a bar on a terminal, elsewhere a log line every few seconds.  Skipped when ``where``
-    finds no row.  Offline: one plain ``UPDATE``.
+    The revision's earlier changes are committed first.  Rows that are inserted meanwhile are
+    updated only if their key is still ahead; so let the application, or a default, fill the column
+    beforehand.  Progress is shown as a bar on a terminal, otherwise as a log line every few
+    seconds.  Skipped if ``where`` selects no row.  Offline: one plain ``UPDATE``.
 
     :param values: a value, or an SQL expression (``sa.text`` and the like), for each column.
     :param where: a condition; in a string ``:name`` is a parameter, as in :func:`execute`.
-    :param batch_size: the most rows of a page, those that ``where`` excludes included.
+    :param batch_size: the maximum number of rows in a page, including those ``where`` excludes.
     :param pause: seconds to wait after each page, for replicas and for other writers.
-    :raises MissingParent: the table or a column is not there.
-    :raises UnsafeOperation: ``where`` or a value is missing; ``where`` does not exclude what is
-        done; there is no usable primary key, or it would be changed; ``env.py`` began the
-        transaction.
+    :raises MissingParent: the table or a column does not exist.
+    :raises UnsafeOperation: ``where`` or a value is missing; ``where`` does not exclude the rows
+        that are already updated; there is no usable primary key, or it would be changed; ``env.py``
+        began the transaction.
     """
     filling = step("backfill", "table", None, schema, table=table)
     run_backfill(filling, values, where=where, batch_size=batch_size, pause=pause)
@@ -820,19 +830,20 @@ def bulk_insert(
 ) -> None:
     """Insert the rows; with ``key``, only those whose key is not in the table yet.
 
-    Without ``key`` this is Alembic's own.  With it, a row whose key is there is left as it is,
-    whatever its other columns hold, and the first of two rows with the same key counts.  Keys are
-    equal where the server says ``=``, by the column's collation; and NULL equals NULL::
+    Without ``key`` this is Alembic's own operation.  With ``key``, an existing row with that key is
+    left unchanged, whatever its other columns contain, and the first of two given rows with the
+    same key counts.  Keys are compared with the server's ``=`` and the column's collation, and NULL
+    equals NULL::
 
         helpers.bulk_insert(kinds, [{"code": "a", "name": "one"}], key=["code"])
 
-    Two sessions may look at the same time: only a unique constraint keeps both from inserting.
-    Offline: for each row an ``INSERT`` that looks first, with the values written into it.
+    Two sessions may check at the same time: only a unique constraint keeps both from inserting.
+    Offline: for each row an ``INSERT`` that checks first, with literal values.
 
-    :param multiinsert: as in Alembic; with ``key``, a row that holds SQL is inserted by itself.
+    :param multiinsert: as in Alembic; with ``key``, a row that contains SQL is inserted by itself.
     :param key: names of columns of ``table`` that each row has.
-    :raises MissingParent: the table, or a column of the key, is not there.
-    :raises CommandError: a column of the key is not in ``table`` or in one of the rows.
+    :raises MissingParent: the table, or a column of the key, does not exist.
+    :raises CommandError: a column of the key is missing in ``table`` or in one of the rows.
     """
     table = placed(current_database(), table)
     if key is None:
@@ -853,8 +864,8 @@ def execute(
 ) -> None:
     r"""Run SQL; with ``unless``, only when that query returns no row; with ``once``, exactly once.
 
-    Without them this is Alembic's own.  In a string, here and in ``unless``, ``:name`` is a
-    parameter, as in ``sa.text``; write ``\:name`` for a plain colon.  ``%`` and ``::`` have no
+    Without them this is Alembic's own operation.  In a string, here and in ``unless``, ``:name`` is
+    a parameter, as in ``sa.text``; write ``\:name`` for a plain colon.  ``%`` and ``::`` have no
     special meaning
     (https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text)::
 
@@ -863,29 +874,31 @@ def execute(
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
-    What reads a table or a column that a later line drops may find it gone on a second run: with
-    ``if_exists=payments`` or ``if_exists=bills.c.status`` it runs only where that is there.
+    A statement that reads a table or a column that a later line drops may find it gone on a second
+    run.  With ``if_exists=payments`` or ``if_exists=bills.c.status`` it runs only if that table or
+    column exists.
 
-    Where no query can tell, use ``once``: a mark of this name is committed together with the rows,
-    so that a revision that is run again after a crash skips the step.  Marks are in the table
-    ``alembic_version_once``, beside the version table, until the revision is complete; after a
-    downgrade the step runs again::
+    If no query can tell whether the statement has run, use ``once``: a mark of this name is
+    committed together with the rows, so a revision that is run again after a crash skips the step.
+    Marks are kept in the table ``alembic_version_once``, beside the version table, until the
+    revision is complete; after a downgrade the step runs again::
 
         helpers.execute("UPDATE bills SET amount = amount * 100", once="cents")
 
-    On MariaDB and MySQL the first mark creates that table, which commits what came before: begin
-    with the steps that have a mark.  A statement that commits within itself (``CALL``, ``EXECUTE
-    IMMEDIATE``) runs again when it failed; when it was killed, the next run stops with the choice.
+    On MariaDB and MySQL the first mark creates that table, which commits all earlier changes, so
+    begin with the steps that have a mark.  A statement that may commit internally (``CALL``,
+    ``EXECUTE IMMEDIATE``) runs again if it failed; if it was killed, the next run stops and offers
+    the choice.
 
-    Offline the server decides when the script is run: by a ``DO`` block on PostgreSQL, by
-    ``PREPARE`` on MariaDB and MySQL, and on SQLite by a temporary trigger, which can only hold an
-    INSERT, UPDATE, DELETE or REPLACE, and fails where what it reads is not there.
+    Offline the server decides when the script is run: with a ``DO`` block on PostgreSQL, with
+    ``PREPARE`` on MariaDB and MySQL, and on SQLite with a temporary trigger, which can only contain
+    an INSERT, UPDATE, DELETE or REPLACE, and fails if a table that it reads does not exist.
 
-    :param once: a name that no other step of the revision has, of 200 characters at most.  Only
+    :param once: a name that no other step of the revision has, at most 200 characters long.  Only
         one of ``unless``, ``once`` and ``if_exists`` can be given.
-    :param if_exists: a table, or a column of one, as ``sa.table`` describes it, schema included.
+    :param if_exists: a table or a column of one, as described with ``sa.table``, with its schema.
     :raises OfflineUnsupported: on SQLite, for any other statement with one of the three.
-    :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, what commits by itself.
+    :raises UnsafeOperation: with ``once``, on MariaDB and MySQL, the statement commits by itself.
     """
     if unless is None and once is None and if_exists is None:
         run_plainly(sqltext, execution_options)
@@ -895,53 +908,53 @@ def execute(
 
 
 def execute_file(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> None:
-    """Run a file of SQL, statement by statement, each exactly as it is written.
+    """Run an SQL file, statement by statement, each exactly as it is written.
 
     ``%``, ``:name`` and ``?`` have no special meaning.  The file is split by the syntax of the
-    server at hand: bodies of triggers, procedures and functions, dollar quotes, ``DELIMITER``.
+    current server: bodies of triggers, procedures and functions, dollar quotes, ``DELIMITER``.
     Refused before anything is run: a statement without an end, ``COPY ... FROM stdin``, commands of
     ``psql``, ``sqlite3`` and ``mariadb``, and ``BEGIN``, ``COMMIT`` and ``ROLLBACK``, because the
-    transaction is Alembic's.  Savepoints, ``SET`` and ``LOCK TABLES`` are allowed: dumps are full
-    of them.  What they set stays set for the rest of the ``alembic`` command.
+    transaction is Alembic's.  Savepoints, ``SET`` and ``LOCK TABLES`` are allowed, because dumps
+    are full of them.  Their settings last for the rest of the ``alembic`` command.
 
-    The file is run whole each time, without a look, so write ``IF NOT EXISTS`` and the like in it,
-    or ask first::
+    The whole file is run each time, without any check, so write ``IF NOT EXISTS`` and the like in
+    it, or ask first::
 
         if not helpers.table_exists("countries"):
             helpers.execute_file("countries.sql")
 
-    It may be larger than memory: no more than some statements of it are held at a time.
+    The file may be larger than memory: only a few of its statements are held at a time.
 
-    Offline: the statements, as they are.
+    Offline: the statements, unchanged.
 
     :param path: relative to the directory of the revision's file, or absolute.
     :raises CommandError: the file is missing or cannot be split, or a statement fails; the message
-        names its line.  Where DDL is transactional nothing of the file is kept.
+        names its line.  If DDL is transactional, nothing from the file is kept.
     """
     run_file(step("execute_file", "file", str(path)), path, encoding)
 
 
 def irreversible(why: str) -> NoReturn:
-    """Refuse to take the revision back, and change nothing: the body of its ``downgrade()``::
+    """Refuse to downgrade the revision, and change nothing; for the body of ``downgrade()``::
 
         def downgrade() -> None:
             helpers.irreversible("the old passwords were not kept")
 
-    Offline it raises, too, and no script is written.
+    Offline it raises as well, and no script is written.
 
-    :raises Irreversible: always; the message names the revision and the ways to go on.
+    :raises Irreversible: always; the message names the revision and what you can do next.
     """
     refuse_irreversible(why)
 
 
 # ------------------------------------------------------------------- what Alembic has as well
-# Alembic's own, with the same signatures, so that ``import alembic_helpers as op`` has them.
+# Alembic's own, with the same signatures, so that ``import alembic_helpers as op`` provides them.
 
 _T = TypeVar("_T")
 
 
 def get_bind() -> sa.Connection:
-    """Return the revision's connection; offline, a stand-in that writes into the script."""
+    """Return the revision's connection; offline, a substitute that writes to the script."""
     bind: sa.Connection = alembic.op.get_bind()
     return bind
 
@@ -957,43 +970,43 @@ def f(name: str) -> Any:
 
 
 def inline_literal(value: str | int, type_: Any = None) -> Any:
-    """Return a value that is written into the SQL itself, for scripts."""
+    """Return a value that is rendered literally in the SQL, for scripts."""
     return alembic.op.inline_literal(value, type_=type_)
 
 
 def run_async(async_function: Callable[..., Awaitable[_T]], *args: Any, **kw_args: Any) -> _T:
-    """Run an async function with the revision's ``AsyncConnection``, where ``env.py`` has one."""
+    """Run an async function with the revision's ``AsyncConnection``, if ``env.py`` uses one."""
     return alembic.op.run_async(async_function, *args, **kw_args)
 
 
 def register_operation(name: str, sourcename: str | None = None) -> Any:
-    """Register an operation of your own, which then is an attribute of this module, too."""
+    """Register an operation of your own, which then becomes an attribute of this module."""
     return alembic.op.register_operation(name, sourcename)
 
 
 def implementation_for(op_cls: Any, replace: bool = False) -> Any:
-    """Register the implementation of an operation, of your own or of Alembic's."""
+    """Register the implementation of an operation, either your own or one of Alembic's."""
     return alembic.op.implementation_for(op_cls, replace=replace)
 
 
 def invoke(operation: ops.MigrateOperation) -> Any:
-    """Run one of Alembic's operation objects as the verb that it stands for.
+    """Run one of Alembic's operation objects as the corresponding verb.
 
-    Other operations (your own, ``ops.ExecuteSQLOp``) run as they are
+    Other operations (your own, ``ops.ExecuteSQLOp``) run unchanged
     (https://alembic.sqlalchemy.org/en/latest/api/operations.html#operation-plugins).
     """
     return guarded().invoke(operation)
 
 
-for _name in __all__:  # a keyword that a function has not is refused in words
+for _name in __all__:  # an unknown keyword raises a readable error
     if inspect.isfunction(globals()[_name]):
         globals()[_name] = in_words(globals()[_name])
 
 
-if not TYPE_CHECKING:  # or a misspelt verb would pass the type checker
+if not TYPE_CHECKING:  # otherwise a misspelt verb would pass the type checker
 
     def __getattr__(name: str) -> Any:
-        """Return an operation that a plugin added to ``alembic.op``, as it is."""
+        """Return an operation that a plugin added to ``alembic.op``, unchanged."""
         if name.startswith("_") or not hasattr(alembic.op, name):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(alembic.op, name)

@@ -1,6 +1,6 @@
-"""Run hand-written Alembic revisions safely, and check them; works on anybody's history.
+"""Run hand-written Alembic revisions safely, and check them; works with any existing history.
 
-``run`` is what an ``env.py`` calls, ``ready`` what a readiness probe asks.
+An ``env.py`` calls ``run``; a readiness probe calls ``ready``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ else:
     _WHERE = {"ready": "alembic_toolkit.readiness", "run": "alembic_toolkit.runner"}
 
     def __getattr__(name: str) -> object:
-        """Import what somebody asks for: a probe needs no runner, and a revision none of these."""
+        """Import names on first use: a probe needs no runner, and a revision needs neither."""
         if name in _WHERE:
             return getattr(import_module(_WHERE[name]), name)
         if name == "__version__":
@@ -31,5 +31,5 @@ else:
 
         try:
             return version("alembic-toolkit")
-        except PackageNotFoundError:  # its files are here, but nobody installed them
+        except PackageNotFoundError:  # the files are present, but the package is not installed
             return "(not installed)"

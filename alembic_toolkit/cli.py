@@ -61,14 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _main(argv)
         finally:
-            sys.stdout.flush()  # here, where it can still be told that nobody reads it
+            sys.stdout.flush()  # flush here, where a closed pipe can still be reported
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at exit
         return exits.UNREAD
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    for stream in (sys.stdout, sys.stderr):  # which may know fewer letters than a message has
+    for stream in (sys.stdout, sys.stderr):  # they may not be able to encode a message
         with suppress(AttributeError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _parsed(argv)
@@ -81,7 +81,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _ended(arguments: argparse.Namespace) -> int:
-    """Run a command; turn what ends it into its status, and a line that says why."""
+    """Run a command; turn what ends it into its exit status, and a line that explains it."""
     try:
         status: int = arguments.run(arguments)
     except BrokenPipeError:
@@ -90,7 +90,7 @@ def _ended(arguments: argparse.Namespace) -> int:
         _say("interrupted")
         return exits.of_interrupt(interrupt)
     except (CommandError, configparser.Error, OSError, ValueError) as error:
-        # Our own messages have several lines; of others one is enough.
+        # Our own messages have several lines; for others one is enough.
         if isinstance(error, CommandError):
             return _refused(str(error).strip())
         return _refused(_broken(error) or " ".join(str(error).split()))
@@ -101,13 +101,13 @@ def _ended(arguments: argparse.Namespace) -> int:
     except Exception as error:
         where = _broken(error)
         if where is None:
-            raise  # it is ours to mend
+            raise  # a bug of ours
         return _refused(where)
     return status
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; what a command does not know is an error of that command."""
+    """Read the command line; an unknown argument is an error of its command."""
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -125,7 +125,7 @@ def _say(message: str) -> None:
 
 
 def _broken(error: Exception) -> str | None:
-    """Return in a line which file of the project raised an error; None when none did."""
+    """Return a line that names the project's file that raised an error; None if none did."""
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, SyntaxError):
         return at(f"{shortest(error.filename or '?')}:{error.lineno}", f"SyntaxError: {error.msg}")
@@ -140,7 +140,7 @@ def _broken(error: Exception) -> str | None:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong in the history's files, or one line that says it is sound."""
+    """Print problems in the history's files, or one line that says they are sound."""
     if arguments.baseline:
         return _compared(arguments)
     config = read_config(Path(arguments.config))
@@ -158,7 +158,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _compared(arguments: argparse.Namespace) -> int:
-    """Print whether a root makes what the revisions made that it replaces."""
+    """Print whether a root creates the same schema as the revisions that it replaces."""
     path = Path(arguments.config)
     wanted = settings.read(path)
     urls = arguments.url or wanted.urls or [None]
@@ -177,7 +177,7 @@ def proven(arguments: argparse.Namespace) -> int:
     wanted = _wanted(path, arguments)
     wanted.ask(name for name in settings.ASKED if getattr(arguments, name))
     wanted.ask(settings.THREE if arguments.all else ())
-    made = made_now(commits.repository(path.resolve().parent))  # of the files as they are read
+    made = made_now(commits.repository(path.resolve().parent))  # as of the files being read
     report = _proven(path, wanted, roundtrip.roundtrip)
     if arguments.json:
         _print(report, "json")
@@ -189,7 +189,7 @@ def proven(arguments: argparse.Namespace) -> int:
 
 
 def locked(arguments: argparse.Namespace) -> int:
-    """Print who waits for each upgrade, and how long; 1 when it is longer than a moment."""
+    """Print who waits for each upgrade, and how long; 1 if it is longer than a moment."""
     path = Path(arguments.config)
     wanted = _wanted(path, arguments)
     if arguments.old_code or arguments.format == "markdown":
@@ -200,7 +200,7 @@ def locked(arguments: argparse.Namespace) -> int:
 
 
 def _wanted(path: Path, arguments: argparse.Namespace) -> settings.Settings:
-    """Return what is to be proven: the project's settings, and what is typed."""
+    """Return what to prove, from the project's settings and the command line."""
     wanted = settings.read(path)
     wanted.urls = arguments.url or wanted.urls
     wanted.x += arguments.x
@@ -221,7 +221,7 @@ _Prove = Callable[[Path, settings.Settings, Callable[[str, int, int, str], None]
 
 
 def _print(report: results.Report, form: str) -> None:
-    """Print a report in a form."""
+    """Print a report in the requested format."""
     shown = {
         "text": lambda: text.text(report) + "\n",
         "json": lambda: machines.to_json(report, typed("").partition(" ")[2]),
@@ -231,7 +231,7 @@ def _print(report: results.Report, form: str) -> None:
         "markdown": lambda: orders.markdown(report),
     }
     print(shown[form](), end="")
-    if form != "text":  # a log for machines does not say why there is nothing in it
+    if form != "text":  # machine-readable output does not explain why it is empty
         for one in report.proofs:
             if one.error:
                 _refused(f"could not run on {one.database}: {one.error}")
@@ -241,7 +241,7 @@ _FORMATS = ("text", "json", "github", "gitlab", "sarif", "markdown")
 
 
 def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
-    """Return the ids of the revisions that are asked for; None: all."""
+    """Return the ids of the requested revisions; None for all."""
     directory = ScriptDirectory.from_config(read_config(path))
     if arguments.since is not None:
         return since.since(directory, arguments.since)
@@ -253,9 +253,9 @@ def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
 
 
 def _refuse_unwritable(page: Path) -> None:
-    """Refuse, before a long proof, a file that cannot be written after it.
+    """Refuse, before a long proof, a file that could not be written after it.
 
-    :raises CommandError: it cannot.
+    :raises CommandError: the file cannot be written.
     """
     is_there = page.exists()
     try:
@@ -287,7 +287,7 @@ def sql(arguments: argparse.Namespace) -> int:
 
 
 def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, list[str]]:
-    """Return who waits for each upgrade of a script, as it was seen on a scratch database."""
+    """Return who waits for each upgrade of a script, as observed on a scratch database."""
     path = Path(arguments.config)
     wanted = settings.read(path)
     wanted.x += arguments.x or []
@@ -306,7 +306,7 @@ def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, l
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print where each database is; 1 when one is not at head, as applied, and to be reached."""
+    """Print where each database is; 1 unless all are reachable and at head, as applied."""
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -335,14 +335,14 @@ def _print_json(status: int, findings: Iterable[results.Finding], **more: Any) -
 
 
 def _databases(arguments: argparse.Namespace) -> list[Database]:
-    """Return the databases that are named, else those of ``pyproject.toml``, else env.py's."""
+    """Return the named databases, else those in ``pyproject.toml``, else env.py's."""
     known = pyproject.databases(Path(arguments.config))
     found = named(arguments.url, known) or [listed(*one) for one in known.items()]
     return found or [Database("")]
 
 
 def journal(arguments: argparse.Namespace) -> int:
-    """Print what ran on each database; 2 when one cannot be read."""
+    """Print what ran on each database; 2 if one cannot be read."""
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     found = histories.history(path, _databases(arguments), arguments.x, arguments.timeout)
@@ -389,7 +389,7 @@ def rebased(arguments: argparse.Namespace) -> int:
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
-    """Upgrade or downgrade databases, and print what became of each; 1 when one is not there."""
+    """Upgrade or downgrade databases, and print each result; 1 if one is not there."""
     path = Path(arguments.config)
     down = arguments.command == "downgrade"
     _refuse_unknown(path, arguments.revision, down)
@@ -400,7 +400,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
         def ended(one: upgrades.Upgrade, number: int, all_: int) -> None:
             if bar:
                 bar.update("databases", number, all_, one.name)
-            elif not arguments.json:  # a log gets each when it ends
+            elif not arguments.json:  # a log gets each result when it is known
                 print(upgrades.line(one, width, arguments.verbose), flush=True)
 
         report = upgrades.upgrade(
@@ -426,21 +426,21 @@ def upgrade(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_unknown(path: Path, revision: str, down: bool) -> None:
-    """Refuse a revision that is not there, once, before any database is asked.
+    """Refuse an unknown revision once, before any database is asked.
 
-    :raises CommandError: no file has it.
+    :raises CommandError: no file has this revision.
     """
-    with suppress(ImportError):  # of a revision, until env.py has run
+    with suppress(ImportError):  # raised by a revision, until env.py has run
         directory = ScriptDirectory.from_config(read_config(path))
         baselines.apply(directory, (), (revision,))  # kept files, or the root
         if not down:
             directory._upgrade_revs(revision, ())  # type: ignore[arg-type]
-        elif not re.search(r"[+-]\d+$", revision):  # which counts from where a database stands
+        elif not re.search(r"[+-]\d+$", revision):  # relative to a database's revision
             directory.get_revisions(revision)
 
 
 def where(arguments: argparse.Namespace) -> int:
-    """Print which revision each database is, by its schema; or write the file that says so."""
+    """Print which revision each database is, by its schema; or write the file that tells this."""
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -549,7 +549,7 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
 
 
 def _add_checks(command: argparse.ArgumentParser) -> None:
-    """Add what is asked for beside the checks that are always made."""
+    """Add the options for further checks."""
     for name, what in (
         (results.RERUN, "run each step twice, its mark taken away"),
         (results.CRASH, "stop each step after each statement, and run it again"),
@@ -644,7 +644,7 @@ def _add_downgrade(command: argparse.ArgumentParser) -> None:
 
 
 def _add_moving(command: argparse.ArgumentParser) -> None:
-    """Add what an upgrade and a downgrade have in common."""
+    """Add the options that upgrade and downgrade share."""
     add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     about = "write nothing, and say for each database what would run"
     command.add_argument("--dry-run", action="store_true", help=about)
@@ -678,7 +678,7 @@ def _add_adopt(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=adopt)
 
 
-# By the name of each command what adds its options, in the order of the help.
+# The function that adds each command's options, in the order of the help.
 _ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _add_check,
     "sql": _add_sql,

@@ -1,6 +1,6 @@
-"""The exit statuses of every command: the same one for the same thing.
+"""The exit statuses of all commands: the same status for the same outcome.
 
-Those of an interrupt are what shells say of a process that a signal ended: 128 and its number.
+Interrupts have the status that shells report for a process ended by a signal: 128 + its number.
 https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
 """
 
@@ -12,19 +12,19 @@ from collections.abc import Iterable
 from types import FrameType
 
 FINE = 0
-FOUND = 1  # a finding; something that was to be done has failed
-UNKNOWN = 2  # the command cannot be read, or what it asks cannot be judged
+FOUND = 1  # a finding, or something failed
+UNKNOWN = 2  # the command is not valid, or its question cannot be answered
 INTERRUPTED = 130  # by Ctrl-C
-UNREAD = 141  # who read the output (`| head`) has closed it: SIGPIPE
+UNREAD = 141  # the reader of the output (`| head`) has closed it: SIGPIPE
 TERMINATED = 143  # by SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: what runs cleans up, as after Ctrl-C."""
+    """SIGTERM arrived: running code cleans up, as after Ctrl-C."""
 
 
 def listen() -> None:
-    """Have SIGTERM end this process as Ctrl-C does; only the main thread can ask for that."""
+    """Make SIGTERM end this process as Ctrl-C does; only the main thread can request that."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
 
@@ -39,10 +39,10 @@ def of_interrupt(interrupt: KeyboardInterrupt) -> int:
 
 
 def of_all(sound: Iterable[bool], *, judged: bool = True) -> int:
-    """Return the status of what was asked of several databases.
+    """Return the exit status of a command on several databases.
 
-    :param sound: of each, whether it is as it should be.
-    :param judged: whether every one could be judged.
+    :param sound: for each database, whether it is as it should be.
+    :param judged: whether all of them could be judged.
     """
     if not judged:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""The parts of a message: where the author's call is, the four parts, text fit for a terminal."""
+"""The parts of a message: the place of the author's call, the four parts, terminal-safe text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 Spot = tuple[str, int]
 """A file and a line."""
 
-_kept: WeakKeyDictionary[Any, Spot] = WeakKeyDictionary()  # of what waits for the end of a batch
+_kept: WeakKeyDictionary[Any, Spot] = WeakKeyDictionary()  # for operations waiting in a batch
 _running: list[Spot] = []
 
 
@@ -22,18 +22,18 @@ _URL = {"pytest --roundtrip": "--roundtrip-url"}
 
 
 def note_typed(command: str) -> str:
-    """Note which command was typed, for what tells its reader what to type next.
+    """Note which command was typed, for messages that suggest a next command.
 
-    :returns: the one that was noted before.
+    :returns: the command that was noted before.
     """
     before, _typed[0] = _typed[0], command
     return before
 
 
 def typed(otherwise: str) -> str:
-    """Return the command that was typed, without its options; another if none was.
+    """Return the command that was typed, without its options, or a default if none was.
 
-    :param otherwise: the name of that one.
+    :param otherwise: the name of the default command.
     """
     return _typed[0] or f"alembic-toolkit {otherwise}"
 
@@ -45,7 +45,7 @@ def typed_with_url(otherwise: str) -> str:
 
 
 def printable(text: object) -> str:
-    """Return a text on one line that no terminal takes for a command: ``\\x1b``, ``\\n``."""
+    """Return a text on one line, without control characters for a terminal: ``\\x1b``, ``\\n``."""
     line = str(text)
     if line.isprintable():
         return line
@@ -53,12 +53,12 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """Return a text of several lines, each of them printable."""
+    """Return a text of several lines, with each line made printable."""
     return "\n".join(map(printable, str(text).replace("\t", "    ").split("\n")))
 
 
 def four_parts(problem: str, shown: tuple[str, str], why: str, *way: str) -> str:
-    """Return an error's text: what was asked, what is there and is wanted, why, what to do.
+    """Return an error's text: what was requested, what is there and wanted, why, what to do.
 
     :param problem: it begins with the place of the call.
     """
@@ -72,7 +72,7 @@ def four_parts(problem: str, shown: tuple[str, str], why: str, *way: str) -> str
 
 
 def is_revisions(frame: FrameType) -> bool:
-    """Tell whether a function is one of a revision's file."""
+    """Tell whether a function belongs to a revision's file."""
     return "revision" in frame.f_globals and "down_revision" in frame.f_globals
 
 
@@ -86,7 +86,7 @@ def revision_frames() -> Iterator[FrameType]:
 
 
 def place() -> str:
-    """Return ``versions/0007_x.py:23``, where the running call is; nothing outside of revisions."""
+    """Return the running call's place, ``versions/0007_x.py:23``; empty outside of revisions."""
     path, line = _spot()
     return f"{shortest(path)}:{line}" if path else ""
 
@@ -100,7 +100,7 @@ def _spot() -> Spot:
 
 
 def place_of(error: BaseException) -> str:
-    """Return where the call of a revision is that an error came from."""
+    """Return the place of the revision's call that an error came from."""
     found, trace = "", error.__traceback__
     while trace is not None:
         if is_revisions(trace.tb_frame):
@@ -110,18 +110,18 @@ def place_of(error: BaseException) -> str:
 
 
 def at(where: str, problem: str) -> str:
-    """Return a problem behind its place, where there is one."""
+    """Return a problem after its place, if there is one."""
     return f"{where}: {problem}" if where else problem
 
 
 def keep_place(operation: Any) -> None:
-    """Remember where an operation was asked for that will run later."""
+    """Remember where an operation that will run later was requested."""
     _kept[operation] = _spot()
 
 
 @contextmanager
 def at_place_of(operation: Any) -> Iterator[None]:
-    """Have what is within be called from where the operation was asked for."""
+    """Make calls within the block appear to come from where the operation was requested."""
     _running.append(_kept.get(operation) or _spot())
     try:
         yield
@@ -130,7 +130,7 @@ def at_place_of(operation: Any) -> Iterator[None]:
 
 
 def shortest(path: str) -> str:
-    """Return the path as seen from the working directory, where that is shorter."""
+    """Return the path relative to the working directory, if that is shorter."""
     try:
         return min(os.path.relpath(path), path, key=len)
     except (OSError, ValueError):  # the directory is gone; another drive of Windows

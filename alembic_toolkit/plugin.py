@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pytest
 
-# Those of `prove/settings.py`, which is imported when the proof is asked for.
+# Those of `prove/settings.py`, which is imported only when a proof is requested.
 CHECKS = ("re-run", "crash", "offline", "locks", "old-code")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; without the first, the others do nothing."""
+    """Add the options; without the first one, the others have no effect."""
     group = parser.getgroup("alembic-toolkit", "proof of Alembic revisions (alembic-toolkit)")
     group.addoption(
         "--roundtrip",
@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Have pytest load the project's ``conftest.py``, even if it is to run the proof alone."""
+    """Make pytest load the project's ``conftest.py``, even if only the proof is to run."""
     known = early_config.known_args_namespace
     if known.roundtrip and known.file_or_dir:
         root = early_config.rootpath
@@ -54,7 +54,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take part in the session, if it is asked for."""
+    """Register the plugin in the session, if it is requested."""
     if config.option.roundtrip:
         from alembic_toolkit.prove import items
 

@@ -1,6 +1,6 @@
-"""Show the progress of databases: on a terminal one line, redrawn and removed at the end.
+"""Show the progress of databases: on a terminal, as one line that is redrawn and finally removed.
 
-A log gets a line for each database, when it is done.
+A log gets one line for each database when it is done.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TextIO
 
 _PERIOD = 0.1  # seconds between two drawings: more would only flicker
-_NARROW = 20  # columns that a terminal is assumed to have at least
+_NARROW = 20  # the minimum width to assume for a terminal, in columns
 _BAR = 20  # columns
 
 
 @dataclass
 class _State:
-    """How far one database is."""
+    """The progress of one database."""
 
     started: float
     changed: float
@@ -37,21 +37,21 @@ class _State:
         return min(1.0, self.done / self.total) if self.total > 0 else 1.0
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that it will still take if it goes on as it did."""
+        """Return the estimated remaining seconds, from the time taken so far."""
         if not self.done or now - self.started < 1:
             return None
-        # Since the last change nothing is known, but it took this long already.
+        # Nothing is known since the last update, except the time since then.
         pace = (self.changed - self.started) / self.done
         return max(0.0, pace * (self.total - self.done) - (now - self.changed))
 
 
 class Progress:
-    """A line on a terminal that several threads can move on::
+    """A line on a terminal that several threads can update::
 
         with Progress() as progress:
             progress.update("postgresql", 120, 345, "0120_add_due_date")
 
-    What is printed to the same terminal meanwhile is drawn over; print after `close`.
+    Other output to the same terminal is overwritten meanwhile; print after `close`.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -70,7 +70,7 @@ class Progress:
         self.close()
 
     def update(self, database: str, done: int, total: int, what: str = "") -> None:
-        """Note that a database has done so many of all steps, and is at `what`."""
+        """Record that a database has done this many of all steps, and is at `what`."""
         with self._lock:
             now = time.monotonic()
             state = self._states.setdefault(database, _State(now, now, 0, total, what))
@@ -88,7 +88,7 @@ class Progress:
                 self._drawer.start()
 
     def close(self) -> None:
-        """Remove the line; in a log, list the databases that did not get to the end."""
+        """Remove the line; in a log, list the databases that did not finish."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -105,10 +105,10 @@ class Progress:
                     self._write(f"{_printable(database)}: {steps}{at}\n")
 
     def _draw_on(self) -> None:
-        # Not in `update`: a long step has no update, but its time passes.
+        # Not in `update`: during a long step there is no update, but time passes.
         while not self._closed.wait(_PERIOD):
             with self._lock:
-                # One column stays free: a full line makes some terminals go to the next one.
+                # One column stays free: some terminals wrap a full line.
                 width = max(_NARROW, _columns(self._stream)) - 1
                 shown = line(self._states, time.monotonic(), width)
                 if shown != self._shown:
@@ -121,12 +121,12 @@ class Progress:
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
         except (OSError, ValueError):
-            # Nobody reads it any more (a pipe that was closed): the work goes on.
+            # Nobody reads it any more (a closed pipe): the work continues.
             self._closed.set()
 
 
 def line(states: dict[str, _State], now: float, width: int) -> str:
-    """Return the line: one database in detail, or several in short."""
+    """Return the line: one database in detail, or several in brief."""
     at_work = {name: state for name, state in states.items() if not state.is_through}
     if not at_work:
         return ""
@@ -164,7 +164,7 @@ def _clock(seconds: float) -> str:
 
 
 def _printable(text: str) -> str:
-    # In ASCII, for a letter that fills two columns would break the line.
+    # In ASCII, because a character two columns wide would break the line.
     return text.encode("ascii", "backslashreplace").decode().translate(_CONTROLS)
 
 
@@ -172,7 +172,7 @@ _CONTROLS = dict.fromkeys((*range(32), 127), "?")
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a line can be drawn over; a process may have no stream at all."""
+    """Return whether a line can be redrawn; a process may have no stream at all."""
     try:
         return stream is not None and stream.isatty() and os.environ.get("TERM", "") != "dumb"
     except ValueError:  # it is closed

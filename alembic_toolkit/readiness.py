@@ -20,17 +20,17 @@ AHEAD = "ahead"  # newer than at_most
 EMPTY = "empty"  # no version table, or nothing in it
 SEVERAL = "several"  # revisions at once
 UNKNOWN = "unknown"  # a revision that cannot be put in order
-UNREADABLE = "unreadable"  # it does not answer, or does not let this user read
+UNREADABLE = "unreadable"  # it does not respond, or this user may not read it
 
 
 @dataclass(frozen=True)
 class Ready:
-    """Whether a database is ready: true or false by itself, and why."""
+    """Whether a database is ready (its truth value), and why."""
 
-    state: str  # one of those above
+    state: str  # one of the constants above
     reason: str  # in one line, without a password
-    revisions: tuple[str, ...] = ()  # what the version table says
-    error: Exception | None = None  # of a database that cannot be read
+    revisions: tuple[str, ...] = ()  # those in the version table
+    error: Exception | None = None  # if the database cannot be read
 
     def __bool__(self) -> bool:
         return self.state == READY
@@ -47,22 +47,23 @@ def ready(
 ) -> Ready:
     """Tell whether a database is at a revision that this application works with.
 
-    For readiness probes and for the start of an application: one query, no ``env.py``, no files of
-    revisions. What is wrong with the database is never raised, but said by what is returned. With
-    an asynchronous driver: ``await connection.run_sync(ready, at_least="0012")``.
+    For readiness probes and application startup: it makes one query, and needs neither ``env.py``
+    nor the revision files. Problems with the database are never raised; the returned value
+    describes them. With an asynchronous driver, write
+    ``await connection.run_sync(ready, at_least="0012")``.
 
-    Revisions are put in order by their numbers, as ``0012`` and ``0014``. Other ids say nothing of
-    which is older: name them in ``order``, or give the same one as ``at_least`` and ``at_most``.
-    What cannot be decided is not ready: an id that is not known, several revisions at once.
+    Revisions are ordered by their numbers, such as ``0012`` and ``0014``. Other ids have no order:
+    list them in ``order``, or give the same id as ``at_least`` and ``at_most``. A database is not
+    ready if this cannot be decided: its id is unknown, or it is at several revisions at once.
 
-    :param database: an engine; or a connection, whose transaction stays as it is.
-    :param at_least: the oldest revision that will do.
-    :param at_most: the newest.
-    :param order: the revisions that are known here, the oldest first, where ids are no numbers.
+    :param database: an engine; or a connection, whose transaction is left as it was.
+    :param at_least: the oldest revision that is acceptable.
+    :param at_most: the newest revision that is acceptable.
+    :param order: the known revisions, oldest first, if their ids are not numbers.
     :param version_table: as in ``env.py``.
     :param version_table_schema: as in ``env.py``.
-    :raises TypeError: it is neither an engine nor a connection, or an asynchronous one.
-    :raises ValueError: neither bound is given, or the two cannot be put in order.
+    :raises TypeError: the database is neither an engine nor a connection, or it is asynchronous.
+    :raises ValueError: neither bound is given, or the two cannot be ordered.
     """
     _refuse_asynchronous(database)
     place = _order(at_least, at_most, order)
@@ -78,7 +79,7 @@ def ready(
             else nullcontext(database) as connection
         ):
             found = tuple(sorted(_read(connection, select(versions.c.version_num))))
-    except Exception as error:  # drivers raise what they like
+    except Exception as error:  # drivers raise errors of any type
         if is_missing_table(error):
             return Ready(EMPTY, f"{shown} has no table {version_table} yet")
         return Ready(UNREADABLE, f"{shown} cannot be read: {message(error)}", (), error)
@@ -88,7 +89,7 @@ def ready(
 def _refuse_asynchronous(database: Any) -> None:
     if isinstance(database, Engine | Connection) and not database.dialect.is_async:
         return
-    if isinstance(database, Connection):  # the one that run_sync hands over
+    if isinstance(database, Connection):  # the one that run_sync passes
         return
     kind = type(database).__name__
     if "Async" in kind or getattr(getattr(database, "dialect", None), "is_async", False):
@@ -112,7 +113,7 @@ def _read(connection: Connection, query: Any) -> list[str]:
 
 
 def _is_missing_file(engine: Engine) -> bool:
-    """Tell whether to connect would make an empty file."""
+    """Tell whether connecting would create an empty file."""
     name = engine.url.database
     if not server_of(engine.dialect.name).is_file or not name or name.startswith(":memory:"):
         return False
@@ -120,13 +121,13 @@ def _is_missing_file(engine: Engine) -> bool:
     return not is_uri and Path(name).parent.is_dir() and not Path(name).exists()
 
 
-# In which order
+# The order
 
 
 def _order(
     at_least: str | None, at_most: str | None, order: Sequence[str]
 ) -> Callable[[str, str], int | None]:
-    """Return what tells which of two revisions is older; None where that is not known."""
+    """Return a function that compares the ages of two revisions; it returns None if unknown."""
     if at_least is None and at_most is None:
         raise ValueError("ready() is told neither at_least nor at_most")
 
@@ -154,7 +155,7 @@ _NUMBER = re.compile(r"[0-9]{1,11}")  # Alembic's own random ids have twelve dig
 
 
 def _next(bound: str, order: Sequence[str]) -> str:
-    """Return an id that is another one, to see whether this one can be put in order."""
+    """Return an id other than this one, to see whether this one can be ordered."""
     others = [id_ for id_ in order if id_ != bound]
     return others[0] if others else "0" * len(bound)
 

@@ -1,13 +1,13 @@
-"""Run revisions: all that the ``env.py`` of an Alembic environment needs::
+"""Run revisions: everything that the ``env.py`` of an Alembic environment needs::
 
     from alembic import context
     from alembic_toolkit import run
 
     run(context, "postgresql+psycopg://user@host/name", target_metadata=Base.metadata)
 
-One deployer runs at a time, each revision in a transaction of its own, which waits for no lock long
-enough to stall the application. A journal records each run. What must not run is refused before
-anything is changed, with an error that `alembic` prints without a traceback.
+One deployer runs at a time. Each revision has a transaction of its own, which never waits for a
+lock long enough to stall the application. A journal records each run. A command that must not run
+is refused before anything is changed, with an error that `alembic` prints without a traceback.
 """
 
 from __future__ import annotations
@@ -77,69 +77,70 @@ def run(
     autogenerate: bool = False,
     **options: Any,
 ) -> None:
-    """Do what the running `alembic` command asks for: upgrade, write a script, a new revision, ...
+    """Do what the running `alembic` command requests: upgrade, write a script, a new revision, ...
 
-    Another deployer is waited for. A revision that meets a lock is rolled back and run again, until
-    it gets through. On SQLite a revision is as atomic as on PostgreSQL, and leaves no
-    row without its parent. A round trip runs the revisions alone: no lock, no journal.
-    Offline (``--sql``) only the dialect of the database matters: nothing is connected to. Neither
-    is it for ``alembic revision``, ``merge`` and a ``history`` that does not ask for the current
+    `run` waits for other deployers to finish. A revision that meets a lock is rolled back and
+    retried until it succeeds. On SQLite a revision is as atomic as on PostgreSQL, and leaves no row
+    without its parent. A round trip runs only the revisions, without the lock and the journal.
+    Offline (``--sql``) only the dialect of the database matters, and no connection is made. Nor is
+    one made for ``alembic revision``, ``merge`` and a ``history`` that does not ask for the current
     revision.
 
     :param context: the module ``alembic.context``.
-    :param database: a URL, an engine, or a connection that is in no transaction. By default it is
+    :param database: a URL, an engine, or a connection that is in no transaction. The default is
      ``sqlalchemy.url`` in the section of ``alembic.ini`` that ``alembic -n`` names, with all other
-     ``sqlalchemy.*`` of that section, as Alembic's templates read it.
-     ``config.attributes["connection"]`` goes before both. URL and engine may be of an asynchronous
-     driver: `run` then makes an event loop, in another thread if one runs in this thread already,
-     and opens a connection of its own.
-    :param target_metadata: the models, for ``alembic check``. By default it is the variable of that
-     name in the module that calls `run`, where Alembic's templates have it; of a dictionary, as in
-     the template for several databases, what it holds for ``engine_name``.
+     ``sqlalchemy.*`` settings of that section, as Alembic's templates read it.
+     ``config.attributes["connection"]`` takes precedence over both. The URL or engine may use an
+     asynchronous driver: `run` then creates an event loop, in another thread if one is already
+     running in this thread, and opens a connection of its own.
+    :param target_metadata: the models, for ``alembic check``. The default is the variable of that
+     name in the module that calls `run`, where Alembic's templates define it; if that is a
+     dictionary, as in the template for several databases, its value for ``engine_name``.
     :param autogenerate: allow ``alembic revision --autogenerate``, and so Flask-Migrate's
      ``flask db migrate``, which connects and compares.
-    :param options: those of `alembic_toolkit.deployer.options.Options`, over which
-     ``-x name=value`` goes, and those of ``context.configure``, below. With ``engine_name``, as in
-     Alembic's template for several databases, the functions of the revisions get it; `run` is then
-     called once for each database.
+    :param options: those of `alembic_toolkit.deployer.options.Options`, which ``-x name=value``
+     overrides, and those of ``context.configure``, below. ``engine_name``, as in Alembic's template
+     for several databases, is passed to the functions of the revisions; `run` is then called once
+     for each database.
     :raises CommandError: the database cannot be used; the connection is in a transaction; a
-     revision to run is not written, or its id does not fit into the version table;
-     ``--autogenerate`` was asked for; a revision broke a foreign key on SQLite; another deployer
-     does not end; a lock is not to be had; an option is not for `run`.
+     revision to run has not been written yet, or its id does not fit into the version table;
+     ``--autogenerate`` was requested; a revision broke a foreign key on SQLite; another deployer
+     does not finish; a lock cannot be acquired; an option is not valid for `run`.
 
     These keywords of `context.configure
-    <https://alembic.sqlalchemy.org/en/latest/api/runtime.html>`_ are taken as they are:
+    <https://alembic.sqlalchemy.org/en/latest/api/runtime.html>`_ are passed on unchanged:
 
     - the version table: ``version_table``, ``version_table_schema`` and ``version_table_pk``. The
-      journal is beside it, and named after it
+      journal is in the same schema, and named after it
     - a callback after each revision, in its transaction: ``on_version_apply``
     - what ``alembic check`` and ``--autogenerate`` compare: ``compare_type``,
       ``compare_server_default``, ``include_schemas``, ``include_name``, ``include_object`` (the
-      toolkit's own tables are left out before they are asked) and ``autogenerate_plugins``
-    - how a new revision is written: ``template_args``, ``process_revision_directives`` (called when
-      it has its number), ``render_as_batch``, ``render_item``, ``upgrade_token``,
-      ``downgrade_token``, ``alembic_module_prefix``, ``sqlalchemy_module_prefix`` and
-      ``user_module_prefix``
-    - for ``--sql`` alone: ``output_buffer``, ``output_encoding``, ``literal_binds`` (by default
-      True here) and ``dialect_opts`` (by default named parameters)
-    - what ``env.py`` may ask for: ``tag``
-    - ``transactional_ddl``: by default as the server is; on SQLite True, because `run` makes it so
-    - for servers that the toolkit does not know: ``mssql_batch_separator`` and
+      toolkit's own tables are excluded before these are called) and ``autogenerate_plugins``
+    - how a new revision is written: ``template_args``, ``process_revision_directives`` (called
+      after the revision has got its number), ``render_as_batch``, ``render_item``,
+      ``upgrade_token``, ``downgrade_token``, ``alembic_module_prefix``,
+      ``sqlalchemy_module_prefix`` and ``user_module_prefix``
+    - for ``--sql`` only: ``output_buffer``, ``output_encoding``, ``literal_binds`` (here True by
+      default) and ``dialect_opts`` (named parameters by default)
+    - for use in ``env.py``: ``tag``
+    - ``transactional_ddl``: by default what the server supports; True on SQLite, where `run`
+      provides it
+    - for servers that the toolkit does not support: ``mssql_batch_separator`` and
       ``oracle_batch_separator``
 
     These are refused: ``connection``, ``url`` and ``dialect_name``, because the database is the
-    second argument; ``starting_rev``, ``as_sql`` and ``fn``, because the command says where to
-    start, whether to connect and what to do; ``transaction_per_migration=False``, because a
-    revision that meets a lock is run again alone.
+    second argument; ``starting_rev``, ``as_sql`` and ``fn``, because the command determines where
+    to start, whether to connect and what to do; ``transaction_per_migration=False``, because a
+    revision that meets a lock is retried by itself.
     """
-    # The module's functions all call this object, which has the command's options.
+    # All functions of the module call this object, which has the command's options.
     environment = cast(EnvironmentContext, getattr(context, "_proxy", context))
     arguments = {n: options.pop(n) for n in ("engine_name",) if n in options}
     if target_metadata is None:
         caller = sys._getframe(1).f_globals
         target_metadata = _models(caller.get("target_metadata"), arguments.get("engine_name"))
     given = environment.context_opts
-    # What is configured here must not be that of a second call.
+    # This call's configuration must not leak into a second call.
     environment.context_opts = {**given, ARGUMENTS: arguments}
     try:
         _run(environment, database, {**options, "target_metadata": target_metadata}, autogenerate)
@@ -148,7 +149,7 @@ def run(
 
 
 def _models(found: Any, engine_name: str | None) -> Any:
-    """Return what a module has as its models, or one of them by the name of a database."""
+    """Return a module's models, or those of one database by its name."""
     return found.get(engine_name) if isinstance(found, Mapping) else found
 
 
@@ -159,7 +160,7 @@ def _run(
     function = environment.context_opts["fn"]
     command = str(getattr(function, "__qualname__", "")).partition(".")[0]
     _print_errors_once(environment)
-    logging.getLogger("alembic_toolkit").disabled = False  # by fileConfig(), in most an env.py
+    logging.getLogger("alembic_toolkit").disabled = False  # most env.py files disable it
     compares = is_autogenerated(environment, command)
     if compares and not autogenerate:
         raise autogenerate_refused()
@@ -181,7 +182,7 @@ def _run(
         return _run_without_database(environment, options)
     target = target_of(environment.config, database)
     if server_of(target.url.get_backend_name()).has_transactional_ddl:
-        options.setdefault("transactional_ddl", True)  # of SQLite, Alembic does not know it
+        options.setdefault("transactional_ddl", True)  # Alembic does not know that SQLite has it
     if environment.is_offline_mode():
         return _run_offline(environment, target, options, wanted)
     if compares or command in _LOOKING:
@@ -196,17 +197,17 @@ def _run(
 
 log = logging.getLogger("alembic_toolkit")
 
-# Which command
+# The commands
 
 
-# These change nothing: they create no version table either.
+# These change nothing; they do not even create the version table.
 _LOOKING = {"check", "current", "history", "show"}
-_LOOKING_UP = {"check", "current"}  # the revision of the database, in the files
+_LOOKING_UP = {"check", "current"}  # they look up the database's revision in the files
 
 
 def _needs_database(environment: EnvironmentContext, command: str) -> bool:
     if command == "history":
-        # Run from Python there are no arguments to look at: be safe.
+        # Called from Python, it has no arguments to look at, so assume the worst.
         arguments = environment.config.cmd_opts
         current = getattr(arguments, "indicate_current", True)
         return current or "current" in (getattr(arguments, "rev_range", None) or "")
@@ -214,12 +215,12 @@ def _needs_database(environment: EnvironmentContext, command: str) -> bool:
 
 
 def _print_errors_once(environment: EnvironmentContext) -> None:
-    """Have Alembic print an error as it was written, and not twice."""
-    # It wraps what it prints to the width of the terminal, and so ruins aligned lines:
+    """Make Alembic print an error once, exactly as it was written."""
+    # It wraps its output to the width of the terminal, which breaks aligned lines:
     # https://github.com/sqlalchemy/alembic/blob/main/alembic/util/messaging.py
     messaging.TERMWIDTH = None
-    # It logs the error and prints it on standard output. The log line is the only one to be seen
-    # when that is a script (`--sql > file`), or with --quiet.
+    # It logs the error and prints it to standard output. Only the log line can be seen if standard
+    # output is a script (`--sql > file`), or with --quiet.
     redirected = environment.is_offline_mode() and not sys.stdout.isatty()
     quiet = environment.config.messaging_opts.get("quiet", False)
     messaging.log.disabled = not redirected and not quiet
@@ -238,7 +239,7 @@ def _run_without_database(environment: EnvironmentContext, options: dict[str, An
 
 
 def _numbered(environment: EnvironmentContext, options: dict[str, Any]) -> Callable[..., None]:
-    """Return a hook that numbers a new revision before the caller's own sees it."""
+    """Return a hook that numbers a new revision before the caller's own hook runs."""
     hooks = [numbering(environment), options.get("process_revision_directives")]
 
     def process(*arguments: Any) -> None:
@@ -251,7 +252,7 @@ def _numbered(environment: EnvironmentContext, options: dict[str, Any]) -> Calla
 def _run_offline(
     environment: EnvironmentContext, target: Target, options: dict[str, Any], wanted: Options
 ) -> None:
-    """Write the script, after a look at the revisions in it."""
+    """Write the script, after checking the revisions in it."""
     url = target.url
     refuse_translations(target.given)
     options = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}, **options}
@@ -259,7 +260,7 @@ def _run_offline(
         environment.configure(url=url, **options)
     with ExitStack() as stack:
         if not environment.config.attributes.get(PLAIN):
-            # The default is for a wait that is tried again; whoever runs a script tries once.
+            # The default assumes retries; whoever runs a script tries only once.
             is_asked = "lock_timeout" in environment.get_x_argument(as_dictionary=True)
             timeout = wanted.lock_timeout if is_asked else None
             stack.enter_context(guard(environment.get_context(), timeout, wanted.journal))
@@ -278,7 +279,7 @@ def _run_online(
     wanted: Options,
     command: str,
 ) -> None:
-    """Look at the steps to run, then run them."""
+    """Check the steps to run, then run them."""
     given = to_tuple(options.get("on_version_apply"), default=())
     walks = is_walk(options["fn"])
     with (
@@ -287,7 +288,7 @@ def _run_online(
         ExitStack() as stack,
     ):
         refuse_transaction(connection)
-        if not walks:  # which have looked
+        if not walks:  # those have checked already
             refuse_untested(connection)
             stack.enter_context(causal(connection))
         deployment = Deployment(environment, connection, wanted, options["fn"])
@@ -311,7 +312,7 @@ def _run_online(
             with environment.begin_transaction():
                 run_migrations(environment)
         if connection.in_transaction():
-            connection.commit()  # the version table, when no revision's commit kept it
+            connection.commit()  # the version table, if no revision has committed it
 
 
 def _look(
@@ -320,14 +321,14 @@ def _look(
     target: Target,
     command: str,
 ) -> list[RevisionStep | StampStep]:
-    """Return the steps to run; refuse what must not, and warn of edited files."""
+    """Return the steps to run; refuse those that must not run, and warn of edited files."""
     connection, walks = deployment.connection, is_walk(deployment.wanted)
     if "destination_rev" in environment.context_opts and not walks:
         refuse_elsewhere(environment.get_context())
     steps = _steps(environment, command, walks)
     if deployment.options.journal and not walks and _runs_revisions(environment, steps):
         _warn_of_edits(environment, connection)
-    connection.rollback()  # what was read may be old when the first revision begins
+    connection.rollback()  # this snapshot may be outdated when the first revision begins
     if steps and not walks:
         refuse_autocommit(connection, target.given)
         refuse_standby(connection)
@@ -341,10 +342,10 @@ def _prepare(
     command: str,
     stack: ExitStack,
 ) -> list[RevisionStep | StampStep]:
-    """Keep other deployers out, forget what is no longer half done, watch the connection."""
+    """Lock out other deployers, forget stale marks, and watch the connection."""
     if steps and deployment.options.deploy_lock:
         stack.enter_context(deployment.alone())
-        steps = _steps(environment)  # the deployer before may have run them
+        steps = _steps(environment)  # the previous deployer may have run them
         deployment.connection.rollback()
     marks.forget_stale(environment.get_context(), steps)
     if command == "stamp":
@@ -363,13 +364,13 @@ def _runs_revisions(environment: EnvironmentContext, steps: Sequence[Any]) -> bo
 
 
 def _warn_of_edits(environment: EnvironmentContext, connection: Connection) -> None:
-    """Say which applied revisions have another file now."""
+    """Warn of applied revisions whose files have changed."""
     context = environment.get_context()
     place = context.version_table, context.version_table_schema
     try:
         replaced = baselines_of(environment.script).all_replaced
         found = journal.edited(connection, environment.script, *place, replaced)
-    except DBAPIError:  # it may be for others to read
+    except DBAPIError:  # this user may have no right to read it
         connection.rollback()
         return
     if found:
@@ -389,11 +390,11 @@ def _steps(
 ) -> list[RevisionStep | StampStep]:
     """Return what the command will do; refuse it before Alembic creates its version table.
 
-    :param walks: it is a round trip, which sees the part of the history that it is about.
+    :param walks: this is a round trip, which sees only its part of the history.
     """
     migration = environment.get_context()
     heads = () if migration.purge else migration.get_current_heads()
-    # Upgrade, downgrade and stamp have a destination; all others leave the version table alone.
+    # Upgrade, downgrade and stamp have a destination; others do not touch the version table.
     if "destination_rev" not in environment.context_opts:
         if command in _LOOKING_UP:
             refuse_unknown(environment, stand(environment, heads).heads)

@@ -1,4 +1,4 @@
-"""The words of the command line: what can be typed, and what the help of each command says."""
+"""The words of the command line: the arguments, and the help text of each command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Usage:
     does: str  # sentences
     examples: tuple[str, ...]
     fine: str
-    found: str = ""  # empty: it cannot end so
+    found: str = ""  # empty: this status cannot occur
     unknown: str = "the command cannot be run like this, or cannot judge"
     statuses: dict[int, str] = field(init=False)
 
@@ -35,7 +35,7 @@ class Usage:
 
     @property
     def epilog(self) -> str:
-        """Return what stands below the options."""
+        """Return the text below the options."""
         ends = (f"  {number:<4} {what}" for number, what in self.statuses.items())
         examples = (f"  {line}" for line in self.examples)
         return "\n".join(["examples:", *examples, "", "exit status:", *ends])
@@ -192,7 +192,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that repeats no password of what it refuses, and takes ``-3:`` as ``head-3:``."""
+    """A parser whose errors repeat no password, and which reads ``-3:`` as ``head-3:``."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -203,13 +203,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def revision(text: str) -> str:
-    if ":" in text:  # Alembic would repeat it, with its password
+    if ":" in text:  # Alembic would print it, with its password
         raise argparse.ArgumentTypeError("a URL, where a revision belongs; write --url before it")
     return text
 
 
 def range_(text: str) -> str:
-    if "://" in text:  # an error would repeat it, with its password
+    if "://" in text:  # an error would print it, with its password
         raise argparse.ArgumentTypeError("a URL, where a revision belongs; write --url before it")
     return text
 
@@ -222,7 +222,7 @@ def positive(kind: type[Any], at_most: float = math.inf) -> Callable[[str], Any]
             raise argparse.ArgumentTypeError(f"{text} is not above 0{limit}")
         return number
 
-    positive.__name__ = kind.__name__  # argparse names it in its error
+    positive.__name__ = kind.__name__  # argparse uses this name in its error
     return positive
 
 

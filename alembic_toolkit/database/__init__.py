@@ -1,1 +1,1 @@
-"""What all rooms need of a database: its address, driver, server, errors, and our own tables."""
+"""What all packages need to know about a database: address, driver, server, errors, own tables."""

@@ -1,4 +1,4 @@
-"""Read the URL of a database, show it without its password, compare it with a connection."""
+"""Read a database URL, show it without its password, compare it with a connection."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from alembic_toolkit.database.servers import server_of
 
 
 def parse(address: URL | str) -> URL:
-    """Read the URL of a database.
+    """Read a database URL.
 
-    :raises CommandError: it cannot be read; it is not repeated.
+    :raises CommandError: it cannot be read; the message does not contain it.
     """
     try:
         url = make_url(address)
-        # An @ in a password cuts it in two, and what follows would be shown as the host; so does
-        # a / after digits, which are then a port.
+        # An @ in a password would split it, and the rest would be shown as the host; so would a
+        # / after digits, which are then read as a port.
         is_file = server_of(url.get_backend_name()).is_file
         if "@" not in f"{url.host}{url.database}" or (is_file and url.password is None):
             return url
     except (ArgumentError, ValueError):
         pass
-    # It is not repeated, and neither is the cause: there may be a password in it.
+    # The message contains neither the URL nor the cause, because they may contain a password.
     raise CommandError(
         "the URL of the database cannot be read; write it like sqlite:///file.db or "
         "postgresql+psycopg://user:password@host/name, "
@@ -40,7 +40,7 @@ def parse(address: URL | str) -> URL:
 
 
 def parse_known(address: str) -> URL:
-    """Read the URL of a database on a server that is known here.
+    """Read the URL of a database on a supported server.
 
     :raises CommandError: it cannot be read, or names another server.
     """
@@ -52,13 +52,13 @@ def parse_known(address: str) -> URL:
     return url
 
 
-# An env.py may want an asynchronous driver; what looks and drops here does not.
+# An env.py may need an asynchronous driver; the queries and drops here do not.
 _SYNCHRONOUS = {"asyncpg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "pysqlite"}
 _SYNCHRONOUS |= {"aiomysql": "pymysql", "asyncmy": "pymysql"}
 
 
 def dialect_of(url: str | None) -> str | None:
-    """Return the dialect that a URL names; None without one."""
+    """Return the dialect in a URL; None if there is none."""
     return None if url is None else parse(url).get_backend_name()
 
 
@@ -69,22 +69,22 @@ def synchronous(url: URL) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return a URL without what may be a password: its query may hold one too."""
+    """Return a URL without possible passwords: its query may contain one as well."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def without_passwords(text: str) -> str:
-    """Return a text without what may be the password of a URL in it, whatever else is wrong."""
+    """Return a text without any possible password of a URL in it, even in an invalid URL."""
     text = re.sub(r"(//\S*?\?)\S+", r"\1***", text)
     text = re.sub(
         r"(?i)(\w*(?:password|passwd|pwd|secret|token)\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", text
     )
-    # Our own messages show where a password belongs by that word.
+    # Our own messages use that word as a placeholder for a password.
     return re.sub(r"(:(?!//)|//[^\s/:]*:)(?!password@)\S+@(?=\S)", r"\1***@", text)
 
 
 def concealed(url: URL, text: str) -> str:
-    """Return a text without the passwords of a URL, as it is written or as it is meant."""
+    """Return a text without the passwords of a URL, whether encoded or decoded."""
     options = {key: one for key, one in url.query.items() if _SECRET.search(key)}
     secrets = URL.create("-", password=url.password, query=options)
     return masked(secrets, text)
@@ -94,7 +94,7 @@ _SECRET = re.compile("pass|secret|token|key", re.I)
 
 
 def masked(url: URL, text: str) -> str:
-    """Return a driver's message without what it repeats of a URL: its password, its options."""
+    """Return a driver's message without the parts of a URL it repeats: password and options."""
     options = [one for value in url.query.values() for one in to_tuple(value)]
     for secret in sorted({str(one) for one in (url.password, *options) if one}, key=len)[::-1]:
         for form in (secret, quote_plus(secret), quote(secret)):
@@ -103,7 +103,7 @@ def masked(url: URL, text: str) -> str:
 
 
 def same(connection: Connection, ours: URL) -> bool:
-    """Return whether a connection is to the database of a URL."""
+    """Return whether a connection uses the database of a URL."""
     theirs = connection.engine.url
     if server_of(ours.get_backend_name()).is_file:
         return Path(str(ours.database)).resolve() == Path(str(theirs.database)).resolve()
@@ -111,9 +111,9 @@ def same(connection: Connection, ours: URL) -> bool:
 
 
 def refuse_unreadable(url: URL, error: Exception) -> None:
-    """Refuse a look-alike by name whose version SQLAlchemy could not read as it connected.
+    """Refuse a look-alike by name if SQLAlchemy could not read its version on connecting.
 
-    :raises CommandError: it is one.
+    :raises CommandError: it is a look-alike.
     """
     said = str(error) if isinstance(error, AssertionError) else ""
     server = server_of(url.get_backend_name())
@@ -123,7 +123,7 @@ def refuse_unreadable(url: URL, error: Exception) -> None:
 
 @contextmanager
 def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
-    """Turn errors of this kind, but Alembic's own, into one line that names the database."""
+    """Turn errors of this kind, except Alembic's own, into one line that names the database."""
     try:
         yield
     except CommandError:
@@ -141,6 +141,6 @@ def explained(url: URL, errors: type[Exception] = Exception) -> Iterator[None]:
                 "postgresql+psycopg://, mariadb+pymysql://"
             )
         else:
-            # Drivers raise what they like: TypeError, say, for an option that they do not know.
+            # Drivers raise errors of any type, such as TypeError for an unknown option.
             reason = masked(url, message(error))
         raise CommandError(f"{shown(url)} cannot be used: {reason}") from error

@@ -1,6 +1,6 @@
-"""Whether a server would copy a table for a statement, asked of an empty twin of the table.
+"""Determine whether a server would copy a table for a statement, using an empty twin of the table.
 
-Rules of thumb are wrong there: at utf8mb4, 31 characters become 100 in an instant, 32 do not.
+Rules of thumb do not work: with utf8mb4, 31 characters become 100 instantly, 32 do not.
 https://mariadb.com/kb/en/innodb-online-ddl-overview/
 https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
 """
@@ -41,7 +41,7 @@ _CASCADES = (
     " AND table_name = {name} AND NOT (delete_rule IN ('RESTRICT', 'NO ACTION')"
     " AND update_rule IN ('RESTRICT', 'NO ACTION')) LIMIT 1"
 )
-_SECONDS = 2  # to wait for somebody who holds the table
+_SECONDS = 2  # to wait for a session that holds the table
 _SESSION = "SELECT @@foreign_key_checks, @@sql_mode"
 
 
@@ -50,7 +50,7 @@ class Way:
     """How MariaDB or MySQL alters a table."""
 
     algorithm: str
-    lock: str  # what others may not do meanwhile; empty: there is no meanwhile
+    lock: str  # what others cannot do meanwhile; empty if it takes no time
 
     @property
     def copies(self) -> bool:
@@ -58,7 +58,7 @@ class Way:
         return self.algorithm == "COPY" and self.lock != "NONE"
 
     def __str__(self) -> str:
-        """Return it as a statement asks for it."""
+        """Return it in the syntax of a statement."""
         lock = f", LOCK={self.lock}" if self.lock else ""
         return f"ALGORITHM={self.algorithm}{lock}"
 
@@ -76,7 +76,7 @@ WAYS = (
 def altered(sql: str) -> tuple[str, Callable[[str, Way], str] | None]:
     """Return the table that a statement alters, and what writes it for another table and way.
 
-    :return: an empty name for another statement; no function where nothing is to be asked.
+    :return: an empty name for any other statement; no function if there is nothing to ask.
     """
     if match := _ALTER.match(sql):
         name, rest = match[1], _ASKS.sub("", _bare(match[2])).strip()
@@ -95,9 +95,9 @@ def plain(name: str) -> str:
 
 
 def way_of(connection: Connection, aside: Connection, sql: str) -> Way | None:
-    """Return how the server would run a statement that alters a table; None: it does not say.
+    """Return how the server would run a statement that alters a table; None if unknown.
 
-    :param connection: the one that is to run it, whose settings matter.
+    :param connection: the one that will run it, whose settings matter.
     :param aside: another one of the same database, in which a table is made and dropped; its
      settings are changed.
     """
@@ -114,7 +114,7 @@ def way_of(connection: Connection, aside: Connection, sql: str) -> Way | None:
         ask(aside, f"CREATE TABLE {twin} LIKE {name}")
         ways = _allowed(sql)
         way = next((way for way in ways if _is_taken(aside, written(twin, way))), None)
-        # The twin has no foreign keys, and those that change rows keep a copy from being online.
+        # The twin has no foreign keys, and those that change rows prevent an online copy.
         return WAYS[-1] if way == WAYS[-2] and _cascades(aside, schema, name) else way
     except DBAPIError:
         return None
@@ -124,13 +124,13 @@ def way_of(connection: Connection, aside: Connection, sql: str) -> Way | None:
 
 
 def asked(sql: str) -> dict[str, str]:
-    """Return what a statement itself asks for: ``{"LOCK": "SHARED"}``."""
+    """Return the options that a statement itself specifies: ``{"LOCK": "SHARED"}``."""
     found = {what.upper(): how.upper() for what, how in _ASKED.findall(sql)}
     return {what: how for what, how in found.items() if how != "DEFAULT"}
 
 
 def _allowed(sql: str) -> list[Way]:
-    """Return the ways that a statement leaves to the server, the best first."""
+    """Return the ways that a statement allows the server to choose, best first."""
     wanted = asked(sql)
     algorithm, lock = wanted.get("ALGORITHM"), wanted.get("LOCK")
     alike = {algorithm, *_ALIKE.get(algorithm or "", ())}
@@ -148,9 +148,9 @@ def _cascades(aside: Connection, schema: str, name: str) -> bool:
 
 
 def _is_taken(aside: Connection, sql: str) -> bool:
-    """Return whether the server runs a statement so.
+    """Return whether the server accepts a statement in this way.
 
-    :raises DBAPIError: it does not run it at all.
+    :raises DBAPIError: it cannot run it at all.
     """
     try:
         ask(aside, sql)
@@ -169,7 +169,7 @@ _CREATES = re.compile(
 
 
 def online(sql: str) -> str:
-    """Return the command that alters a table while others write; empty: there is none.
+    """Return the command that alters a table while others write; empty if there is none.
 
     https://docs.percona.com/percona-toolkit/pt-online-schema-change.html
     """
@@ -190,7 +190,7 @@ def online(sql: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return a statement in one line, without comments; strings are left as they are."""
+    """Return a statement on one line, without comments; strings are not changed."""
     tokens = [" " if is_noise(token) else token for token in tokenize(text)]
     blanks = [n for n, token in enumerate(tokens) if token == " " and tokens[n - 1] == " "]
     kept = [token for n, token in enumerate(tokens) if n not in {*blanks}]

@@ -1,4 +1,4 @@
-"""Send SQL to a driver as it is, and fetch rows from it."""
+"""Send SQL to a driver unchanged, and fetch rows from it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from alembic_toolkit.sql import quoting
 
 
 def run(connection: Connection, sql: str) -> list[Any]:
-    """Run a statement past SQLAlchemy, its events and its transactions; return the rows.
+    """Run a statement bypassing SQLAlchemy, its events and its transactions; return the rows.
 
-    Without parameters, so that the driver leaves % alone; errors are the driver's own.
+    It has no parameters, so that the driver does not interpret %; errors are the driver's own.
     """
     with closing(connection.connection.cursor()) as cursor:
         try:
@@ -22,23 +22,23 @@ def run(connection: Connection, sql: str) -> list[Any]:
             return list(cursor.fetchall()) if cursor.description else []
         except Exception:
             raise
-        except BaseException:  # as SQLAlchemy does: what is sent next would get this answer
+        except BaseException:  # as SQLAlchemy does: the next statement would get this answer
             connection.invalidate()
             raise
 
 
 def fetch(connection: Connection, sql: str) -> list[Any]:
-    """Read rows past SQLAlchemy, whose own way takes longer than most looks."""
+    """Read rows bypassing SQLAlchemy, which takes longer than most queries."""
     if not connection.in_transaction():
-        connection.begin()  # as any statement does; whoever commits ends it
+        connection.begin()  # as any statement does; a later commit ends it
     return run(connection, sql)
 
 
 def commits_each(connection: Connection) -> bool:
-    """Tell whether each statement is committed by itself now, as the driver has it.
+    """Tell whether each statement is now committed by itself, according to the driver.
 
-    An option of the connection does not tell: the engine, the URL's parameters or a line of the
-    author's may have set the driver so, and a BEGIN of somebody's may suspend it.
+    The connection's options do not tell: the engine, the URL's parameters or the author's code may
+    have set the driver to do so, and an explicit BEGIN may suspend it.
     """
     one: Any = connection.connection.dbapi_connection
     if callable(ask := getattr(one, "get_autocommit", None)):  # drivers of MariaDB and MySQL
@@ -54,9 +54,9 @@ def commits_each(connection: Connection) -> bool:
 
 
 def is_idle(connection: Connection) -> bool:
-    """Tell whether the driver knows that it is in no transaction; False when it does not say.
+    """Tell whether the driver knows that it is in no transaction; False if it does not tell.
 
-    A commit of the driver's own, or one within a statement, passes SQLAlchemy by.
+    SQLAlchemy does not notice a commit by the driver itself, or one within a statement.
     """
     itself: Any = connection.connection.driver_connection
     for ask in _IN_TRANSACTION:
@@ -74,11 +74,11 @@ _IN_TRANSACTION: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-_VERSIONS = "server_version", "crdb_version"  # parameters that PostgreSQL's kin report
+_VERSIONS = "server_version", "crdb_version"  # also on PostgreSQL look-alikes
 
 
 def greeting(connection: Connection) -> str:
-    """Return what the server said of its version as the session began; nothing if nobody knows."""
+    """Return the version that the server reported at connect; empty if unknown."""
     itself: Any = connection.connection.driver_connection
     for ask in _GREETINGS:
         with suppress(AttributeError, TypeError):
@@ -95,8 +95,8 @@ _GREETINGS: tuple[Callable[[Any], tuple[Any, ...]], ...] = (
 
 
 def ask(connection: Connection, sql: str) -> list[Any]:
-    """Run a statement without parameters, whatever characters it holds."""
-    # Given no parameters, no driver looks for percent signs.
+    """Run a statement without parameters, whatever characters it contains."""
+    # Without parameters, no driver interprets percent signs.
     result = connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
     rows = list(result.cursor.fetchall()) if result.returns_rows else []
     result.close()
@@ -104,7 +104,7 @@ def ask(connection: Connection, sql: str) -> list[Any]:
 
 
 def identifier(connection: Connection, *names: str) -> str:
-    """Return a name in quotes, qualified by those that it belongs to."""
+    """Return a quoted name, qualified by the names it belongs to."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     # For some drivers the preparer doubles percent signs.
     quoted = ".".join(quote(name) for name in names)

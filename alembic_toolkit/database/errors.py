@@ -1,4 +1,4 @@
-"""Tell errors of servers apart: locks, lost sessions, what an operator must mend; find blockers."""
+"""Classify errors of servers: locks, lost sessions, problems for an operator; find blockers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from alembic_toolkit.sql.masking import literals
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _DEADLOCKS = {"40P01", 1213}
-# What the transaction had read is not so any more: at the isolation levels above read committed.
+# The transaction's snapshot is outdated: at isolation levels above read committed.
 # https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 # https://mariadb.com/kb/en/innodb-system-variables/#innodb_snapshot_isolation
 _OUTDATED = {"40001", 1020}
 _LOCK_ERRORS = {"55P03", 1205, 3572, *_DEADLOCKS, *_OUTDATED}
 _SQLITE_BUSY = "database is locked"
-# The server or its operator stopped the revision, whatever it does: no traceback explains that.
+# The server or its operator stopped the revision, whatever it does: a traceback would not help.
 _OPERATORS = {
     "42501",  # insufficient_privilege
     "25006",  # read_only_sql_transaction
@@ -52,7 +52,7 @@ _OPERATORS = {
 _READ_ONLY = {"25006", 1290, 1792, 1836}
 _DENIED = {"42501", 1044, 1142, 1143, 1227}
 # The session has ended; SQLAlchemy knows further disconnections.
-NOT_PRIMARY = 1047  # of a Galera cluster
+NOT_PRIMARY = 1047  # on a Galera cluster
 _GONE = {
     "08000",  # connection_exception
     "08003",  # connection_does_not_exist
@@ -69,15 +69,15 @@ _GONE = {
     3169,  # the session was killed, of MySQL
     4031,  # it was idle for too long
 }
-# A table, a column, a function that is not there.
+# A table, a column or a function does not exist.
 _UNKNOWN = {"42P01", "42703", "42883", "42704", 1054, 1072, 1146}
 _NO_TABLE = {"42P01", "3F000", 1146}
-# What PostgreSQL hints at is what was meant. Elsewhere it may be CASCADE.
+# PostgreSQL's hint here is the intended name. For other errors it may be CASCADE.
 _HINTS = _UNKNOWN | {"42804"}
-# A name that something else has.
+# A name that is already taken.
 _TAKEN = {"42P07", "42710", "42723", 1005, 1050, 1061, 1826, 3822}
-# Rows that do not fit, which PyMySQL gives as an operational error or one of the program: a NULL,
-# a value that is cut or is none of the type, a check of MySQL.
+# Rows that do not fit, for which PyMySQL raises an operational or programming error: a NULL, a
+# truncated or invalid value, a MySQL check.
 _UNFIT = {1138, 1265, 1366, 3819}
 _SQLITE_TAKEN = re.compile(r"already exists|there is already")
 _SQLITE_OPERATORS = (
@@ -92,7 +92,7 @@ def code(error: BaseException | None) -> str | int | None:
     """Return the SQLSTATE, or MariaDB's number, of a driver's error."""
     first = error.args[0] if error is not None and error.args else None
     if isinstance(first, int):
-        return first  # MariaDB's number: its SQLSTATEs are less exact
+        return first  # MariaDB's number: its SQLSTATEs are less precise
     if isinstance(first, dict):  # pg8000
         return str(first.get("C"))
     found = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno"))
@@ -100,59 +100,59 @@ def code(error: BaseException | None) -> str | int | None:
 
 
 def _wrapped(error: BaseException | None) -> DBAPIError | None:
-    """Return SQLAlchemy's error that this one is, or was raised for."""
+    """Return SQLAlchemy's error that this one is, or was caused by."""
     while error is not None and not isinstance(error, DBAPIError):
-        # After a connection was lost, further statements raise this error instead of the first.
+        # After a connection is lost, further statements raise this error instead of the first one.
         pending = isinstance(error, PendingRollbackError)
         error = error.__context__ if pending else error.__cause__
     first: BaseException | None = error
     while first is not None and (not isinstance(first, DBAPIError) or is_of_savepoint(first.orig)):
-        # A deadlock, or a full disk, ends the transaction with its savepoints. That the block of
-        # begin_nested() then finds none is not what happened.
+        # A deadlock or a full disk ends the transaction with its savepoints. The missing savepoint
+        # that begin_nested() then reports is not the cause.
         first = first.__context__
     return first or error
 
 
 def is_of_savepoint(error: BaseException | None) -> bool:
-    """Return whether a savepoint was not there."""
+    """Return whether a savepoint did not exist."""
     return code(error) in (1305, "3B001") or str(error).startswith("no such savepoint")
 
 
 def drivers_error(error: BaseException | None) -> BaseException | None:
-    """Return the driver's error that this one is, or was raised for."""
+    """Return the driver's error that this one is, or was caused by."""
     found = _wrapped(error)
     return found.orig if found is not None else None
 
 
 def is_of_rows(error: BaseException | None) -> bool:
-    """Return whether a statement failed on what is in the rows."""
+    """Return whether a statement failed because of the contents of rows."""
     found = _wrapped(error)
     return isinstance(found, IntegrityError | DataError) or code(drivers_error(error)) in _UNFIT
 
 
 def is_lock_error(error: BaseException | None) -> bool:
-    """Return whether a lock was not granted, or another session was first: try it again.
+    """Return whether a lock was not granted, or another session was first: retry it.
 
-    A deadlock that the server ended is one, and a transaction that it could not serialize.
+    This includes a deadlock that the server ended, and a serialization failure.
 
-    :param error: the driver's, SQLAlchemy's, or one that was raised for it.
+    :param error: the driver's error, SQLAlchemy's, or one that was caused by it.
     """
     found = drivers_error(error) or error
     return code(found) in _LOCK_ERRORS or str(found).startswith(_SQLITE_BUSY)
 
 
 def is_deadlock(error: BaseException | None) -> bool:
-    """Return whether the server ended a deadlock by this error."""
+    """Return whether the server ended a deadlock with this error."""
     return code(drivers_error(error) or error) in _DEADLOCKS
 
 
 def is_outdated(error: BaseException | None) -> bool:
-    """Return whether others changed what the transaction had read: it can only be done again."""
+    """Return whether others changed what the transaction had read, so that it must be repeated."""
     return code(drivers_error(error) or error) in _OUTDATED
 
 
 def is_operators(error: BaseException | None) -> bool:
-    """Return whether rights, a full disk or a read-only database stopped it, and not its author."""
+    """Return whether it is a problem for an operator: rights, a full disk, a read-only database."""
     found = drivers_error(error)
     return found is not None and (
         code(found) in _OPERATORS or str(found).startswith(_SQLITE_OPERATORS)
@@ -160,28 +160,28 @@ def is_operators(error: BaseException | None) -> bool:
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Return whether the session, or its server, takes no changes."""
+    """Return whether the session, or its server, accepts no changes."""
     return code(drivers_error(error) or error) in _READ_ONLY
 
 
 def is_denied(error: BaseException | None) -> bool:
-    """Return whether a right is missing."""
+    """Return whether a privilege is missing."""
     return code(drivers_error(error) or error) in _DENIED
 
 
 def is_interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C ended a statement of SQLite, whose error takes the place of it."""
+    """Return whether Ctrl-C ended an SQLite statement, whose error hides KeyboardInterrupt."""
     return str(drivers_error(error) or error) == "interrupted"
 
 
 def is_gone(error: BaseException | None) -> bool:
-    """Return whether the session with the database ended: the server was stopped, or killed it."""
+    """Return whether the database session ended because the server was stopped or killed it."""
     found = _wrapped(error)
     return found is not None and (found.connection_invalidated or code(found.orig) in _GONE)
 
 
 def is_lost(error: BaseException, connection: Connection) -> bool:
-    """Return whether an error, SQLAlchemy's or the driver's own, is that the session has ended."""
+    """Return whether an error of SQLAlchemy or the driver means that the session has ended."""
     dialect = connection.dialect
     if is_gone(error) or (isinstance(error, SQLAlchemyError) and connection.invalidated):
         return True
@@ -193,7 +193,7 @@ def is_lost(error: BaseException, connection: Connection) -> bool:
 
 
 def message(error: BaseException) -> str:
-    """Return the message of the driver's error in one line."""
+    """Return the message of the driver's error on one line."""
     found = drivers_error(error) or error
     # PyMySQL: (number, message). PostgreSQL's further lines show the statement again.
     said = found.args[-1] if found.args else found
@@ -207,11 +207,11 @@ def message(error: BaseException) -> str:
 
 
 def words(error: BaseException) -> str:
-    """Return all that the server said, in one line: its message, its details, what it asks for."""
+    """Return everything the server reported, on one line: message, details, hint."""
     found = drivers_error(error) or error
-    diagnosis = getattr(found, "diag", None)  # of psycopg
+    diagnosis = getattr(found, "diag", None)  # psycopg
     detail = getattr(diagnosis, "message_detail", None)
-    detail = detail or getattr(found.__cause__, "detail", None)  # of asyncpg
+    detail = detail or getattr(found.__cause__, "detail", None)  # asyncpg
     hint = getattr(diagnosis, "message_hint", None) if code(found) in _HINTS else None
     said = getattr(diagnosis, "message_primary", None) or message(error)
     parts = [
@@ -221,31 +221,31 @@ def words(error: BaseException) -> str:
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Return whether the server refused a statement: no lock, and the session goes on."""
+    """Return whether the server refused a statement, not for a lock, and the session continues."""
     found = _wrapped(error)
     passes = is_lock_error(found) or is_gone(found) or is_interrupted(found)
     return found is not None and not passes
 
 
 def is_unknown(error: BaseException | None) -> bool:
-    """Return whether a table, a column or a function is not there."""
+    """Return whether a table, a column or a function does not exist."""
     return code(drivers_error(error) or error) in _UNKNOWN
 
 
 def is_missing_table(error: BaseException | None) -> bool:
-    """Return whether a query names a table, or its schema, that is not there."""
+    """Return whether a query names a table, or its schema, that does not exist."""
     found = drivers_error(error) or error
     return code(found) in _NO_TABLE or str(found).startswith("no such table")
 
 
 def is_taken(error: BaseException | None) -> bool:
-    """Return whether a name is that of something else."""
+    """Return whether a name is already taken."""
     found = drivers_error(error)
     return code(found) in _TAKEN or bool(_SQLITE_TAKEN.search(str(found)))
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, and all that it was raised for or while, hidden by ``from None`` or not."""
+    """Yield an error and all errors that led to it, even if hidden by ``from None``."""
     found: list[BaseException | None] = [error]
     for one in found:
         if one is not None:
@@ -254,7 +254,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def values(error: BaseException) -> set[str]:
-    """Return the values in the statements behind an error, and those that they were given."""
+    """Return the literal values and the parameters of the statements behind an error."""
     found: set[str] = set()
     for one in chain(error):
         if isinstance(one, StatementError):
@@ -271,9 +271,9 @@ _NO_NAME = {"42601", "42703"}
 
 
 def quotes(error: BaseException) -> str:
-    """Return what a string may begin with in the statement that failed.
+    """Return the characters that may begin a string in the statement that failed.
 
-    On MariaDB and SQLite that is a double quote, too; on PostgreSQL the author may have meant it.
+    On MariaDB and SQLite also a double quote; on PostgreSQL the author may have meant one.
     """
     found = code(drivers_error(error) or error)
     return "'" if isinstance(found, str) and found not in _NO_NAME else "'\""
@@ -285,13 +285,13 @@ def statement(error: BaseException | None) -> str:
     return (found.statement or "COMMIT") if found is not None else ""
 
 
-# Who is in the way
+# Blocking sessions
 
 
 def blockers(connection: Connection, blocked: str) -> list[str]:
-    """Return the sessions that hold what a statement needs, or may: a line for each.
+    """Return the sessions that hold, or may hold, what a statement needs: a line for each.
 
-    Ask outside of a transaction; it is left in none.
+    Call it outside a transaction; it leaves none open.
 
     :param blocked: the statement.
     """
@@ -301,11 +301,11 @@ def blockers(connection: Connection, blocked: str) -> list[str]:
     values = {"statement": blocked} if ":statement" in query else {}
     try:
         rows: list[Any] = [*connection.execute(text(query), values)]
-    except DBAPIError:  # not everybody may look at other people's sessions
+    except DBAPIError:  # not every user may see other sessions
         rows = []
     finally:
         connection.rollback()
-    # If some hold a lock on what the statement names, the others are left out.
+    # If some hold a lock on an object in the statement, the others are omitted.
     rows = [row for row in rows if row[6]] or rows
     lines = []
     for pid, user, host, state, age, running, _ in rows[:3]:

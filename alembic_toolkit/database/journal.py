@@ -1,8 +1,9 @@
-"""The journal: a table beside the version table that says what ran, when, by whom, how it ended.
+"""The journal: a table beside the version table that records what ran, when, by whom, with results.
 
 A row is written, and committed, before a revision begins; its end is written in the transaction
-that also moves the version table, so that the two cannot differ. A row that has no end is that of a
-deployer who still runs, or was killed: the next one, who holds the deployers' lock, notes that.
+that also updates the version table, so that the two cannot differ. A row without an end belongs to
+a deployer that is still running or was killed: the next one, which holds the deployers' lock, marks
+it as killed.
 """
 
 from __future__ import annotations
@@ -49,18 +50,18 @@ from alembic_toolkit.sql.masking import masked, masked_words
 log = logging.getLogger("alembic_toolkit")
 
 RUNNING, DONE, FAILED, KILLED = "running", "done", "failed", "killed"
-MASKED, FULL = "masked", "full"  # of the errors: the statements in them
+MASKED, FULL = "masked", "full"  # how statements in errors are stored
 UP, DOWN, STAMP, ACCEPT, ADOPTED = "up", "down", "stamp", "accept", "adopted"
 
 
 def name_of(version_table: str = "alembic_version") -> str:
-    """Return the journal's name beside a version table; it is in the same schema."""
+    """Return the journal's name, from that of the version table; both are in the same schema."""
     return f"{version_table}_history"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of one revision. Times are UTC, and have no zone."""
+    """One run of one revision. Times are in UTC, without a time zone."""
 
     id: int
     revision: str
@@ -102,7 +103,7 @@ def table(version_table: str = "alembic_version", schema: str | None = None) -> 
 def last(
     connection: Connection, version_table: str = "alembic_version", schema: str | None = None
 ) -> Entry | None:
-    """Return the newest entry; None when there is none, or no journal."""
+    """Return the newest entry; None if there is none, or no journal."""
     journal = table(version_table, schema_beside(connection, version_table, schema))
     if not inspect(connection).has_table(journal.name, journal.schema):
         return None
@@ -113,9 +114,9 @@ def last(
 def ran(
     connection: Connection, version_table: str = "alembic_version", schema: str | None = None
 ) -> tuple[str, ...]:
-    """Return the revisions that have run, or were found, and were not taken back since.
+    """Return the revisions that have run, or were found, and have not been downgraded since.
 
-    A stamp says nothing of a schema: what came before it does not count, nor does it itself.
+    A stamp proves nothing about the schema: neither it nor any entry before it counts.
     """
     journal = table(version_table, schema_beside(connection, version_table, schema))
     if not inspect(connection).has_table(journal.name, journal.schema):
@@ -136,7 +137,7 @@ def ran(
 def entries(
     connection: Connection, version_table: str = "alembic_version", schema: str | None = None
 ) -> list[Entry] | None:
-    """Return every entry, the newest last; None when there is no journal."""
+    """Return all entries, newest last; None if there is no journal."""
     journal = table(version_table, schema_beside(connection, version_table, schema))
     if not inspect(connection).has_table(journal.name, journal.schema):
         return None
@@ -150,11 +151,11 @@ def edited(
     schema: str | None = None,
     replaced: Collection[str] = (),
 ) -> list[str]:
-    """Return the revisions that are applied and whose file changed, or gone; oldest first.
+    """Return the applied revisions whose files were changed or deleted; oldest first.
 
-    One that was only stamped is not judged: nobody knows what was applied.
+    Stamped revisions are not judged, because nobody knows what was applied.
 
-    :param replaced: the revisions that a root stands for, and whose files may go.
+    :param replaced: the revisions that a root replaces, and whose files may be deleted.
     """
     journal = table(version_table, schema_beside(connection, version_table, schema))
     if not inspect(connection).has_table(journal.name, journal.schema):
@@ -182,7 +183,7 @@ def accept(
     version_table: str = "alembic_version",
     schema: str | None = None,
 ) -> None:
-    """Write that the file of a revision, as it is now, is what was applied; commit it."""
+    """Record that a revision's file, as it is now, is what was applied; commit it."""
     files = {script.revision: script.path for script in directory.walk_revisions()}
     values = _at_once(revision, ACCEPT)
     values |= {"sha256": sha256(files[revision]) if revision in files else None}
@@ -193,7 +194,7 @@ def accept(
 def prepare(
     connection: Connection, version_table: str = "alembic_version", schema: str | None = None
 ) -> None:
-    """Make the journal when it is not there; whoever commits keeps it."""
+    """Create the journal if it does not exist; a later commit keeps it."""
     table(version_table, schema_beside(connection, version_table, schema)).create(
         connection, checkfirst=True
     )
@@ -205,23 +206,23 @@ def adopted(
     version_table: str = "alembic_version",
     schema: str | None = None,
 ) -> None:
-    """Write that a database was found to be at these revisions, and marked; commit it."""
+    """Record that a database was found to be at these revisions, and marked; commit it."""
     journal = table(version_table, schema_beside(connection, version_table, schema))
     connection.execute(journal.insert().values(_at_once(revisions[:255], ADOPTED)))
     connection.commit()
 
 
 def _at_once(revision: str, direction: str) -> dict[str, Any]:
-    """Return the row of what was done when it began."""
+    """Return the row for an action that ended when it began."""
     values: dict[str, Any] = {"revision": revision, "direction": direction, "outcome": DONE}
     values |= {"started": _now(), "finished": _now(), "who": who(), "versions": _versions()}
     return values | {"retries": 0}
 
 
 def sha256(path: str | Path) -> str | None:
-    """Return the hash of what runs of a revision's file; None when it has no file.
+    """Return the hash of the executable part of a revision's file; None if it has no file.
 
-    That is its code, without comments and docstrings, however it is laid out.
+    That is its code without comments, docstrings and formatting.
     """
     try:
         source = Path(path).read_bytes()
@@ -229,13 +230,13 @@ def sha256(path: str | Path) -> str | None:
         return None
     try:
         code = _code(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError):  # of a compiled file, say
+    except (SyntaxError, ValueError, RecursionError):  # for example a compiled file
         return _of_bytes(source)
     return hashlib.sha256(code.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def hashes(path: str | Path) -> list[str | None]:
-    """Return the hash of a file, and the one of all its text that older journals have."""
+    """Return the hash of a file, and the hash of its full text, which older journals have."""
     try:
         return [sha256(path), _of_bytes(Path(path).read_bytes())]
     except OSError:
@@ -250,9 +251,9 @@ _UNSEEN = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
 def _code(node: Any) -> str:
-    """Return a syntax tree as text: the same one from every version of Python, unlike `ast.dump`.
+    """Return a syntax tree as text, equal on every version of Python, unlike `ast.dump`.
 
-    Later versions have fields that are empty for what earlier ones can read.
+    Later versions have more fields, which are empty for code that earlier ones can read.
     """
     if isinstance(node, list):
         return f"[{','.join(map(_code, node))}]"
@@ -274,12 +275,12 @@ _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Journal:
-    """Write down what one command runs."""
+    """Record what one command runs."""
 
     def __init__(
         self, migration: MigrationContext, connection: Connection, errors: str = MASKED
     ) -> None:
-        """Know where to write; see `open`.
+        """Set where to write; see `open`.
 
         :param errors: whether the statements of failed revisions are kept with their literals.
         """
@@ -291,10 +292,10 @@ class Journal:
         self.row: int | None = None
 
     def open(self, *, alone: bool, expected: bool) -> None:
-        """Make the table when it is not there; go on without it where that is not allowed.
+        """Create the table if it does not exist; continue without it if that is not allowed.
 
-        :param alone: no other deployer is running: what has no end was killed.
-        :param expected: revisions ran before, so that it was there, or is new to the project.
+        :param alone: no other deployer is running, so an entry without an end was killed.
+        :param expected: revisions ran before, so the table existed or is new to the project.
         """
         with self._or_without():
             if not self._exists():
@@ -313,7 +314,7 @@ class Journal:
         return inspect(self.connection).has_table(self.table.name, self.schema)
 
     def begin(self, step: RevisionStep | StampStep) -> None:
-        """Write that a step begins, and commit it; once, however often it is then tried."""
+        """Record that a step begins, and commit it; once, however often it is retried."""
         if self.is_open and self.row is None:
             with self._or_without():
                 values = described(step) | {"started": _now(), "outcome": RUNNING, "retries": 0}
@@ -322,7 +323,7 @@ class Journal:
                 self.connection.commit()
 
     def was_done(self, revision: str, direction: str) -> bool:
-        """Tell whether a revision was done in this direction, and not taken back since."""
+        """Tell whether a revision was done in this direction, and not reversed since."""
         columns = self.table.c
         way = sa.select(columns.direction).where(
             Same(columns.revision, revision),
@@ -333,7 +334,7 @@ class Journal:
         return self.connection.scalar(newest) == direction
 
     def end(self, outcome: str, retries: int = 0, error: str | None = None) -> None:
-        """Write how it ended; the commit is that of the caller."""
+        """Record how it ended; the caller commits."""
         if self.row is None:
             return
         if not self._exists():
@@ -346,11 +347,11 @@ class Journal:
             self.connection.execute(self.table.update().where(ours).values(values))
 
     def fail(self, error: BaseException, retries: int) -> None:
-        """Write that it failed, where that is still possible, in a transaction of its own."""
+        """Record that it failed, if still possible, in a separate transaction."""
         if self.row is None or self.connection.closed:
             return
         told = _told(error, self.errors == FULL, self.connection.dialect.loaded_dbapi.Error)[:4000]
-        plain = told.encode("ascii", "backslashreplace").decode()  # for a table of fewer letters
+        plain = told.encode("ascii", "backslashreplace").decode()  # for other character sets
         for text in (told, plain):
             try:
                 self.end(FAILED, retries, text)
@@ -366,9 +367,9 @@ class Journal:
 
     @contextmanager
     def _or_without(self) -> Iterator[None]:
-        """Go on without a journal that cannot be written.
+        """Continue without a journal that cannot be written.
 
-        But for a lock that can be waited for, and a server that takes no changes at all.
+        Exceptions are a lock that can be waited for, and a server that accepts no changes at all.
         """
         try:
             yield
@@ -386,10 +387,10 @@ class Journal:
 
 
 def _told(error: BaseException, full: bool, drivers: type[BaseException]) -> str:
-    """Return what is kept of an error: no parameter ever, and no literal of a statement.
+    """Return the text to store for an error, without parameters and literals of statements.
 
-    :param full: keep the statement as it is.
-    :param drivers: what the driver raises, which may have been called past SQLAlchemy.
+    :param full: keep the statement unchanged.
+    :param drivers: the driver's exceptions, because it may have been called directly.
     """
     name, sql = type(error).__name__, statement(error)
     if not isinstance(error, drivers) and (not sql or drivers_error(error) is None):
@@ -401,14 +402,14 @@ def _told(error: BaseException, full: bool, drivers: type[BaseException]) -> str
     return f"{printable(f'{name}: {said}')}\n{printable(' '.join(sql.split()))}".rstrip()
 
 
-# What begins an author's SQL, or a definition.
+# Words that begin an author's SQL, or a definition.
 _SQL = re.compile(r"execute\(|^\s*(statement|database has|revision wants|asked|found):?\s+")
 
 
 def _without_values(text: str, known: set[str]) -> str:
-    """Return a message without the literals of the SQL in it, and without the code of its advice.
+    """Return a message without literals of its SQL, and without the code in its advice.
 
-    :param known: the values of the statements behind it.
+    :param known: the values in the statements that caused it.
     """
     lines = []
     for line in masked_words(text.partition("\nWhat to do next:")[0], known).splitlines():
@@ -418,7 +419,7 @@ def _without_values(text: str, known: set[str]) -> str:
 
 
 def described(step: RevisionStep | StampStep) -> dict[str, Any]:
-    """Return what is known of a step before it runs."""
+    """Return the facts about a step that are known before it runs."""
     common = {"who": who(), "versions": _versions()}
     if isinstance(step, RevisionStep):
         direction, id_ = UP if step.is_upgrade else DOWN, step.revision.revision
@@ -433,12 +434,12 @@ def _now() -> datetime:
 
 
 def who() -> str:
-    """Return who runs this, and where, as the operating system knows them."""
+    """Return the user and host that run this, as the operating system knows them."""
     try:
         user = getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container, or a service of Windows, has no name
+    except (ImportError, KeyError, OSError):  # a container may have no user name
         user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
-    # The environment names the user, and may name anything: LOGNAME=$'\\xff'.
+    # The name comes from the environment, and may be anything: LOGNAME=$'\\xff'.
     return printable(f"{user}@{socket.gethostname()}")[:235] + f" pid {os.getpid()}"
 
 

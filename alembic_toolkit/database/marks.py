@@ -1,4 +1,4 @@
-"""The marks of statements that run once, which alembic_helpers keeps beside the version table.
+"""Marks of statements that run once, in a table that alembic_helpers keeps by the version table.
 
 They exist while a revision is half done, so that a second run can continue it.
 """
@@ -16,7 +16,7 @@ from sqlalchemy import Column, MetaData, String, Table, inspect, select
 from alembic_toolkit.database.same import Same
 from alembic_toolkit.database.schemas import schema_beside
 
-# How alembic_helpers notes, in the commit of its rows, that a step is done; and how it forgets it.
+# SQL by which alembic_helpers marks a step as done, in its commit; and deletes the mark.
 NOTES = re.compile(r"\s*(CREATE TABLE|INSERT INTO) \S+_once\W")
 FORGETS = re.compile(r"DELETE FROM \S+_once\W")
 
@@ -27,12 +27,12 @@ def name_of(version_table: str) -> str:
 
 
 COLUMNS = ("revision", "direction", "name")
-LENGTH = 200  # characters of each
-BEGUN = ", begun"  # behind the direction: of a statement that may have committed by itself
+LENGTH = 200  # maximum length of a name
+BEGUN = ", begun"  # after the direction: the statement may have committed by itself
 
 
 def table_of(migration: MigrationContext) -> Table:
-    """Return the table of marks, which has the schema of the version table."""
+    """Return the table of marks, in the schema of the version table."""
     columns = [Column(name, String(LENGTH), primary_key=True) for name in COLUMNS]
     options = {"engine": "InnoDB", "collate": "utf8mb4_bin"}
     kw: dict[str, Any] = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in options.items()}
@@ -43,9 +43,9 @@ def table_of(migration: MigrationContext) -> Table:
 
 
 def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | StampStep]) -> None:
-    """Delete the marks of upgrades that would continue on a changed database.
+    """Delete the marks of upgrades that would resume on a changed database.
 
-    They stopped above a revision that is about to be downgraded, and must start again after it.
+    They stopped above a revision that is about to be downgraded, and must then start from scratch.
     """
     connection, marks = migration.connection, table_of(migration)
     gone = {s.revision.revision for s in steps if isinstance(s, RevisionStep) and s.is_downgrade}
@@ -61,7 +61,7 @@ def forget_stale(migration: MigrationContext, steps: Sequence[RevisionStep | Sta
 
 
 def _before(migration: MigrationContext, revision: str) -> set[str]:
-    """Return what comes before a revision; nothing for one that is not known."""
+    """Return the predecessors of a revision; none for an unknown one."""
     try:
         assert migration.script is not None
         return {found.revision for found in migration.script.iterate_revisions(revision, "base")}

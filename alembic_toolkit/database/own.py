@@ -1,4 +1,4 @@
-"""The tables that belong to Alembic and to us, and to no revision."""
+"""The tables that belong to Alembic and the toolkit, and to no revision."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ IGNORE = own()
 
 
 def hidden(version_table: str, schema: str | None, also: Any = None) -> Callable[..., bool]:
-    """Return an ``include_name`` that leaves what is ours out of comparisons.
+    """Return an ``include_name`` that excludes the toolkit's tables from comparisons.
 
-    :param also: the project's.
+    :param also: the project's own ``include_name``.
     """
-    _, *ours = own(version_table)  # Alembic leaves out its own
+    _, *ours = own(version_table)  # Alembic excludes its own
 
     def include(name: str | None, type_: str, parents: Mapping[str, Any]) -> bool:
         is_ours = type_ == "table" and name in ours

@@ -1,6 +1,6 @@
-"""What a server says of itself; and the refusal of one whose locks would not hold.
+"""Identify the server, and refuse one on which locks would not hold.
 
-It is asked once for each session, in one statement.
+The server is queried once for each session, in one statement.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ log = logging.getLogger("alembic_toolkit")
 
 @dataclass
 class Portrait:
-    """What a server says of itself: its version, and the settings that make it another one."""
+    """A server's version, and the settings that change how it behaves."""
 
     version: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-    distributed: tuple[str, ...] = ()  # tables of Citus
+    distributed: tuple[str, ...] = ()  # Citus tables
     members: int = 0  # of a group of servers that replicate each other
 
     def is_on(self, name: str) -> bool:
-        """Return whether a setting is there, and on."""
+        """Return whether a setting exists and is on."""
         return self.settings.get(name, "").upper() in ("ON", "1", "YES", "TRUE")
 
     @property
     def is_galera(self) -> bool:
-        """Return whether this is a node of a Galera cluster, of whatever size it is just now."""
+        """Return whether this is a node of a Galera cluster, whatever its current size."""
         return self.is_on("wsrep_on") and self.settings.get("wsrep_provider", "none") != "none"
 
 
 _GREETED = "alembic_toolkit: greeted"
-_INFO = "alembic_toolkit: portrait"  # under which it is in Connection.info
-# A variable that a server does not have is no error here.
+_INFO = "alembic_toolkit: portrait"  # the key in Connection.info
+# Variables that a server does not have cause no error here.
 _MYSQL_SETTINGS = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'memsql_version',"
     " 'wsrep_on', 'wsrep_provider', 'wsrep_node_name', 'wsrep_OSU_method', 'pxc_strict_mode',"
@@ -61,9 +61,9 @@ _DISTRIBUTED = "SELECT logicalrelid::text FROM pg_catalog.pg_dist_partition ORDE
 
 
 def portrait(connection: Connection) -> Portrait:
-    """Ask the server what it is, once for each session, past SQLAlchemy; roll back what was begun.
+    """Identify the server, once for each session, bypassing SQLAlchemy; roll back at the end.
 
-    Ask outside of a transaction. A server that cannot answer says nothing of itself.
+    Call it outside a transaction. If the server cannot answer, the portrait is empty.
     """
     found: Portrait | None = connection.info.get(_INFO)
     if found is None:
@@ -76,7 +76,7 @@ def portrait(connection: Connection) -> Portrait:
 def _asked(connection: Connection, ask: Callable[[Connection], Portrait]) -> Portrait:
     try:
         return ask(connection)
-    except connection.dialect.loaded_dbapi.Error:  # what resembles a server may lack its catalog
+    except connection.dialect.loaded_dbapi.Error:  # a look-alike may lack the catalog
         connection.connection.rollback()
         return Portrait(str(run(connection, "SELECT version()")[0][0]))
     finally:
@@ -95,22 +95,22 @@ def _ask_mysql(connection: Connection) -> Portrait:
     said += ["MemSQL"] if "memsql_version" in found else []
     members = 1  # as far as is known
     if found.get("group_replication_single_primary_mode") == "OFF":
-        with suppress(connection.dialect.loaded_dbapi.Error):  # without the right to look
+        with suppress(connection.dialect.loaded_dbapi.Error):  # without the right to query it
             [(members,)] = run(connection, _MEMBERS)
     return Portrait(" ".join(said).strip(), found, members=members)
 
 
-# By the name of the server; a file says nothing of itself.
+# By the name of the server; a file has no portrait.
 _ASK = {POSTGRESQL.name: _ask_postgresql, MYSQL.name: _ask_mysql}
 
 
-# Refused
+# Refusals
 
 
 def refuse_untested(connection: Connection) -> None:
-    """Refuse a server that is not what its URL says, or whose locks would not hold.
+    """Refuse a server that is not what its URL says, or on which locks would not hold.
 
-    Ask outside of a transaction.
+    Call it outside a transaction.
 
     :raises CommandError: it is a look-alike, a node in a strict mode, one of several primaries.
     """
@@ -126,9 +126,9 @@ def refuse_untested(connection: Connection) -> None:
 
 
 def refuse_greeting(connection: Connection) -> None:
-    """Refuse a look-alike that says so as a session begins: without asking it anything.
+    """Refuse a look-alike that identifies itself at connect, without querying it.
 
-    :raises CommandError: it is one.
+    :raises CommandError: it is a look-alike.
     """
     if connection.closed or connection.invalidated or _GREETED in connection.info:
         return
@@ -139,9 +139,9 @@ def refuse_greeting(connection: Connection) -> None:
 
 
 def refusal(where: str, facts: Facts, found: Portrait) -> CommandError | None:
-    """Return why nothing must run on a server that says this of itself; None if it may.
+    """Return why nothing must run on a server with this portrait; None if it may.
 
-    :param where: how the message calls it.
+    :param where: the server's name in the message.
     """
     settings = {name: value.upper() for name, value in found.settings.items()}
     if name := look_alike(facts.name, found.version):

@@ -1,9 +1,9 @@
-"""Which servers are known: those that are tested, and look-alikes, which are refused by name.
+"""The supported servers, which are tested, and look-alikes, which are refused by name.
 
-What speaks a server's protocol need not keep its promises: a lock that locks nothing lets two
-deployers in, and DDL that commits by itself cannot be taken back. So one that calls itself by
-another name is refused, until somebody has tested it, before anything runs. Forks and services that
-are the server itself (Aurora, AlloyDB, Percona Server, RDS, ...) are taken for it.
+A product that speaks a server's protocol may behave differently: if its locks have no effect, two
+deployers run at once, and if its DDL commits by itself, it cannot be rolled back. So a product that
+reports another name is refused before anything runs, until somebody has tested it. Forks and
+services that are the server itself (Aurora, AlloyDB, Percona Server, RDS, ...) are accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from alembic_toolkit.database.servers import Facts
 from alembic_toolkit.messages import printable
 
-# What the tests run on: README and docs name the same.
+# The servers that the tests run on: README and docs name the same.
 TESTED = {
     "postgresql": "PostgreSQL 16, 17 and 18",
     "mysql": "MariaDB 10.11 and 11.8, a Galera cluster of MariaDB 10.11, MySQL 9.7",
@@ -25,13 +25,13 @@ TESTED = {
 
 @dataclass(frozen=True)
 class LookAlike:
-    """A server that takes itself for another one, and what its version says that no other does."""
+    """A product that resembles a server, and a part of its version that identifies it."""
 
     name: str
-    sign: str  # a regular expression for its version, in any letters
+    sign: str  # a regular expression for its version, ignoring case
 
 
-# What follows version() of PostgreSQL's kin. Most begin with the PostgreSQL that they resemble.
+# Parts of version() on PostgreSQL look-alikes. Most begin with the version they resemble.
 _OF_POSTGRESQL = (
     LookAlike("YugabyteDB", r"-YB-|Yugabyte"),
     LookAlike("CockroachDB", r"Cockroach"),
@@ -46,7 +46,7 @@ _OF_POSTGRESQL = (
     LookAlike("openGauss", r"openGauss|GaussDB"),
     LookAlike("Spanner", r"Spanner"),
 )
-# VERSION() and version_comment of MySQL's kin.
+# VERSION() and version_comment of MySQL look-alikes.
 _OF_MYSQL = (
     LookAlike("TiDB", r"TiDB"),
     LookAlike("Vitess, or PlanetScale", r"Vitess|PlanetScale"),
@@ -65,10 +65,10 @@ LOOK_ALIKES = {"postgresql": _OF_POSTGRESQL, "mysql": _OF_MYSQL}
 
 
 def look_alike(server: str, version: str) -> str:
-    """Return the name of the server that is only taken for another; nothing if it is that one.
+    """Return the name of a look-alike; empty if it is the real server.
 
-    :param server: whose SQL it is asked in: ``Facts.name``.
-    :param version: what it says of itself.
+    :param server: the server that it resembles: ``Facts.name``.
+    :param version: the version that it reports.
     """
     known = LOOK_ALIKES.get(server, ())
     return next((one.name for one in known if re.search(one.sign, version, re.I)), "")

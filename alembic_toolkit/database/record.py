@@ -1,9 +1,9 @@
-"""The record of a revision's verbs: which of them ran before, where a part of it is kept.
+"""The record of a revision's verbs: which of them ran before, if a part of it was committed.
 
-Where DDL commits by itself, a revision that was killed is half done, and is run again from its
-start. Each call of a verb has a row in the table of marks, written before the verb acts, so that
-the DDL's own commit keeps it. A call that others followed, or that is noted as done, is skipped;
-the last one, which was only begun, is judged by looking.
+If DDL commits by itself, a revision that was killed is half done, and is run again from its start.
+Each call of a verb has a row in the table of marks, written before the verb acts, so that the DDL's
+own commit keeps it. A call that was followed by others, or that is marked as done, is skipped; the
+last one, which was only begun, is judged by inspecting the database.
 
 In a transaction nothing is written, unless it is committed in the middle of the revision.
 """
@@ -33,7 +33,7 @@ from alembic_toolkit.sql.quoting import literal
 
 log = logging.getLogger("alembic_toolkit")
 
-_INFO = "alembic_toolkit: record"  # under which it is in Connection.info
+_INFO = "alembic_toolkit: record"  # the key in Connection.info
 NEW, BEGUN, DONE = "new", "begun", "done"
 _PREFIX = "verb "
 _ROW = re.compile(r"verb (\d+), (begun|done): (.*) #(\w{8})", re.S)
@@ -44,13 +44,13 @@ _TARGET = re.compile(r"(?:\w+\s+)*?(?:INTO|FROM|UPDATE|TABLE)\s+(?:\W?\w+\W?\.)?
 
 @dataclass
 class Call:
-    """One call of a verb: its place among the calls of its function, and what it is."""
+    """One call of a verb: its position among the calls of its function, and its content."""
 
     position: int
     text: str
     hash: str
     is_done: bool = False
-    stored: str = ""  # its row, as far as it is written
+    stored: str = ""  # the text of its row, if already written
 
     @property
     def row(self) -> str:
@@ -59,13 +59,13 @@ class Call:
 
 
 def record_of(connection: Connection) -> Record | None:
-    """Return the record that `run` keeps of the revision on this connection, if it does."""
+    """Return the record that `run` keeps of the revision on this connection, if any."""
     is_lost = connection.closed or connection.invalidated
     return None if is_lost else connection.info.get(_INFO)
 
 
 def forget(migration: MigrationContext) -> None:
-    """Forget what is half done: a stamp says where the database is."""
+    """Forget half-done work: a stamp defines where the database is."""
     connection, table = migration.connection, marks.table_of(migration)
     if connection is not None:
         if inspect(connection).has_table(table.name, table.schema):
@@ -74,32 +74,32 @@ def forget(migration: MigrationContext) -> None:
 
 
 class Record:
-    """What was done of the revision that is running."""
+    """The completed work of the running revision."""
 
     def __init__(self, migration: MigrationContext, connection: Connection) -> None:
-        """Keep nothing yet; see `kept`."""
+        """Start with an empty record; see `kept`."""
         self.connection, self.marks = connection, marks.table_of(migration)
         self.server = server_of(connection.dialect.name)
         self.is_on = False
-        self.was_there = self.exists = False  # the table: when the command began, and now
+        self.was_there = self.exists = False  # the table: at the start, and now
         self.is_running = False  # a revision
         self.is_inside = False  # one of its calls
-        self.must_commit = self.has_committed = False  # the call has: so must its row
+        self.must_commit = self.has_committed = False  # the call commits: so must its row
         self.revision = self.direction = ""
         self.file = Call(0, "the file", "")
-        self.is_edited = False  # the file, since the run before
-        self.past: list[Call] = []  # of the run before
+        self.is_edited = False  # the file was edited since the last run
+        self.past: list[Call] = []  # calls of the last run
         self.at = 0  # how many of these were passed
-        self.calls: list[Call] = []  # of this run
+        self.calls: list[Call] = []  # calls of this run
         self.call: Call | None = None  # the one that was entered
-        self.temporary: set[str] = set()  # tables that the session has made, and alone sees
+        self.temporary: set[str] = set()  # temporary tables that the session has created
         self.journal: Journal | None = None
 
     # One command
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Let the verbs find the record; drop the table at the end, unless something is in it."""
+        """Give the verbs access to the record; drop the table at the end if it is empty."""
         self.exists = inspect(self.connection).has_table(self.marks.name, self.marks.schema)
         self.connection.rollback()
         self.was_there = self.exists
@@ -119,10 +119,10 @@ class Record:
                 self.connection.info.pop(_INFO, None)
 
     def _make_beforehand(self) -> None:
-        """Make the table where its CREATE would commit what a revision has not committed."""
+        """Create the table if its CREATE would later commit a revision's uncommitted work."""
         if self.exists or self.server.has_transactional_ddl:
             return
-        with suppress(DBAPIError):  # without the right to: see `_write`
+        with suppress(DBAPIError):  # no right to do it: see `_write`
             self.marks.create(self.connection, checkfirst=True)
             self.exists = True
         self.connection.rollback()
@@ -130,7 +130,7 @@ class Record:
     def _drop_empty(self) -> None:
         if not self.exists:
             return
-        with suppress(DBAPIError):  # it is there the next time
+        with suppress(DBAPIError):  # it exists the next time
             if self.connection.execute(select(self.marks).limit(1)).first() is None:
                 self.marks.drop(self.connection, checkfirst=True)
             self.connection.commit()
@@ -159,7 +159,7 @@ class Record:
                 self.is_edited = call.hash != self.file.hash
                 self.file.stored = call.stored
         for call in self.past[:-1]:
-            call.is_done = True  # or the next one had not begun
+            call.is_done = True  # otherwise the next one would not have begun
 
     def _ours(self) -> list[Any]:
         columns = self.marks.c
@@ -170,28 +170,28 @@ class Record:
         ]
 
     def stop(self) -> None:
-        """Write no more of a revision that failed: what is not kept was not done."""
+        """Stop recording a failed revision: work that is not committed was not done."""
         self.is_running = False
 
     def end(self) -> None:
-        """Forget a revision that is complete, in the transaction of its version."""
+        """Forget a completed revision, in the transaction that writes its version."""
         was, self.is_running = self.is_running, False
         if not was:
             return
         self._refuse_edited(self.past[self.at :], "the end of the function")
         if self.past or self.file.stored:
-            # In both directions, and the marks of `once` that this run had no need to read.
+            # In both directions, including the marks of `once` that this run did not read.
             ours = Same(self.marks.c.revision, self.revision)
             self.connection.execute(self.marks.delete().where(ours))
 
     # One call
 
     def enter(self, text: str, shown: str) -> str:
-        """Tell of a call whether it is DONE, was only BEGUN, or is NEW.
+        """Tell whether a call is DONE, was only BEGUN, or is NEW.
 
-        :param text: what makes it this call.
-        :param shown: what messages show of it.
-        :raises CommandError: the file was edited above of where the run before stopped.
+        :param text: the text that identifies the call.
+        :param shown: the text that messages show for it.
+        :raises CommandError: the file was edited above the place where the last run stopped.
         """
         self.call = None
         if not self.is_running:
@@ -209,8 +209,8 @@ class Record:
             self.calls.append(self.call)
             return BEGUN
         if any(call.is_done for call in left):
-            return NEW  # whether it is called depends on what is there: it looks, as ever
-        if left:  # it failed, and another call was written in its place
+            return NEW  # a conditional call: it checks the database, as usual
+        if left:  # it failed, and was replaced by another call
             self._delete(left.pop())
             self.past.pop()
         position = max((call.position for call in (*self.past, *self.calls)), default=0) + 1
@@ -221,7 +221,7 @@ class Record:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Note that the call which was entered is done, unless something is raised within."""
+        """Mark the entered call as done, unless the block raises."""
         call, self.is_inside, self.must_commit = self.call, True, False
         try:
             yield
@@ -230,12 +230,12 @@ class Record:
         if call is not None:
             call.is_done = True
             self._write_at_once()
-            if self.must_commit and call.text.startswith("execute"):  # a verb is judged by looking
+            if self.must_commit and call.text.startswith("execute"):  # verbs check the database
                 run(self.connection, "COMMIT")
                 self.has_committed = True
 
     def took_commit(self) -> bool:
-        """Tell once whether the commit that ended the transaction was the record's own."""
+        """Tell, once, whether the commit that ended the transaction was the record's own."""
         was, self.has_committed = self.has_committed, False
         return was
 
@@ -246,18 +246,18 @@ class Record:
         return self.journal.was_done(self.revision, self.direction)
 
     def forgetting(self) -> str:
-        """Return what has the journal forget the revision."""
+        """Return a function that makes the journal forget the revision."""
         table = "" if self.journal is None else self.journal.table.fullname
         ours = f"revision = {literal(self.revision)} AND direction = {literal(self.direction)}"
         return f"DELETE FROM {table} WHERE {ours}"
 
     def is_temporary(self, sql: str) -> bool:
-        """Tell whether a statement writes into a table that a second run does not find."""
+        """Tell whether a statement writes to a table that a second run will not find."""
         target = _TARGET.match(sql.strip().upper()) if self.temporary else None
         return target is not None and target[1] in self.temporary
 
     def note_temporary(self, sql: str) -> None:
-        """Note the table that a statement makes for this session alone."""
+        """Note the table that a statement creates for this session only."""
         self.temporary |= {*_TABLE.findall(sql.upper())}
 
     # Its rows
@@ -267,7 +267,7 @@ class Record:
             self.write()
 
     def write(self) -> None:
-        """Write what is not written yet: the commit that comes keeps it."""
+        """Write pending rows: the next commit keeps them."""
         unwritten = [call for call in self.calls if call.stored != call.row]
         if not self.is_running or not self.is_on or not unwritten:
             return
@@ -278,7 +278,7 @@ class Record:
             if is_lock_error(error) or is_gone(error):
                 raise
             self.is_on = self.is_running = False
-            self.connection.info.pop(_INFO, None)  # nobody must believe that it knows
+            self.connection.info.pop(_INFO, None)  # nobody must rely on it
             log.warning("no record is kept of what is done of a revision: %s", message(error))
         finally:
             self.is_inside = was
@@ -308,7 +308,7 @@ class Record:
             call.stored = ""
 
     def _refuse_edited(self, passed: list[Call], called: str) -> None:
-        """Refuse to go on with a file that was edited among what is done."""
+        """Refuse to continue with a file that was edited within its completed part."""
         done = [call for call in passed if call.is_done]
         if not self.is_edited or not done:
             return

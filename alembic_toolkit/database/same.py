@@ -1,4 +1,4 @@
-"""Conditions in statements about our own tables, under which nobody can put another operator."""
+"""Conditions for our own tables whose operators cannot be replaced by other users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 
 
 class Same(sa.BinaryExpression[bool]):
-    """A column's being equal to a value."""
+    """A condition that a column equals a value."""
 
     inherit_cache = False
 
@@ -25,7 +25,7 @@ def _pinned(same: Same, compiler: Any, **kw: Any) -> str:
 
 
 class Begins(sa.BinaryExpression[bool]):
-    """A column's beginning with a text in which no character stands for others."""
+    """A condition that a column begins with a text, without wildcards."""
 
     inherit_cache = False
 

@@ -1,4 +1,4 @@
-"""Ask the server whether a statement has committed: a commit takes the savepoints with it.
+"""Ask the server whether a statement has committed: a commit removes all savepoints.
 
 https://mariadb.com/kb/en/savepoint/
 """
@@ -12,14 +12,14 @@ from alembic_toolkit.database.errors import is_of_savepoint
 
 
 def make(connection: Connection, name: str) -> None:
-    """Make the savepoint, before the statement."""
+    """Create the savepoint, before the statement."""
     run(connection, f"SAVEPOINT {name}")
 
 
 def is_gone(connection: Connection, name: str) -> bool:
-    """Release the savepoint; tell whether the transaction in which it was made has ended.
+    """Release the savepoint; tell whether the transaction in which it was created has ended.
 
-    :raises Exception: the driver's own, for anything else.
+    :raises Exception: the driver's own error, for anything else.
     """
     try:
         run(connection, f"RELEASE SAVEPOINT {name}")

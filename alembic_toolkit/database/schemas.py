@@ -1,7 +1,7 @@
-"""The schema that a name stands for: SQLAlchemy's ``schema_translate_map``, heard everywhere.
+"""The translation of schema names: SQLAlchemy's ``schema_translate_map``, applied everywhere.
 
-SQLAlchemy puts it into statements that it writes from a ``Table``; what Alembic writes as text
-(``ALTER TABLE``), reflection and SQL of our own would go by the name as it is written.
+SQLAlchemy applies it to statements that it writes from a ``Table``; but Alembic's textual SQL
+(``ALTER TABLE``), reflection and our own SQL would use the untranslated name.
 https://docs.sqlalchemy.org/en/20/core/connections.html#translation-of-schema-names
 """
 
@@ -22,9 +22,9 @@ Names = Mapping[str | None, str | None]
 
 
 def translations(connectable: Any) -> Names:
-    """Return what an engine or a connection has in place of the schemas that are written.
+    """Return the schema translations of an engine or a connection.
 
-    :raises CommandError: a name is put in place of one, and is itself replaced by another.
+    :raises CommandError: the translation of a name is itself translated to another name.
     """
     options: Mapping[str, Any] = getattr(
         connectable, "get_execution_options", dict
@@ -43,12 +43,12 @@ def translations(connectable: Any) -> Names:
 
 
 def real_schema(connectable: Any, written: str | None) -> str | None:
-    """Return the schema that stands for one that is written; once more, it is the same."""
+    """Return the translation of a schema's name; translating it again changes nothing."""
     return translations(connectable).get(written, written)
 
 
 def written_schema(connectable: Any, real: str | None) -> str | None:
-    """Return the name that stands for a schema in a revision."""
+    """Return the name by which a revision refers to a schema."""
     names = translations(connectable)
     if real is None:
         return None
@@ -56,7 +56,7 @@ def written_schema(connectable: Any, real: str | None) -> str | None:
 
 
 def with_schemas(operation: Any, name: Callable[[str | None], str | None]) -> Any:
-    """Return a copy of one of Alembic's operations that names its schemas in another way."""
+    """Return a copy of one of Alembic's operations with other schema names."""
     operation = copy.copy(operation)
     if hasattr(operation, "schema"):
         operation.schema = name(operation.schema)
@@ -67,7 +67,7 @@ def with_schemas(operation: Any, name: Callable[[str | None], str | None]) -> An
 
 
 def schema_beside(connection: Any, version_table: str, written: str | None) -> str | None:
-    """Return the schema of a version table, in which our own tables are.
+    """Return the schema of a version table, in which our own tables are created.
 
     On PostgreSQL a search path may lead to a table of the same name in another schema.
     """

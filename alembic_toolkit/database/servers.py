@@ -1,6 +1,6 @@
-"""What more than one room asks about a server: one value for each.
+"""Facts about servers that several packages need: one value for each.
 
-A fact that one room alone needs stands in the `servers.py` of that room.
+A fact that only one package needs is in the `servers.py` of that package.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from alembic_toolkit.sql.pinned import pinned
 
 @dataclass(frozen=True)
 class StandbyFacts:
-    """How a server shows that it takes no changes, and whom it follows."""
+    """How a server shows that it accepts no changes, and which server it follows."""
 
-    sign: str  # in words
+    sign: str  # the sign as text
     is_one: str  # the query for it
-    primary: tuple[str, ...]  # queries for a row of its primary
-    at: tuple[int, int] = (0, 1)  # where in that row host and port are
-    probe: str = ""  # what fails where some users may write all the same, and this one may not
+    primary: tuple[str, ...]  # queries for a row about its primary
+    at: tuple[int, int] = (0, 1)  # positions of host and port in that row
+    probe: str = ""  # a statement that fails if this user may not write, although others may
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts about one server; the defaults are those of a server that is not known here."""
+    """Facts about one server; the defaults are for an unsupported server."""
 
-    name: str  # of its SQL: MariaDB's is that of MySQL
+    name: str  # the SQL dialect: MariaDB has MySQL's
     title: str  # as people write it
-    label: str  # as a report calls its databases
+    label: str  # its name in reports
     is_known: bool = True
     is_file: bool = False  # this process opens the database itself
     has_transactional_ddl: bool = False
-    error_ends_transaction: bool = False  # but for a savepoint
+    error_ends_transaction: bool = False  # unless there is a savepoint
     literal: Callable[[str], str] = quoting.literal
     mark: str = '"'  # around an identifier
-    blockers: str = ""  # the query for those who hold what a statement needs
-    place: str = ""  # the query for the schema that a table is in, or would be made in
-    elsewhere: str = ""  # the query for the schema of a table, and the one of new ones, if another
+    blockers: str = ""  # the query for sessions that block a statement
+    place: str = ""  # the query for the schema that a table is or would be in
+    elsewhere: str = ""  # the query for a table's schema and that for new ones, if different
     standby: StandbyFacts | None = None
 
 
@@ -141,16 +141,16 @@ DIALECTS = tuple(_BY_DIALECT)
 
 
 def server_of(dialect: str) -> Facts:
-    """Return what is known of the server with this dialect of SQLAlchemy."""
+    """Return the facts about the server with this SQLAlchemy dialect."""
     return _BY_DIALECT.get(dialect) or Facts(dialect, dialect, dialect, is_known=False)
 
 
 def server_behind(connection: Connection) -> Facts:
-    """Return what is known of the server of a connection: behind mysql:// there may be MariaDB."""
+    """Return the facts about a connection's server: behind mysql:// there may be MariaDB."""
     dialect = connection.dialect
     return MARIADB if is_mariadb(dialect) else server_of(dialect.name)
 
 
 def is_mariadb(dialect: Dialect) -> bool:
-    """Return whether a dialect is MariaDB's, or has met it behind mysql://, and not MySQL."""
+    """Return whether a dialect is MariaDB's, or found MariaDB behind mysql://."""
     return bool(getattr(dialect, "is_mariadb", False))

@@ -1,4 +1,4 @@
-"""What the verbs of a revision left undone, for whoever proves it: kept on their connection."""
+"""Skipped verbs of a revision, collected on the connection for a proof."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-_KEY = "alembic_toolkit: skips"  # under which they are in Connection.info
+_KEY = "alembic_toolkit: skips"  # the key in Connection.info
 
 
 @dataclass(frozen=True)
 class Skip:
     """A verb that changed nothing, and why."""
 
-    call: str  # as far as it tells what it is about
+    call: str  # abbreviated to what identifies its object
     kind: str  # "column", "index", "constraint", ...
     name: str
-    table: str  # as "schema.table" where it names a schema
+    table: str  # as "schema.table" if it names a schema
     reason: str
-    is_missing: bool = False  # it was to drop what is not there, and the author did not expect that
-    is_of_server: bool = False  # on another server it may do something
+    is_missing: bool = False  # the object to drop does not exist, unexpectedly
+    is_of_server: bool = False  # on another server it may act
 
 
 def note(connection: Connection, skip: Skip) -> None:
-    """Keep what a verb left undone, if somebody listens."""
+    """Keep a skip, if there is a listener."""
     heard = connection.info.get(_KEY)
     if heard is not None:
         heard.append(skip)
@@ -33,7 +33,7 @@ def note(connection: Connection, skip: Skip) -> None:
 
 @contextmanager
 def heard(connection: Connection) -> Iterator[list[Skip]]:
-    """Give the list of what verbs leave undone on a connection meanwhile."""
+    """Return a list that collects the skips on a connection during the block."""
     info = connection.info
     info[_KEY] = found = list[Skip]()
     try:

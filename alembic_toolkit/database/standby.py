@@ -1,4 +1,4 @@
-"""A server that takes no changes, a standby or a replica; and which server is its primary."""
+"""Standbys and replicas, which accept no changes; and which server is their primary."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from alembic_toolkit.messages import printable
 
 @dataclass(frozen=True)
 class Standby:
-    """What is known of a server that takes no changes."""
+    """Facts about a server that accepts no changes."""
 
     found: str  # a standby, which follows 10.0.0.1:5432
     way: str  # what to do, as a comment in code
 
 
 def standby(connection: Connection) -> Standby | None:
-    """Return what is known of the server where it takes no changes, else None.
+    """Return the facts about the server if it accepts no changes, else None.
 
-    Ask when nothing has been written: a transaction that has failed is rolled back.
+    Call it before anything is written: a failed transaction is rolled back.
     """
     facts = server_of(connection.dialect.name).standby
     if facts is None:
@@ -42,7 +42,7 @@ def _described(connection: Connection, facts: StandbyFacts) -> Standby | None:
     if not fetch(connection, facts.is_one)[0][0]:
         return None
     for query in facts.primary:
-        with suppress(connection.dialect.loaded_dbapi.Error):  # no right, or no such word
+        with suppress(connection.dialect.loaded_dbapi.Error):  # no right, or unknown syntax
             for row in fetch(connection, query):
                 host, port = (row[place] for place in facts.at)
                 return _following(connection, host, port)
@@ -66,10 +66,10 @@ def _following(connection: Connection, host: str | None, port: str | int | None)
 
 
 def refused_standby(connection: Connection) -> Standby | None:
-    """Return what is known of the server where this user can change nothing on it.
+    """Return the facts about the server if this user cannot change anything on it.
 
-    A user with more rights may write to a replica of MariaDB or MySQL. Call it outside of a
-    transaction; it leaves none.
+    A user with more rights may write to a replica of MariaDB or MySQL. Call it outside a
+    transaction; it leaves none open.
     """
     facts = server_of(connection.dialect.name).standby
     found = standby(connection)
@@ -88,13 +88,13 @@ def refused_standby(connection: Connection) -> Standby | None:
 def refuse_standby(
     connection: Connection, why: str = "every revision would fail there", way: str = ""
 ) -> None:
-    """Refuse a server on which this user can change nothing: a standby, or a replica.
+    """Refuse a server on which this user cannot change anything: a standby or a replica.
 
-    Call it outside of a transaction; it leaves none.
+    Call it outside a transaction; it leaves none open.
 
-    :param why: what the command would do there in vain.
-    :param way: what to do, where it is not to run the command on the primary.
-    :raises CommandError: naming the primary where it is known.
+    :param why: what the command would attempt there in vain.
+    :param way: what to do, if it is not to run the command on the primary.
+    :raises CommandError: it is one; the message names the primary if it is known.
     """
     found = refused_standby(connection)
     if found is not None:

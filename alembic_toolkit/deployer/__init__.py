@@ -1,1 +1,1 @@
-"""What stands behind `runner`: one deployer at a time, each revision until it gets its locks."""
+"""The implementation of `runner`: one deployer at a time, with retries until locks are granted."""

@@ -1,4 +1,4 @@
-"""Roots that replace old revisions: what a command sees of a history that has one."""
+"""Roots that replace old revisions: how a command sees a history that has one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from alembic_toolkit.project.baselines import Standing, apply, baselines_of
 
 
 def stand(environment: EnvironmentContext, heads: Iterable[str] = ()) -> Standing:
-    """Have Alembic see the history that a database sees; return where it stands there.
+    """Make Alembic see the history as a database knows it; return the database's heads there.
 
-    :param heads: what its version table says.
-    :raises CommandError: it stands in between, and must go through an older release.
+    :param heads: the revisions in its version table.
+    :raises CommandError: it is somewhere in between, and must first upgrade with an older release.
     """
     wanted = to_tuple(environment.context_opts.get("destination_rev"), default=())
     return apply(environment.script, tuple(heads), map(str, wanted))
@@ -27,11 +27,11 @@ def stand(environment: EnvironmentContext, heads: Iterable[str] = ()) -> Standin
 def seeing(
     environment: EnvironmentContext, function: Callable[..., Iterable[Any]]
 ) -> Callable[..., Any]:
-    """Wrap the function that computes the steps: it begins where the database stands.
+    """Wrap the function that computes the steps, so that it starts at the database's revision.
 
-    What must be written into the version table first is the first step.
+    If the version table must be changed first, that is the first step.
     """
-    if is_walk(function):  # it has a database, and a view, of its own
+    if is_walk(function):  # it has its own database and view of the history
         return function
 
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
@@ -45,7 +45,7 @@ def seeing(
 
 
 def begin_script(environment: EnvironmentContext) -> None:
-    """Have a script begin at a replaced revision, which Alembic would look for in the files."""
+    """Make a script start at a replaced revision, for which Alembic would look in the files."""
     context = environment.get_context()
     start = to_tuple(environment.context_opts.get("starting_rev"), default=())
     if baselines_of(environment.script).all_replaced & {*start}:
@@ -53,9 +53,9 @@ def begin_script(environment: EnvironmentContext) -> None:
 
 
 def _refuse_past(environment: EnvironmentContext, steps: Iterable[Any]) -> None:
-    """Refuse to take back a root that replaces others, but for somebody who names the base.
+    """Refuse to downgrade a root that replaces others, unless the base is named.
 
-    One step down was one revision once; now it is all of them.
+    One step down used to be one revision; now it is all of them.
     """
     wanted = str(environment.context_opts.get("destination_rev"))
     roots = baselines_of(environment.script).roots

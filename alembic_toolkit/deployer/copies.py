@@ -1,7 +1,7 @@
-"""Whether a server would copy a table for a statement, and how many rows that has.
+"""Tell whether a server would copy a table for a statement, and how many rows it has.
 
-Nothing is read of the table but what the server knows of it; what is asked, is asked of an empty
-twin. Where it cannot be told, the answer is no.
+Of the table itself, only the server's statistics are read; statements are tried on an empty twin.
+If it cannot be determined, the answer is no.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ALTER = re.compile(
     rf"\s*ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}(\s+(?!RENAME\b).*)", re.I | re.S
 )
 _ALWAYS = re.compile(rf"\s*(?:CLUSTER|VACUUM\s*(?:\([^)]*FULL[^)]*\)|FULL))\s+{_NAME}", re.I)
-_MOVES = re.compile(r"\bSET\s+(?:LOGGED|UNLOGGED|TABLESPACE)\b", re.I)  # no twin can
+_MOVES = re.compile(r"\bSET\s+(?:LOGGED|UNLOGGED|TABLESPACE)\b", re.I)  # a twin cannot show these
 _ROWS = pinned("""
 SELECT greatest(c.reltuples, s.n_live_tup, 0)::int8
 FROM pg_class AS c LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
@@ -44,13 +44,13 @@ def altered_postgresql(sql: str) -> str:
 
 
 def rows_postgresql(connection: Connection, name: str) -> int:
-    """Return about how many rows a table has, as the server counts them."""
+    """Return about how many rows a table has, by the server's statistics."""
     found = run(connection, _ROWS.replace(":table", postgresql_literal(name)))
     return int(found[0][0]) if found else 0
 
 
 def copies_postgresql(connection: Connection, sql: str, name: str) -> str:
-    """Return how the server would copy a table; empty: it would not, or it cannot be told."""
+    """Return how the server would copy a table; empty if it would not, or it is unknown."""
     match = _ALTER.match(sql)
     if match is None or _MOVES.search(match[2]):
         return "it always writes a new file"
@@ -66,7 +66,7 @@ def copies_postgresql(connection: Connection, sql: str, name: str) -> str:
         is_new = run(connection, _FILE) != before
     except getattr(driver, "Error", Exception):
         is_new = False
-    except Exception:  # of a driver that hides its errors
+    except Exception:  # a driver may hide its errors
         is_new = False
     finally:
         run(connection, end)
@@ -96,9 +96,9 @@ def rows_mysql(connection: Connection, name: str) -> int:
 
 
 def copies_mysql(connection: Connection, sql: str, _: str) -> str:
-    """Return how the server would copy a table; empty: it would not, or it cannot be told."""
+    """Return how the server would copy a table; empty if it would not, or it is unknown."""
     with suppress(DBAPIError), connection.engine.connect() as aside:
-        aside.detach()  # its settings are nobody else's
+        aside.detach()  # nobody else may get its settings
         way = way_of(connection, aside, sql)
         return str(way) if way is not None and way.algorithm == "COPY" else ""
     return ""
@@ -114,7 +114,7 @@ _REBUILDS = re.compile(
 
 
 def altered_sqlite(sql: str) -> str:
-    """Return the table that a statement copies, or that a batch begins to copy; empty: none."""
+    """Return the table that a statement copies, or a batch begins to copy; empty: none."""
     if match := _COPIES.match(sql):
         return match[1]
     match = _REBUILDS.match(sql)
@@ -122,9 +122,9 @@ def altered_sqlite(sql: str) -> str:
 
 
 def rows_sqlite(connection: Connection, name: str) -> int:
-    """Return how many rows a table has: to count them takes less than to copy them."""
+    """Return how many rows a table has: counting them is faster than copying them."""
     quoted = identifier('"', unquoted(name))
-    with suppress(Exception):  # there is none
+    with suppress(Exception):  # there is no such table
         return int(run(connection, f"SELECT count(*) FROM {quoted}")[0][0])
     return 0
 

@@ -1,4 +1,4 @@
-"""Run the steps of one command: alone, each until it gets its locks, each with an entry."""
+"""Run the steps of one command: exclusively, with retries, and with journal entries."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ log = logging.getLogger("alembic_toolkit")
 Step = RevisionStep | StampStep
 
 
-ARGUMENTS = "alembic_toolkit_arguments"  # of the revisions' functions, in the context's options
+ARGUMENTS = "alembic_toolkit_arguments"  # for the revisions' functions, in the options
 
 
 def run_migrations(environment: EnvironmentContext) -> None:
-    """Run what is to run, with what the functions of the revisions are given."""
+    """Run the migrations, with the arguments for the revisions' functions."""
     environment.run_migrations(**environment.context_opts[ARGUMENTS])
 
 
 class Deployment:
-    """Give Alembic one step at a time, so that each can be repeated by itself.
+    """Give Alembic one step at a time, so that each can be retried by itself.
 
     Alembic calls a function for the steps to run, after it has read the heads. Called for one step
     at a time, it can repeat a step, with its version table and callbacks.
@@ -56,9 +56,9 @@ class Deployment:
         options: Options,
         wanted: Callable[..., Any],
     ) -> None:
-        """Prepare to run what the command wants.
+        """Prepare to run the steps of the command.
 
-        :param wanted: returns all its steps.
+        :param wanted: returns all steps of the command.
         """
         self.environment, self.connection = environment, connection
         self.options, self.wanted = options, wanted
@@ -70,14 +70,14 @@ class Deployment:
         self.journal: Journal | None = None
         self.record: Record | None = None
         self.verification: Verification | None = None
-        self.said: Counter[str] = Counter()  # by the verbs, of the step that runs
+        self.said: Counter[str] = Counter()  # log lines of the verbs, in the running step
 
     def steps(self, *arguments: Any) -> Any:
-        """Return the steps that Alembic is to run now."""
+        """Return the steps that Alembic should run now."""
         return self.wanted(*arguments) if self.only is None else self.only
 
     def applied(self, *, ctx: Any, step: MigrationInfo, **more: Any) -> None:
-        """Check foreign keys after a step, and journal its end, in its own transaction."""
+        """Check foreign keys after a step, and journal its end in the step's transaction."""
         self.foreign_keys(ctx=ctx, step=step, **more)
         self._verify(more["heads"])
         if self.lock is not None and self.lock.may_end_alone:
@@ -88,7 +88,7 @@ class Deployment:
             self.journal.end(DONE, self.attempts.tries)
 
     def _verify(self, heads: Iterable[str]) -> None:
-        """Compare the schema with what an upgrade, or a new mark, says that it is."""
+        """Compare the schema with the expected one, after an upgrade or a new mark."""
         if self.verification is None:
             return
         for one in self.only or ():
@@ -104,7 +104,7 @@ class Deployment:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Watch the connection; make the version table and the journal."""
+        """Watch the connection; create the version table and the journal."""
         if self.options.verify:
             self.verification = Verification(self.environment, self.connection)
             self.connection.rollback()
@@ -115,7 +115,7 @@ class Deployment:
                 yield
 
     def begin(self) -> None:
-        """Begin to write, where the server's driver does not, and look at the foreign keys."""
+        """Begin to write, where the server's driver does not, and check the foreign keys."""
         self.server.begin_to_write(self.connection)
         self.foreign_keys.start(self.connection)
 
@@ -123,7 +123,7 @@ class Deployment:
         context = self.environment.get_context()
         self.begin()
         ran_before = bool(context.get_current_heads())
-        if not context.purge:  # which must not be kept without the stamps that follow
+        if not context.purge:  # this must not be kept without the stamps that follow
             self._migrate([])
         self.connection.commit()
         self.attempts.start()  # all of this can be done again
@@ -134,14 +134,14 @@ class Deployment:
     def run(self, step: Step) -> None:
         """Run one step until it gets its locks.
 
-        :raises CommandError: it got none in time; its circumstances, and not its author, stop it.
+        :raises CommandError: it did not get its locks in time, or the environment prevents it.
         """
         try:
             self.attempts.repeat(_name(step), lambda: self._try(step))
         except BaseException as raised:
             error = KeyboardInterrupt() if errors.is_interrupted(raised) else raised
             if self.record is not None:
-                self.record.stop()  # or the journal's commit would keep what is rolled back
+                self.record.stop()  # or the journal's commit would keep rolled-back work
             self.attempts.roll_back()
             partly = self.attempts.kept
             if isinstance(error, KeyboardInterrupt | CancelledError):
@@ -168,7 +168,7 @@ class Deployment:
             self.record.journal = self.journal
             self.record.begin(step)
         with ExitStack() as stack:
-            if self.attempts.tries:  # Alembic has logged that it runs
+            if self.attempts.tries:  # Alembic has logged this step
                 stack.enter_context(silenced("alembic.runtime.migration"))
             else:
                 self.said = Counter()
@@ -185,7 +185,7 @@ class Deployment:
 
 
 def _remains(partly: bool) -> str:
-    """Return what a step leaves behind that ended by an error: a part of it, or nothing."""
+    """Return what a failed step leaves behind: a part of its changes, or nothing."""
     return "what ran before is kept" if partly else "nothing of it is kept"
 
 
@@ -196,9 +196,9 @@ def _again(first: str, partly: bool) -> str:
 def _explained(
     step: Step, error: BaseException, partly: bool, connection: Connection
 ) -> CommandError | None:
-    """Return what ended a step in words; None for an error that has its own, or needs a traceback.
+    """Return an explanation for a failed step; None if its error suffices, or needs a traceback.
 
-    An error of Python is the author's to find: its traceback says more than words.
+    The author must find a Python error: its traceback helps more than a message.
     """
     where = place_of(error)
     if isinstance(error, SystemExit) and not error.code:
@@ -232,7 +232,7 @@ def _explained(
 def _stopped(step: Step, error: BaseException, partly: bool, reads: Standby | None) -> CommandError:
     what, then = f"was stopped by its database; {_remains(partly)}", "Mend that, then"
     if errors.is_gone(error):
-        # Nobody knows whether a COMMIT under way succeeded; the version table will show it.
+        # Nobody knows whether a COMMIT in progress succeeded; the version table will show it.
         what = "lost its database; what was not committed is rolled back"
         then = "When the database answers again,"
     if reads is not None:  # since the command began
@@ -250,7 +250,7 @@ def _stopped(step: Step, error: BaseException, partly: bool, reads: Standby | No
 
 @contextmanager
 def loss_in_words(connection: Connection) -> Iterator[None]:
-    """Say in words that the session was lost, at whichever byte: before, between, after steps."""
+    """Explain a lost session, whenever it is lost: before, between or after steps."""
     url = shown(connection.engine.url)
     try:
         yield
@@ -276,9 +276,9 @@ def _name(step: Step) -> str:
 
 @contextmanager
 def said_once(name: str, said: Counter[str]) -> Iterator[None]:
-    """Have a logger not repeat in another try what it said in those before.
+    """Keep a logger from repeating, in a retry, lines that it has logged before.
 
-    :param said: how often each line was said; it is kept up to date.
+    :param said: how often each line was logged; it is updated.
     """
     again: Counter[str] = Counter()
 
@@ -299,7 +299,7 @@ def said_once(name: str, said: Counter[str]) -> Iterator[None]:
 
 @contextmanager
 def silenced(name: str) -> Iterator[None]:
-    """Disable a logger."""
+    """Disable a logger in the block."""
     logger = logging.getLogger(name)
     before, logger.disabled = logger.disabled, True
     try:

@@ -1,9 +1,9 @@
-"""A lock that holds on all nodes of a Galera cluster, where ``GET_LOCK`` is of one node alone.
+"""A lock that holds on all nodes of a Galera cluster, where ``GET_LOCK`` holds on one node only.
 
 It is a row that a second session has changed in a transaction that stays open. Streaming
-replication sends the change to all nodes at once, where it locks the row, too: of two sessions that
-try at the same moment, certification lets one through. The lock is free when the transaction ends:
-because it is rolled back, because its client is gone, or because its node left the cluster.
+replication sends the change to all nodes at once, where it locks the row as well. If two sessions
+try at the same moment, certification lets one of them succeed. The lock is released when the
+transaction ends: by a rollback, when its client is gone, or when its node leaves the cluster.
 https://mariadb.com/kb/en/using-streaming-replication-for-large-transactions/
 """
 
@@ -44,9 +44,9 @@ from alembic_toolkit.database.schemas import schema_beside
 log = logging.getLogger("alembic_toolkit")
 
 _ROW = 1  # the only one
-_LONGEST = 255  # characters of who holds it
+_LONGEST = 255  # characters that describe the holder
 _CAUSAL = 7  # before it reads or writes, a session waits for what other nodes have committed
-# Of the session that holds the row. It has nothing to do for as long as the revisions run.
+# For the session that holds the row. It is idle as long as the revisions run.
 _SETTINGS = {
     "wsrep_trx_fragment_unit": "'statements'",
     "wsrep_trx_fragment_size": "1",
@@ -56,19 +56,19 @@ _SETTINGS = {
 }
 _NO_VARIABLE = 1193
 _AT_ONCE = ("0", "1")  # seconds; MySQL has no 0
-_NEVER = {"idle_transaction_timeout": "0", "idle_write_transaction_timeout": "0"}  # of MariaDB
+_NEVER = {"idle_transaction_timeout": "0", "idle_write_transaction_timeout": "0"}  # on MariaDB
 
 
 def is_node(connection: Connection) -> bool:
-    """Return whether a connection leads to a node of a cluster, however many it has just now."""
+    """Return whether the server is a node of a cluster, whatever its current size."""
     return portrait(connection).is_galera
 
 
 @contextmanager
 def causal(connection: Connection) -> Iterator[None]:
-    """Have a connection see, from its next statement on, what was committed on other nodes.
+    """Make a connection see, from its next statement on, what was committed on other nodes.
 
-    Nothing changes where there is no cluster. The connection must be in no transaction.
+    Nothing changes if there is no cluster. The connection must be in no transaction.
     """
     if not is_node(connection):
         yield
@@ -86,7 +86,7 @@ def causal(connection: Connection) -> Iterator[None]:
 
 
 def _restore(connection: Connection, setting: str) -> None:
-    """Set back what was set; give up a session that is lost, before a pool rolls it back."""
+    """Restore the settings; give up a lost session before a pool rolls it back."""
     if connection.closed or connection.invalidated:
         return
     try:
@@ -97,7 +97,7 @@ def _restore(connection: Connection, setting: str) -> None:
 
 
 def _end_session(context: ExceptionContext) -> None:
-    """Have SQLAlchemy give up a session on a node without the others, which cannot roll back."""
+    """Make SQLAlchemy give up a session on a disconnected node, which cannot roll back."""
     if errors.code(context.original_exception) == errors.NOT_PRIMARY:
         context.is_disconnect = True
 
@@ -105,9 +105,9 @@ def _end_session(context: ExceptionContext) -> None:
 def refuse_left(connection: Connection) -> None:
     """Refuse a node that has left the primary component of its cluster.
 
-    There some statements wait in vain for the other nodes, which looks like a lock.
+    On such a node some statements wait in vain for the other nodes, which looks like a lock.
 
-    :raises CommandError: it has.
+    :raises CommandError: the node has left it.
     """
     if not is_node(connection):
         return
@@ -125,10 +125,10 @@ def refuse_left(connection: Connection) -> None:
 
 
 class Row:
-    """The row that a second session keeps locked, on all nodes."""
+    """The row that a second session keeps locked on all nodes."""
 
     def __init__(self, connection: Connection, migration: MigrationContext) -> None:
-        """Know where the row is; see `take`."""
+        """Set where the row is; see `take`."""
         self.connection, place = connection, migration.version_table
         schema = schema_beside(connection, place, migration.version_table_schema)
         self.table = Table(
@@ -142,12 +142,12 @@ class Row:
         )
         self.session: Connection | None = None
         self.is_made = False
-        self.value = ""  # ours, while we hold it
+        self.value = ""  # our value, while we hold it
 
     def take(self) -> bool:
         """Try to lock the row; return whether it was free.
 
-        :raises CommandError: the table is not there, and cannot be made.
+        :raises CommandError: the table does not exist and cannot be created.
         """
         session = self._open()
         value = f"{self._holder()} #{secrets.token_hex(4)}"
@@ -160,7 +160,7 @@ class Row:
             if not _is_refused(error):
                 raise
             return False
-        if not changed:  # another one's INSERT of the row is on its way
+        if not changed:  # another session is inserting the row
             self.is_made = False
             self._roll_back()
             return False
@@ -173,14 +173,14 @@ class Row:
             return False
         try:
             return bool(self.session.scalar(self._query()) == self.value)
-        except Exception:  # the session, or its node, is gone, or another node had its way
+        except Exception:  # the session or its node is gone, or another node won
             return False
 
     def holder(self) -> str:
-        """Return who has locked the row; nothing if nobody has."""
+        """Return who has locked the row; empty if nobody has."""
         session = self._open()
         try:
-            # What is not committed yet is on all nodes already.
+            # Uncommitted changes are on all nodes already.
             session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
             found: str = session.scalar(self._query()) or ""
         except DBAPIError:
@@ -217,7 +217,7 @@ class Row:
                 self.free()
 
     def _open(self) -> Connection:
-        """Return the second session; connect it on first use, as the first one was."""
+        """Return the second session; connect it on first use, in the same way as the first one."""
         if self.session is None or self.session.closed or self.session.invalidated:
             given = self.connection.engine
             engine = Engine(given.pool.recreate(), given.dialect, given.url)
@@ -227,7 +227,7 @@ class Row:
         return self.session
 
     def _make(self, session: Connection) -> None:
-        """Make the table and its row where they are not there, as others may just now."""
+        """Create the table and its row if missing, as others may be doing."""
         if self.is_made:
             return
         try:
@@ -264,7 +264,7 @@ class Row:
 
 
 def _prepare(session: Connection) -> None:
-    """Set up the session that is to hold the row."""
+    """Set up the session that will hold the row."""
     try:
         for name, value in _SETTINGS.items():
             session.exec_driver_sql(f"SET SESSION {name} = {value}")
@@ -289,5 +289,5 @@ def _prepare(session: Connection) -> None:
 
 
 def _is_refused(error: DBAPIError) -> bool:
-    """Return whether another one has the row, or was first: of two, one is a deadlock's victim."""
+    """Return whether another session has the row, or was first (one is a deadlock victim)."""
     return errors.is_lock_error(error) or errors.is_taken(error) or errors.code(error.orig) == 1020

@@ -1,7 +1,7 @@
-"""End the command `alembic` by Ctrl-C and by SIGTERM as a shell does: by a status, in words.
+"""End the command `alembic` on Ctrl-C and SIGTERM as a shell does: with a status and a message.
 
-What they interrupt may be a driver in the middle of an answer, the loop of an asynchronous one, or
-what Python runs in between and drops the errors of. None of that is an author's business.
+The signal may interrupt a driver in the middle of a response, the event loop of an asynchronous
+driver, or code whose errors Python drops. The author need not know about any of this.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 
 from alembic.config import Config
 
-_AGAIN = 0.1  # seconds until a signal comes again that Python dropped
-received: list[signal.Signals] = []  # by the command that runs
+_AGAIN = 0.1  # seconds before a signal that Python dropped is sent again
+received: list[signal.Signals] = []  # by the running command
 
 
 @contextmanager
 def interruptible(config: Config) -> Iterator[None]:
-    """End the running command by the status of the signal that it gets, without a traceback.
+    """End the running command with the status of the signal it receives, without a traceback.
 
     :raises SystemExit: a signal came.
     """
-    # Who calls Alembic from Python, and may hand something to env.py, is interrupted.
+    # A caller of Alembic from Python, who may pass objects to env.py, gets KeyboardInterrupt.
     if config.attributes or not getattr(config.cmd_opts, "cmd", ()):
         yield
         return
@@ -36,7 +36,7 @@ def interruptible(config: Config) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            # Whatever it is, it comes of a connection that was left in the middle of something.
+            # Any error here results from a connection that was interrupted.
             if not (signals.received or isinstance(error, KeyboardInterrupt)):
                 raise
             number = signals.received[0] if signals.received else signal.SIGINT
@@ -44,7 +44,7 @@ def interruptible(config: Config) -> Iterator[None]:
 
 
 class _Signals:
-    """The signals that came, each of which interrupts what runs."""
+    """The signals received, each of which interrupts the running code."""
 
     def __init__(self) -> None:
         self.received = received
@@ -54,15 +54,15 @@ class _Signals:
 
     @contextmanager
     def received_here(self) -> Iterator[None]:
-        """Receive them, if this thread can, in the place of Python and of asyncio."""
+        """Receive them, if this thread can, instead of Python and asyncio."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         with suppress(RuntimeError):  # no loop runs
             self.task = asyncio.current_task()
-        if self.task is not None:  # or asyncio would log its SystemExit as one that nobody saw
+        if self.task is not None:  # or asyncio would log an unretrieved SystemExit
             self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # What somebody else has set stays; a shell that starts us in the background ignores SIGINT.
+        # Other handlers are kept; a shell that starts us in the background ignores SIGINT.
         before = {signal.SIGINT: signal.getsignal(signal.SIGINT)}
         if not callable(before[signal.SIGINT]):
             del before[signal.SIGINT]
@@ -87,20 +87,20 @@ class _Signals:
         self.task.get_loop().call_soon_threadsafe(lambda: None)  # it may be waiting
 
     def _drop(self, dropped: Any) -> None:
-        """Have a signal come again that came within a destructor, whose errors Python drops."""
+        """Send a signal again if it came within a destructor, whose errors Python drops."""
         if dropped.exc_type is not KeyboardInterrupt:
             self.dropped(dropped)
             return
         waits = True
         while waits:
-            with suppress(KeyboardInterrupt):  # what is raised here would be dropped, too
+            with suppress(KeyboardInterrupt):  # an error raised here would be dropped as well
                 again = threading.Timer(_AGAIN, self._send, [self.received[-1]])
                 again.daemon = True
                 again.start()
                 waits = False
 
     def _send(self, number: signal.Signals) -> None:
-        """Have the first thread get a signal, which ends its waiting, too."""
+        """Send a signal to the main thread, which also ends its waiting."""
         if signal.getsignal(number) != self._receive:  # the command has ended
             return
         if hasattr(signal, "pthread_kill"):

@@ -1,9 +1,9 @@
 """One deployer at a time: a lock that a killed process cannot leave behind.
 
-It belongs to the session that runs the revisions: a lock on another one would be free while a
-statement of a killed deployer still runs. It is tried for, again and again, in transactions of its
-own: a session that waits *in* ``pg_advisory_lock`` deadlocks with ``CREATE INDEX CONCURRENTLY`` of
-the one that holds it.
+It belongs to the session that runs the revisions: the lock of another session would be free while a
+statement of a killed deployer still runs. It is requested again and again in separate transactions,
+because a session that waits *in* ``pg_advisory_lock`` deadlocks with a ``CREATE INDEX
+CONCURRENTLY`` of the holder.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from alembic_toolkit.sql.pinned import pinned
 log = logging.getLogger("alembic_toolkit")
 
 _LOG_EVERY = 30.0
-PROBE = 2.0  # seconds for a second connection to answer; a pool may have none to give
+PROBE = 2.0  # seconds for a second connection to respond; a pool may be exhausted
 
 
 class Lock(Protocol):
-    """The lock of one kind of server."""
+    """The lock on one kind of server."""
 
     def take(self) -> bool:
-        """Try to take it, without waiting; return whether it was free."""
+        """Try to acquire it without waiting; return whether it was free."""
 
     def free(self) -> None:
-        """Give it back; the end of the session, or of the process, does so too."""
+        """Release it; the end of the session, or of the process, also releases it."""
 
     def is_held(self) -> bool:
         """Return whether this very session holds it."""
 
     def is_shared(self) -> bool:
-        """Return whether others would hold it too, because a pooler lends them this session."""
+        """Return whether others would hold it as well, because a pooler shares this session."""
         return False
 
-    may_end_alone: bool = False  # while the session that runs the revisions goes on
+    may_end_alone: bool = False  # while the session that runs the revisions continues
 
     def lost(self) -> CommandError:
-        """Return the error for a lock that was taken, and is not held."""
+        """Return the error for a lock that was acquired and is no longer held."""
         return _pooled("was taken, and this session does not hold it")
 
     def holder(self) -> str:
@@ -64,12 +64,12 @@ class Lock(Protocol):
 
 @contextmanager
 def held(migration: MigrationContext, wait: float) -> Iterator[Lock | None]:
-    """Hold the lock of a database and its version table; wait for another deployer to end.
+    """Hold the lock of a database and its version table; wait for another deployer to finish.
 
     The connection must be in no transaction, and is left in none.
 
     :param wait: the longest time to wait, in seconds.
-    :raises CommandError: another one holds it for longer; or the session does not keep it.
+    :raises CommandError: another deployer holds it for longer, or the session does not keep it.
     """
     connection = migration.connection
     assert connection is not None
@@ -93,11 +93,11 @@ def held(migration: MigrationContext, wait: float) -> Iterator[Lock | None]:
 
 
 def confirm(lock: Lock) -> None:
-    """Refuse to go on when the lock is not that of this session.
+    """Refuse to continue unless this session holds the lock.
 
-    Inside of a revision's transaction it is certain that the two are one.
+    Within a revision's transaction the session is certain to be the same.
 
-    :raises CommandError: it is not; behind a pooler each transaction may have another session.
+    :raises CommandError: it does not; behind a pooler each transaction may have another session.
     """
     if not lock.is_held():
         raise lock.lost()
@@ -142,7 +142,7 @@ def _take(lock: Lock, connection: Connection) -> bool:
 
 
 def _holder(lock: Lock, connection: Connection, migration: MigrationContext) -> str:
-    """Return who holds the lock, since when, and at what."""
+    """Return who holds the lock, since when, and what they run."""
     found, entry = lock.holder(), None
     _roll_back(connection)
     with suppress(DBAPIError):  # no right to read it
@@ -172,7 +172,7 @@ def _lock(connection: Connection, migration: MigrationContext) -> Lock | None:
         _roll_back(connection)
         if path and lockfile.is_possible():
             return _SQLite(Path(path))
-        if path:  # not in memory, where it would be nobody else's
+        if path:  # a database in memory is never shared
             log.warning(
                 "nothing keeps a second deployer out: this system has no flock for SQLite; "
                 "see that nobody else is deploying (-x deploy_lock=no: without this line)"
@@ -186,7 +186,7 @@ class _PostgreSQL(Lock):
         self.connection = connection
         schema = connection.scalar(text("SELECT pg_catalog.current_schema()"))
         connection.rollback()
-        # Advisory locks are of one database; tenants in schemas of one have a lock each.
+        # Advisory locks belong to one database; each tenant schema in it has its own lock.
         named = f"{schema}{place}" if place.startswith(".") else place
         digest = hashlib.sha256(f"alembic:{named}".encode()).digest()
         self.key = int.from_bytes(digest[:8], "big", signed=True)
@@ -218,8 +218,8 @@ class _PostgreSQL(Lock):
     def is_shared(self) -> bool:
         ours = {self._pid()}
         if _pid_at_connect(self.connection) in (None, *ours):
-            return False  # this is the server itself, or nobody knows
-        # Transactions of two clients, one after the other: a pool lends both the same sessions.
+            return False  # a direct connection, or unknown
+        # Transactions of two clients, one after the other: a pool gives both the same sessions.
         theirs = _pids_of_another(self.connection)
         ours |= {self._pid() for _ in range(_TRANSACTIONS)}
         return bool(theirs) and (len(ours) > 1 or len(theirs) > 1 or ours == theirs)
@@ -248,7 +248,7 @@ _PID, _TRANSACTIONS = "SELECT pg_catalog.pg_backend_pid()", 5
 
 
 def _pid_at_connect(connection: Connection) -> int | None:
-    """Return the session that the driver knows from its connect; a pooler invents one."""
+    """Return the session id the driver got at connect; a pooler invents one."""
     driver: Any = connection.connection.driver_connection
     with suppress(AttributeError):
         return int(driver.info.backend_pid)  # psycopg
@@ -258,7 +258,7 @@ def _pid_at_connect(connection: Connection) -> int | None:
 
 
 def _pids_of_another(connection: Connection) -> set[int]:
-    """Return the sessions in which a second client's transactions run; none if it gets none."""
+    """Return the sessions that run a second client's transactions; none if it gets none."""
     pool, found = connection.engine.pool.recreate(), list[int]()
 
     def ask() -> None:
@@ -269,7 +269,7 @@ def _pids_of_another(connection: Connection) -> set[int]:
                 found.extend(cursor.fetchone() or ())
                 other.rollback()
 
-    # In a thread, because it waits when all sessions of a pool are in use.
+    # In a thread, because it waits if all sessions of a pool are in use.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE)
@@ -283,7 +283,7 @@ class _MariaDB(Lock):
         self.connection = connection
         database = connection.scalar(text("SELECT database()"))
         connection.rollback()
-        # These locks are of the whole server, and a name has at most 64 characters.
+        # These locks apply to the whole server, and a name has at most 64 characters.
         digest = hashlib.sha256(f"{database}:{place}".encode()).hexdigest()
         self.name = f"alembic:{digest[:40]}"
 
@@ -309,7 +309,7 @@ class _MariaDB(Lock):
 
 
 class _Galera(_MariaDB):
-    """A row, which holds on all nodes; and `GET_LOCK`, which a statement still under way keeps."""
+    """A row, locked on all nodes; and `GET_LOCK`, which lasts while a statement is running."""
 
     may_end_alone: bool = True
 

@@ -1,7 +1,7 @@
-"""The file that locks an SQLite database against other deployers: made, recognised, deleted.
+"""The file that locks an SQLite database against other deployers: create, recognize, delete it.
 
-It lies where other people may write, too. So no link is followed, nothing is taken for ours but
-what we wrote, and nothing else is ever changed or deleted.
+Other users may be able to write to its directory. So no link is followed, only a file that we wrote
+is accepted as ours, and no other file is ever changed or deleted.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# A FIFO would have us wait for its other end.
+# Opening a FIFO would wait for its other end.
 _FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-# EPERM is Linux's own: https://man7.org/linux/man-pages/man2/link.2.html
+# EPERM is specific to Linux: https://man7.org/linux/man-pages/man2/link.2.html
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _OURS = re.compile(r"[^\n]+ pid \d+ since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 
 
 def is_possible() -> bool:
-    """Tell whether this system can lock a file for as long as a process lives."""
+    """Tell whether this system can lock a file for the lifetime of a process."""
     return fcntl is not None
 
 
 class LockFile:
-    """A file that this process holds until it gives it back or dies."""
+    """A file that this process holds until it releases it or dies."""
 
     def __init__(self, path: Path) -> None:
-        """Know where it is to be; see `take`."""
+        """Set the path of the file; see `take`."""
         self.path = path
         self.held: int | None = None  # its descriptor
-        self.is_ours = False  # to delete
+        self.is_ours = False  # so that we may delete it
 
     def take(self) -> bool:
-        """Take the file if nobody holds it; return whether that is so.
+        """Acquire the file unless somebody holds it; return whether it was acquired.
 
-        :raises CommandError: none can be made, or another file is in its place.
+        :raises CommandError: it cannot be created, or another file is in its place.
         """
         try:
             held = self._make() or self._open()
@@ -62,13 +62,13 @@ class LockFile:
         if held is None:
             return False
         self.held = held
-        with suppress(OSError):  # a full disk: then nobody can read who it is
+        with suppress(OSError):  # the disk is full: nobody can read who the holder is
             os.ftruncate(held, 0)
             os.pwrite(held, _content(), 0)
         return True
 
     def free(self) -> None:
-        """Delete the file, and so give it back; one that was there and empty is only emptied."""
+        """Release and delete the file; an empty one that already existed is only emptied."""
         if self.held is None:
             return
         with suppress(OSError):
@@ -79,7 +79,7 @@ class LockFile:
         self.held = None
 
     def holder(self) -> str:
-        """Return what its holder wrote into it."""
+        """Return what the holder wrote into the file."""
         try:
             opened = os.open(self.path, _FLAGS)
         except OSError:
@@ -91,7 +91,7 @@ class LockFile:
             os.close(opened)
 
     def _make(self) -> int | None:
-        """Make the file, with its content and its lock before anybody can see it."""
+        """Create the file, with its content and its lock, before anybody can see it."""
         if os.path.lexists(self.path):
             return None
         fresh = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
@@ -101,7 +101,7 @@ class LockFile:
             with suppress(OSError):
                 os.pwrite(made, _content(), 0)
             os.link(fresh, self.path, follow_symlinks=False)
-        except FileExistsError:  # another one was quicker
+        except FileExistsError:  # another process was faster
             os.close(made)
             return None
         except (OSError, NotImplementedError) as error:
@@ -118,9 +118,9 @@ class LockFile:
         return made
 
     def _make_in_place(self) -> int | None:
-        """Make the file where there are no hard links (FAT); somebody may see it, empty, before.
+        """Create the file where there are no hard links (FAT); others may see it while it is empty.
 
-        Whoever sees it may lock it, as any that is empty: then it is theirs.
+        Whoever sees it may lock it, like any empty file: then it is theirs.
         """
         try:
             made = os.open(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o644)
@@ -133,7 +133,7 @@ class LockFile:
         return made
 
     def _open(self) -> int | None:
-        """Open the file that is there, and lock it; None when it is held, or gone by now."""
+        """Open and lock the existing file; None if it is held, or already gone."""
         try:
             opened = os.open(self.path, _FLAGS)
         except FileNotFoundError:
@@ -162,7 +162,7 @@ class LockFile:
     def _locked(self, opened: int) -> bool:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before deletes it: then this was locked, and is a file of no name.
+            # If the previous holder deletes it now, the locked file has no name any more.
             return os.path.samestat(os.fstat(opened), self.path.lstat())
         except OSError:
             return False

@@ -13,13 +13,13 @@ from alembic.util import CommandError
 
 
 def in_loop(function: Callable[[], None]) -> None:
-    """Call a function in an event loop, where asynchronous drivers can be waited for.
+    """Call a function in an event loop, where asynchronous drivers can be awaited.
 
-    If a loop runs in this thread already (somebody calls Alembic from a coroutine), that one cannot
-    go on before the function ends. So the function runs in another thread then, in a loop of its
-    own.
+    If a loop is already running in this thread (somebody calls Alembic from a coroutine), it cannot
+    continue before the function ends. In that case the function runs in another thread, in its own
+    loop.
 
-    :raises CommandError: the package ``greenlet``, which SQLAlchemy needs for it, is not there.
+    :raises CommandError: the package ``greenlet``, which SQLAlchemy needs for this, is missing.
     """
     try:
         import_module("greenlet")
@@ -46,7 +46,7 @@ async def _spawned(function: Callable[[], None]) -> None:
 
 
 class _Elsewhere:
-    """A function that runs in the loop of another thread, while this one waits."""
+    """A function that runs in another thread's loop while this thread waits."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self.function = function
@@ -56,12 +56,12 @@ class _Elsewhere:
         self.ended = threading.Event()
 
     def run(self) -> None:
-        """Wait for its end, and raise what it raised; Ctrl-C here interrupts it there."""
+        """Wait for it, and raise its error; Ctrl-C here interrupts it there."""
         context = copy_context()
         thread = threading.Thread(target=context.run, args=[self._in_thread], name="alembic")
         thread.start()
         try:
-            self.ended.wait()  # a join() that is interrupted takes the thread for ended
+            self.ended.wait()  # an interrupted join() treats the thread as ended
         except BaseException:
             self._cancel()
             self.ended.wait()

@@ -1,4 +1,4 @@
-"""Options of how revisions run: keywords of `run`, which ``-x name=value`` overrides."""
+"""Options for running revisions: keywords of `run`, which ``-x name=value`` overrides."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from alembic.util import CommandError
 
 @dataclass(frozen=True)
 class Options:
-    """How long to wait for what, and whether to keep a journal; times are in seconds."""
+    """How long to wait, what to check, and whether to keep a journal; times are in seconds."""
 
     deploy_lock: bool = True  # one deployer at a time
-    deploy_wait: float = 600.0  # for another deployer to end
-    lock_timeout: float = 2.0  # the longest that one statement waits for a lock
-    retry_for: float = 300.0  # how long a revision that meets locks is tried again
-    journal: bool = True  # write what ran into <version table>_history
-    verify: bool = False  # compare the schema with schemas.json, after each revision
-    journal_errors: str = "masked"  # of a failed statement: without its literals, or full
+    deploy_wait: float = 600.0  # for another deployer to finish
+    lock_timeout: float = 2.0  # how long one statement waits for a lock at most
+    retry_for: float = 300.0  # how long a revision that meets locks is retried
+    journal: bool = True  # record each run in <version table>_history
+    verify: bool = False  # compare the schema with schemas.json after each revision
+    journal_errors: str = "masked"  # a failed statement, without its literals, or full
     refuse_rewrite_over: int = 0  # rows of a table that a statement would copy; 0: any number
 
 
@@ -32,9 +32,9 @@ NAMES = tuple(field.name for field in fields(Options))
 
 
 def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
-    """Take the options out of the keywords; those of the command line override them.
+    """Take the options out of the keywords; options on the command line override them.
 
-    :raises CommandError: a value is not valid, or a name is nearly one of these.
+    :raises CommandError: a value is not valid, or a name looks like a misspelt option.
     """
     own = signature(EnvironmentContext.configure).parameters
     _refuse_misspelt((name for name in keywords if name not in own), "run({}=...)")
@@ -49,7 +49,7 @@ def read(keywords: dict[str, Any], given: Mapping[str, str]) -> Options:
 
 
 def _refuse_misspelt(names: Iterable[str], where: str) -> None:
-    """Refuse a name that is nearly one of ours: it would silently do nothing."""
+    """Refuse a name that is nearly one of ours, since it would silently have no effect."""
     for name in names:
         likely = get_close_matches(name.strip().lower().replace("-", "_"), NAMES, 1, 0.88)
         if likely and name not in NAMES:

@@ -1,15 +1,15 @@
-"""Bounded locks: a revision waits for no lock long enough to stall the application behind it.
+"""Bounded locks: a revision never waits for a lock long enough to stall the application behind it.
 
-A statement that waits for a strong lock stops everybody who comes after it, readers too. So it does
-not wait at first, then each time a little longer, and in between nothing is locked:
+A statement that waits for a strong lock blocks everybody who comes after it, even readers. So it
+does not wait at first, then a little longer each time, and between the tries nothing is locked:
 
-- a revision is rolled back and run again from its start, as long as nothing of it is kept but
-  what the record says, which is not done again;
+- a revision is rolled back and run again from its start, as long as all of its committed parts are
+  in the record, which are not done again;
 - a statement that commits at once (MariaDB's DDL, anything in an autocommit block) or is the first
-  of its transaction, holds nothing, and is tried again by itself.
+  of its transaction holds nothing, and is retried by itself.
 
 Anything else that meets a lock after a part of the revision was committed cannot be repeated
-safely: it stops.
+safely, so it stops.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ AT_ONCE = 10  # tries that do not wait at all; fixed small timeouts starve, a ra
 FIRST, PAUSE = 0.05, 0.1
 _LOG_EVERY = 10.0
 
-# What a second run of a revision does, when a part of it is kept.
+# What a second run of a revision does if a part of it is kept.
 RESUMED = (
     "it goes on behind\n"
     "the last verb of alembic_helpers that was done;"
     " what else ran of the revision must be undone by hand before"
 )
 
-# What a try does that is not the first.
+# What a retry does.
 AGAIN = (
     "is run again from its start, so what it does outside of this database"
     " (another engine, a file, an HTTP call) is done again, too"
 )
 
-# These wait for other people's transactions with locks that stop no reader and no writer.
+# These wait for other transactions with locks that block neither readers nor writers.
 # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
 _VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
@@ -61,7 +61,7 @@ _READS = re.compile(
     r"|BEGIN(?!\s+NOT\s+ATOMIC)|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b"
 )
 _ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|COPY|CALL)\b")
-# About their transaction: they wait for no lock, and a savepoint around them would be in the way.
+# Transaction control: these wait for no lock, and a savepoint around them would interfere.
 _OF_TRANSACTION = re.compile(r"(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|RELEASE|SET|RESET|SHOW)\b")
 _SAVEPOINT = re.compile(r"\bSAVEPOINT\b", re.I)
 _TEMPORARY = re.compile(r"(CREATE|DROP)\s+TEMPORARY\b")
@@ -71,34 +71,34 @@ _OWN_TIMEOUT = re.compile(r"SET\s+(SESSION\s+|LOCAL\s+)?(lock_timeout|lock_wait_
 
 
 class Attempts:
-    """Run revisions on one connection, and each again until it gets its locks."""
+    """Run revisions on one connection, retrying each until it gets its locks."""
 
     def __init__(self, connection: Connection, lock_timeout: float, retry_for: float) -> None:
-        """Know how long to wait; see `on`.
+        """Set how long to wait; see `on`.
 
         :param lock_timeout: the longest that a statement waits for a lock.
-        :param retry_for: how long a revision is tried again.
+        :param retry_for: how long a revision is retried.
         """
         self.connection = connection
         self.server = server_of(connection)
         self.lock_timeout, self.retry_for = lock_timeout, retry_for
         self.what, self.tries = "", 0
         self.deadline = self.logged = 0.0
-        self.timeout: float | None = None  # what the session has, as far as is known
-        self.has_own_timeout = False  # the revision set one
-        # Written in this transaction; committed for good; the commit under way commits something.
+        self.timeout: float | None = None  # the session's present setting, if known
+        self.has_own_timeout = False  # the revision has set one
+        # Written in this transaction; committed; the commit in progress commits something.
         self.wrote = self.kept = self.commits = False
-        # Written by what is no verb of ours, which the record does not know: now; and kept.
+        # Written outside the verbs, and so not in the record: in this transaction; and committed.
         self.strays = self.kept_strays = False
         self.is_doubtful = False  # only the server knows whether that part is kept
-        self.holds = False  # a transaction, from its first statement on
-        self.resumes = False  # a part that is kept is of the try before
+        self.holds = False  # a transaction is open, from its first statement on
+        self.resumes = False  # the kept part is from the previous try
 
     # The session
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Watch the statements of the connection; leave its settings as they were."""
+        """Watch the statements of the connection; restore its settings at the end."""
         listeners: list[tuple[Any, str, Callable[..., Any]]] = [
             (self.connection, "before_cursor_execute", self._before),
             (self.connection, "after_cursor_execute", self._after),
@@ -123,7 +123,7 @@ class Attempts:
                     self._change(name, value)
 
     def _settings(self) -> dict[str, Any]:
-        """Return the settings of the session that are about to change."""
+        """Return the settings of the session that will change."""
         found = {}
         for name, value in self.server.settings.items():
             with suppress(Exception):  # older servers do not have all of them
@@ -140,10 +140,10 @@ class Attempts:
     # A revision
 
     def repeat(self, what: str, act: Callable[[], None]) -> None:
-        """Run a revision until it gets its locks; `tries` is how often it was run again.
+        """Run a revision until it gets its locks; `tries` counts the retries.
 
         :param what: how messages name it.
-        :raises CommandError: it got no lock in time, or cannot be repeated.
+        :raises CommandError: it did not get a lock in time, or cannot be repeated.
         """
         self.what, self.tries = what, 0
         self.deadline, self.logged = time.monotonic() + self.retry_for, -math.inf
@@ -165,7 +165,7 @@ class Attempts:
                 self._pause(error)
 
     def start(self) -> None:
-        """Begin a revision: what was committed before is no part of it."""
+        """Begin a revision: earlier commits are not part of it."""
         self.wrote = self.commits = self.has_own_timeout = False
         self.strays = self.kept_strays = self.is_doubtful = self.holds = False
         self.kept, self.timeout = self.resumes, None
@@ -175,7 +175,7 @@ class Attempts:
         if self.connection.closed:
             return
         with suppress(DBAPIError):  # the connection may be gone
-            # After a commit that failed, SQLAlchemy's is not active, but there.
+            # After a failed commit, SQLAlchemy's transaction is inactive, but still exists.
             if self.connection.get_transaction() is not None:
                 self.connection.rollback()
             if self.server.goes_on_after_failed_commit:
@@ -206,7 +206,7 @@ class Attempts:
         )
 
     def _pause(self, error: BaseException | None, statement: str | None = None) -> None:
-        """Wait outside of any lock; log it now and then."""
+        """Wait without holding locks; log it now and then."""
         waited = self._ramp()
         self.tries += 1
         now, sudden = time.monotonic(), _sudden(error)
@@ -246,13 +246,13 @@ class Attempts:
         return self.server.commits_ddl and not reads and not UNFORESEEN.match(start)
 
     def _notice_commit(self) -> None:
-        """Note a commit that only the driver knows: of a cursor, or within a statement."""
+        """Note a commit that only the driver sees: by a cursor, or within a statement."""
         if not (self.wrote or self.holds) or self.connection.closed or self.connection.invalidated:
             return
         if is_idle(self.connection):
             record = record_of(self.connection)
             if record is None or not record.took_commit():
-                self.strays = True  # it is not in the record, which is written at commits
+                self.strays = True  # not in the record, which is written at commits
             self._keep(True)
             self.wrote = self.holds = False
             self.timeout = None
@@ -261,11 +261,11 @@ class Attempts:
         self._notice_commit()
         if _OWN_TIMEOUT.match(beginning(statement)):
             self.has_own_timeout = True
-        # What fails half-way leaves something behind too: an invalid index.
+        # A statement that fails halfway also leaves something behind: an invalid index.
         if (self._commits(statement) and self.wrote) or _CONCURRENTLY.search(statement):
             self._keep(self._commits(statement) or self._autocommit)
         if behind_commit(statement, self.server.syntax):
-            self._stray()  # here, too
+            self._stray()  # here as well
         self._bound(statement)
 
     def _bound(self, statement: str) -> None:
@@ -273,14 +273,14 @@ class Attempts:
         start, wanted = beginning(statement), self._ramp()
         rows = _READS.match(start) or _ROWS.match(start) or _VALIDATES.search(statement)
         if rows and not start.startswith("BEGIN"):
-            wanted = self.lock_timeout  # nobody queues behind it who reads, or wants other rows
+            wanted = self.lock_timeout  # no reader, and no writer of other rows, queues behind it
         elif self._autocommit and _CONCURRENTLY.search(statement):
             wanted = math.inf
         elif self.wrote:
             wanted = min(wanted, self.server.holding)
         if wanted != self.timeout and not self.has_own_timeout:
             self.timeout = wanted
-            with suppress(Exception):  # the transaction is aborted: the statement will say so
+            with suppress(Exception):  # the transaction is aborted: the statement will report it
                 for setting in self.server.bound(self.connection, wanted):
                     run(self.connection, setting)
 
@@ -309,13 +309,13 @@ class Attempts:
         self._keep(not self.wrote)
 
     def _keep(self, kept: bool) -> None:
-        """Note that what was written until now is kept."""
+        """Note that everything written so far is committed."""
         if kept:
             self.kept, self.kept_strays = True, self.kept_strays or self.strays
             self.strays = False
 
     def _stray(self) -> None:
-        """Note that a part is kept of which the record knows nothing."""
+        """Note that a committed part is missing from the record."""
         self.strays = True
         self._keep(True)
 
@@ -325,10 +325,10 @@ class Attempts:
         self.timeout = None
 
     def _committing(self, *_: Any) -> None:
-        # If it succeeds, which the next transaction will show.
+        # If it succeeds, as the next transaction will show.
         self.commits = self.wrote
         if not self.wrote and self.server.wrote and not self._autocommit:
-            with suppress(Exception):  # the transaction is aborted: the commit will say so
+            with suppress(Exception):  # the transaction is aborted: the commit will report it
                 [(transaction,)] = run(self.connection, self.server.wrote)
                 self.commits = transaction is not None  # a query wrote: ``SELECT a_function()``
                 self.strays = self.strays or self.commits
@@ -347,15 +347,15 @@ class Attempts:
         return not ours and not self._autocommit
 
     def _would_stall(self, statement: str) -> bool:
-        """Tell whether a statement would wait, and longer than this try is to."""
+        """Tell whether a statement would wait longer than this try allows."""
         if time.monotonic() >= self.deadline or not self._commits(statement):
             return False
         return self._ramp() < self.server.least and is_held(self.connection, statement)
 
     def _insist(self, cursor: Any, statement: str, *more: Any) -> bool | None:
-        """Repeat a statement that holds no lock while it waits; leave the others to `repeat`.
+        """Retry a statement that holds no lock while it waits; leave the others to `repeat`.
 
-        :param more: its parameters, if it has any, and the context of its execution.
+        :param more: its parameters, if any, and its execution context.
         """
         *parameters, context = more
         if context.root_connection is not self.connection:
@@ -386,24 +386,24 @@ class Attempts:
                 late = time.monotonic() >= self.deadline or _CONCURRENTLY.search(statement)
                 again = errors.is_lock_error(error)
                 if errors.is_outdated(error) and not self._autocommit:
-                    again = False  # it would see the same again
+                    again = False  # it would see the same data again
                 if late or not again:
                     raise
                 self._pause(error, statement)
                 self._bound(statement)
 
     def _watch(self, cursor: Any, statement: str, *parameters: Any) -> bool:
-        """Run a statement of which only the server knows whether it commits."""
+        """Run a statement if only the server knows whether it commits."""
         record, name = record_of(self.connection), "alembic_toolkit_watch"
         refused = self.connection.dialect.loaded_dbapi.Error
         savepoint.make(self.connection, name)
         try:
             cursor.execute(statement, *parameters)
         except refused as error:
-            # A deadlock takes the savepoint, too; what a procedure did before, it does not tell.
+            # A deadlock also removes the savepoint, and does not show what a procedure did before.
             is_kept = self.is_doubtful = bool(COMPOUND.match(beginning(statement)))
             if not _sudden(error):
-                with suppress(refused):  # else nobody knows
+                with suppress(refused):  # otherwise it is unknown
                     is_kept = savepoint.is_gone(self.connection, name)
                     self.is_doubtful = False
             if is_kept:
@@ -421,7 +421,7 @@ class Attempts:
 
 
 def _sudden(error: BaseException | None) -> str:
-    """Return what ended a try that did not wait in vain."""
+    """Return what ended a try, if it was not a lock timeout."""
     if errors.is_deadlock(error):
         return "a deadlock with another session"
     return "another session changed what was read" if errors.is_outdated(error) else ""

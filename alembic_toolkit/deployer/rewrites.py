@@ -1,4 +1,4 @@
-"""Refuse a statement that the server would answer by copying a large table, before it starts."""
+"""Refuse, before it starts, a statement for which the server would copy a large table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alembic_toolkit.sql.tokens import from_first_word
 
 @contextmanager
 def refused_over(connection: Connection, limit: int) -> Iterator[None]:
-    """Refuse meanwhile what copies a table of more rows; 0: nothing."""
+    """In the block, refuse statements that copy a table of more rows; 0: no limit."""
 
     def look(_: Connection, __: Any, sql: str, *more: Any) -> None:
         refuse(connection, sql, limit)
@@ -35,7 +35,7 @@ def refused_over(connection: Connection, limit: int) -> Iterator[None]:
 def refuse(connection: Connection, sql: str, limit: int) -> None:
     """Refuse a statement, if the server would copy a table of more rows for it.
 
-    :raises CommandError: it would; nothing of it was run.
+    :raises CommandError: it would; the statement was not run.
     """
     server, sql = server_of(connection), from_first_word(sql)
     name = server.altered(sql)

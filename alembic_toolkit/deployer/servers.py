@@ -1,4 +1,4 @@
-"""What each server does in its own way while revisions run: locks, sessions, transactions."""
+"""How each server runs revisions: locks, sessions, transactions."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from alembic_toolkit.sql.statements import Syntax
 class RunServer:
     """How one server waits for locks and runs transactions."""
 
-    # Settings of a session that change, each with the value that it gets at once.
+    # Session settings to change, each with its initial value.
     settings: Mapping[str, str | None] = field(default_factory=dict)
-    show: str = ""  # a setting
+    show: str = ""  # shows a setting
     change: str = ""
-    bound: Callable[[Connection, float], list[str]] = lambda *_: []  # so long to wait for a lock
+    bound: Callable[[Connection, float], list[str]] = lambda *_: []  # sets the lock timeout
     commits_ddl: bool = False
-    syntax: Syntax | None = None  # of a string with several statements, where the driver takes one
+    syntax: Syntax | None = None  # if the driver accepts several statements
     goes_on_after_failed_commit: bool = False
-    holds_transaction: bool = False  # from any statement on, one that only reads too
-    least: float = 0.0  # the shortest that a statement can be told to wait for others
-    holders: str = ""  # the query for the tables that others hold: schema and name
+    holds_transaction: bool = False  # begun by any statement, even one that only reads
+    least: float = 0.0  # the shortest possible lock timeout
+    holders: str = ""  # the query for tables that others hold: schema and name
     holding: float = math.inf  # the longest to wait while strong locks are held
-    refuse_lost: Callable[[Connection], None] = lambda _: None  # though it says that it waits
-    wrote: str = ""  # the query for what a transaction wrote; NULL: nothing
+    refuse_lost: Callable[[Connection], None] = lambda _: None  # even if it reports a lock wait
+    wrote: str = ""  # the query for a transaction's writes; NULL: none
     hides_blockers: str = "nobody, by now, or it is hidden"
     # What `run.sqlite` adds.
     transactional_ddl: Callable[[Connection], AbstractContextManager[None]] = lambda _: (
@@ -45,29 +45,29 @@ class RunServer:
     )
     begin_to_write: Callable[[Connection], None] = lambda _: None
     in_transaction: Callable[[Connection], bool] = Connection.in_transaction
-    commits_each: Callable[[Connection], bool] = commits_each  # before anything of ours
+    commits_each: Callable[[Connection], bool] = commits_each  # before our own changes
     orphans: Callable[[Connection], Counter[str]] = lambda _: Counter()
-    # The table that a statement may copy, its rows, and how it is copied; empty: it is not.
+    # The table that a statement may copy, its rows, and how it is copied; empty if not copied.
     altered: Callable[[str], str] = lambda _: ""
     rows: Callable[[Connection, str], int] = lambda *_: 0
     copies: Callable[[Connection, str, str], str] = lambda *_: ""
-    online: Callable[[str], str] = lambda _: ""  # the command that does it while others write
+    online: Callable[[str], str] = lambda _: ""  # a command that does it while others write
 
 
 def _bound_postgresql(connection: Connection, seconds: float) -> list[str]:
-    # 0 means no timeout. What ends with its transaction reaches nobody else through a pooler.
+    # 0 means no timeout. Settings that end with the transaction affect nobody else on a pooler.
     milliseconds = 0 if seconds == math.inf else max(1, round(1000 * seconds))
     driver = connection.connection.dbapi_connection
     local = "" if getattr(driver, "autocommit", False) else "LOCAL "
     return [f"SET {local}lock_timeout = {milliseconds}"]
 
 
-_LONGEST = 3600.0  # seconds, where a setting has no value for "as long as it takes"
+_LONGEST = 3600.0  # seconds, if a setting has no value for "no limit"
 
 
 def _bound_mysql(connection: Connection, seconds: float) -> list[str]:
-    # Whole seconds; 0 does not wait, which MySQL does not know. innodb_lock_wait_timeout is about
-    # rows, and does not bound an ALTER: that one waits for metadata.
+    # Whole seconds; 0 (no wait) is not possible on MySQL. innodb_lock_wait_timeout is about rows,
+    # and does not limit an ALTER, which waits for metadata.
     seconds = min(seconds, _LONGEST)
     least = server_of(connection).least
     return [
@@ -78,13 +78,13 @@ def _bound_mysql(connection: Connection, seconds: float) -> list[str]:
 
 POSTGRESQL = RunServer(
     syntax=bodies.POSTGRESQL,
-    # A killed client must not leave its place in the queue to its backend.
+    # When a client is killed, its backend must not stay in the queue.
     settings={"client_connection_check_interval": "1s", "lock_timeout": None},
     show="SELECT pg_catalog.current_setting('{name}')",
     change="SET {name} = '{value}'",
     bound=_bound_postgresql,
-    # Whoever waits for a lock of ours, and has what we wait for, fails after a second because of
-    # the deadlock, instead of the revision.
+    # In a deadlock with the revision, the other session fails after a second, instead of the
+    # revision.
     # https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
     holding=0.5,
     # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
@@ -107,8 +107,8 @@ MARIADB = RunServer(
     syntax=bodies.MYSQL,
     refuse_lost=refuse_left,
 )
-# An ALTER that waits stops everybody behind it, readers too, and MySQL knows no wait of less than a
-# second: so it is not begun as long as somebody holds the table.
+# A waiting ALTER blocks everybody behind it, even readers, and MySQL's shortest wait is a second,
+# so it is not started as long as somebody holds the table.
 # https://dev.mysql.com/doc/refman/8.4/en/performance-schema-metadata-locks-table.html
 MYSQL = replace(
     MARIADB,
@@ -137,16 +137,16 @@ SQLITE = RunServer(
 
 
 def server_of(connection: Connection) -> RunServer:
-    """Return the server of a connection; one that is not known here waits as it likes."""
+    """Return the server of a connection; an unsupported one keeps its own waiting behavior."""
     mysql = MARIADB if servers.is_mariadb(connection.dialect) else MYSQL
     found = {"postgresql": POSTGRESQL, "mysql": mysql, "sqlite": SQLITE}
     return found.get(servers.server_of(connection.dialect.name).name, RunServer())
 
 
 def is_held(connection: Connection, statement: str) -> bool:
-    """Tell whether another session holds a table that a statement names, where the server tells.
+    """Tell whether another session holds a table that a statement names, if the server shows it.
 
-    A name that is only like one counts, too: then the statement waits, as it may everywhere.
+    A merely similar name counts as well: then the statement waits, as it may anywhere.
     """
     query = server_of(connection).holders
     if not query:
@@ -154,6 +154,6 @@ def is_held(connection: Connection, statement: str) -> bool:
     words = {word.lower() for word in re.findall(r"[\w$]+", statement)}
     try:
         held = run(connection, query)
-    except connection.dialect.loaded_dbapi.Error:  # not everybody may look
+    except connection.dialect.loaded_dbapi.Error:  # not every user may query this
         return False
     return any(str(name).lower() in words for _, name in held)

@@ -1,4 +1,4 @@
-"""Give SQLite what other servers have: revisions that run whole or not at all, and no orphans."""
+"""Give SQLite the guarantees of other servers: atomic revisions that leave no orphans."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LEGACY = -1
 def transactional_ddl(connection: Connection) -> Iterator[None]:
     """Begin transactions with BEGIN IMMEDIATE and suspend foreign keys; undo both at the end.
 
-    Left alone, the driver begins a transaction before an INSERT but not before a CREATE TABLE, so
-    that a revision that fails keeps half of its tables. And with foreign keys enforced, a table
-    that is rebuilt (SQLite has few ALTERs) takes its children's rows with it.
+    By default the driver begins a transaction before an INSERT but not before a CREATE TABLE, so a
+    failed revision keeps half of its tables. And with foreign keys enforced, rebuilding a table
+    (SQLite has few ALTERs) deletes its children's rows.
 
-    The connection must be in no transaction: there SQLite ignores the pragma.
+    The connection must be in no transaction, because SQLite ignores the pragma there.
     """
     # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#transactions-with-sqlite-and-the-sqlite3-driver
     # https://github.com/sqlalchemy/alembic/issues/1655
@@ -36,10 +36,10 @@ def transactional_ddl(connection: Connection) -> Iterator[None]:
     driver: Any = connection.connection.dbapi_connection
 
     def begin(begun: Connection) -> None:
-        # An autocommit_block() wants none, and the engine's own listener may have begun already.
-        itself: Any = begun.connection.driver_connection  # another, where that is asynchronous
+        # An autocommit_block() needs none, and the engine's listener may have begun one already.
+        itself: Any = begun.connection.driver_connection  # a different object if asynchronous
         if begun is connection and not commits_each(begun) and not itself.in_transaction:
-            # IMMEDIATE: wait for the write lock now, when nothing was read that could be stale.
+            # IMMEDIATE: wait for the write lock now, before reading anything that could be stale.
             begun.exec_driver_sql("BEGIN IMMEDIATE")
 
     with _no_driver_transactions(driver), _interruptible(driver):
@@ -59,25 +59,25 @@ def transactional_ddl(connection: Connection) -> Iterator[None]:
 
 def is_open(driver: Any) -> bool:
     """Return whether a connection can be used: SQLAlchemy closes it after Ctrl-C."""
-    itself = getattr(driver, "driver_connection", driver)  # another, where that is asynchronous
+    itself = getattr(driver, "driver_connection", driver)  # a different object if asynchronous
     try:
         return bool(itself.total_changes >= 0)
     except Exception:  # the driver's own ProgrammingError, or aiosqlite's ValueError
         return False
 
 
-_INSTRUCTIONS = 100_000  # of SQLite's machine between two looks: a few milliseconds
+_INSTRUCTIONS = 100_000  # SQLite instructions between two checks: a few milliseconds
 
 
 @contextmanager
 def _interruptible(driver: Any) -> Iterator[None]:
-    """Let Ctrl-C end a statement, which Python would only see when the statement is done.
+    """Let Ctrl-C end a statement; Python would notice it only after the statement.
 
-    Where SQLite calls Python, Python calls the handler of the signal; what that raises ends the
+    When SQLite calls Python, Python calls the signal handler; an exception raised there ends the
     statement with the error "interrupted" (see `errors.is_interrupted`).
     https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.set_progress_handler
     """
-    awaited = getattr(driver, "run_async", None)  # there the statement runs in another thread
+    awaited = getattr(driver, "run_async", None)  # then the statement runs in another thread
 
     def watch(handler: Callable[[], int] | None) -> None:
         every = _INSTRUCTIONS if handler else 0
@@ -96,7 +96,7 @@ def _interruptible(driver: Any) -> Iterator[None]:
 
 @contextmanager
 def _no_driver_transactions(driver: Any) -> Iterator[None]:
-    """Have the driver begin nothing by itself, in whichever of its modes it is."""
+    """Make the driver begin no transactions by itself, in any of its modes."""
     autocommit = getattr(driver, "autocommit", _LEGACY)
     if autocommit != _LEGACY:
         driver.autocommit = True  # ends the empty transaction that False keeps open
@@ -112,7 +112,7 @@ def _no_driver_transactions(driver: Any) -> Iterator[None]:
 
 
 def begin_to_write(connection: Connection) -> None:
-    """Begin a transaction; raise the driver's error when the database is locked or read-only."""
+    """Begin a transaction; raise the driver's error if the database is locked or read-only."""
     connection.begin()
     # On a read-only file BEGIN IMMEDIATE only begins to read; writing, even the same value, fails.
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -120,40 +120,40 @@ def begin_to_write(connection: Connection) -> None:
 
 
 def in_transaction(connection: Connection) -> bool:
-    """Return whether a transaction has begun, if only in the driver, without SQLAlchemy."""
+    """Return whether a transaction has begun, even if only in the driver."""
     driver: Any = connection.connection.driver_connection
     always = getattr(driver, "autocommit", _LEGACY) is False
     return connection.in_transaction() or (bool(driver.in_transaction) and not always)
 
 
 def commits_each(connection: Connection) -> bool:
-    """Return whether nobody is to begin a transaction: within an autocommit block.
+    """Return whether no transaction should begin: within an autocommit block.
 
-    Everywhere else `transactional_ddl` begins it, whatever the driver is told to do.
+    Everywhere else `transactional_ddl` begins one, whatever the driver's settings are.
     """
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 class ForeignKeyCheck:
-    """Refuse a revision that leaves rows without their parent; for ``on_version_apply``.
+    """Refuse a revision that leaves rows without their parents; for ``on_version_apply``.
 
-    That hook runs in the revision's own transaction, before its commit: an error undoes it all.
+    That hook runs in the revision's own transaction, before its commit: an error undoes everything.
     Orphans that existed before are not counted.
     """
 
     def __init__(self, orphans: Callable[[Connection], Counter[str]]) -> None:
-        """Know of no orphans yet; call `start` before the first revision.
+        """Start without known orphans; call `start` before the first revision.
 
         :param orphans: counts the rows without a parent, by table and parent.
         """
         self.orphans, self.known = orphans, Counter[str]()
 
     def start(self, connection: Connection) -> None:
-        """Remember the orphans that are there."""
+        """Remember the existing orphans."""
         self.known = self.orphans(connection)
 
     def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
-        """Compare with the orphans before.
+        """Compare with the previous orphans.
 
         :raises CommandError: there are new ones.
         """

@@ -1,4 +1,4 @@
-"""The database that `run` uses: what it is given, or what Alembic's configuration names."""
+"""The database that `run` uses: its argument, or the one in Alembic's configuration."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     Database = Engine | AsyncEngine | Connection | URL | str
 
-PREFIX = "sqlalchemy."  # of the options of an engine, in alembic.ini
+PREFIX = "sqlalchemy."  # the prefix of engine options in alembic.ini
 _OF_THE_TEMPLATE = "driver://user:pass@localhost/dbname"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A database, and how it is reached."""
+    """A database, and how to connect to it."""
 
     given: Engine | Connection | URL
-    options: Mapping[str, Any] = field(default_factory=dict)  # of alembic.ini: ``sqlalchemy.echo``
+    options: Mapping[str, Any] = field(default_factory=dict)  # in alembic.ini: ``sqlalchemy.echo``
 
     @property
     def url(self) -> URL:
@@ -38,14 +38,14 @@ class Target:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Return whether its driver needs an event loop; that of a connection runs already."""
+        """Return whether its driver needs an event loop; a given connection already has one."""
         if isinstance(self.given, Engine):
             return self.given.dialect.is_async
         return isinstance(self.given, URL) and bool(self.given.get_dialect().is_async)
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        """Open a connection, or borrow the one given and leave it in no transaction."""
+        """Open a connection, or borrow the given one and leave it in no transaction."""
         given = self.given
         if isinstance(given, Connection):
             try:
@@ -75,9 +75,9 @@ class Target:
 
 
 def _open(engine: Engine) -> tuple[Pool | None, Connection]:
-    """Open a connection of an engine; return the pool that nobody else has, too."""
+    """Open a connection of an engine; also return the pool created for it."""
     # The sessions of a pool belong to the loop that opened them. StaticPool has only one, which
-    # may be the database itself, in memory.
+    # may be an in-memory database.
     if not engine.dialect.is_async or isinstance(engine.pool, StaticPool):
         return None, engine.connect()
     pool: Any = engine.pool.recreate()  # with the engine's arguments and listeners
@@ -85,14 +85,14 @@ def _open(engine: Engine) -> tuple[Pool | None, Connection]:
 
 
 def target_of(config: Config, database: Any) -> Target:
-    """Return the database to use: that of ``config.attributes``, the one given, or Alembic's.
+    """Return the database to use: that of ``config.attributes``, the argument, or Alembic's.
 
-    :param database: what `run` was given.
-    :raises CommandError: there is none; or it cannot be used.
+    :param database: the argument of `run`.
+    :raises CommandError: there is none, or it cannot be used.
     """
     given = config.attributes.get("connection") or database
     if isinstance(given, Connection) and isinstance(database, Connection):
-        # An event loop of env.py's own cannot wait for a driver that belongs to another one.
+        # An event loop in env.py cannot wait for a driver that belongs to another loop.
         given = database if given.dialect.is_async and same(database, given.engine.url) else given
     if given is None or given == "":
         return _configured(config)
@@ -133,7 +133,7 @@ def _synchronous(given: Any) -> Engine | Connection:
     )
 
 
-# What alembic.ini says
+# The settings in alembic.ini
 
 
 def _configured(config: Config) -> Target:
@@ -146,7 +146,7 @@ def _configured(config: Config) -> Target:
             "Stopped, because in that file a % begins the name of another option.\n"
             "What to do next, there:\n"
             "    each % as %%, in passwords too: %40, which is @ in a URL, becomes %%40"
-        ) from None  # it repeats what may be a password
+        ) from None  # its text may contain a password
     names = {*section, *config.toml_alembic_config}
     found = {n: config.get_alembic_option(n) for n in names if n.startswith(PREFIX)}
     given = str(found.pop(f"{PREFIX}url", None) or "")
@@ -156,7 +156,7 @@ def _configured(config: Config) -> Target:
 
 
 def _place(config: Config) -> str:
-    """Return where Alembic would have looked."""
+    """Return the place where Alembic would have looked."""
     path = config.config_file_name or config.toml_file_name
     section = config.config_ini_section
     return f"{Path(path).name if path else 'alembic.ini'}, [{section}]"

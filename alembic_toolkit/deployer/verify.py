@@ -1,4 +1,4 @@
-"""Whether the schema is, after each revision, what the revision should have made of it."""
+"""Check, after each revision, that the schema is what the revision should produce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Verification:
     def __init__(self, environment: EnvironmentContext, connection: Connection) -> None:
         """Read the file of schemas.
 
-        :raises CommandError: it says nothing of this server, or is older than the history.
+        :raises CommandError: it does not cover this server, or is older than the history.
         """
         self.context, self.connection = environment.get_context(), connection
         config = environment.config
@@ -31,11 +31,11 @@ class Verification:
         self.expected = Expected(connection, environment.script, ignored(Path(given)))
 
     def __call__(self, name: str, heads: Iterable[str]) -> None:
-        """Compare, when a revision has run.
+        """Compare after a revision has run.
 
-        :param name: what has run.
-        :param heads: where the database stands then.
-        :raises CommandError: the schema is another one.
+        :param name: the revision that has run.
+        :param heads: the database's revisions after it.
+        :raises CommandError: the schema differs.
         """
         heads = sorted(heads)
         tables = own(self.context.version_table)

@@ -1,1 +1,1 @@
-"""How a database differs from what the models of an application would make."""
+"""Differences between a database and what an application's models would create."""

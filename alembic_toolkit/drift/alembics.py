@@ -1,4 +1,4 @@
-"""What Alembic's own comparison of models and database says, and what it was told to leave out."""
+"""Alembic's own comparison of models and database, and what it was told to exclude."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES |= {"check": "check_constraint", "primary key": "primary_key_constraint"}
 
 @dataclass
 class Asked:
-    """Alembic's differences, and what ``env.py`` said while it looked for them."""
+    """Alembic's differences, and the answers of ``env.py`` during the comparison."""
 
     changes: list[Change] = field(default_factory=list)
     left_out: set[tuple[str, str, str]] = field(default_factory=set)  # type, table, name
@@ -31,7 +31,7 @@ class Asked:
     include_object: Any = None
 
     def wants(self, kind: str, table: str, name: str, model: Any = None) -> bool:
-        """Return whether ``env.py`` has a thing compared; asked for those that Alembic knows not.
+        """Return whether ``env.py`` wants an object compared; for objects unknown to Alembic.
 
         :param model: the object of the models, for ``include_object``.
         """
@@ -45,7 +45,7 @@ class Asked:
 
 
 def asked(context: MigrationContext, metadata: Any, name_of: NameOf) -> Asked:
-    """Have Alembic compare, as ``alembic check`` does.
+    """Run Alembic's comparison, as ``alembic check`` does.
 
     :param name_of: a table's name in snapshots, by schema and name.
     """
@@ -61,7 +61,7 @@ def asked(context: MigrationContext, metadata: Any, name_of: NameOf) -> Asked:
 
 @contextmanager
 def _listening(context: MigrationContext, found: Asked, name_of: NameOf) -> Iterator[None]:
-    """Note what the functions of ``env.py`` answer while Alembic compares."""
+    """Record the answers of ``env.py``'s functions while Alembic compares."""
     opts, compare = dict(context.opts), dict(vars(context))
 
     def include_object(one: Any, name: Any, type_: str, reflected: bool, to: Any) -> bool:
@@ -121,7 +121,7 @@ _ALTERED = {
 
 
 def _changes(operation: Any, name_of: NameOf) -> list[Change]:
-    """Return what one of Alembic's operations would change, in our words."""
+    """Return the changes that one of Alembic's operations would make, in our own form."""
     if isinstance(operation, ops.AlterColumnOp):
         return [*_altered(operation, name_of)]
     what = operation.to_diff_tuple()[0]
@@ -146,7 +146,7 @@ def _changes(operation: Any, name_of: NameOf) -> list[Change]:
 
 
 def _about(operation: Any, table: str) -> tuple[str, str, list[str]]:
-    """Return kind, name and columns of what an operation makes or drops."""
+    """Return kind, name and columns of the object that an operation creates or drops."""
     match operation:
         case ops.CreateTableOp() | ops.DropTableOp():
             return "table", table, []

@@ -1,7 +1,7 @@
-"""Two snapshots compared: that of a database, and that of what its models make.
+"""Compare two snapshots: a database's, and that of its models' tables.
 
-What models cannot know is no difference: things that only the database has and that no model's
-table owns, names that the server chose, settings of storage.
+What models cannot define is not a difference: objects that only the database has and that belong to
+no model's table, names that the server chose, storage settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMMENT = re.compile(r"(?:^| )COMMENT[ =]E?'((?:[^'\\]|\\.|'')*)'", re.S)
 
 @dataclass
 class Comparison:
-    """Compares the things of two snapshots."""
+    """Compares the objects of two snapshots."""
 
     database: Snapshot
     made: Snapshot  # by the models
@@ -47,7 +47,7 @@ class Comparison:
         return self.found
 
     def _owned(self, snapshot: Snapshot) -> dict[str, dict[Thing, str]]:
-        """Return what belongs to each table, and the table."""
+        """Return each table with the objects that belong to it."""
         found: dict[str, dict[Thing, str]] = {}
         for thing, text in snapshot.items():
             if thing.kind in ("table", "foreign table"):
@@ -98,7 +98,7 @@ class Comparison:
         return next(text for thing, text in things.items() if thing.kind.endswith("table"))
 
     def _settings(self, name: str, old: str, new: str) -> None:
-        """Compare what the table itself is: its comment, and what the models say of the rest."""
+        """Compare the table itself: its comment, and any settings given by the models."""
         comments = [_comment(text) for text in (old, new)]
         if comments[0] != comments[1]:
             self._add("~", "table", name, name, fact="comment", old=comments[0], new=comments[1])
@@ -125,7 +125,7 @@ class Comparison:
     # Keys, checks and indexes
 
     def _keys(self, kind: str, table: str, there: dict[str, str], made: dict[str, str]) -> None:
-        """Match by name what the models name, by what it says what they do not."""
+        """Match named keys of the models by name, and unnamed ones by definition."""
         fold, folded = self.server.fold, {self.server.fold(name): name for name in there}
         left = dict(there)
         unmatched: list[str] = []
@@ -160,7 +160,7 @@ class Comparison:
         left: dict[str, str],
         made: dict[str, str],
     ) -> None:
-        """Report what is left; as one difference what is about the same columns."""
+        """Report the remaining keys; those on the same columns as one difference."""
         for name in unmatched:
             text = made[name]
             if MADE in text:
@@ -195,7 +195,7 @@ class Comparison:
             self._add(sign, thing.kind, table, thing.name, old=old or "", new=new)
 
     def _other(self, thing: Thing, text: str) -> None:
-        """Compare a type, a sequence, or a view that the models make."""
+        """Compare a type, a sequence, or a view that the models create."""
         self._made_by_models(thing, text, self.database.get(thing))
 
 
@@ -211,10 +211,10 @@ def columns_of(text: str) -> list[str]:
 
 
 def _subject(kind: str, old: str, new: str) -> bool:
-    """Tell whether two keys are about the same columns, in other words."""
+    """Tell whether two keys are on the same columns, in different words."""
     return kind == "foreign key" and columns_of(old) == columns_of(new)
 
 
 def by_table(changes: list[Change]) -> Iterator[Change]:
-    """Yield changes in the order in which they are shown."""
+    """Yield changes in display order."""
     yield from sorted(changes, key=lambda one: (one.table, one.kind != "table", one.kind, one.name))

@@ -1,4 +1,4 @@
-"""What the text of a column says, fact by fact, whichever server wrote it."""
+"""The properties in a column's text, whichever server wrote it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KEPT = ("null", "generated", "identity", "autoincrement")  # their own words sa
 
 
 def covered(text: str) -> str:
-    """Return a text of the same length without what is in quotes or parentheses."""
+    """Return a text of the same length with quoted and parenthesized parts blanked out."""
     found, depth, end = [], 0, 0
     for match in _OPAQUE.finditer(text):
         found.append((text[end : match.start()], depth))
@@ -64,7 +64,7 @@ def split(text: str) -> list[tuple[str, str]]:
 
 
 def facts(text: str) -> dict[str, str]:
-    """Return what a column's text says of it, without what is no business of models.
+    """Return the properties in a column's text, without those that models do not define.
 
     A sequence that belongs to the column is its serial: its name and the default are the server's.
     """

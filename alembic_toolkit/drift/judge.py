@@ -1,7 +1,7 @@
-"""Judge a database by its models: what differs, and what to write so that nothing does.
+"""Compare a database with its models: the differences, and the code to remove them.
 
-`look` asks the database, `judge` makes the models' tables in an empty one and compares. Between the
-two the database may go away: it is a snapshot that is compared.
+`look` reads the database, `judge` creates the models' tables in an empty one and compares. The
+database is not needed between the two, because a snapshot is compared.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _ONLY = (
 
 @dataclass
 class Drift:
-    """How a database differs from its models."""
+    """The differences between a database and its models."""
 
     lines: list[str] = field(default_factory=list)  # one for each difference
-    code: list[str] = field(default_factory=list)  # what to write in a revision
+    code: list[str] = field(default_factory=list)  # the code for a revision
     unjudged: str = ""  # what could not be compared, and why
 
 
 @dataclass
 class Looked:
-    """What is known of a database and its models."""
+    """The facts about a database and its models."""
 
     context: MigrationContext
     models: Models
@@ -57,11 +57,11 @@ def look(
     ignore: Collection[str] = (),
     snapshot: Snapshot | None = None,
 ) -> tuple[Looked | None, str]:
-    """Look at a database by the connection of ``env.py``; or say why its models are not compared.
+    """Read a database through ``env.py``'s connection; or say why its models are not compared.
 
-    Models may be incomplete, a module not to be imported: anybody's code runs here.
+    Models may be incomplete, or a module may fail to import: arbitrary code runs here.
 
-    :param given: metadata, or ``package.module:name``, where ``env.py`` gives none.
+    :param given: metadata, or ``package.module:name``, if ``env.py`` gives none.
     :param ignore: tables that do not count.
     :param snapshot: the schema of the database, if it is known.
     """
@@ -87,10 +87,10 @@ def given_(metadata: tuple[sa.MetaData, ...]) -> Any:
 
 
 def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
-    """Compare what a database has with what its models make in an empty one.
+    """Compare a database with what its models create in an empty one.
 
-    :param engine: of that one, on the same server; what is made there stays.
-    :param why: why there is none; then only Alembic's comparison counts.
+    :param engine: for the empty database, on the same server; the created objects stay.
+    :param why: why there is none; then only Alembic's comparison is used.
     """
     own, noise = list[Change](), set[Any]()
     if engine is not None:
@@ -119,7 +119,7 @@ def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
 
 
 def _unmade(failed: Mapping[str, Exception]) -> str:
-    """Return which tables of the models cannot be made, and why; nothing if all can."""
+    """Return which tables of the models cannot be created, and why; empty if all can."""
     lines = [
         f"table {name} of the models cannot be made: {_words(failed[name])}" for name in failed
     ]
@@ -129,10 +129,10 @@ def _unmade(failed: Mapping[str, Exception]) -> str:
 def _compared(
     looked: Looked, engine: Engine
 ) -> tuple[list[Change], set[Any], Mapping[str, Exception]]:
-    """Return the differences of two snapshots, and what Alembic says of the models' own tables.
+    """Return the differences of two snapshots, and Alembic's on the models' own tables.
 
-    What it says of a database that the models made themselves is no difference of another one.
-    Last come the tables that cannot be made, of which Alembic's comparison is all there is.
+    Alembic's reports on a database that the models created themselves are not differences. Tables
+    that cannot be created come last; for them there is only Alembic's comparison.
     """
     with made(engine, looked.models, looked.snapshot, looked.spaces) as there:
         connection, fold = there.connection, looked.models.server.fold_table
@@ -158,7 +158,7 @@ def _identity(change: Change) -> tuple[Any, ...]:
 
 
 def _counts(looked: Looked, change: Change) -> bool:
-    """Return whether ``env.py`` has a thing compared, and the fact of it that differs."""
+    """Return whether ``env.py`` wants an object compared, and which property of it differs."""
     answers, models = looked.asked, looked.models
     table = models.table(change.table)
     if table is not None and not answers.wants(
@@ -177,7 +177,7 @@ def _counts(looked: Looked, change: Change) -> bool:
 
 
 def _object(models: Models, change: Change, table: sa.Table | None) -> Any:
-    """Return the object of the models for a key or an index, or one as if it were theirs."""
+    """Return the models' object for a key or an index, or a similar one."""
     if table is None or change.kind not in ("check", "index", "unique", "foreign key", "exclusion"):
         return None
     fold = models.server.fold
@@ -197,7 +197,7 @@ def _object(models: Models, change: Change, table: sa.Table | None) -> Any:
 
 
 def _is_of_nobody(looked: Looked, change: Change) -> bool:
-    """Return whether Alembic misses in the models what no model can know.
+    """Return whether Alembic misses an object that no model can define.
 
     That is a table which an extension owns, or a partition, which a job may add.
     """
@@ -226,7 +226,7 @@ _FACTS = {"null": "", "type": "", "default": "default ", "name": "name "}
 
 
 def _line(change: Change, models: Models) -> str:
-    """Return a difference in one line: from the database to the models."""
+    """Return a difference on one line: from the database to the models."""
     kind, table = change.kind, change.table
     if kind == "table":
         title = f"table {table}{_in_parentheses(models.label(table))}"
@@ -251,7 +251,7 @@ def _line(change: Change, models: Models) -> str:
 
 
 def _sides(change: Change, models: Models) -> tuple[str, str]:
-    """Return both texts in one line; without casts that tell a reader nothing."""
+    """Return both texts on one line, without casts of no interest to a reader."""
     old, new = (_flat(text) for text in (change.old, change.new))
     plain = models.server.same(old), models.server.same(new)
     return plain if plain[0] != plain[1] else (old, new)

@@ -1,4 +1,4 @@
-"""Make the tables of models in an empty database, and read the schema that they have there."""
+"""Create the models' tables in an empty database, and read the resulting schema."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _MARK = '"'
 
 @dataclass
 class Made:
-    """A database in which models have made their tables."""
+    """A database in which models have created their tables."""
 
     connection: Connection
-    failed: dict[str, Exception] = field(default_factory=dict)  # by table: those that cannot be
+    failed: dict[str, Exception] = field(default_factory=dict)  # errors, by table
 
 
 @contextmanager
 def made(engine: Engine, models: Models, database: Snapshot, spaces: Spaces) -> Iterator[Made]:
-    """Make all that the models make, in an empty database, and give the connection.
+    """Create everything the models define, in an empty database, and yield the connection.
 
     What their tables may need and no model makes (extensions, functions of a default, domains) is
     made as the real database has it. If it fails, each table is made by itself. If none can be
@@ -56,7 +56,7 @@ def made(engine: Engine, models: Models, database: Snapshot, spaces: Spaces) -> 
 
 
 class Spaces:
-    """Which schemas the models' tables are in, and what they are called in a snapshot."""
+    """The schemas of the models' tables, and their names in a snapshot."""
 
     def __init__(self, connection: Connection, is_database: bool, is_attached: bool) -> None:
         """Take it from the connection that ``env.py`` uses."""
@@ -70,16 +70,16 @@ class Spaces:
         return None if found == self.default else found
 
     def name(self, schema: str | None, table: str) -> str:
-        """Return what a snapshot calls a table."""
+        """Return a table's name in a snapshot."""
         real = self.real(schema)
         return table if real is None else f"{real}.{table}"
 
     def is_elsewhere(self, schema: str | None) -> bool:
-        """Return whether a table is in another database than the one that is compared."""
+        """Return whether a table is in a database other than the compared one."""
         return self.is_database and self.real(schema) is not None
 
     def used_by(self, connection: Connection) -> Connection:
-        """Have a connection to the empty database find schemas as the real one does."""
+        """Make a connection to the empty database find schemas as the real one does."""
         translated = {k: self.real(v) for k, v in self.translated.items()}
         if self.is_database:
             translated |= {self.default: None}
@@ -101,7 +101,7 @@ def _make(
     *,
     each: bool = False,
 ) -> dict[str, Exception]:
-    """Make what tables need, and all tables; or each by itself, and return what failed."""
+    """Create what tables need, and all tables; or each by itself, and return the failures."""
     _attach(connection, models, spaces)
     own = {*_made_types(models)} | {
         str(s.name) for m in models.metadata for s in m._sequences.values()
@@ -165,7 +165,7 @@ def _attach(connection: Connection, models: Models, spaces: Spaces) -> None:
 
 
 def _tried(connection: Connection, sql: str) -> bool:
-    """Run a statement, and return whether the server took it; undo it if not."""
+    """Run a statement, and return whether it succeeded; undo it if not."""
     try:
         with _taken_back(connection):
             ask(connection, sql)
@@ -175,7 +175,7 @@ def _tried(connection: Connection, sql: str) -> bool:
 
 
 def _taken_back(connection: Connection) -> AbstractContextManager[Any]:
-    """Have what fails inside be undone, where the server can."""
+    """Undo failures in the block, if the server can."""
     takes_back = server_of(connection.dialect.name).has_transactional_ddl
     return connection.begin_nested() if takes_back and _begins(connection) else nullcontext()
 
@@ -193,14 +193,14 @@ def _named_types(models: Models) -> Iterator[Any]:
 
 
 def _made_types(models: Models) -> Iterator[str]:
-    """Yield the names of the types that are the models' own."""
+    """Yield the names of the models' own types."""
     for type_ in _named_types(models):
         if hasattr(type_, "create"):
             yield str(type_.name)
 
 
 def _types_beside(models: Models) -> Iterator[Any]:
-    """Yield the types that models have, and leave to somebody else to create."""
+    """Yield the models' types that something else creates."""
     for type_ in _named_types(models):
         if getattr(type_, "create_type", True) is False and hasattr(type_, "create"):
             yield type_

@@ -1,4 +1,4 @@
-"""What models say: their tables, the classes that are mapped to them, the names that they give."""
+"""The contents of models: tables, mapped classes, and names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alembic_toolkit.drift.servers import DriftServer
 
 
 def of(context: MigrationContext, given: Any = None) -> tuple[tuple[sa.MetaData, ...], str]:
-    """Return the metadata that ``env.py`` gives, or else this one; and why there is none.
+    """Return ``env.py``'s metadata, or else the given one; and why there is none.
 
     :param given: metadata, or ``package.module:name``.
     """
@@ -61,7 +61,7 @@ class Models:
         return self.name_of(table.schema, table.name)
 
     def table(self, name: str) -> sa.Table | None:
-        """Return the table that a snapshot calls so."""
+        """Return the table with this name in a snapshot."""
         return self.tables.get(self.server.fold_table(name))
 
     def column(self, table: str, name: str) -> sa.Column[Any] | None:
@@ -81,7 +81,7 @@ class Models:
         return found
 
     def names(self, kind: str, table: str, name: str) -> bool:
-        """Return whether the models themselves give a key or an index of a table this name."""
+        """Return whether the models themselves give a table's key or index this name."""
         key = self.server.fold_table(table), self.server.fold(name)
         kinds = ("unique", "index") if kind in ("unique", "index") else (kind,)
         return any((one, *key) in self._names for one in kinds)
@@ -98,7 +98,7 @@ class Models:
             yield kind, _unquoted(preparer, written), one
 
     def settles(self, table: str, settings: str) -> bool:
-        """Return whether the models say anything of a table's own settings on this server."""
+        """Return whether the models define any of a table's own settings on this server."""
         found = self.table(table)
         if found is None:
             return False
@@ -123,7 +123,7 @@ class Models:
         return found
 
     def label(self, table: str, column: str = "") -> str:
-        """Return the class of a table, and the attribute of a column; empty if none is mapped."""
+        """Return a table's class and a column's attribute; empty if none is mapped."""
         found = self.table(table)
         mapper = self._mappers.get(found) if found is not None else None
         if mapper is None:
@@ -146,7 +146,7 @@ class Models:
 
 
 def _is_first(mapper: Any) -> bool:
-    """Return whether a class has its table for itself, and not from the class above it."""
+    """Return whether a class has a table of its own, not that of its parent class."""
     return mapper.inherits is None or mapper.inherits.local_table is not mapper.local_table
 
 
@@ -158,7 +158,7 @@ def _type_names(type_: Any) -> Iterator[str]:
 
 
 def types_within(type_: Any) -> Iterator[Any]:
-    """Yield a column's type, and what is within it: of an array, of a decorator, on a server."""
+    """Yield a column's type, and the types within it: in an array, a decorator, a variant."""
     seen = [type_]
     for one in seen:
         yield one

@@ -1,4 +1,4 @@
-"""What is written in a revision for MariaDB and MySQL, and what their tables may need."""
+"""Code for revisions on MariaDB and MySQL, and what their tables may need."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def rename(kind: str, table: str, old: str, new: str) -> str:
 
 
 def needed(database: Snapshot, _: set[str]) -> Iterator[str]:
-    """Yield what has new tables have the collation that they have in a database."""
+    """Yield SQL that gives new tables the collation of a database."""
     if collation := database.get(Thing("database", "", "(default)")):
         yield f"ALTER DATABASE {collation}"

@@ -1,4 +1,4 @@
-"""What PostgreSQL's texts may differ in, and what tables of models may need there."""
+"""Acceptable differences between PostgreSQL's texts, and what models' tables may need there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOW = re.compile(r"\bnow\(\)|\btransaction_timestamp\(\)")
 
 
 def same(text: str) -> str:
-    """Write an expression without the casts that PostgreSQL may or may not have kept.
+    """Write an expression without casts that PostgreSQL may or may not have kept.
 
     https://www.postgresql.org/docs/current/sql-altertable.html
     """
@@ -57,12 +57,12 @@ def rename(kind: str, table: str, old: str, new: str) -> str:
 
 
 def table_settings(text: str) -> str:
-    """Return what a table is, without what its administrator or a job decides."""
+    """Return a table's settings, without those that an administrator or a job decides."""
     return _PARTITION.sub("", _OF_DBA.sub("", text)).strip()
 
 
 def key_text(kind: str, text: str) -> str:
-    """Return what a key or an index is, without what its administrator decides of it."""
+    """Return the text of a key or an index, without parts that an administrator decides."""
     text = _OF_DBA.sub("", text)
     return _COMMENT.sub("", text) if kind == "index" else text
 
@@ -71,7 +71,7 @@ def key_text(kind: str, text: str) -> str:
 
 
 def needed(database: Snapshot, own: set[str]) -> Iterator[str]:
-    """Yield what makes the things of a database that tables may need and models do not make."""
+    """Yield SQL that creates objects which tables may need and models do not create."""
     yield "SET check_function_bodies = off"
     for kind in _BEFORE:
         for thing, text in sorted(database.items()):

@@ -1,4 +1,4 @@
-"""What differs from server to server when models and a database are compared."""
+"""Server-specific parts of comparing models with a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alembic_toolkit.schema.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class DriftServer:
-    """How one server's texts are compared, and what is written in a revision for it."""
+    """How one server's texts are compared, and how code for its revisions is written."""
 
     fold: Callable[[str], str] = lambda name: name  # of names of columns, keys and indexes
     fold_table: Callable[[str], str] = lambda name: name

@@ -1,4 +1,4 @@
-"""Which types are one to SQLite and to SQLAlchemy, however they are written."""
+"""Types that SQLite and SQLAlchemy treat as equal under different names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SYNONYMS = {"DECIMAL": "NUMERIC", "INT": "INTEGER", "BOOL": "BOOLEAN"}
 
 
 def same_type(old: str, new: str) -> bool:
-    """Tell whether two names of a type are the same one."""
+    """Tell whether two names stand for the same type."""
     return _plain(old) == _plain(new)
 
 

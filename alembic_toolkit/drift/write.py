@@ -1,4 +1,4 @@
-"""What to write in a revision so that a database becomes what its models say."""
+"""The code for a revision that makes a database match its models."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def code(changes: Iterable[Change], models: Models, context: MigrationContext) -
 
 
 class _Writer:
-    """Writes operations for changes; those of one column become one."""
+    """Writes operations for changes; those of one column are combined."""
 
     def __init__(self, models: Models) -> None:
         self.models = models
         self.columns: dict[tuple[str, str], list[Change]] = {}
 
     def steps(self, change: Change) -> Iterator[_Step]:
-        """Yield what makes one change."""
+        """Yield the operations for one change."""
         if change.operation is not None:
             yield _order(change), change.operation
         elif change.kind == "column" and change.sign == "~":
@@ -65,7 +65,7 @@ class _Writer:
             yield from write(self, change)
 
     def _place(self, name: str) -> tuple[str, str | None]:
-        """Return a table's name and schema as the models write them."""
+        """Return a table's name and schema as written in the models."""
         table = self.models.table(name)
         if table is not None:
             return table.name, table.schema
@@ -98,7 +98,7 @@ class _Writer:
             yield _ADD, _added(schema, name, column)
 
     def altered(self) -> Iterator[_Step]:
-        """Yield one operation for all that differs in each column."""
+        """Yield one operation for all differences of each column."""
         for (table, column), changes in self.columns.items():
             name, schema = self._place(table)
             model = self.models.column(table, column)
@@ -183,7 +183,7 @@ class _Writer:
         return "_".join([prefix, change.table.rpartition(".")[2], *columns[:2]])
 
     def _model(self, change: Change) -> Any:
-        """Return the object of the models that a change is about."""
+        """Return the models' object that a change is about."""
         table = self.models.table(change.table)
         if table is None or change.kind == "primary key":
             return table if table is None else table.primary_key
@@ -311,7 +311,7 @@ def _bare(text: Any) -> str:
 def _serial(
     table: str, schema: str | None, column: sa.Column[Any], changes: Iterable[Change]
 ) -> Iterator[_Step]:
-    """Yield what gives a column a sequence of its own, or takes it away."""
+    """Yield SQL that gives a column its own sequence, or removes it."""
     place = f"{schema}.{table}" if schema else table
     sequence = f"{place}_{column.name}_seq"
     new = next(change.new for change in changes if change.fact == "serial")

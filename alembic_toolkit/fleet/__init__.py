@@ -1,1 +1,1 @@
-"""Many databases of one history: their status, and their upgrade to a revision."""
+"""Many databases of one history: their status, and their upgrades."""

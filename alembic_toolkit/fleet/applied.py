@@ -1,4 +1,4 @@
-"""Whether databases have run a revision: what their journals and version tables say."""
+"""Tell whether databases have run a revision, from their journals and version tables."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def applied(
     is_only: bool,
     x: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Return in words which databases have run a revision's file, or may have; only read.
+    """Return which databases have run a revision's file, or may have; nothing is written.
 
     :param is_only: no other file has this id.
-    :returns: by database why it stands in the way; empty for one that does not.
+    :returns: for each database, why it prevents a change; empty if it does not.
     """
     tasks = [Task(one, str(config), tuple(x), revision=revision) for one in databases]
     found = dict[str, str]()
@@ -56,7 +56,7 @@ def _ask(file: str, is_only: bool, task: Task, answered: Callable[[], None]) -> 
 
 
 def _answer(revision: str, file: str, is_only: bool, context: MigrationContext) -> str:
-    """Return why a file must stay as it is; nothing if it need not."""
+    """Return why a file must not be changed; empty if it may."""
     connection = context.connection
     assert connection is not None
     place = context.version_table, context.version_table_schema

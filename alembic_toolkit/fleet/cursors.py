@@ -1,7 +1,7 @@
-"""The cursors of the drivers, made to look at each statement that they are given.
+"""Make the drivers' cursors inspect each statement.
 
-What goes through SQLAlchemy can be seen by its events; what an ``env.py`` sends past it, through
-``raw_connection()`` or ``connection.connection.cursor()``, by nobody else.
+SQLAlchemy's events show only the statements that it sends. This also covers statements that an
+``env.py`` sends through ``raw_connection()`` or ``connection.connection.cursor()``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from functools import cache
 from typing import Any
 
 Look = Callable[[str], None]
-_ours = [0]  # how many of our own statements are under way
+_ours = [0]  # how many of our own statements are running
 _SAME_LAYOUT: dict[str, Any] = {"__slots__": ()}  # or an object could not change its class
 _PLACES = ("cursor_factory", "cursorclass")  # psycopg and psycopg2; PyMySQL and mysqlclient
 
 
 def guard(connection: Any, look: Look) -> None:
-    """Have each statement of a driver's connection looked at before it is sent.
+    """Inspect each statement of a driver's connection before it is sent.
 
-    :param look: raises an error for what is not to be run.
+    :param look: raises an error for a statement that must not run.
     """
     places = [place for place in _PLACES if hasattr(connection, place)]
     for place in places:
         with closing(connection.cursor()) as one:
             made: Any = type(one)
             setattr(connection, place, _guarded(made, look))
-    if not places:  # SQLAlchemy's, of an asynchronous driver; pg8000
+    if not places:  # SQLAlchemy's adapter for an asynchronous driver; pg8000
         with suppress(TypeError):  # a driver in C
             before: Any = type(connection)
             connection.__class__ = _connecting(before, look)
@@ -35,7 +35,7 @@ def guard(connection: Any, look: Look) -> None:
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """Look at nothing meanwhile: it is ours."""
+    """Inspect nothing in the block, which runs our own statements."""
     _ours[0] += 1
     try:
         yield
@@ -45,7 +45,7 @@ def unguarded() -> Iterator[None]:
 
 @cache
 def _guarded(cursor: Any, look: Look) -> type[Any]:
-    """Return cursors like these that look first."""
+    """Return such cursors that inspect statements first."""
 
     def looking(name: str) -> Callable[..., Any]:
         send = getattr(cursor, name)
@@ -63,7 +63,7 @@ def _guarded(cursor: Any, look: Look) -> type[Any]:
 
 @cache
 def _connecting(connection: Any, look: Look) -> type[Any]:
-    """Return connections like these whose cursors look first."""
+    """Return such connections whose cursors inspect statements first."""
 
     def cursor(self: Any, *given: Any, **options: Any) -> Any:
         made = connection.cursor(self, *given, **options)

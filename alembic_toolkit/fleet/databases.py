@@ -1,4 +1,4 @@
-"""The databases that the command line or ``pyproject.toml`` names."""
+"""The databases given on the command line or in ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Database:
 
 
 def named(given: Sequence[str], known: Mapping[str, str]) -> list[Database]:
-    """Return the databases of the command line: ``NAME=URL``, a URL, or a name that is known.
+    """Return the databases of the command line: ``NAME=URL``, a URL, or a known name.
 
     :param known: those of ``pyproject.toml``.
     :raises CommandError: one cannot be read, or two have the same name.
@@ -62,7 +62,7 @@ def _named(text: str, known: Mapping[str, str]) -> Database:
 
 
 def listed(name: str, address: str) -> Database:
-    """Return a database of ``pyproject.toml``, in whose URL variables stand for secrets."""
+    """Return a database of ``pyproject.toml``, whose URL may contain variables for secrets."""
     variables = re.findall(r"\$\{?(\w+)\}?", address)
     if missing := [variable for variable in variables if variable not in os.environ]:
         return Database(name, "", f"the environment has no {', '.join(missing)}")

@@ -1,6 +1,6 @@
 """Run the project's own ``env.py`` on one database of many.
 
-It gets the URL of the database in every way that a round trip uses, too.
+The URL of the database is provided in the same ways as in a round trip.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from alembic_toolkit.project.handed import Handed, lend
 
 
 def name_of(task: Task) -> str:
-    """Return the name of a database; of the one that env.py names, its URL without the password."""
+    """Return a database's name; if env.py names it, its URL without the password."""
     if task.database.name:
         return task.database.name
     path = Path(task.config)
-    quiet = io.StringIO()  # what env.py prints is nobody's output
+    quiet = io.StringIO()  # discard what env.py prints
     runs: dict[str, Any] = {"fn": lambda *_: (), "destination_rev": "heads"}
     try:
         with redirect_stdout(quiet), redirect_stderr(quiet):
@@ -47,8 +47,8 @@ def run_env(
 ) -> None:
     """Run ``env.py`` on the database of a task, as ``alembic upgrade`` does.
 
-    :param answered: called when there is a connection, or ``env.py`` is to make it.
-    :param steps: returns what to run: Alembic's function, but for its first argument.
+    :param answered: called when there is a connection, or just before ``env.py`` makes one.
+    :param steps: returns the steps to run: Alembic's function without its first argument.
     :param configured: called instead of ``configure``, with it and its keywords.
     :raises CommandError: ``env.py`` uses another database.
     """

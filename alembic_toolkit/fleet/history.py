@@ -1,6 +1,6 @@
 """Show the journals of many databases: what ran, when, how long, by whom, and why it failed.
 
-Nothing is written. Each database is looked at in a process of its own, see `processes`.
+Nothing is written. Each database is read in a separate process, see `processes`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def history(
     x: Iterable[str] = (),
     timeout: float = TIMEOUT,
 ) -> list[Journal]:
-    """Read the journal of every database; one that cannot be reached is an entry with an error.
+    """Read the journal of every database; an unreachable one becomes an entry with an error.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
@@ -62,7 +62,7 @@ def history(
 
 
 def _concealed(one: Journal, database: Database) -> Journal:
-    """Return a journal whose errors repeat no password of the database."""
+    """Return a journal whose errors contain no password of the database."""
     entries = one.entries and [
         dataclasses.replace(entry, error=entry.error and database.concealed(entry.error))
         for entry in one.entries
@@ -71,7 +71,7 @@ def _concealed(one: Journal, database: Database) -> Journal:
 
 
 def exit_status(journals: Iterable[Journal]) -> int:
-    """Return the exit status: whether each could be read."""
+    """Return the exit status: whether all journals could be read."""
     return exits.of_all([], judged=not any(one.error for one in journals))
 
 
@@ -95,7 +95,7 @@ def _read(task: Task, answered: Callable[[], None]) -> list[Journal]:
 
 
 def text(journals: Sequence[Journal]) -> str:
-    """Return a block for each database, and in it a line for each entry."""
+    """Return a block for each database, with a line for each entry."""
     return "\n\n".join("\n".join(map(printable, _lines(one))) for one in journals)
 
 

@@ -1,4 +1,4 @@
-"""Look at a database as its ``env.py`` configures it, and run nothing."""
+"""Examine a database as its ``env.py`` configures it, and run nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Found = TypeVar("Found")
 
 
 class _Seen(BaseException):
-    """Ends ``env.py`` with what was found out; no ``except Exception`` catches it."""
+    """Ends ``env.py`` with the result; no ``except Exception`` catches it."""
 
 
 def look(
@@ -30,9 +30,9 @@ def look(
     see: Callable[[MigrationContext], Found],
     writes: bool = False,
 ) -> list[Found]:
-    """Return what a function sees: of one database, or of each that ``env.py`` has by itself.
+    """Return a function's result for one database, or for each that ``env.py`` has by itself.
 
-    :param writes: let it write; else nothing can, not even what ``env.py`` does first.
+    :param writes: let it write; otherwise nothing can, not even the beginning of ``env.py``.
     """
     if not writes:
         only_read()
@@ -42,7 +42,7 @@ def look(
     found = list[Found]()
 
     def configured(configure: Callable[[], None], options: dict[str, Any]) -> None:
-        options["dont_mutate"] = True  # or Alembic would make its version table
+        options["dont_mutate"] = True  # or Alembic would create its version table
         configure()
         found.append(see(context.get_context()))
         if not goes_on:

@@ -1,4 +1,4 @@
-"""What an upgrade or a downgrade of a database would run; nothing is written."""
+"""The steps of an upgrade or a downgrade of a database; nothing is written."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from alembic_toolkit.prove import wording
 
 @dataclass
 class Plan:
-    """What would run on one database."""
+    """The steps that would run on one database."""
 
     before: list[str] = field(default_factory=list)  # the revisions it is at
-    runs: list[dict[str, str]] = field(default_factory=list)  # of each, revision and message
+    runs: list[dict[str, str]] = field(default_factory=list)  # revision and message of each
     refused: str = ""  # why nothing would
 
 
 def plan(task: Task, answered: Callable[[], None]) -> Plan:
-    """Return what would run on a database, as its version table and the files say."""
+    """Return the steps that would run on a database, from its version table and the files."""
     [found] = look(task, answered, partial(_plan, task))
     return found
 
@@ -74,7 +74,7 @@ def _said(step: RevisionStep | StampStep) -> dict[str, str]:
 
 
 def _refuse_irreversible(steps: Sequence[RevisionStep | StampStep]) -> None:
-    """Refuse what says of itself that it cannot be taken back."""
+    """Refuse revisions that declare themselves irreversible."""
     for step in steps:
         if isinstance(step, RevisionStep) and (call := wording.refuses(step.revision)):
             raise CommandError(
@@ -83,7 +83,7 @@ def _refuse_irreversible(steps: Sequence[RevisionStep | StampStep]) -> None:
 
 
 def _refuse_standby(connection: Connection) -> None:
-    """Refuse a standby, where every user's changes are refused; of others it cannot be known."""
+    """Refuse a standby, which refuses changes of every user; for others this is unknown."""
     facts = server_of(connection.dialect.name).standby
     found = standby(connection) if facts is not None and not facts.probe else None
     if found is not None:

@@ -1,7 +1,7 @@
-"""Work on many databases, each in a process of its own.
+"""Work on many databases, each in a separate process.
 
-`alembic.context` exists once in a process, and only a process can be killed while it waits for a
-host that does not answer.
+`alembic.context` is global in a process, and only a process can be killed while it waits for a host
+that does not respond.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from alembic_toolkit.database import errors
 from alembic_toolkit.fleet.databases import Database
 from alembic_toolkit.project.env import hint
 
-GRACE = 10.0  # seconds for a process that is interrupted to roll back
-PATIENCE = 6  # times as long as a database may take to answer, its process may work then
+GRACE = 10.0  # seconds for an interrupted process to roll back
+PATIENCE = 6  # the process may then work this many times as long as the database may take to answer
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one process is to do."""
+    """The task of one process."""
 
     database: Database
     config: str
     x: tuple[str, ...] = ()
     revision: str = "heads"
-    down: bool = False  # to the revision, and not up
+    down: bool = False  # a downgrade to the revision
     drift: bool = False
-    accept: tuple[str, ...] = ()  # revisions whose files are taken as they are now
+    accept: tuple[str, ...] = ()  # revisions whose present files are accepted
     metadata: Any = None  # "package.module:name", where env.py gives none
     scratch: tuple[str, ...] = ()  # the URLs of empty databases, for the models' tables
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -48,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of it."""
+    """The result of a task."""
 
     value: Any = None
     error: str = ""
@@ -64,7 +64,7 @@ class _Running:
     task: Task
     process: Any
     until: float
-    late: str  # the error that it then gets
+    late: str  # the error for a late database
 
 
 def each(
@@ -75,10 +75,10 @@ def each(
     at_once: int,
     timeout: float | None = None,
 ) -> None:
-    """Do the work for every task, some at once; report each when it ended.
+    """Do the work for every task, some at once; report each when it has ended.
 
-    When interrupted, it starts no more, interrupts those that run, as Ctrl-C would, and reports how
-    they ended before it raises ``KeyboardInterrupt`` again. Nothing is left running.
+    When interrupted, it starts no more tasks, interrupts the running ones as Ctrl-C would, and
+    reports their results before it raises ``KeyboardInterrupt`` again. Nothing is left running.
 
     :param timeout: seconds for each database to answer; then its process is killed, as is one that
      takes `PATIENCE` times as long after that.
@@ -117,7 +117,7 @@ def _start(work: Work, task: Task, running: dict[Pipe, _Running], timeout: float
 
 
 def _context() -> Any:
-    """Return how processes start: where possible from one that has imported everything."""
+    """Return how to start processes: if possible from one that has imported everything."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -126,7 +126,7 @@ def _context() -> Any:
 
 
 def _hear(running: dict[Pipe, _Running], ended: Ended, timeout: float | None) -> None:
-    """Wait until one reports something, or its time is over."""
+    """Wait until a process reports something, or its time is over."""
     if not running:
         return
     until = min(one.until for one in running.values())
@@ -158,8 +158,8 @@ def _end(pipe: Pipe, running: dict[Pipe, _Running], ended: Ended, answer: Answer
 
 
 def _run(work: Work, task: Task, pipe: Pipe) -> None:
-    """Do one task; what comes of it goes into the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the first process passes it on
+    """Do one task; send the result through the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: the first process passes it on
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.chdir(task.directory)
     os.environ.clear()  # the process that this one was forked from may have an old one
@@ -180,7 +180,7 @@ def _run(work: Work, task: Task, pipe: Pipe) -> None:
 
 
 def message(error: BaseException) -> str:
-    """Return the message of an error; of a driver's, the statement, too."""
+    """Return the message of an error, with the statement if it is a driver's."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; what it was at is rolled back, or goes on when it is run again"
     if isinstance(error, CommandError):

@@ -1,8 +1,8 @@
-"""How each server is kept from writing while a database is only looked at.
+"""How each server is kept from writing while a database is only read.
 
-What begins a transaction through SQLAlchemy begins one that the server itself holds read-only to
-its end, also where the engine would commit each statement; a file of SQLite is opened read-only.
-So statements that end such a transaction, or change its mode for the next one, are refused.
+Every transaction that SQLAlchemy begins is kept read-only by the server itself until its end, even
+if the engine would commit each statement; an SQLite file is opened read-only. So statements that
+end such a transaction, or change the mode of the next one, are refused.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*|#[^\n]*", re.S)
 
 
 def only_read() -> None:
-    """Let nothing write in this process: not even what ``env.py`` does first."""
+    """Let nothing write in this process, not even the beginning of ``env.py``."""
     for name, heard in _heard().items():
         event.listen(Engine, name, heard)
 
 
 def write_again() -> None:
-    """Let this process write, when ``env.py`` has ended: into a scratch database."""
+    """Allow writes in this process after ``env.py`` has ended: into a scratch database."""
     for name, heard in _heard().items():
         if event.contains(Engine, name, heard):
             event.remove(Engine, name, heard)
@@ -90,9 +90,9 @@ def _only_read(dialect: Any, _: Any, arguments: list[Any], options: dict[str, An
 
 
 def _start_read_only(driver_name: str, options: dict[str, Any]) -> None:
-    """Have a session begin with transactions that are read-only, also one past SQLAlchemy.
+    """Make a session's transactions read-only from its start, even without SQLAlchemy.
 
-    It is asked for when the session starts: what is set later, a pooler passes on to others.
+    This is requested when the session starts: a pooler passes later settings on to others.
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS
     """
     if driver_name in ("psycopg", "psycopg_async", "psycopg2"):
@@ -103,7 +103,7 @@ def _start_read_only(driver_name: str, options: dict[str, Any]) -> None:
 
 
 def refuses_to_start(error: BaseException) -> bool:
-    """Tell whether a pooler, or an old driver, does not know how to; from now on it is not asked.
+    """Tell whether a pooler or an old driver does not support this; then stop requesting it.
 
     https://www.pgbouncer.org/config.html#ignore_startup_parameters
     """
@@ -114,7 +114,7 @@ def refuses_to_start(error: BaseException) -> bool:
 
 
 def _read_only_file(file: str, is_uri: bool) -> str:
-    """Return a URI with which SQLite opens a file read-only, and makes none.
+    """Return a URI by which SQLite opens a file read-only, and creates none.
 
     No statement can change that: https://www.sqlite.org/uri.html#urimode
     """
@@ -128,9 +128,9 @@ def _read_only_file(file: str, is_uri: bool) -> str:
 
 
 def _connected(connection: Any, _: Any) -> None:
-    """Have the driver itself begin nothing but what is read-only: it can be used past SQLAlchemy.
+    """Make the driver itself begin only read-only transactions: it can be used directly.
 
-    The driver alone is known here, not the dialect; and an engine may have its own way to connect.
+    Only the driver is known here, not the dialect; and an engine may have its own way to connect.
     """
     module = type(connection).__module__
     if "sqlite" in module:
@@ -154,7 +154,7 @@ def _run(connection: Any, sql: str) -> list[Any]:
 
 
 def _start_later(connection: Any, pid: int) -> None:
-    """Have a session be as one that was started read-only, unless it is a pooler's."""
+    """Make a session read-only as if started so, unless it belongs to a pooler."""
     is_ours = _run(connection, "SELECT pg_catalog.pg_backend_pid()") == [(pid,)]
     if is_ours and _run(connection, f"SHOW {_READ_ONLY}") != [("on",)]:
         _run(connection, f"SET {_READ_ONLY} = on")
@@ -165,7 +165,7 @@ def _start_later(connection: Any, pid: int) -> None:
 
 
 def _query_only(connection: Any) -> None:
-    """Let a connection of SQLite write no file: not one that it attaches either, nor its own."""
+    """Keep an SQLite connection from writing any file, including attached ones."""
     _run(connection, "PRAGMA query_only = ON")
     run = getattr(connection, "run_async", None)  # where the driver is in a thread of its own
     if run is None:
@@ -175,7 +175,7 @@ def _query_only(connection: Any) -> None:
 
 
 def _authorized(action: int, what: str | None, value: str | None, *_: Any) -> int:
-    """Deny the statement that would give the right to write back.
+    """Deny the statement that would restore the right to write.
 
     https://www.sqlite.org/c3ref/set_authorizer.html
     """

@@ -1,6 +1,6 @@
 """Show the status of many databases: their revision, its files, the last run.
 
-Nothing is written. Each database is looked at in a process of its own, see `processes`.
+Nothing is written. Each database is read in a separate process, see `processes`.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ TIMEOUT = 10.0  # seconds for a database to answer
 
 @dataclass
 class Line:
-    """What is known of one database."""
+    """The facts about one database."""
 
     name: str
     error: str = ""  # why nothing is known
     revisions: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)  # of these, what no file has
+    unknown: list[str] = field(default_factory=list)  # of these, the ones without a file
     behind: int | None = None  # revisions that an upgrade would run; None: unknown
     heads: list[str] = field(default_factory=list)  # the last revisions of the files
-    empty: bool = False  # it has no tables but Alembic's
+    empty: bool = False  # it has no tables except Alembic's
     # Edited, or deleted, since they were applied; None: there is no journal.
     edited: list[str] | None = None
     deleted: list[str] = field(default_factory=list)  # of these
     through: str = ""  # why an older release must run first
     last: journal.Entry | None = None
     drift: list[str] | None = None  # None: not asked for
-    against: str = ""  # the revision that it was compared with, where not with the models
+    against: str = ""  # the revision it was compared with, if not models
     write: list[str] = field(default_factory=list)  # in a revision, against the drift
-    unjudged: str = ""  # what of the models was not compared, and why
+    unjudged: str = ""  # parts of the models that were not compared, and why
     looked: Any = field(default=None, repr=False)  # until it is compared
 
     @property
     def is_judged(self) -> bool:
-        """Return whether it could be asked, and its models be compared where that was wanted."""
+        """Return whether it could be read, and compared with its models if requested."""
         return not self.error and not (self.drift is None and self.unjudged)
 
     @property
@@ -89,17 +89,17 @@ def status(
     timeout: float = TIMEOUT,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> list[Line]:
-    """Look at every database, many at the same time; one that cannot be reached is a line too.
+    """Examine every database, many at the same time; an unreachable one is a line as well.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
-    :param drift: compare with the models, too.
-    :param accept: revisions whose files, edited or deleted since, are taken as they are now: the
-     journal of each database gets a row. Nothing else is ever written.
-    :param metadata: ``package.module:name``, where ``env.py`` gives none.
-    :param scratch: URLs of empty databases, in which the models' tables are made and dropped again:
-     one for each server that is no SQLite, and for PostgreSQL where no wheel carries it.
-    :param timeout: seconds for one database to answer; it may take six times that to be looked at.
+    :param drift: also compare with the models.
+    :param accept: revisions whose edited or deleted files are accepted as they are now: the journal
+     of each database gets a row. Nothing else is ever written.
+    :param metadata: ``package.module:name``, if ``env.py`` gives none.
+    :param scratch: URLs of empty databases, in which the models' tables are created and dropped:
+     one for each server except SQLite, and except PostgreSQL if its package is installed.
+    :param timeout: seconds for one database to answer; reading it may take six times as long.
     """
     more: dict[str, Any] = {"drift": drift, "accept": tuple(accept), "metadata": metadata}
     more["scratch"] = tuple(scratch)
@@ -160,10 +160,10 @@ def _line(task: Task, context: MigrationContext) -> Line:
 
 
 def _place(line: Line, directory: ScriptDirectory, heads: tuple[str, ...]) -> None:
-    """Note which revisions no file has, or how far behind the others are."""
+    """Record the revisions without files, or how far behind the others are."""
     try:
         standing = apply(directory, heads)
-    except CommandError as error:  # it stands in between what a root replaces
+    except CommandError as error:  # it is in the middle of replaced revisions
         line.unknown = [head for head in heads if head in baselines_of(directory).all_replaced]
         if not line.unknown:
             raise
@@ -187,7 +187,7 @@ def _look_at_models(line: Line, context: MigrationContext, given: Any) -> None:
 
 
 def _look_at_schema(line: Line, context: MigrationContext, ignore: tuple[str, ...]) -> None:
-    """Compare a database that is not at head, whose models are others, with its revision."""
+    """Compare a database that is not at head with its revision, since the models differ."""
     from alembic_toolkit.schema.expected import Expected
 
     connection, directory = context.connection, context.script
@@ -205,7 +205,7 @@ def _look_at_schema(line: Line, context: MigrationContext, ignore: tuple[str, ..
 
 
 def _accept(revisions: Sequence[str], context: MigrationContext) -> None:
-    """Take the files of these revisions as they are now.
+    """Accept the present files of these revisions.
 
     :raises CommandError: one is as it was applied; nothing was written.
     """
@@ -240,7 +240,7 @@ def _has(directory: ScriptDirectory, revision: str) -> bool:
 
 
 def _compared(lines: list[Line], task: Task) -> list[Line]:
-    """Compare databases that were looked at with what their models make in a scratch database."""
+    """Compare the databases with the tables of their models in a scratch database."""
     for line in lines:
         if line.looked is not None:
             from alembic_toolkit.drift.judge import judge
@@ -337,7 +337,7 @@ def _notes(line: Line) -> list[str]:
 
 
 def findings(lines: Sequence[Line]) -> list[Finding]:
-    """Return what keeps databases from being at head, as applied."""
+    """Return the reasons why databases are not at head, as applied."""
     return [finding for line in lines for finding in _findings(line)]
 
 
@@ -360,7 +360,7 @@ def _findings(line: Line) -> Iterator[Finding]:
 
 
 def to_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """Return what is known of each for machines; times are UTC, in ISO 8601."""
+    """Return the facts about each for machines; times are UTC, in ISO 8601."""
     found = []
     for line in lines:
         one: dict[str, Any] = dataclasses.asdict(line) | {"sound": line.is_sound}

@@ -1,7 +1,7 @@
-"""Bring many databases up or down to a revision, some at the same time, whatever becomes of one.
+"""Upgrade or downgrade many databases, some at the same time, independently of each other.
 
-Each is upgraded in a process of its own, see `processes`, by the project's ``env.py``: one that
-calls `run` waits for other deployers, retries and keeps a journal, as for `alembic upgrade`.
+Each is upgraded in a separate process, see `processes`, by the project's ``env.py``: if that calls
+`run`, it waits for other deployers, retries and keeps a journal, as with `alembic upgrade`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ AT_ONCE = 4
 
 @dataclass
 class Upgrade:
-    """What became of one database."""
+    """The result for one database."""
 
     name: str
     outcome: str = ""  # one of those below
     before: list[str] = field(default_factory=list)  # the revisions it was at
     after: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
-    log: list[dict[str, str]] = field(default_factory=list)  # of each line, level and message
+    log: list[dict[str, str]] = field(default_factory=list)  # level and message of each line
     error: str = ""
     plan: list[dict[str, str]] = field(default_factory=list)  # what would run: id and message
 
@@ -48,7 +48,7 @@ PLANNED, REFUSED = "to be run", "would be refused"  # where nothing is to be wri
 
 @dataclass
 class Report:
-    """What became of all of them."""
+    """The results for all databases."""
 
     upgrades: list[Upgrade]
     interrupt: KeyboardInterrupt | None = None
@@ -56,18 +56,18 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Return whether every database is where it was to be brought, or can be."""
+        """Return whether every database reached the revision, or can reach it."""
         return all(one.outcome in (DONE, NOTHING, PLANNED) for one in self.upgrades)
 
     @property
     def is_judged(self) -> bool:
-        """Return whether all that was to be told without writing can be."""
+        """Return whether every database could be judged without writing."""
         asked = (one.outcome for one in self.upgrades if not one.ran)
         return not (self.dry_run and any(outcome in (FAILED, NOT_BEGUN) for outcome in asked))
 
 
 def exit_status(report: Report) -> int:
-    """Return the exit status of what became of databases."""
+    """Return the exit status for the results."""
     if report.interrupt is not None:
         return exits.of_interrupt(report.interrupt)
     return exits.of_all([report.is_sound], judged=report.is_judged)
@@ -84,13 +84,13 @@ def upgrade(
     at_once: int = AT_ONCE,
     ended: Callable[[Upgrade, int, int], None] = lambda *_: None,
 ) -> Report:
-    """Upgrade every database, or downgrade it; one that fails stops no other.
+    """Upgrade or downgrade every database; one that fails stops no other.
 
-    Interrupted (Ctrl-C, SIGTERM), it begins no other, has those that run roll back what they are
-    at, and returns what it knows.
+    When interrupted (Ctrl-C, SIGTERM), it begins no others, lets the running ones roll back their
+    current revision, and returns the results so far.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param down: take it back to the revision.
+    :param down: downgrade to the revision.
     :param dry_run: write nothing, and say what would run, or why it would be refused.
     :param x: for ``env.py``, as ``alembic -x``.
     :param ended: called with each that has ended, how many have, and how many there are.
@@ -171,7 +171,7 @@ def _upgrade(task: Task, answered: Callable[[], None]) -> Upgrade:
 
 
 class _Log(logging.Handler):
-    """Collect what revisions log, and what runs them."""
+    """Collects the logs of revisions, and of Alembic."""
 
     def __init__(self, log: list[dict[str, str]]) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class _Log(logging.Handler):
 
 
 def _listen(log: list[dict[str, str]]) -> None:
-    # Whatever the project does with its log, nobody sees it here.
+    # The project's own log configuration has no effect here.
     for name in ("alembic", "alembic_toolkit"):
         logger = logging.getLogger(name)
         logger.addHandler(_Log(log))
@@ -196,10 +196,10 @@ def _listen(log: list[dict[str, str]]) -> None:
 
 
 def line(one: Upgrade, width: int = 0, verbose: bool = False) -> str:
-    """Return what became of one database, in a line, and below it what was logged.
+    """Return a line with the result for one database, and below it what was logged.
 
     :param width: of the longest name.
-    :param verbose: all of that, and not only warnings and errors.
+    :param verbose: include everything, not only warnings and errors.
     """
     before, after = (", ".join(ids) or "(none)" for ids in (one.before, one.after))
     outcome = one.outcome
@@ -243,7 +243,7 @@ LAST_LINES = 12  # of an error
 
 
 def findings(report: Report) -> list[Finding]:
-    """Return what failed, would be refused, or was not begun."""
+    """Return the databases that failed, would be refused, or were not begun."""
     found = []
     for one in report.upgrades:
         if one.outcome in (FAILED, REFUSED, NOT_BEGUN):
@@ -254,6 +254,6 @@ def findings(report: Report) -> list[Finding]:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """Return what became of each for machines."""
+    """Return the result for each for machines."""
     found = [vars(one) | {"error": one.error or None} for one in report.upgrades]
     return {"interrupted": report.interrupt is not None, "databases": found}

@@ -1,1 +1,1 @@
-"""Somebody's project: its revisions, its ``env.py`` and its ``pyproject.toml``."""
+"""The user's project: its revisions, its ``env.py`` and its ``pyproject.toml``."""

@@ -1,9 +1,8 @@
-"""A root that somebody wrote in place of old revisions: ``replaces = ("0001", ..., "0040")``.
+"""Hand-written roots that replace old revisions: ``replaces = ("0001", ..., "0040")``.
 
-A database that stands at the last of them is marked again, as standing at the root. One in between
-goes on by the replaced files where they are kept, or is told which release has them. So each
-database sees one of two histories: `Baselines.seen_from` says which, and `apply` has Alembic see
-it.
+A database at the last of them is marked again, as being at the root. One in between continues with
+the replaced files if they are kept, or is told which release has them. So each database sees one of
+two histories: `Baselines.seen_from` tells which one, and `apply` makes Alembic use it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from alembic.util import CommandError, to_tuple
 
 @dataclass(frozen=True)
 class Node:
-    """What a revision's file says of its place in the history."""
+    """A revision's place in the history, as declared in its file."""
 
     id: str
     parents: tuple[str, ...] = ()
@@ -35,7 +34,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a root that replaces others, or with what comes after those."""
+    """A problem with a root that replaces others, or with successors of those."""
 
     id: str  # of the revision whose file is to be mended
     what: str
@@ -44,14 +43,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class View:
-    """Which revisions a database sees, and which stand for others."""
+    """The revisions that a database sees, and the replaced ones."""
 
     inside: frozenset[str]  # the roots that it does not see, because it needs what they replace
     gone: frozenset[str]
     names: dict[str, str]
 
     def name(self, id_: str) -> str:
-        """Return the revision that stands for this one: itself, where none does."""
+        """Return the revision that replaces this one, or this one itself."""
         passed = set[str]()  # a root that replaces itself is found elsewhere
         while id_ in self.names and id_ not in passed:
             passed.add(id_)
@@ -71,7 +70,7 @@ class Baselines:
         return bool(self.roots)
 
     def replaced(self, root: str) -> list[str]:
-        """Return what a root replaces, oldest first; a root among that with what it replaces."""
+        """Return the revisions a root replaces, oldest first; nested roots are expanded."""
         return [*dict.fromkeys(self._flat(root, ()))]
 
     def _flat(self, root: str, above: tuple[str, ...]) -> Iterator[str]:
@@ -81,7 +80,7 @@ class Baselines:
             yield id_
 
     def ends(self, root: str) -> set[str]:
-        """Return where a database stands that is to be marked as standing at the root."""
+        """Return the revisions of a database that can be marked as being at the root."""
         found, last = set[str](), self.roots[root].replaces[-1]
         while last not in found:
             found.add(last)
@@ -102,11 +101,11 @@ class Baselines:
     def seen_from(self, stands: Iterable[str] = (), wanted: Iterable[str] = ()) -> View:
         """Return the history that a database sees.
 
-        Where it stands in the middle of what a root replaces, or is to be brought to a replaced
-        revision, it sees those, and not the root.
+        A database in the middle of replaced revisions, or with one as its target, sees those and
+        not the root.
 
-        :param stands: what its version table says.
-        :param wanted: the revisions that it is to be brought to.
+        :param stands: the revisions in its version table.
+        :param wanted: the target revisions.
         """
         stands, wanted = {*stands}, {*wanted}
         inside = {
@@ -124,7 +123,7 @@ class Baselines:
         return View(frozenset(inside), frozenset(gone), names)
 
     def missing(self, view: View, stands: Collection[str], wanted: Collection[str]) -> list[str]:
-        """Return what a database in between would need, and no file has."""
+        """Return the missing files that a database in between would need."""
         for root in view.inside:
             replaced = self.replaced(root)
             places = [replaced.index(id_) for id_ in (*stands, *wanted) if id_ in replaced]
@@ -139,7 +138,7 @@ class Baselines:
 
 
 def problems(baselines: Baselines) -> Iterator[Problem]:
-    """Find all that keeps a root from standing for what it replaces."""
+    """Find everything that keeps a root from replacing its revisions."""
     for root, node in baselines.roots.items():
         if node.parents or node.needs:
             what = "it replaces other revisions, and comes after one"
@@ -178,7 +177,7 @@ def _of_root(baselines: Baselines, root: str) -> Iterator[Problem]:
 
 
 def _of_others(baselines: Baselines, root: str) -> Iterator[Problem]:
-    """Find what comes after the middle of what a root replaces."""
+    """Find successors of revisions in the middle of the replaced ones."""
     replaced = {*baselines.replaced(root)}
     inside = replaced - baselines.ends(root)
     for node in baselines.nodes.values():
@@ -198,13 +197,13 @@ def _known(baselines: Baselines, needs: Iterable[str]) -> list[str]:
 
 
 class MarkAgain(StampStep):
-    """A step that only marks a database: where it stands has another name now."""
+    """A step that only marks a database, because its revision has another name now."""
 
     direction = "replace"  # in the journal
 
     @classmethod
     def of(cls, before: str, after: str, known: RevisionMap) -> MarkAgain:
-        """Return the step from one revision to the one that stands for it."""
+        """Return the step from one revision to the one that replaces it."""
         return cls(before, after, True, False, known)
 
 
@@ -222,7 +221,7 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a database stands in the history that it sees."""
+    """A database's revisions in the history that it sees."""
 
     heads: tuple[str, ...]  # by the names of that history
     marks: tuple[MarkAgain, ...] = ()  # what must be written into its version table first
@@ -249,14 +248,14 @@ def _loaded(directory: ScriptDirectory) -> _Loaded:
 
 
 def _show(directory: ScriptDirectory, scripts: list[Script], loaded: _Loaded | None = None) -> None:
-    """Have Alembic see these revisions."""
+    """Make Alembic see these revisions."""
     directory.revision_map = RevisionMap(lambda: scripts)
     if loaded is not None:
         vars(directory.revision_map)[_NAME] = loaded
 
 
 def node_of(script: Script) -> Node:
-    """Return what a loaded revision says of its place.
+    """Return a loaded revision's place in the history.
 
     :raises CommandError: what it ``replaces`` are no ids.
     """
@@ -279,7 +278,7 @@ def node_of(script: Script) -> Node:
 def apply(
     directory: ScriptDirectory, stands: Sequence[str] = (), wanted: Iterable[str] = ()
 ) -> Standing:
-    """Have Alembic see the history that a database sees.
+    """Make Alembic see the history that a database sees.
 
     :param stands: what its version table says.
     :param wanted: the revisions that it is to be brought to, as they were typed.
@@ -323,13 +322,13 @@ def with_draft(directory: ScriptDirectory, file: Path) -> Script:
 
 
 def seen(directory: ScriptDirectory) -> ScriptDirectory:
-    """Have Alembic see the history that a new database sees; return the directory."""
+    """Make Alembic see the history that a new database sees; return the directory."""
     apply(directory)
     return directory
 
 
 def refuse_inside(directory: ScriptDirectory) -> None:
-    """Refuse to compare a database that goes on by the replaced revisions.
+    """Refuse to compare a database that uses the replaced revisions.
 
     :raises CommandError: it sees one of them.
     """
@@ -347,7 +346,7 @@ def refuse_inside(directory: ScriptDirectory) -> None:
 
 
 def _bare(revision: str) -> str:
-    """Return the id in what was typed: ``branch@id``, ``id-1``, ``id+2``."""
+    """Return the id in a typed revision: ``branch@id``, ``id-1``, ``id+2``."""
     bare = revision.rpartition("@")[2]
     for sign in "+-":
         bare = bare.partition(sign)[0] or bare
@@ -355,7 +354,7 @@ def _bare(revision: str) -> str:
 
 
 def _shown(script: Script, baselines: Baselines, view: View) -> Script:
-    """Return a revision as a database sees it: after other ones, perhaps."""
+    """Return a revision as a database sees it, possibly with other predecessors."""
     one, node = copy.copy(script), node_of(script)
     for name in ("nextrev", "_all_nextrev"):
         vars(one).pop(name, None)
@@ -379,7 +378,7 @@ def _refused(node: Node, problem: Problem) -> CommandError:
 
 
 def in_between(baselines: Baselines, ids: Iterable[str], left: Sequence[str]) -> CommandError:
-    """Return the error that a database must go through an older release first.
+    """Return the error that a database must first upgrade with an older release.
 
     :param ids: where it stands, or is to be brought to.
     :param left: the revisions that it needs, and no file has.

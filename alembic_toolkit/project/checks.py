@@ -1,4 +1,4 @@
-"""What is wrong in the files of a history: nothing is imported, no database is touched.
+"""Problems in the files of a history: nothing is imported, no database is used.
 
 `check` finds all of it; each of the small functions below finds one kind of it.
 """
@@ -42,7 +42,7 @@ _SHARED = {"alembic", "alembic_helpers", "sqlalchemy", "sqlparse"} | sys.stdlib_
 
 
 def check(config: Config) -> tuple[list[Revision], list[Finding]]:
-    """Read the history of an Alembic configuration and return it with all that is wrong in it.
+    """Read the history of an Alembic configuration, and return it with all of its problems.
 
     :raises CommandError: there is no ``script_location``, or it names no directory; or there are no
      revisions.
@@ -58,7 +58,7 @@ def check(config: Config) -> tuple[list[Revision], list[Finding]]:
 
 
 def nothing_there(script: ScriptDirectory) -> CommandError:
-    """Return the error that no directory of the history has a revision."""
+    """Return the error for a history without revisions."""
     places = locations(script)
     missing = [place for place in places if not place.is_dir()]
     found = f"there is no directory {shown(missing[0])}" if missing else "no file of a revision"
@@ -76,7 +76,7 @@ def nothing_there(script: ScriptDirectory) -> CommandError:
 
 
 def graph(revisions: Sequence[Revision]) -> list[Finding]:
-    """Return all that keeps the revisions from being run one after the other."""
+    """Return everything that prevents the revisions from running in sequence."""
     return [
         *duplicate_ids(revisions),
         *unusable_ids(revisions),
@@ -88,7 +88,7 @@ def graph(revisions: Sequence[Revision]) -> list[Finding]:
 
 
 def duplicate_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
-    """Find revisions with an id that is taken: Alembic runs only one of them."""
+    """Find revisions with duplicate ids: Alembic runs only one of them."""
     first: dict[str, Revision] = {}
     for revision in revisions:
         other = first.setdefault(revision.id, revision)
@@ -102,7 +102,7 @@ def duplicate_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
 
 
 def unusable_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
-    """Find ids that are too long for the version table, or have a meaning to Alembic."""
+    """Find ids that are too long for the version table, or have a meaning in Alembic."""
     for revision in revisions:
         if len(revision.id) > MAX_ID_LENGTH:
             problem = (
@@ -116,7 +116,7 @@ def unusable_ids(revisions: Sequence[Revision]) -> Iterator[Finding]:
 
 
 def duplicate_labels(revisions: Sequence[Revision]) -> Iterator[Finding]:
-    """Find labels of branches that are taken, by another branch or as an id."""
+    """Find branch labels that are also used by another branch or as an id."""
     taken = {revision.id: revision for revision in revisions}
     for revision in revisions:
         for label in revision.branch_labels:
@@ -166,7 +166,7 @@ def cycles(revisions: Sequence[Revision]) -> Iterator[Finding]:
 
 
 def unfit_roots(revisions: Sequence[Revision]) -> Iterator[Finding]:
-    """Find roots that do not fit to the revisions that they replace."""
+    """Find roots that do not match the revisions that they replace."""
     files = {revision.id: revision.path for revision in revisions}
     for problem in problems(_baselines(revisions)):
         yield Finding(files[problem.id], problem.what, problem.remedy)
@@ -179,7 +179,7 @@ def _baselines(revisions: Sequence[Revision]) -> Baselines:
 
 
 def seen(revisions: Sequence[Revision]) -> list[Revision]:
-    """Return the history that a new database sees: without what roots replace."""
+    """Return the history that a new database sees, without replaced revisions."""
     view = _baselines(revisions).seen_from()
     return [
         replace(one, down_revisions=tuple(map(view.name, one.down_revisions)))
@@ -195,7 +195,7 @@ def heads(revisions: Sequence[Revision]) -> list[Revision]:
 
 
 def several_heads(revisions: Sequence[Revision]) -> list[Finding]:
-    """Find that the history ends in more than one place."""
+    """Report a history with more than one head."""
     ends = heads(revisions)
     if len({revision.id for revision in ends}) < 2:
         return []
@@ -293,7 +293,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk over all but what only a type checker reads."""
+    """Walk over all statements except those that only a type checker reads."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING":
             node = ast.Module(node.orelse, [])
@@ -302,7 +302,7 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _module_path(name: str, roots: Sequence[Path]) -> Path | None:
-    """Return where a module lies below one of the roots; None when it is installed elsewhere."""
+    """Return the path of a module below one of the roots; None if it is installed elsewhere."""
     first, *rest = name.split(".")
     for root in roots:
         top = root / first

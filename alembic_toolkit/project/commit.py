@@ -1,4 +1,4 @@
-"""Which commit of Git the files of a history are."""
+"""Find the Git commit of a history's files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def repository(directory: Path) -> str:
 
 
 def _git(place: Path, *arguments: str) -> str:
-    """Return what Git prints; '' where it is not installed, or fails."""
+    """Return Git's output; '' if Git is not installed, or fails."""
     command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
     try:
         done = subprocess.run(

@@ -52,7 +52,7 @@ class Project:
 
     @classmethod
     def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
-        """Load every revision, once; none, where one needs what ``env.py`` does first.
+        """Load every revision, once; none if one needs the beginning of ``env.py``.
 
         :param url: of the scratch database, for what the revisions import of the application.
         """
@@ -76,7 +76,7 @@ class Project:
         self.order = order
 
     def load_what_can_be(self) -> None:
-        """Load the revisions whose files can be imported, and note the others.
+        """Load the revisions whose files can be imported, and record the others.
 
         :raises Exception: none can.
         """
@@ -126,7 +126,7 @@ class Project:
 
     @cached_property
     def enforces(self) -> str:
-        """Return where the project has SQLite enforce foreign keys; empty: nowhere.
+        """Return where the project makes SQLite enforce foreign keys; empty if nowhere.
 
         By itself SQLite does not, and then what they forbid or cascade does not happen either.
         https://sqlite.org/foreignkeys.html#fk_enable
@@ -175,7 +175,7 @@ class Project:
         return [*found][:_MOST_FILES]
 
     def parents(self, revision: Script) -> tuple[str, ...]:
-        """Return what a revision comes after, and depends on."""
+        """Return a revision's predecessors and dependencies."""
         step = RevisionStep(self.directory.revision_map, revision, True)
         return tuple(step.from_revisions)
 
@@ -193,7 +193,7 @@ class Project:
         return step
 
     def stamp(self, revision: Script, up: bool) -> StampStep:
-        """Return the step that marks a revision as run, or as not run, and runs nothing."""
+        """Return the step that marks a revision as run or not run, without running anything."""
         parents = self.parents(revision)
         branch = len(parents) != 1
         before: Any = parents if branch else parents[0]
@@ -208,7 +208,7 @@ def _refuse_without_upgrade(script: Script | None) -> None:
 
 
 def _stands_on(one: Script, others: list[Script]) -> bool:
-    """Return whether all that a revision comes after is there, and what it depends on."""
+    """Return whether a revision's predecessors and dependencies are all present."""
     ids = {other.revision for other in others}
     labels = {label for other in others for label in to_tuple(other.branch_labels, default=())}
     needed = to_tuple(one.dependencies, default=())
@@ -298,7 +298,7 @@ def arguments(project: Project, url: str) -> argparse.Namespace:
 
 @contextmanager
 def told(project: Project, url: str) -> Iterator[None]:
-    """Name the database in the environment."""
+    """Provide the database in the environment."""
     names = project.variables if url else ()
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, url))
@@ -333,7 +333,7 @@ def run_env(
     attributes: Mapping[str, Any],
     **options: Any,
 ) -> None:
-    """Run ``env.py``, and name the database in every way that it may look at.
+    """Run ``env.py``, providing the database in every way that it may read.
 
     :param url: of the database; empty: the one that ``env.py`` names.
     :param configure: called instead of ``context.configure``, as with `intercepted`.
@@ -358,7 +358,7 @@ def run_online(
     connection: Connection | None,
     **options: Any,
 ) -> None:
-    """Run ``env.py`` as `run_env` does, and refuse that it uses another database.
+    """Run ``env.py`` as `run_env` does, and refuse the use of another database.
 
     :param connection: for ``env.py``; without one it makes its own.
     :raises CommandError: it uses another database, or none.
@@ -380,7 +380,7 @@ def run_online(
 
 
 def refuse_another_server(project: Project, given: str, command: str) -> None:
-    """Refuse to prove a history on another server than its own, because none was named.
+    """Refuse to prove a history on another server than its own, if none was named.
 
     :param given: the server that is used then.
     :param command: what to type, up to the URL.
@@ -399,7 +399,7 @@ def refuse_another_server(project: Project, given: str, command: str) -> None:
 
 
 class _Asked(BaseException):
-    """Ends ``env.py`` when it has said which database it uses."""
+    """Ends ``env.py`` after it has named its database."""
 
     def __init__(self, url: Any, dialect_name: str | None) -> None:
         super().__init__()
@@ -408,7 +408,7 @@ class _Asked(BaseException):
 
 
 def own_drivername(project: Project, **options: Any) -> str:
-    """Return dialect and driver of the database that ``env.py`` names for scripts, if it does.
+    """Return the dialect and driver that ``env.py`` gives for scripts, if any.
 
     :param options: as `own_url` takes them.
     """
@@ -417,7 +417,7 @@ def own_drivername(project: Project, **options: Any) -> str:
 
 
 def own_url(project: Project, **options: Any) -> URL | None:
-    """Return the URL of the database that ``env.py`` names for scripts, if it does.
+    """Return the database URL that ``env.py`` gives for scripts, if any.
 
     It connects to nothing: https://alembic.sqlalchemy.org/en/latest/offline.html
 
@@ -452,7 +452,7 @@ def _asked(project: Project, options: dict[str, Any]) -> _Asked | None:
 
 
 def hint(error: BaseException) -> str:
-    """Return what to do about a common error of ``env.py``, or nothing."""
+    """Return advice about a common error of ``env.py``, or an empty text."""
     if "outside of application context" in str(error):
         return (
             "\nWhat to do next, in env.py, where current_app is first used:\n"
@@ -472,7 +472,7 @@ def hint(error: BaseException) -> str:
 
 
 def _elsewhere(connection: Any, project: Project, wanted: URL) -> str:
-    """Return the message that ``env.py`` uses another database, with what was tried."""
+    """Return the message that ``env.py`` uses another database, with the ways that were tried."""
     found = "no connection"
     if isinstance(connection, Connection):
         found = shown(connection.engine.url)

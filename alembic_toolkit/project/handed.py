@@ -1,4 +1,4 @@
-"""What ``env.py`` is handed as its database: it works as a connection, and as an engine.
+"""The object that ``env.py`` gets as its database: both a connection and an engine.
 
 Alembic's cookbook has ``config.attributes["connection"]`` hold a connection, pytest-alembic an
 engine, and asynchronous templates await what they do with it.
@@ -25,7 +25,7 @@ from alembic_toolkit.database.errors import message
 
 
 class Handed(Connection):
-    """A connection that can also do what an engine does, each of them awaited or not."""
+    """A connection that also has the methods of an engine, each of them awaitable."""
 
     def connect(self) -> Handed:
         """Open another connection with the same options, as an engine does."""
@@ -50,7 +50,7 @@ class Handed(Connection):
         return _Awaited(None)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what only an engine has: its url, pool, name, ..."""
+        """Return attributes that only an engine has: url, pool, name, ..."""
         if name.startswith("_") or name == "engine":
             raise AttributeError(name)
         return getattr(self.engine, name)
@@ -130,7 +130,7 @@ class _Async:
 
 
 class _Awaited:
-    """A result that is there already, to be awaited or not; a context manager stays one."""
+    """A finished result that may be awaited; a context manager remains one."""
 
     def __init__(self, result: Any) -> None:
         self._result = result
@@ -154,7 +154,7 @@ class _Awaited:
 
 
 def lend(url: URL, use: Callable[[Handed], Any]) -> Any:
-    """Open a connection with the project's own driver, and return what a function makes of it.
+    """Open a connection with the project's own driver, and return a function's result for it.
 
     :raises CommandError: the driver cannot be used, or the database not be reached.
     """
@@ -177,7 +177,7 @@ def lend(url: URL, use: Callable[[Handed], Any]) -> Any:
 
 
 def another_driver(url: URL) -> str:
-    """Return why another driver is used than the one that a URL names; nothing if it is not."""
+    """Return why a driver other than the URL's is used; empty if it is not."""
     try:
         _own_engine(url)
     except (ImportError, NoSuchModuleError) as error:

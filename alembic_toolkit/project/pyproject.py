@@ -1,4 +1,4 @@
-"""Read the part of ``pyproject.toml`` that is for the toolkit."""
+"""Read the toolkit's section of ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def databases(config: Path) -> dict[str, str]:
 
 
 def ignored(config: Path) -> tuple[str, ...]:
-    """Read the patterns of tables that no revision makes, a job's partitions for example.
+    """Read the patterns of tables that no revision creates, such as a job's partitions.
 
     :raises CommandError: they cannot be read.
     """

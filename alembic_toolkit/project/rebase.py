@@ -1,4 +1,4 @@
-"""Put a revision after the other head: of two that were written at the same time.
+"""Put one of two concurrently written revisions after the other.
 
 Only its ``down_revision``, its number, the name of its file and the two lines that Alembic's
 template has in the docstring change; every other byte stays.
@@ -25,7 +25,7 @@ from alembic_toolkit.project.revisions import Finding, Revision, next_id, read, 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to become of a revision's file."""
+    """The planned change of a revision's file."""
 
     before: Revision
     id: str
@@ -35,7 +35,7 @@ class Plan:
     is_twin: bool  # another file has its id, too
 
     def __str__(self) -> str:
-        """Return what is done, in a line."""
+        """Return the change in one line."""
         names = dict.fromkeys((shown(self.before.path), shown(self.path)))
         old, new = f"after {self.before.down_revisions[0]}", f"after {self.parent}"
         if self.id != self.before.id:
@@ -44,7 +44,7 @@ class Plan:
 
 
 def plan(directory: ScriptDirectory, file: Path, onto: str | None = None) -> Plan:
-    """Return how a revision is put after the other head; nothing is written.
+    """Return how to put a revision after the other head; nothing is written.
 
     :param onto: the id of the revision to put it after, where there are several.
     :raises CommandError: it is no leaf, or there are not two heads.

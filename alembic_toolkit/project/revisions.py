@@ -19,7 +19,7 @@ MAX_ID_LENGTH = 32
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong in one file, and what to write instead."""
+    """One problem in one file, and what to write instead."""
 
     path: Path
     problem: str
@@ -61,7 +61,7 @@ def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
 
 
 def broken(script: ScriptDirectory) -> list[Finding]:
-    """Return why files cannot be loaded by Alembic; what is computed, Alembic knows."""
+    """Return why Alembic cannot load files; computed values are left to Alembic."""
     return [one for one in read(script)[1] if "computed" not in one.problem]
 
 
@@ -87,7 +87,7 @@ _READ = ("revision", "down_revision", "depends_on", "branch_labels", "replaces")
 
 
 def read_file(path: Path) -> Revision | Finding:
-    """Read one file; return what is wrong when it is not a revision that Alembic can load."""
+    """Read one file; return the problem if it is not a revision that Alembic can load."""
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
@@ -123,7 +123,7 @@ def shown(path: Path) -> str:
 
 
 def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
-    """Return the strings that a module-level name holds.
+    """Return the strings assigned to a module-level name.
 
     :raises ValueError: it is computed; with the line.
     :raises TypeError: it is a number; with the line, too.
@@ -150,7 +150,7 @@ def _literal(tree: ast.Module, name: str) -> tuple[str, ...]:
 
 
 def _defined(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement gives a module; ``*`` may be any."""
+    """Return the names that a statement defines in a module; ``*`` may be any."""
     match statement:
         case ast.Assign():
             return {target.id for target in statement.targets if isinstance(target, ast.Name)}
@@ -183,7 +183,7 @@ def numbers(ids: Iterable[str]) -> list[str]:
 
 
 def placeholder(tree: ast.Module, direction: str) -> str | None:
-    """Return the ``raise NotImplementedError`` that is all of a direction, as in our template."""
+    """Return the ``raise NotImplementedError`` that is a direction's only statement."""
     match _body(tree, direction):
         case [
             ast.Raise(
@@ -195,7 +195,7 @@ def placeholder(tree: ast.Module, direction: str) -> str | None:
 
 
 def is_declared(tree: ast.Module) -> bool:
-    """Return whether a downgrade says in words of its own that there is no way back."""
+    """Return whether a downgrade explains that the revision is irreversible."""
     match _body(tree, "downgrade"):
         case [ast.Raise(exc=ast.Call(ast.Name("NotImplementedError"), [words, *_]))]:
             return not is_from_template(words)
@@ -203,7 +203,7 @@ def is_declared(tree: ast.Module) -> bool:
 
 
 def is_from_template(words: ast.expr) -> bool:
-    """Return whether a text is the one that our template leaves to be replaced."""
+    """Return whether a text is the placeholder of our template."""
     return isinstance(words, ast.Constant) and str(words.value).startswith("write here ")
 
 
@@ -223,7 +223,7 @@ def takes_nothing_back(tree: ast.Module) -> bool:
 
 
 def _body(tree: ast.Module, name: str) -> list[ast.stmt] | None:
-    """Return the statements of a function that do something; None when it is defined elsewhere."""
+    """Return a function's effective statements; None if it is defined elsewhere."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             return [statement for statement in node.body if not _does_nothing(statement)]

@@ -1,4 +1,4 @@
-"""Which revisions are new since a commit of Git, or stand between two revisions."""
+"""Find revisions that are new since a Git commit, or lie between two revisions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _ids(directory: ScriptDirectory, name: str) -> tuple[str, ...]:
 def _next(
     directory: ScriptDirectory, ids: tuple[str, ...], name: str, *, up: bool
 ) -> tuple[str, ...]:
-    """Return the revision that stands above or below."""
+    """Return the next revision above or below."""
     scripts = [one for one in directory.get_revisions(ids) if one is not None]
     if up and not ids:
         found: Iterable[str] = directory.get_bases()
@@ -142,7 +142,7 @@ def _git(place: Path, reference: str, *arguments: str) -> str:
 
 
 def _unknown(place: Path, reference: str, said: str) -> CommandError:
-    """Return the error of a commit that Git does not know here."""
+    """Return the error for a commit that Git does not know here."""
     found = said.splitlines()[0] if said else "no such commit in this clone"
     inside = _says(place, "rev-parse", "--is-inside-work-tree")
     way = _way(reference) if inside else [f"{_part('REV')}  # without Git"]
@@ -165,7 +165,7 @@ def _part(revision: str) -> str:
 
 
 def _says(place: Path, *question: str) -> bool:
-    """Return whether Git says ``true``."""
+    """Return whether Git prints ``true``."""
     command = ["git", "-C", str(place), *question]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -183,7 +183,7 @@ def _refused(problem: str, shown: tuple[str, str], why: str, *way: str) -> Comma
 
 
 def _way(reference: str) -> list[str]:
-    """Return how a clone gets a commit, whatever branches it was made of."""
+    """Return how a clone can fetch a commit, whatever branches it was cloned with."""
     remote, slash, branch = reference.partition("/")
     if not re.fullmatch(r"[\w./][\w./-]*", reference):
         return []  # HEAD~1 is no name: it comes with the commits before it

@@ -1,9 +1,9 @@
-"""Compare a root that somebody wrote with the old revisions that it replaces, on real servers.
+"""Compare a hand-written root with the revisions that it replaces, on real servers.
 
 Both are run on an empty database, one after the other. The schema, the rows that the revisions
-themselves insert, and the numbers that sequences give next must be the same; and the root's
-downgrade must leave nothing. What two runs of the old revisions have not in common (a moment, a
-random number) is not compared, and said.
+themselves insert, and the next numbers of sequences must be the same; and the root's downgrade must
+leave nothing. Values that differ between two runs of the old revisions (a time, a random number)
+are not compared, and the report says so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MOST = 5  # rows of a table that are shown
 
 @dataclass
 class Compared:
-    """What was found on one server."""
+    """The result on one server."""
 
     server: str
     root: str
@@ -75,7 +75,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Made:
-    """What revisions made of an empty database."""
+    """The result of running revisions on an empty database."""
 
     snap: Snapshot
     rows: Rows
@@ -290,7 +290,7 @@ class _Comparison:
 
 
 def _changing(one: Content, other: Content) -> set[str]:
-    """Return the columns whose values two runs have not in common."""
+    """Return the columns whose values differ between two runs."""
     names = {*one.table.names} & {*other.table.names}
     return {
         name

@@ -21,12 +21,12 @@ from alembic_toolkit.schema.snapshot import difference
 
 
 class _Differs(Exception):
-    """The database is not as it should be."""
+    """The database is not in the expected state."""
 
 
 @dataclass
 class Crashes:
-    """Proves that a revision continues after its process was killed."""
+    """Proves that a revision can resume after its process was killed."""
 
     steps: Steps
     known: Known
@@ -61,7 +61,7 @@ class Crashes:
         return is_proven or position in self.steps.both_ways
 
     def _tried(self, position: int, crash: Callable[[int], bool]) -> bool:
-        """Return whether a revision goes on after each crash; not judged where it never ran so."""
+        """Return whether a revision resumes after each crash; not judged if it never ran so."""
         try:
             return crash(position)
         except Exception as error:
@@ -92,7 +92,7 @@ class Crashes:
         return goes_on
 
     def _crash_up(self, position: int) -> bool:
-        """Do that with a revision that is not taken back: each time on a fresh database."""
+        """Do that with an irreversible revision: each time on a fresh database."""
         seen = differences.Seen()
         for turn in range(2):
             self._lead(position)
@@ -111,7 +111,7 @@ class Crashes:
         yield from self._seen(position, True, turn, seen)
 
     def _filled(self, position: int) -> Walking:
-        """Put rows into the tables that there are."""
+        """Insert rows into the existing tables."""
         self.known.look(None)
         self.known.read_rows(None)
         self.known.fill(None, sort=self.steps.passed[position])
@@ -173,7 +173,7 @@ class Crashes:
         return False
 
     def _resumed(self, position: int, up: bool, seen: differences.Seen, is_back: bool) -> Walking:
-        """Run a step again that was stopped, and take it back."""
+        """Run an interrupted step again, and reverse it."""
         if self._applied(position) != up:  # stopped before its mark was written
             yield from self._plainly(position, up)
         differing = difference(seen.snaps[up], self.known.look(None))

@@ -1,4 +1,4 @@
-"""What happens when a step fails: which revision the finding is about, and how to try again."""
+"""Handle a failed step: which revision the finding is about, and how to retry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from alembic_toolkit.rows.tables.table import strings_in
 
 @dataclass
 class Failures:
-    """Walks, and notes the steps that fail."""
+    """Walks through the history, and records the steps that fail."""
 
     steps: Steps
     known: Known
@@ -62,7 +62,7 @@ class Failures:
         return start
 
     def _failed(self, error: BaseException, running: Running) -> int:
-        """Note that a step failed; return the position to restart at."""
+        """Record a failed step; return the position to restart at."""
         position = running.position
         if running.silent:
             return self._failed_below(error, running)
@@ -85,7 +85,7 @@ class Failures:
         return attempt.without(running.check, running.up, self.verdicts.wanted.checks)
 
     def _unseen(self, error: BaseException, running: Running) -> int:
-        """Note that the database could not be looked at; return the position to restart at."""
+        """Record that the database could not be read; return the position to restart at."""
         if running.silent or getattr(error, "connection_invalidated", False):
             raise error
         words = " ".join(f"{type(error).__name__}: {error}".split())[:400]
@@ -109,7 +109,7 @@ class Failures:
         return len(self.steps.order)
 
     def _give_up(self, attempt: Attempt, failure: Failure) -> None:
-        """Note that a step fails, whatever rows there are."""
+        """Record that a step fails with any rows."""
         running = failure.running
         failures = attempt.failures_of(running.check)
         again = running.check in (results.UP_AGAIN, results.RERUN)
@@ -125,7 +125,7 @@ class Failures:
         self.verdicts.fail(running, failure.error, problem, failure.executed)
 
     def settle(self, attempt: Attempt) -> None:
-        """Note what the failures of a revision are worth, now that it ran with other rows."""
+        """Judge the failures of a revision, now that it ran with other rows."""
         self.verdicts.judge_enforced(attempt.position)
         if attempt.upgraded is not None:
             self.steps.passed.setdefault(attempt.position, attempt.upgraded)
@@ -146,7 +146,7 @@ class Failures:
                 record.checks[results.ROWS] = Outcome(results.NOT_JUDGED, why)
 
     def _settle(self, attempt: Attempt, failures: list[Failure], passed: Sort) -> None:
-        """Judge the failures of one check, which these rows do not have."""
+        """Judge the failures of one check, which do not occur with these rows."""
         script = self.steps.order[attempt.position]
         reported = worst(failures)
         running = reported.running
@@ -172,7 +172,7 @@ class Failures:
         return self.steps.loosen(running, running.check, lines)
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
-        """Return whether a revision needs an extension that the server does not have."""
+        """Return whether a revision needs an extension that the server lacks."""
         match = wording.NO_EXTENSION.search(str(error))
         if match is None or running.check != results.UP:
             return False
@@ -185,7 +185,7 @@ class Failures:
         return True
 
     def _gentler(self, attempt: Attempt, failure: Failure) -> bool:
-        """Return whether to try a revision again, with rows that it may have a right to expect."""
+        """Return whether to retry a revision with simpler rows, which it may rightly expect."""
         has_rows = any(content.rows for content in self.known.contents.values())
         if failure.running.check not in DEPENDS_ON_ROWS or not (has_rows or attempt.sort is NONE):
             return False

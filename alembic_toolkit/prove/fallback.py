@@ -1,8 +1,8 @@
-"""What is tried when a step fails: gentler rows, fewer, none; and the checks without that step.
+"""Attempts after a failed step: simpler rows, fewer, none; and the checks without that step.
 
 A revision that reads rows may rely on what the application writes. The server does not know which
-texts have to be JSON; and a revision that refuses rows with a clear error is not faulty. Whatever
-the failure is worth, everything else is judged with the first rows with which the step runs.
+strings must be JSON; and a revision that refuses rows with a clear error is not faulty. In any
+case, everything else is judged with the first rows with which the step succeeds.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ DEPENDS_ON_ROWS = (results.UP, results.DOWN, results.UP_AGAIN)
 
 
 class Ended(Exception):
-    """A step took too long, or ended the process that ran it: it is not run again."""
+    """A step that took too long, or ended its process: it is not run again."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A step that failed, and the rows that were there."""
+    """A step that failed, and the rows in the database."""
 
     error: BaseException
     running: Running
@@ -63,7 +63,7 @@ class Attempt:
 
     @property
     def above(self) -> Sort:
-        """Return the sort of the rows that are written when the revision has run."""
+        """Return the sort of the rows to write after the revision has run."""
         return self.sort if self.is_gentle_above else NASTY
 
     @property
@@ -79,7 +79,7 @@ class Attempt:
         return [failure for failure in self.failures if failure.running.check == check]
 
     def gentler(self, failure: Failure, sorts: Iterable[Sort]) -> bool:
-        """Take other rows; return False where nothing is left to be tried.
+        """Choose simpler rows; return False if there are no more to try.
 
         :param sorts: what there is to be tried.
         """
@@ -96,12 +96,12 @@ class Attempt:
         return True
 
     def next(self) -> None:
-        """Take the next sort of rows."""
+        """Choose the next sort of rows."""
         assert self.left
         self.sort, *self.left = self.left
 
     def without(self, check: str, up: bool, asked: Collection[str]) -> int:
-        """Leave out what cannot be judged or looked at; return the position to go on at.
+        """Omit a step that cannot be judged or observed; return the position to continue at.
 
         :param asked: the checks that are made.
         """
@@ -158,7 +158,7 @@ def refuses(error: BaseException, script: Script) -> bool:
 
 
 def _expected(failure: Failure, script: Script, labels: Collection[str]) -> Iterator[Sort]:
-    """Yield the rows that hold what a revision seems to expect, by its statements and error."""
+    """Yield rows with values that a revision seems to expect, from its statements and error."""
     error = failure.error
     words = f"{type(error).__name__}: {error}".lower()
     is_server = isinstance(error, DBAPIError)
@@ -213,7 +213,7 @@ _BINARY = {
 
 
 def _listed(failure: Failure) -> list[str]:
-    """Return the texts that the statements allow: in an enum, or in a list."""
+    """Return the strings that the statements allow: in an enum, or in a list."""
     statement = getattr(failure.error, "statement", None) or ""
     sql = " ".join([*failure.executed, statement])
     lists = re.findall(r"\b(?:ENUM|IN)\s*\(((?:'(?:[^']|'')*'|[^()'])*)\)", sql, re.I)
@@ -221,7 +221,7 @@ def _listed(failure: Failure) -> list[str]:
 
 
 def _members(error: BaseException, script: Script) -> list[str]:
-    """Return the values of the enum of Python in which an error misses one."""
+    """Return the values of the Python enum in which an error misses one."""
     match = re.search(r"is not a valid (?:[\w.]+\.)?(\w+)$", str(error))
     found = getattr(script.module, match[1], None) if match else None
     is_enum = isinstance(found, type) and issubclass(found, Enum)
@@ -232,7 +232,7 @@ def _members(error: BaseException, script: Script) -> list[str]:
 
 
 def allowed(error: BaseException) -> bool:
-    """Return whether a revision fails on what the schema allows: NULL, or a value twice."""
+    """Return whether a revision fails on values the schema allows: NULL, or duplicates."""
     return isinstance(error, IntegrityError) or "NoneType" in str(error)
 
 
@@ -242,7 +242,7 @@ def worst(failures: list[Failure]) -> Failure:
 
 
 def excuse(failures: list[Failure], passed: Sort, script: Script) -> str:
-    """Return why failures are no fault, for only the revision's own rows fit; empty: they are.
+    """Return why failures are no fault, if the revision needs its own rows; empty: they are.
 
     :param failures: of one check.
     :param passed: the rows with which it does not fail.

@@ -1,4 +1,4 @@
-"""A scratch database of the same server as another one: given, or there for the asking."""
+"""A scratch database on the same server as another database: a given one, or our own."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Find what a step leaves unusable: views, triggers, functions, sequences.
+"""Find objects that a step makes unusable: views, triggers, functions, sequences.
 
-No server looks at all that names a table or a column when that goes: SQLite and MariaDB let a view
-lose its table, and nobody reads the body of a function. So after each step every view that may be
-concerned is read, and every trigger is planned, or fired by rows that are written and taken back.
+No server checks all references when a table or a column is dropped: SQLite and MariaDB let a view
+lose its table, and no server reads the body of a function. So after each step every affected view
+is read, and every affected trigger is planned, or fired by rows that are rolled back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMED = (*_VIEWS, *_ROUTINES, "table", "materialized view", "sequence", "enum",
 
 @dataclass
 class Health:
-    """Knows what of a database can be used, from one step to the next."""
+    """Knows which objects of a database are usable, from one step to the next."""
 
     steps: Steps
     known: Known
@@ -43,7 +43,7 @@ class Health:
     broken: Broken = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Look at everything: what is broken now is not the fault of a step to come."""
+        """Check everything: what is broken now is not the fault of a later step."""
         self.seen, self.programs, self.broken = Snapshot(), {}, {}
         self.look()
 
@@ -69,7 +69,7 @@ class Health:
         return new
 
     def _tried(self, connection: Connection, concerned: Collection[Thing]) -> Broken:
-        """Use things, and return those that cannot be used."""
+        """Use objects, and return the unusable ones."""
         server, broken = self.steps.scratch.server, Broken()
         for thing in sorted(concerned):
             sql = ""
@@ -86,11 +86,11 @@ class Health:
 
     @property
     def _has_keys(self) -> bool:
-        """Return whether a foreign key may lead nowhere: SQLite looks only when it is used."""
+        """Return whether a foreign key may refer to nothing: SQLite checks only on use."""
         return self.steps.scratch.server.plan is not None and bool(self.steps.project.enforces)
 
     def _keys(self, names: set[str]) -> set[Thing]:
-        """Return the foreign keys that may lead nowhere: to tables of these names."""
+        """Return the foreign keys that may refer to nothing, to tables with these names."""
         keys = ((t, text) for t, text in self.known.snap.items() if t.kind == "foreign key")
         if not self._has_keys:
             return set()
@@ -109,7 +109,7 @@ class Health:
         }
 
     def _error(self, connection: Connection, sql: str) -> str:
-        """Run a statement and undo it; return the error, if what it uses is not there."""
+        """Run a statement and undo it; return the error if an object that it uses is missing."""
         try:
             with undone(connection):
                 ask(connection, sql)
@@ -125,7 +125,7 @@ class Health:
         return words if is_broken and not is_set_elsewhere else ""
 
     def _fired(self, connection: Connection, table: str, things: list[Thing]) -> Broken:
-        """Write to a table, which fires its triggers, and take back what that did."""
+        """Write to a table, which fires its triggers, and undo the effects."""
         server, errors = self.steps.scratch.server, dict[str, str]()
         if server.plan is not None:
             for event, sql in _plans(connection, table, self.known.snap).items():
@@ -204,7 +204,7 @@ def _differing(before: Snapshot, after: Snapshot) -> tuple[dict[Thing, str], dic
 
 
 def _names(thing: Thing) -> list[str]:
-    """Return the names by which others may use a thing, or what it belongs to."""
+    """Return the names by which others may use an object, or its owner."""
     name = thing.name.partition("(")[0] if thing.kind in _ROUTINES else thing.name
     names = [thing.owner] if thing.owner else []
     names += [name] if thing.kind in _NAMED or thing.kind in _PROGRAMS else []
@@ -217,7 +217,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _concerned(programs: Mapping[Thing, str], names: set[str]) -> set[Thing]:
-    """Return what uses something of these names, or uses what does so."""
+    """Return the objects that use these names, directly or indirectly."""
     concerned: set[Thing] = set()
     while True:
         more = {
@@ -241,7 +241,7 @@ _EVENT = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b", re.I)
 
 
 def _events(thing: Thing, text: str) -> set[str]:
-    """Return what uses a thing. MariaDB's trigger does not name its table, and has one event."""
+    """Return the objects that use another. MariaDB's trigger does not name its table."""
     if thing.kind != "trigger":
         return {"INSERT", "UPDATE"}
     head = _HEAD.match(text)
@@ -286,7 +286,7 @@ def _parts(name: str) -> list[str]:
 
 
 def lines(broken: Broken) -> list[str]:
-    """Say what cannot be used, and why."""
+    """Describe which objects are unusable, and why."""
     return [
         f"{thing.kind} {thing.name}{f' on {thing.owner}' if thing.owner else ''}: {why}"
         for thing, why in sorted(broken.items())
@@ -294,7 +294,7 @@ def lines(broken: Broken) -> list[str]:
 
 
 def remedy(broken: Broken) -> str:
-    """Return what to do so that things can be used."""
+    """Return how to make the objects usable again."""
     calls = []
     for thing in sorted(broken):
         name = thing.name.partition("(")[0]

@@ -1,7 +1,7 @@
-"""Find what a direction looked for in vain, and directions that change nothing.
+"""Find drops that found nothing, and directions that change nothing.
 
-Only the first way up and the first way down count: they begin at the state that the revision was
-written for. Later a step may find its work done.
+Only the first upgrade and the first downgrade count: they begin at the state that the revision was
+written for. Later a step may find its work already done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EMPTY = 'or, where that is right: empty = "why", in the module'
 
 @dataclass
 class Idle:
-    """Judges whether a direction does what it says."""
+    """Judges whether a direction has the intended effect."""
 
     steps: Steps
     verdicts: Verdicts
@@ -67,7 +67,7 @@ class Idle:
         return self._find(position, up, NOTHING, details, remedy)
 
     def in_vain(self, was: Snapshot) -> list[str]:
-        """Say what the verbs of the step that has just run dropped in vain."""
+        """Report drops by the last step's verbs that found nothing."""
         missing = [skip for skip in self.steps.skips if skip.is_missing and not _had(was, skip)]
         tables = [thing.name for thing in was if thing.kind in ("table", "view")]
         lines = []
@@ -78,7 +78,7 @@ class Idle:
         return lines
 
     def judge_unreversed(self, position: int) -> None:
-        """Judge a downgrade that did nothing, where the upgrade changed rows."""
+        """Judge a downgrade that did nothing, although the upgrade changed rows."""
         record = self.steps.proof.revisions[position]
         lost = record.checks.get(results.ROWS)
         if position not in self.unreversed:
@@ -93,7 +93,7 @@ class Idle:
         self.verdicts.find(_CHECKS[up], position, problem, details, remedy)
 
     def _is_idle(self, was: Snapshot, now: Snapshot, executed: Sequence[str]) -> bool:
-        """Return whether a direction changed nothing, and asked for nothing to decide about."""
+        """Return whether a direction changed nothing, and queried nothing to decide on."""
         is_same = was == now  # much faster than to say how they differ
         done = map(acts, not_rebuilding(executed))
         if not is_same or any(done) or self.steps.recorder.failed:
@@ -110,7 +110,7 @@ class Idle:
 
 
 def agree(proofs: Sequence[Proof]) -> None:
-    """Take back what was said of a direction that does its work on another server.
+    """Withdraw findings about a direction that has an effect on another server.
 
     A revision may be meant for one server alone.
     """
@@ -153,7 +153,7 @@ def _take_back(proof: Proof, record: RevisionProof, check: str, there: str) -> N
 
 
 def _is_declared(revision: Script, up: bool) -> bool:
-    """Return whether a revision may change nothing: it says so, or merges others."""
+    """Return whether a revision may change nothing: it declares so, or merges others."""
     is_merge = isinstance(revision.down_revision, tuple | list)
     is_empty = isinstance(getattr(revision.module, "empty", None), str)
     return is_merge or is_empty or (not up and wording.declared(revision) is not None)
@@ -164,7 +164,7 @@ _OF_SERVERS = re.compile(rf"dialect|psycopg|comment|Enum\b|{_SERVER.pattern}")
 
 
 def _names_server(revision: Script) -> bool:
-    """Return whether a revision's code names a server, or what only some servers have."""
+    """Return whether a revision's code names a server, or a feature that only some have."""
     path = Path(revision.path)
     if path.suffix != ".py":
         return False
@@ -199,7 +199,7 @@ def _alike(snapshot: Snapshot, skip: Skip) -> list[str]:
 
 
 def _had(snapshot: Snapshot, skip: Skip) -> bool:
-    """Return whether a thing was there before: then it went with something else."""
+    """Return whether an object existed before: then it was dropped with another one."""
     names = {name.lower() for name in _alike(snapshot, skip)}
     full = f"{skip.table.rpartition('.')[0]}.{skip.name}".lower()
     return bool(names & {skip.name.lower(), skip.name.lower()[:63], full, skip.table.lower()}) and (
@@ -224,7 +224,7 @@ def _guards(sql: str) -> bool:
 
 
 def _dropped(sql: str, snapshot: Snapshot) -> tuple[str, list[str]]:
-    """Return what a guarded statement drops, and what there was of its kind."""
+    """Return what a guarded statement drops, and which objects of its kind existed."""
     match = _DROP.match(sql)
     if match is None:
         return "", []

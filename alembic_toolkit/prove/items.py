@@ -47,7 +47,7 @@ _PATIENCE = 24 * 3600.0  # seconds to wait for the worker that proves the same
 
 
 class Plugin:
-    """The part of the plugin that is registered when it is asked for."""
+    """The part of the plugin that is registered on request."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -62,7 +62,7 @@ class Plugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """Make the project's fixtures known to tests that stand outside of its directory."""
+        """Make the project's fixtures known to tests outside its directory."""
         manager = self.config.pluginmanager
         found = _given({id(plugin): plugin for plugin in manager.get_plugins()}.values())
         manager.register(found, "alembic-toolkit-given")
@@ -88,7 +88,7 @@ class Plugin:
 
 
 def _path(config: pytest.Config) -> Path:
-    """Return the configuration file that is named, or the project's.
+    """Return the named configuration file, or the project's.
 
     :raises pytest.UsageError: there is none.
     """
@@ -112,7 +112,7 @@ def _path(config: pytest.Config) -> Path:
 
 
 def _given(plugins: Iterable[object]) -> types.ModuleType:
-    """Return what the project's conftest.py defines for a proof, and the fixtures that it needs."""
+    """Return what the project's conftest.py defines for a proof, and the required fixtures."""
     found = types.ModuleType("given")
     for plugin in plugins:
         names = [name for name in dir(plugin) if name.startswith((ENGINE, METADATA, ROWS))]
@@ -131,7 +131,7 @@ def _given(plugins: Iterable[object]) -> types.ModuleType:
 
 @dataclass
 class Database:
-    """One database, or all those that one fixture gives."""
+    """One database, or all those that one fixture yields."""
 
     name: str
     address: str | None = None
@@ -248,7 +248,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _nothing(request: Any) -> None:
-    """Stand for the function of a test."""
+    """Stand in for the function of a test."""
 
 
 # Running
@@ -323,7 +323,7 @@ class Check(pytest.Function):
 
 
 def _in_short(finding: Finding) -> str:
-    """Return a finding as one line whose beginning says most: what is left, lost or raised."""
+    """Return a finding on one line, beginning with what is left, lost or raised."""
     problem = _PLACE.sub("", finding.problem)
     tables = (line for line in finding.details if _TABLE.match(line))
     first = next(tables, *finding.details[:1] or [""]).strip()
@@ -353,7 +353,7 @@ def _words(finding: Finding) -> str:
 
 @dataclass
 class Results:
-    """The proofs of the databases, by name; another process can have them."""
+    """The proofs of the databases, by name; another process may have them."""
 
     proofs: dict[str, list[Proof]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -362,7 +362,7 @@ class Results:
 
 
 class Proven:
-    """A proof that is made when a test asks for it."""
+    """A proof that is made when a test needs it."""
 
     def __init__(self, path: Path, wanted: Settings, paths: set[str]) -> None:
         self.path, self.settings, self.paths = path, wanted, paths
@@ -454,7 +454,7 @@ class Proven:
         return wanted
 
     def _run(self, addresses: dict[str, list[str]], wanted: Settings, results: Results) -> None:
-        """Prove them together; one by one, if one of them keeps the others from being proven."""
+        """Prove them together; one by one, if one of them prevents the others from being proven."""
         urls = [url for of_one in addresses.values() for url in of_one]
         wanted = dataclasses.replace(wanted, urls=urls)
         try:

@@ -1,4 +1,4 @@
-"""What is known of a database: its schema, its tables, their rows; and rows put into it.
+"""The known state of a database: schema, tables, rows; and inserting rows into it.
 
 After a step only what its statements name is looked at again: the rest has not changed.
 """
@@ -34,7 +34,7 @@ class Moment:
 
 @dataclass
 class Known:
-    """What is known of a database between two steps."""
+    """The known state of a database between two steps."""
 
     steps: Steps
     given: dict[str, list[dict[str, Any]]]  # a project's own rows, by table
@@ -55,7 +55,7 @@ class Known:
 
     @property
     def now(self) -> Moment:
-        """Return what the database held when it was last looked at."""
+        """Return the state of the database when it was last read."""
         return Moment(self.snap, self.contents)
 
     def look(self, executed: list[str] | None, expected: Snapshot | None = None) -> Snapshot:

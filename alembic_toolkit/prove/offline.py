@@ -19,7 +19,7 @@ from alembic_toolkit.sql.statements import is_comment
 
 @dataclass
 class Offline:
-    """Prove the scripts of a history, by direction and revision."""
+    """Proves the scripts of a history, by direction and revision."""
 
     steps: Steps
     known: Known

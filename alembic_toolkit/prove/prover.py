@@ -1,8 +1,8 @@
 """Prove every revision of a history on one database: up, down and up again, with rows in it.
 
-The database is empty at first and walks through the history once, looked at after each step. What
-goes wrong is a `Finding`, and the walk starts again above the revision that it is about, on a fresh
-database: the other revisions are proven all the same.
+The database is empty at first. It goes through the history once, and is checked after each step. A
+problem becomes a `Finding`, and the walk starts again above its revision, on a fresh database, so
+that the other revisions are proven all the same.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Prover:
             self.proof.notes += wording.unused(self.known.unused)
 
     def _complete(self) -> None:
-        """Note why checks of the whole database were not made."""
+        """Record why checks of the whole database were not made."""
         outcome = Outcome(results.NOT_JUDGED, "head cannot be reached")
         for found in self.proof.findings:
             if found.check == results.BASE:  # the finding of a downgrade that fails on the way
@@ -161,14 +161,14 @@ class Prover:
             self.verdicts.note_upwards(position, results.OFFLINE)
 
     def _orders(self) -> None:
-        """Judge in which order what is not taken back can be deployed."""
+        """Judge in which order irreversible revisions can be deployed."""
         start, left = 0, self.old_code.left()
         while start <= max(left, default=-1):
             walk = partial(self.old_code.upwards, max(start, min(left)))
             start = self.failures.walk(walk)
 
     def _note_unjudged(self) -> None:
-        """Note why checks of a revision were not made."""
+        """Record why checks of a revision were not made."""
         aside = (results.LOCKS, results.OLD_CODE)  # which never stand in the way
         for record in self.proof.revisions:
             checks = [c for c in (results.DOWN, *results.OF_REVISION) if c not in aside]
@@ -214,7 +214,7 @@ class Prover:
 
     @property
     def _wanted(self) -> range:
-        """Return the positions of the revisions to be proven: all, or from the first that is."""
+        """Return the positions of the revisions to prove: all, or from the first one on."""
         only = self.wanted.only
         every = range(len(self.project.order))
         if only is None:
@@ -245,7 +245,7 @@ class Prover:
         self.misled = self.known.is_misled()
 
     def _end(self, attempt: Attempt) -> None:
-        """End the proof of a revision, or try others than its first rows again."""
+        """End the proof of a revision, or try again with other rows than its first ones."""
         if attempt.is_probe:
             raise Restart(attempt.position + 1)  # or rather there, with other rows
         is_first = attempt.is_first
@@ -296,7 +296,7 @@ class Prover:
             self.verdicts.note(position, results.RERUN)
 
     def _only_up(self, position: int, after: Moment) -> Walking:
-        """Judge what can be without a downgrade: whether the upgrade can be run again."""
+        """Judge what is possible without a downgrade: whether the upgrade can be run again."""
         self.only_up.add(position)
         if results.RERUN in self.wanted.checks:
             yield from self._again(position, True, after.snap)
@@ -304,7 +304,7 @@ class Prover:
     def _down_and_up(
         self, position: int, before: Moment, after: Moment, known: set[str]
     ) -> Walking:
-        """Take a revision back, and run it again.
+        """Downgrade a revision, and run it again.
 
         :param known: what the way up is known to lose, and is not reported again.
         """
@@ -323,7 +323,7 @@ class Prover:
     def _down(
         self, position: int, before: Moment, after: Moment, known: set[str]
     ) -> Generator[Step, None, tuple[Moment, list[str]]]:
-        """Take a revision back; return what is there then, and what is left of the revision.
+        """Downgrade a revision; return what exists then, and what is left of the revision.
 
         :param known: what the way up is known to lose, and is not reported again.
         """
@@ -347,7 +347,7 @@ class Prover:
         return Moment(snap, rows), left
 
     def _up_again(self, position: int, before: Moment, after: Moment, back: Moment) -> Walking:
-        """Run a revision after its downgrade, and once more where that is wanted."""
+        """Run a revision after its downgrade, and once more if requested."""
         start = self.known.snap
         executed = yield from self.steps.step(Running(position, True, results.UP_AGAIN), fresh=True)
         with self.steps.aside():
@@ -428,7 +428,7 @@ class Prover:
     # The whole way, on empty tables
 
     def _base(self) -> None:
-        """Go up to head and down to base on empty tables: nothing may be left."""
+        """Go up to head and down to base with empty tables: nothing may be left."""
         downs = [(record.checks.get(results.DOWN), record.idle) for record in self.proof.revisions]
         fine = (results.PROVEN, results.WARNED)
         proven = (

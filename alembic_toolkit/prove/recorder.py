@@ -1,4 +1,4 @@
-"""Records every statement that this process sends to a server, and the types that it names."""
+"""Records every statement that this process sends to a server, and the types in it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Recorder:
         return len(self.labels) + len(self.forms)
 
     def note_failed(self, context: Any) -> None:
-        """Take a statement that the server refused: a revision may catch it."""
+        """Record a statement that the server refused: a revision may catch the error."""
         compiled = getattr(context.execution_context, "compiled", None)
         if self.statements is not None and isinstance(compiled, DDLCompiler):
             self._note_types(compiled)
@@ -76,7 +76,7 @@ class Recorder:
         self.failed = self.failed or " ".join(str(context.original_exception).split())
 
     def _note_types(self, compiled: DDLCompiler) -> None:
-        """Record the types in a statement that the server does not know."""
+        """Record types in a statement that the server does not know."""
         types = _types(compiled.statement)
         # An Enum may be just a text on the server.
         plain = {key: getattr(type_, "impl_instance", type_) for key, type_ in types.items()}
@@ -94,7 +94,7 @@ _Key = tuple[str, str]  # a table and a column
 
 
 def _renamed(statement: Any) -> Callable[[_Key], _Key] | None:
-    """Return a function that gives a column's table and name after a statement that renames."""
+    """Return a function that maps a column's table and name to those after a rename."""
     if isinstance(statement, RenameTable):
         old, new = str(statement.table_name), str(statement.new_table_name)
         return lambda key: (new, key[1]) if key[0] == old else key
@@ -120,7 +120,7 @@ def _types(statement: Any) -> dict[_Key, TypeEngine[Any]]:
 
 
 class Killed(BaseException):
-    """Ends a step as the end of its process would; no ``except Exception`` may catch it."""
+    """Ends a step as a killed process would; no ``except Exception`` may catch it."""
 
 
 def is_sqlite(connection: Any) -> bool:
@@ -129,7 +129,7 @@ def is_sqlite(connection: Any) -> bool:
 
 
 def enforce(connection: Any, on: bool) -> None:
-    """Have SQLite enforce foreign keys, or not."""
+    """Make SQLite enforce foreign keys, or not."""
     if is_sqlite(connection):
         _pragma(connection, f"foreign_keys = {'ON' if on else 'OFF'}")
 

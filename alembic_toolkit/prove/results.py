@@ -1,4 +1,4 @@
-"""What a round trip found: for each database, each revision, each check; values, no behaviour.
+"""The results of a round trip for each database, revision and check: values without behavior.
 
 `roundtrip` makes them, `report` shows them, the pytest plugin makes one test of each.
 """
@@ -35,7 +35,7 @@ NOT_REACHED = "not reached"  # a revision below it could not be run
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and what to write instead."""
+    """One problem, and what to write instead."""
 
     check: str
     database: str  # "postgresql", ...; empty for what was read from the files alone
@@ -63,7 +63,7 @@ END = "until the transaction ends"
 
 @dataclass(frozen=True)
 class Lock:
-    """What one statement of a revision does to one table that was there before."""
+    """The effect of one statement of a revision on one existing table."""
 
     path: str
     line: int
@@ -92,7 +92,7 @@ class Breaks:
 
 @dataclass(frozen=True)
 class Order:
-    """Whose code a revision breaks, and so when it is to be deployed."""
+    """Whose code a revision breaks, and so when it must be deployed."""
 
     verdict: str
     breaks: tuple[Breaks, ...] = ()  # of each table and error one
@@ -161,7 +161,7 @@ class Report:
 
 @dataclass
 class Running:
-    """The step at hand."""
+    """The current step."""
 
     position: int
     up: bool

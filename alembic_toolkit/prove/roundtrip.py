@@ -1,9 +1,9 @@
-"""Prove a history: the files first, then each database in a process of its own.
+"""Prove a history: the files first, then each database in a separate process.
 
     alembic-toolkit roundtrip --url postgresql+psycopg://postgres@localhost/scratch
 
-The process that walks through the history can hang, or be killed. This one opens each scratch
-database before, and empties it after, whatever happens to the other.
+The process that walks through the history can hang, or be killed. This process opens each scratch
+database before, and empties it afterwards, whatever happens to the other process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NOT_ASKED = "models, base: not judged, because only some revisions were asked f
 
 @dataclass
 class _Running:
-    """A process at work on one database."""
+    """A process working on one database."""
 
     scratch: Scratch
     proof: Proof
@@ -122,7 +122,7 @@ def locks(
     settings: Settings,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> Report:
-    """Judge the locks of upgrades, and their old code if that is asked for, and nothing else.
+    """Judge the locks of upgrades, and their old code if requested, and nothing else.
 
     :param settings: ``only`` has the revisions that are judged; by default all are.
     :raises CommandError: the history or a database cannot be used; nothing was run.
@@ -146,7 +146,7 @@ def locks(
 
 
 def _leave(report: Report, only: Collection[str]) -> None:
-    """Leave in a report only what is about some revisions, or kept them from being judged."""
+    """Keep in a report only results about some revisions, or obstacles to judging them."""
     report.revisions = len(only)
     kept = {"", *only}
     report.findings = [one for one in report.findings if one.revision in kept]
@@ -159,7 +159,7 @@ def _leave(report: Report, only: Collection[str]) -> None:
 
 
 def _forget_times(report: Report) -> None:
-    """Leave out what differs each time: the same history prints the same bytes."""
+    """Omit what differs each time, so that the same history prints the same bytes."""
     report.seconds = 0.0
     for proof in report.proofs:
         proof.seconds = 0.0
@@ -188,7 +188,7 @@ def _is_blocked(path: Path) -> bool:
 
 
 def _note_stale(report: Report, settings: Settings) -> None:
-    """Note which known exceptions are proven everywhere by now, and can go, or are of nothing."""
+    """Record known exceptions that no longer occur anywhere, or match nothing."""
     found: dict[tuple[str, str], set[str]] = {}
     for one in report.proofs:
         for id_, outcomes in [("", one.checks), *((r.id, r.checks) for r in one.revisions)]:
@@ -209,7 +209,7 @@ def _note_stale(report: Report, settings: Settings) -> None:
 
 
 def _portable(settings: Settings) -> Settings:
-    """Make metadata fit for another process: without what only matters when rows are written.
+    """Make metadata fit for another process: without parts that only matter for writing rows.
 
     :raises CommandError: something else in it cannot be pickled.
     """
@@ -231,7 +231,7 @@ def _portable(settings: Settings) -> Settings:
 
 
 def _bare(metadata: sa.MetaData) -> sa.MetaData:
-    """Copy metadata without the defaults of Python, which are often a lambda."""
+    """Copy metadata without Python-side defaults, which are often lambdas."""
     bare = sa.MetaData(schema=metadata.schema, naming_convention=metadata.naming_convention)
     for table in metadata.tables.values():
         copy = table.to_metadata(bare)
@@ -401,7 +401,7 @@ def _run(
 
 
 def _leave_nothing(one: Scratch) -> None:
-    """Empty the database when the process that started this one is gone."""
+    """Empty the database if the process that started this one is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

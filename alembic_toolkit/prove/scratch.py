@@ -1,6 +1,6 @@
-"""Scratch databases: empty when they are handed over, empty again afterwards.
+"""Scratch databases: empty before and after their use.
 
-A database that holds anything is refused, so whatever is dropped at the end was made in between.
+A database that is not empty is refused, so everything dropped at the end was created in between.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def scratch(address: str | None) -> Iterator[Scratch]:
 
 
 def opened(url: URL) -> Scratch:
-    """Look into a database, which must be empty.
+    """Open a database, which must be empty.
 
     :raises CommandError: it cannot be reached, or is not empty.
     """
@@ -121,13 +121,13 @@ def _is_empty_mark(connection: Connection, thing: str) -> bool:
 
 
 def contents(connection: Connection) -> list[str]:
-    """Return what a database holds, each with its kind: nothing when it is empty."""
+    """Return the contents of a database, each with its kind; nothing if it is empty."""
     sql = server_of(connection.dialect.name).contents
     return [f"{kind} {name}" for kind, name in ask(connection, sql)]
 
 
 def close(given: Scratch) -> None:
-    """Leave nothing behind; a file is deleted."""
+    """Leave nothing behind; delete a file."""
     path = given.url.database
     if not given.server.facts.is_file or not path:
         return empty(given)
@@ -138,7 +138,7 @@ def close(given: Scratch) -> None:
 
 
 def empty(given: Scratch) -> None:
-    """Drop all that the database holds, after the sessions that may still hold it."""
+    """Drop everything in the database, after ending sessions that may still use it."""
     for one in [*given.pooled]:  # a pool of the project's must not give out an old session
         one.invalidate(soft=True)
     for one in [*given.kept]:  # nor one that it has kept since it was imported
@@ -157,7 +157,7 @@ def empty(given: Scratch) -> None:
 
 
 def _forget(given: Scratch, kept: Connection | Session) -> None:
-    """Have somebody's connection open another session when it is next used."""
+    """Make somebody's connection open a new session when it is next used."""
     if isinstance(kept, Session):
         kept.close()
     elif same(kept, given.url) and not (kept.closed or kept.invalidated):
@@ -166,7 +166,7 @@ def _forget(given: Scratch, kept: Connection | Session) -> None:
 
 
 def saved(given: Scratch, connection: Connection) -> sqlite3.Connection | None:
-    """Copy a database of SQLite into memory; None where it cannot be, or is in a transaction."""
+    """Copy an SQLite database into memory; None if it is impossible, or in a transaction."""
     driver = connection.connection.driver_connection
     path = str(given.url.database)
     is_file = given.server.facts.is_file and Path(path).is_file()
@@ -185,7 +185,7 @@ def restore(given: Scratch, copy: sqlite3.Connection) -> None:
 
 
 def session_of(connection: object) -> int | None:
-    """Return the server's number of the session of a driver's connection, where it has one."""
+    """Return the server's id of a driver connection's session, if it has one."""
     info = getattr(connection, "info", None)  # of psycopg
     if isinstance(getattr(info, "backend_pid", None), int):
         return int(info.backend_pid)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What each revision writes into a ``--sql`` script, statement by statement."""
+"""The ``--sql`` script of each revision, statement by statement."""
 
 from __future__ import annotations
 

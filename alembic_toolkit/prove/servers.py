@@ -1,4 +1,4 @@
-"""What the proof does on each server in its own way, mostly to empty a scratch database."""
+"""Server-specific parts of the proof, mostly for emptying a scratch database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Initial = frozenset[tuple[str, str]]  # what an empty database has: kinds and na
 
 @dataclass(frozen=True)
 class ScratchServer:
-    """How one server's scratch databases are looked at and emptied."""
+    """How one server's scratch databases are read and emptied."""
 
     facts: servers.Facts
     contents: str  # the query for all that a database holds: kinds and names
@@ -51,7 +51,7 @@ class ScratchServer:
     without_keys: tuple[str, str] = ("", "")
 
     def reads(self, view: str) -> str:
-        """Write what reads a view."""
+        """Write a statement that reads a view."""
         sql = f"SELECT * FROM {view}"
         return self.plan(sql) if self.plan is not None else f"{sql} LIMIT 1"
 
@@ -131,7 +131,7 @@ def _empty_postgresql(connection: Connection, initial: Initial) -> None:
 
 
 def _drop_keys_postgresql(table: str, snapshot: Snapshot) -> list[str]:
-    """Write what drops the foreign keys that lead to a table."""
+    """Write statements that drop the foreign keys referring to a table."""
     name = table.rpartition(".")[2]
     found = [
         thing
@@ -149,7 +149,7 @@ _QUOTE = '"'
 
 
 def _parent(text: str) -> str:
-    """Return the table that a foreign key leads to, without its schema."""
+    """Return the table that a foreign key refers to, without its schema."""
     match = re.search(r' REFERENCES (?:(?:"[^"]+"|[\w$]+)\.)?("[^"]+"|[\w$]+)', f" {text}")
     return match[1].strip('"') if match else ""
 

@@ -45,7 +45,7 @@ _NOTHING = "which means nothing here"
 
 @dataclass
 class Settings:
-    """What one project wants of its round trip."""
+    """A project's settings for its round trip."""
 
     urls: list[str] = field(default_factory=list)
     checks: frozenset[str] = ALWAYS

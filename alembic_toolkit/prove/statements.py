@@ -1,4 +1,4 @@
-"""Which rows a statement can change, by its text."""
+"""Find which rows a statement can change, from its text."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _FROM = re.compile(r"\b(?:FROM|JOIN|ONLY)\s+([\w.\"`\[\]]+)", re.I)
 
 
 def acts(sql: str) -> bool:
-    """Return whether a statement may change something, as far as its text tells."""
+    """Return whether a statement may change something, as far as its text shows."""
     if _GIVEN.match(sql) or _KEPT.match(sql):
         return True
     if "_alembic_scratch" in sql or _GUARDED.match(sql):
@@ -74,9 +74,9 @@ def acts(sql: str) -> bool:
 
 
 def only_looks(sql: str) -> bool:
-    """Return whether a statement only asks, or only begins and ends what others do.
+    """Return whether a statement only queries, or only begins and ends transactions.
 
-    What works out a definition on a temporary table of the verbs counts as asking.
+    Determining a definition on a temporary table of the verbs counts as a query.
     """
     return not acts(sql) and ("_alembic_scratch" in sql or not _GUARDED.match(sql))
 
@@ -86,7 +86,7 @@ _OF_REBUILD = r"\s*(?:DROP\s+TABLE\s+{0}|CREATE\s+(?:UNIQUE\s+)?INDEX\s.*?\bON\s
 
 
 def not_rebuilding(executed: Sequence[str]) -> list[str]:
-    """Leave out the statements by which a batch on SQLite rebuilds a table, with its rows."""
+    """Omit the statements by which a batch on SQLite rebuilds a table, with its rows."""
     names = {name for sql in executed for name in _REBUILT.findall(sql)}
     parts = [
         re.compile(_OF_REBUILD.format(f'[\\w.\\"]*{re.escape(n)}'), re.I | re.S) for n in names

@@ -1,4 +1,4 @@
-"""The steps of a history, run on a scratch database: which one is at hand, what it executes."""
+"""Run the steps of a history on a scratch database, and track the current one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Walking = Generator[Step, None, None]
 
 
 class Restart(Exception):
-    """Start again on a fresh database, at the position that is its argument."""
+    """Start again on a fresh database, at the position given as its argument."""
 
     def __init__(self, position: int) -> None:
         """Note where."""
@@ -39,7 +39,7 @@ class Restart(Exception):
 
 @dataclass
 class Loose:
-    """What went wrong in one direction of a revision where SQLite enforces foreign keys."""
+    """Problems in one direction of a revision when SQLite enforces foreign keys."""
 
     check: str
     lines: list[str]  # what was lost, or the error
@@ -123,7 +123,7 @@ class Steps:
         return self.attempt
 
     def loosen(self, running: Running, check: str, lines: list[str]) -> bool:
-        """Have a step run without SQLite's foreign keys; return False where that is no way.
+        """Run a step without SQLite's foreign keys; return False if that is not possible.
 
         :param lines: what went wrong with them.
         """
@@ -134,7 +134,7 @@ class Steps:
         return True
 
     def lose(self, position: int) -> list[int]:
-        """Give up a revision that cannot be run; return those that come after it."""
+        """Give up a revision that cannot run; return its successors."""
         lost, after = {self.order[position].revision}, []
         for later in range(position + 1, len(self.order)):
             if lost & {*self.project.parents(self.order[later])}:
@@ -167,7 +167,7 @@ class Steps:
 
     @contextmanager
     def aside(self) -> Iterator[Connection]:
-        """Give the connection of the walk, between two steps; leave it in no transaction.
+        """Yield the walk's connection, between two steps; leave it in no transaction.
 
         Nested calls share one transaction: each transaction costs a message to the server.
         """

@@ -21,7 +21,7 @@ from alembic_toolkit.schema.snapshot import Snapshot, difference
 
 @dataclass
 class Verdicts:
-    """Judges what was seen, and notes the outcome in a proof."""
+    """Judges the observations, and records the outcomes in a proof."""
 
     steps: Steps
     wanted: Settings
@@ -52,7 +52,7 @@ class Verdicts:
         return left
 
     def _difference(self, wanted: Snapshot, between: Snapshot, got: Snapshot) -> list[str]:
-        """Return how two schemas differ, but for what the server writes otherwise by itself."""
+        """Return how two schemas differ, except for the server's own rewrites."""
         differing = difference(wanted, got)
         if differing:
             with self.steps.aside() as connection:
@@ -111,7 +111,7 @@ class Verdicts:
             self.find(results.ROWS, position, problem, doubled, remedy)
 
     def judge_broken(self, position: int, broken: health.Broken) -> None:
-        """Judge what a revision leaves unusable.
+        """Judge which objects a revision leaves unusable.
 
         The way down needs no look: the schema is what it was before, or that is a finding.
         """
@@ -134,7 +134,7 @@ class Verdicts:
         self.note_all(self.proof.revisions[position], [check], outcome)
 
     def note_all(self, record: RevisionProof, checks: Iterable[str], outcome: Outcome) -> None:
-        """Note an outcome of each of these checks that is wanted and has none."""
+        """Record an outcome for each of these requested checks that has none."""
         for check in checks:
             if check in self.wanted.checks:
                 record.checks.setdefault(check, replace(outcome))
@@ -222,7 +222,7 @@ class Verdicts:
         up: bool | None = None,
         line: int = 0,
     ) -> None:
-        """Note that something is wrong, unless the project knows or it was noted before.
+        """Record a problem, unless it is a known exception or was recorded before.
 
         :param up: the direction; by default that of the step at hand.
         :param line: of the revision's file, where it is known.
@@ -277,7 +277,7 @@ class Verdicts:
         self.find(running.check, running.position, problem, details, remedy, running.up)
 
     def lines(self, running: Running, error: BaseException, executed: list[str]) -> list[str]:
-        """Return what is to be said of an error."""
+        """Return the description of an error."""
         script = self.steps.order[running.position]
         details = wording.error_lines(error, Path(script.path), executed)
         # PostgreSQL refuses every statement after the error that the revision caught.
@@ -286,7 +286,7 @@ class Verdicts:
         return details
 
     def excuse(self, position: int, check: str, why: str) -> None:
-        """Note that a check fails with our rows, and is proven with others."""
+        """Record that a check fails with our rows, and is proven with others."""
         record = self.proof.revisions[position]
         reason = self.wanted.exceptions.get((record.id, check))
         outcome = Outcome(results.NOT_JUDGED, why)

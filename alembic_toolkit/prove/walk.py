@@ -1,8 +1,8 @@
 """Walk a database through a history, step by step, in one run of the project's own ``env.py``.
 
-Alembic asks a function which steps to run. Here that function is a generator, whose own code runs
-when one step is committed and the next has not begun. So ``env.py`` runs once, and the revisions
-are loaded once.
+Alembic calls a function to get the steps to run. Here that function is a generator, whose own code
+runs after one step is committed and before the next one begins. So ``env.py`` runs once, and the
+revisions are loaded once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def walk(project: Project, scratch: Scratch, steps: Walk) -> None:
 
 
 def _refuse_elsewhere(schema: str | None, scratch: Scratch) -> None:
-    """Refuse a version table outside of the scratch database: it would not be emptied.
+    """Refuse a version table outside the scratch database: it would not be emptied.
 
     To MariaDB a schema is a database: https://mariadb.com/kb/en/create-database/
     """
@@ -80,5 +80,5 @@ _TEMPORARY = re.compile(r"\bTEMP(?:ORARY)?\s", re.I)
 
 
 def temporary(statements: Iterable[str]) -> list[str]:
-    """Return the statements that may make temporary tables."""
+    """Return the statements that may create temporary tables."""
     return [sql for sql in statements if "TEMP" in sql.upper() and _TEMPORARY.search(sql)]

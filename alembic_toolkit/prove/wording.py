@@ -1,4 +1,4 @@
-"""The words of findings: errors, differences, and what to write instead."""
+"""The wording of findings: errors, differences, and what to write instead."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def declared(revision: Script) -> str | None:
 
 
 def _words_of(argument: ast.expr, revision: Script) -> str:
-    """Return the text of an expression in a downgrade, as far as it can be known unrun."""
+    """Return the text of an expression in a downgrade, as far as it is known without running it."""
     names = {**vars(revision.module)}
     for node in ast.walk(ast.parse(Path(revision.path).read_bytes())):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -67,7 +67,7 @@ def _words_of(argument: ast.expr, revision: Script) -> str:
 
 @cache
 def refuses(revision: Script) -> ast.Call | None:
-    """Return what a downgrade refuses with, if it does.
+    """Return the reason with which a downgrade refuses, if it does.
 
     It calls ``irreversible(...)``, or raises a ``NotImplementedError`` with words.
     """
@@ -93,7 +93,7 @@ def _refusal(statement: ast.stmt) -> ast.Call | None:
 
 
 def declaration(error: BaseException, running: Running, revision: Script) -> str | None:
-    """Return why a revision cannot be taken back, if the error of its downgrade says so.
+    """Return why a revision is irreversible, if the error of its downgrade says so.
 
     The error of a declaration is known by its name: a project may have its own copy. Others say
     it by a ``NotImplementedError``, as Alembic and SQLAlchemy do, who mean something else by it.
@@ -131,7 +131,7 @@ def error_lines(error: BaseException, path: Path, executed: Sequence[str]) -> li
 
 
 def remedy(error: BaseException, running: Running, path: Path) -> str:
-    """Return what to write instead of what failed."""
+    """Return what to write instead of the failed code."""
     raised = [*traceback.extract_tb(error.__traceback__)][-1:]
     here = any(Path(frame.filename).resolve() == path.resolve() for frame in raised)
     if isinstance(error, Ended):
@@ -186,7 +186,7 @@ NO_EXTENSION = re.compile(
 
 
 def undo(left: Sequence[str]) -> str:
-    """Return what to call so that a difference goes away."""
+    """Return the call that removes a difference."""
     verbs = {"+": "drop", "-": "create", "~": "alter"}
     calls = [f"{verbs[line[0]]} {line[2:].partition(':')[0]}" for line in left]
     tables = {call for call in calls if re.match(r"(drop|create) table ", call)}

@@ -1,1 +1,1 @@
-"""What a round trip found out, shown: on a terminal, to machines, as a page."""
+"""Show the results of a round trip: on a terminal, to machines, as a page."""

@@ -1,4 +1,4 @@
-"""Text in the columns of a terminal: how wide it is, cut, padded and wrapped."""
+"""Text in the columns of a terminal: measure, cut, pad and wrap it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def width_of(shown: str) -> int:
-    """Count the columns that a terminal fills."""
+    """Count the columns that a text takes on a terminal."""
     return sum(map(_column, shown))
 
 
@@ -32,7 +32,7 @@ def _take(letters: Iterable[str], width: int) -> str:
 
 
 def cut(shown: str, width: int) -> str:
-    """Return what fits; ids differ at their ends, so the middle goes."""
+    """Return the text shortened to a width; ids differ at their ends, so the middle is cut."""
     if width_of(shown) <= width:
         return shown
     if width < 8:
@@ -42,7 +42,7 @@ def cut(shown: str, width: int) -> str:
 
 
 def wrap(shown: str, width: int, indent: str = "", hang: str = "") -> list[str]:
-    """Return lines that fit, broken between words; a word is cut if it is longer than a line.
+    """Return lines that fit, broken between words; a word longer than a line is cut.
 
     :param hang: the further indentation of the second line of a long one.
     """

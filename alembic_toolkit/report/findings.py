@@ -1,4 +1,4 @@
-"""What all reports share: the findings, statuses and reasons, each once for all databases.
+"""Findings, statuses and reasons for all reports, each once for all databases.
 
 Nothing is judged here: see `prove.results`.
 """
@@ -33,7 +33,7 @@ STYLES = {
     results.NOT_JUDGED: Style("?", "33", "odd", "not judged"),
     results.NOT_REACHED: Style("-", "2", "off", "not reached"),
 }
-# The worst first: what a revision is called whose checks had several outcomes.
+# The worst first: the status of a revision whose checks had several outcomes.
 WORST = (*list(STYLES)[1:], results.PROVEN)
 # What has a reason that the reader may want to know, and the heading above these reasons.
 REASONED = {
@@ -78,7 +78,7 @@ class Row:
         return any(problem.finding.check in results.OF_HISTORY for problem in self.problems)
 
     def outcome(self, database: str, check: str) -> Outcome | None:
-        """Return what came of a check; None if it was not asked for."""
+        """Return the outcome of a check; None if it was not requested."""
         if database not in self.on:
             return Outcome(results.NOT_REACHED)
         return self.on[database].checks.get(check)
@@ -89,7 +89,7 @@ class Row:
         return found | ({results.FAULTY} if self.problems else set()) or {results.NOT_REACHED}
 
     def shown(self) -> list[str]:
-        """Return the statuses, the worst first; what is proven only if all of it is."""
+        """Return the statuses, worst first; "proven" only if all of them are."""
         found = self.statuses()
         return [s for s in WORST if s in found and (s != results.PROVEN or found == {s})]
 
@@ -99,7 +99,7 @@ _Value = TypeVar("_Value")
 
 
 def grouped(pairs: Iterable[tuple[_Key, _Value]]) -> dict[_Key, list[_Value]]:
-    """Return the values of each key, in the order in which they come."""
+    """Return the values of each key, in their original order."""
     found: dict[_Key, list[_Value]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)
@@ -118,13 +118,13 @@ def rows_of(report: Report) -> list[Row]:
 
 
 def checks_of(report: Report) -> list[str]:
-    """Return the checks of revisions that were asked for."""
+    """Return the requested checks of revisions."""
     made = {check for one in report.proofs for r in one.revisions for check in r.checks}
     return [check for check in results.OF_REVISION if check in made]
 
 
 def findings_of(report: Report) -> list[Problem]:
-    """Return the findings, the same problem on several databases once, in the history's order."""
+    """Return the findings in the history's order; a problem on several databases counts once."""
     return _problems(report, report.all_findings())
 
 
@@ -190,7 +190,7 @@ def notes_of(report: Report) -> dict[str, list[str]]:
 
 
 def verdict_of(report: Report) -> str:
-    """Return what it comes down to, without the numbers of each database."""
+    """Return the overall verdict, without the numbers of each database."""
     stopped = [one.database for one in report.proofs if one.error]
     parts = [f"could not run on {', '.join(stopped)}"] if stopped else []
     problems = findings_of(report)
@@ -213,7 +213,7 @@ def verdict_of(report: Report) -> str:
 
 
 def summary_of(report: Report) -> str:
-    """Return the verdict in one line, and on what."""
+    """Return the verdict in one line, with its scope."""
     databases = count(len(report.proofs), "database")
     times = [duration(report.seconds)] if report.seconds else []
     extent = ", ".join([count(report.revisions, "revision"), databases, *times])
@@ -233,7 +233,7 @@ def duration(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text with nothing in it that moves the cursor, hides or turns what follows."""
+    """Return the text without characters that move the cursor, or hide or reverse text."""
     return printable_lines(text.replace("\r\n", "\n"))
 
 

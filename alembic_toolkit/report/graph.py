@@ -26,7 +26,7 @@ class _Edge:
 def _lay_out(revisions: Sequence[RevisionProof]) -> tuple[list[int], list[_Edge]]:
     """Return the lane of each revision, the newest first, and the lines between them."""
     row_of = {revision.id: row for row, revision in enumerate(revisions)}
-    lanes: list[str | None] = []  # what is waited for in each
+    lanes: list[str | None] = []  # the revision expected in each
     waiting: dict[str, list[tuple[tuple[int, int], int, bool]]] = {}
     placed: list[int] = []
     edges: list[_Edge] = []
@@ -47,7 +47,7 @@ def _lay_out(revisions: Sequence[RevisionProof]) -> tuple[list[int], list[_Edge]
 
 
 def _lane(lanes: list[str | None], id_: str) -> int:
-    """Return the lane in which a revision is waited for, else a free one, else a new one."""
+    """Return the lane in which a revision is expected, else a free one, else a new one."""
     for wanted in (id_, None):
         if wanted in lanes:
             return lanes.index(wanted)
@@ -88,7 +88,7 @@ def html_graph(rows: list[Row]) -> str:
 
 
 def _html_flag(row: Row) -> str:
-    """Return the worst status, for the colour of a dot is not enough."""
+    """Return the worst status, because the color of a dot is not enough."""
     worst = row.shown()[0]
     return "" if worst == results.PROVEN else classed(worst, worst) + " "
 
@@ -110,7 +110,7 @@ def _svg_edge(edge: _Edge, point: Callable[[int, int], tuple[int, int]]) -> str:
 
 
 def _svg_dot(x: int, y: int, statuses: set[str]) -> str:
-    """Draw what can be told apart without its colour."""
+    """Draw a dot that can be distinguished without its color."""
     kind = STYLES[next(status for status in WORST if status in statuses)].kind
     if kind == "bad":
         return f"<rect class=bad x={x - 5} y={y - 5} width=10 height=10 />"

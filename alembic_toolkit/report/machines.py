@@ -1,4 +1,4 @@
-"""What every command prints for machines: its findings in one list, and beside it what it knows.
+"""Machine-readable output of every command: a list of findings, and the command's other results.
 
 `findings.schema.json`, beside this file, is the schema of all of them.
 """
@@ -17,12 +17,12 @@ VERSION = 2
 
 
 def document(command: str, status: int, findings: Iterable[Finding], **more: Any) -> str:
-    """Return what a command found as JSON in plain ASCII.
+    """Return a command's results as JSON in plain ASCII.
 
-    ``version`` is 2: keys are added without notice, none is renamed or removed before it is 3.
-    ``status`` is the exit status. What did not happen is there and empty; a set is a sorted list.
+    ``version`` is 2: keys may be added, but none is renamed or removed before version 3. ``status``
+    is the exit status. Keys without a value are present and empty; a set is a sorted list.
 
-    :param more: what else the command knows, by its key.
+    :param more: the command's other results, by key.
     """
     values = {"version": VERSION, "command": command, "status": status}
     found = [dataclasses.asdict(one) for one in findings]

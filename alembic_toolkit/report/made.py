@@ -1,4 +1,4 @@
-"""Under which circumstances a report was made: when, of which commit, with which versions."""
+"""The circumstances of a report: when it was made, from which commit, with which versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PACKAGES = {"alembic-toolkit": "alembic-toolkit", "Alembic": "alembic", "SQLAlc
 
 @dataclass(frozen=True)
 class Made:
-    """When a report was made, of what, with what."""
+    """When a report was made, from which commit, and with which versions."""
 
     when: str  # "2026-11-30 09:15 UTC"
     commit: str = ""  # "1a2b3c4d", with what was not committed; empty without git
@@ -21,7 +21,7 @@ class Made:
 
 
 def made_now(commit: str) -> Made:
-    """Return the circumstances of now.
+    """Return the present circumstances.
 
     :param commit: that of the history's files, with what was not committed; empty without git.
     """

@@ -1,4 +1,4 @@
-"""Findings for the machines that show them beside the lines of a change."""
+"""Findings in formats that show them beside the lines of a change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Note:
-    """What is said of one line."""
+    """A note about one line."""
 
     check: str
     path: str
@@ -35,13 +35,13 @@ class Note:
 
     @property
     def identity(self) -> str:
-        """Return what stays the same while the line moves."""
+        """Return an identity that does not change when the line moves."""
         words = self.text.partition("\n")[0].partition(": ")[2] or self.text
         return hashlib.sha256(f"{self.check}\0{self.path}\0{words}".encode()).hexdigest()
 
 
 def notes(report: Report) -> list[Note]:
-    """Return the findings, when to deploy each revision, and what was not judged."""
+    """Return the findings, each revision's deploy order, and what was not judged."""
     return [*_findings(report), *_orders(report), *_unjudged(report)]
 
 

@@ -1,4 +1,4 @@
-"""In which order each revision and its code are deployed, as people read it."""
+"""The order in which each revision and its code are deployed, for readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CODE = {"old": "old code, on the new schema", "new": "new code, on the old schem
 
 
 def verdicts_of(row: Row) -> str:
-    """Return the verdict of each database: ``any order on sqlite; ...``; nothing: none asked."""
+    """Return the verdict of each database: ``any order on sqlite; ...``; empty if not requested."""
     orders = [(one.order.verdict, name) for name, one in row.on.items() if one.order is not None]
     if len({verdict for verdict, _ in orders}) == 1 and len(orders) == len(row.on):
         return orders[0][0]
@@ -28,7 +28,7 @@ def verdicts_of(row: Row) -> str:
 
 
 def breaks_of(row: Row) -> dict[Breaks, list[str]]:
-    """Return what breaks, equal things of several databases once."""
+    """Return the broken statements; equal ones of several databases once."""
     return grouped(
         (one, name)
         for name, record in row.on.items()
@@ -38,14 +38,14 @@ def breaks_of(row: Row) -> dict[Breaks, list[str]]:
 
 
 def first_breaks_of(row: Row) -> Iterator[tuple[Breaks, list[str], int]]:
-    """Yield of each table the first statement that breaks, where, and how many more there are."""
+    """Yield for each table the first broken statement, where, and how many more there are."""
     of_table = grouped(((one.code, one.table), (one, on)) for one, on in breaks_of(row).items())
     for [(one, on), *others] in of_table.values():
         yield one, on, len(others)
 
 
 def text_orders(report: Report, width: int) -> list[str]:
-    """Return the lines of a report for a terminal: what can be deployed in any order has none."""
+    """Return the lines of a terminal report; revisions that fit any order have none."""
     rows = [(row, verdict) for row in rows_of(report) if (verdict := verdicts_of(row))]
     lines = []
     for row, verdict in rows:
@@ -90,7 +90,7 @@ def markdown(report: Report) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that stays in its cell, and is no markup."""
+    """Return a text that stays in its table cell, and contains no markup."""
     text = one_line(text)
     for letter in "\\`*_<>[]|":
         text = text.replace(letter, f"\\{letter}")
@@ -111,14 +111,14 @@ def _waits(row: Row) -> str:
 
 
 def _missing(row: Row, check: str = results.OLD_CODE) -> str:
-    """Return why there is no verdict; nothing, where none is asked for."""
+    """Return why there is no verdict; empty if none was requested."""
     outcomes = (one.checks.get(check) for one in row.on.values())
     whys = dict.fromkeys(f"{o.status}: {o.why}" for o in outcomes if o is not None)
     return "<br>".join(map(_cell, whys))
 
 
 def _details(row: Row) -> Iterator[str]:
-    """Yield what was seen of a revision, folded away."""
+    """Yield the observations about a revision, collapsed."""
     items = [
         f"{CODE[one.code]} ({', '.join(on)}): {one.statement}\n    {one.error}"
         for one, on, _ in first_breaks_of(row)

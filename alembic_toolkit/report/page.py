@@ -81,7 +81,7 @@ def _policy(page: str) -> str:
 
 
 def _html_head(report: Report, made: Made | None) -> str:
-    """Return the verdict, under which circumstances, and a row for each database."""
+    """Return the verdict, the circumstances, and a row for each database."""
     revisions = count(report.revisions, "revision")
     lines = [
         f"<h1>{safe(verdict_of(report))}</h1>",
@@ -116,7 +116,7 @@ def _html_database(one: results.Proof, revisions: int) -> str:
 
 
 def _html_findings(heading: str, problems: list[Problem], sections: Collection[str]) -> str:
-    """Return a list of findings: those of a revision in short, for its section says it all."""
+    """Return a list of findings; those of a revision in brief, for its section has the rest."""
     items = []
     for problem in problems:
         of = problem.finding
@@ -134,7 +134,7 @@ def _html_findings(heading: str, problems: list[Problem], sections: Collection[s
 
 
 def _html_finding(problem: Problem, path: str = "") -> str:
-    """Return all that is known of a finding, but not the path that stands above it."""
+    """Return all details of a finding, except the path that stands above it."""
     of = problem.finding
     on = f" on {safe(', '.join(problem.databases))}" if problem.databases else ""
     lines = [f"<article><h4>{safe(of.check)}{on}</h4><p>{safe(of.problem)}</p>"]
@@ -187,7 +187,7 @@ def _html_notes(report: Report) -> str:
 
 
 def _html_filters(rows: list[Row]) -> str:
-    """Return a link for each status that some revision has: it filters by it."""
+    """Return a link for each status of any revision, which filters by it."""
     statuses = Counter(status for row in rows for status in row.shown())
     return " ".join(
         f'<a href="#filter={quote(status)}">{status} <small>{statuses[status]}</small></a>'
@@ -281,7 +281,7 @@ def _html_whys(row: Row) -> Iterator[str]:
 
 
 def _html_order(row: Row) -> Iterator[str]:
-    """Yield when the code is to be deployed, and the statements that say so."""
+    """Yield the deploy order, and the statements that prove it."""
     verdict = verdicts_of(row)
     if not verdict:
         return
@@ -299,7 +299,7 @@ def _html_order(row: Row) -> Iterator[str]:
 
 
 def _html_locks(row: Row) -> Iterator[str]:
-    """Yield what each statement of the upgrade locks, equal ones of several databases once."""
+    """Yield the locks of each statement of the upgrade; equal ones of several databases once."""
     found = grouped((tuple(one.locks), name) for name, one in row.on.items())
     found.pop((), None)
     for locks, names in found.items():
@@ -322,7 +322,7 @@ def _blocking(lock: results.Lock) -> str:
 
 
 def _readable(sql: str) -> str:
-    """Break a long query into lines, to be read and not to be run."""
+    """Break a long query into lines for reading, not for execution."""
     if len(sql) > _LONGEST_SQL or all(len(line) <= _WIDEST for line in sql.splitlines()):
         return sql
     with suppress(sqlparse.exceptions.SQLParseError):  # more words than it takes

@@ -49,7 +49,7 @@ def text_table(report: Report, width: int, paint: Paint) -> list[str]:
 def _sorted_out(
     rows: list[Row], names: list[str], checks: list[str]
 ) -> tuple[list[tuple[str, list[str]]], Counter[tuple[str, ...]]]:
-    """Return labelled rows of marks, and how often what needs no row of its own happened."""
+    """Return labelled rows of marks, and counts of outcomes that need no row."""
     listed: list[tuple[tuple[str, ...], str]] = []
     summed: Counter[tuple[str, ...]] = Counter()
     for row in rows:
@@ -103,7 +103,7 @@ def _grid(
 
 
 def _list(listed: list[tuple[str, list[str]]], heads: list[str], width: int) -> list[str]:
-    """Return the rows for a terminal that has no room for columns."""
+    """Return the rows for a terminal that is too narrow for columns."""
     lines = []
     for label, marks in listed:
         cells = (f"{head} {m}" for head, m in zip(heads, marks, strict=True) if m.strip("."))

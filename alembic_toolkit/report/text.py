@@ -26,7 +26,7 @@ from alembic_toolkit.report.findings import (
 from alembic_toolkit.report.orders import text_orders
 from alembic_toolkit.report.table import Paint, text_table
 
-_LINES = 24  # of a diff, an error, a list: the rest is in the other reports
+_LINES = 24  # for a diff, an error, a list: the rest is in the other reports
 _RED = STYLES[results.FAULTY].colour
 _IDS = 6  # of the revisions that share a reason
 
@@ -63,7 +63,7 @@ def text(report: Report, width: int | None = None, colour: bool | None = None) -
 
 
 def _text_databases(report: Report, width: int) -> list[str]:
-    """Return a line for each database, without its server's version where there is no room."""
+    """Return a line for each database, without its server's version if there is no room."""
     columns = []
     for one in report.proofs:
         findings = [count(len(one.findings), "finding")] if one.findings else []
@@ -141,7 +141,7 @@ def _text_notes(report: Report, width: int) -> list[str]:
 
 
 def _short(lines: list[str], number: int = _LINES) -> list[str]:
-    """Return the first lines, and how many there are more."""
+    """Return the first lines, and how many more there are."""
     if len(lines) <= number:
         return lines
     indent = " " * (len(lines[0]) - len(lines[0].lstrip()))

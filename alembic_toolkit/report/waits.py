@@ -11,7 +11,7 @@ _JUDGED = (results.PROVEN, results.FAULTY, results.EXCEPTED)
 
 
 def waits(report: Report) -> dict[str, list[str]]:
-    """Return what was observed of the upgrade of each revision, by its id."""
+    """Return the observations of each revision's upgrade, by its id."""
     return {one.id: [*_lines(proof, one)] for proof in report.proofs for one in proof.revisions}
 
 

@@ -1,1 +1,1 @@
-"""Rows: put into tables, read by value, and compared."""
+"""Rows: inserted into tables, read by value, and compared."""

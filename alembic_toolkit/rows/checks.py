@@ -1,7 +1,7 @@
-"""Give columns values that satisfy the checks of their table.
+"""Give columns values that satisfy their table's checks.
 
-Checks are not parsed. Numbers and strings in their text are candidates beside our own values, and
-the server evaluates which combinations satisfy them.
+Checks are not parsed. Numbers and strings in their text are candidates in addition to our own
+values, and the server evaluates which combinations satisfy them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def mined(column: Column, text: str) -> list[Any]:
 
 
 def _combinations(choices: list[list[Any]], random_: random.Random) -> list[Any]:
-    """Combine candidates: all ways, or some."""
+    """Combine candidates: all combinations, or some."""
     if math.prod(map(len, choices)) <= _MOST:
         return list(itertools.product(*choices))
     some = [tuple(choice[n % len(choice)] for choice in choices) for n in range(_MOST // 3)]
@@ -130,7 +130,7 @@ def _combinations(choices: list[list[Any]], random_: random.Random) -> list[Any]
 
 
 def _allowed(connection: Connection, table: Table, groups: list[Any]) -> list[list[int]]:
-    """Return the combinations that satisfy the checks, by one statement if the server can."""
+    """Return the combinations that satisfy the checks, in one statement if the server can."""
     try:
         found = _evaluate(connection, table, groups)
     except DBAPIError:

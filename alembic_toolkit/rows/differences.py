@@ -1,4 +1,4 @@
-"""Compare rows before and after a step: what changed, and what was inserted twice."""
+"""Compare rows before and after a step: which changed, and which were inserted twice."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from alembic_toolkit.schema.snapshot import Snapshot
 
 @dataclass
 class Seen:
-    """What an uninterrupted run of a revision does, by direction."""
+    """The effects of an uninterrupted run of a revision, by direction."""
 
     statements: dict[bool, list[str]] = field(default_factory=dict)
     snaps: dict[bool, Snapshot] = field(default_factory=dict)
     values: dict[bool, dict[tuple[str, str], Counter[str]]] = field(default_factory=dict)
 
     def keep(self, up: bool, turn: int, found: Rows) -> None:
-        """Keep the values of the columns that are the same each time: no new ids, no dates."""
+        """Keep the values of columns that are the same each time: no new ids, no dates."""
         now = _values(found)
         before = self.values.get(up, {}) if turn else now
         self.values[up] = {key: counts for key, counts in before.items() if now.get(key) == counts}
 
     def differing(self, up: bool, found: Rows) -> list[str]:
-        """Return the columns whose values differ from those without a crash."""
+        """Return the columns whose values differ from those of an uninterrupted run."""
         now = _values(found)
         wrong = [key for key, counts in self.values[up].items() if now.get(key) != counts]
         return [f"~ values of {table}.{column}" for table, column in sorted(wrong)]
 
 
-_MOMENTS = {"datetime", "datetimetz", "time"}  # at which a row was written, perhaps
+_MOMENTS = {"datetime", "datetimetz", "time"}  # possibly the time at which a row was written
 
 
 def _values(found: Rows) -> dict[tuple[str, str], Counter[str]]:
@@ -45,14 +45,14 @@ def _values(found: Rows) -> dict[tuple[str, str], Counter[str]]:
 
 
 def subject(line: str) -> str:
-    """Return the table or column that a line about lost rows names."""
+    """Return the table or column named in a line about lost rows."""
     return line.partition(":")[0]
 
 
 def follows(line: str, left: list[str]) -> bool:
-    """Return whether what was lost is of a table or column that is not there any more.
+    """Return whether the loss belongs to a table or column that no longer exists.
 
-    :param left: how the schema differs, as `difference` says it.
+    :param left: the schema's differences, as returned by `difference`.
     """
     about = subject(line).removeprefix("rows of ")
     gone = [one[2:].partition(":")[0].partition(" ")[2] for one in left if one.startswith("- ")]
@@ -60,7 +60,7 @@ def follows(line: str, left: list[str]) -> bool:
 
 
 def thinned(before: Rows, after: Rows) -> set[str]:
-    """Return the tables that lost rows; new rows there would be taken for these."""
+    """Return the tables that lost rows; new rows there could be mistaken for the lost ones."""
     return {
         name
         for name, content in after.items()
@@ -78,7 +78,7 @@ def _lacks(before: Content, after: Content) -> bool:
 
 
 def changed(before: Rows, after: Rows) -> list[str]:
-    """Return the rows that a step changed, but for moments, though it should change nothing."""
+    """Return the rows that a step changed, except times, though it should change nothing."""
     lines = []
     for name, content in before.items():
         if after.get(name, content) is not content:
@@ -89,7 +89,7 @@ def changed(before: Rows, after: Rows) -> list[str]:
 
 
 def doubled(before: Content, between: Content, after: Content, now: Content) -> list[str]:
-    """Return the rows that the upgrade inserted, the downgrade kept, and the next one doubled."""
+    """Return rows that the upgrade inserted, the downgrade kept, and the next one duplicated."""
     if len(between.rows) <= len(before.rows) or len(now.rows) <= len(after.rows):
         return []
     seen = (before, between, after, now)
@@ -117,7 +117,7 @@ def _by_key(content: Content, names: set[str]) -> dict[tuple[Any, ...], str]:
 
 
 def _comparable(content: Content, names: set[str] | None = None) -> list[str]:
-    """Return the rows as texts, without values that each run makes new: serial numbers, moments."""
+    """Return the rows as texts, without values that differ in each run: serial numbers, times."""
 
     def plain(value: Any) -> str:
         return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)

@@ -1,11 +1,12 @@
 """Fill tables with rows, as nasty as the schema allows.
 
-A table without rows gets about four, a child enough for each of its parents; the last is a copy of
-the first as far as keys allow. A table with rows gets a few more only if one of its columns has the
-same value in all of them (it is new, say): otherwise what a revision made of the rows (payments
-from ``bills.paid``) would no longer agree with them. Each nullable column is NULL somewhere.
+A table without rows gets about four, and a child table enough for each of its parents; the last row
+is a copy of the first as far as keys allow. A table with rows gets a few more only if one of its
+columns has the same value in all of them (for example because it is new): otherwise rows that a
+revision derived (payments from ``bills.paid``) would no longer match. Each nullable column is NULL
+in some row.
 
-Serial numbers are inserted explicitly and sequences advanced: a revision may insert rows, too.
+Serial numbers are inserted explicitly and sequences advanced, since a revision may insert rows.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ def fill(
 ) -> Filled:
     """Insert rows into the tables named (all), parents first; commit nothing, and never raise.
 
-    :param tables: what `look` found: those to fill, and their `parents`.
+    :param tables: the result of `look`: the tables to fill, and their `parents`.
     :param seed: the same one gives the same rows.
     :param given: a project's own rows by table: an empty table gets these and no others; a column
      that they do not name gets a value of ours.
-    :param within: an older look: values are such as the older schema can hold, too.
-    :param there: rows that `read` has just found: a table that needs no rows costs no statement.
-    :param sort: gentler rows, for a revision that fails on the nasty ones.
+    :param within: an older result of `look`: values must fit the older schema as well.
+    :param there: rows just found by `read`, so that a table that needs none costs no statement.
+    :param sort: simpler rows, for a revision that fails on the nasty ones.
     """
     wanted = [name for name in (tables if names is None else names) if name in tables]
     if within:
@@ -76,7 +77,7 @@ def fill(
 
 
 def _sorted(table: Table, sort: Sort) -> Table:
-    """Return the table with columns that hold what a sort of rows has, in this table."""
+    """Return the table with columns that contain the values of a sort of rows."""
     unique = {name for key in (table.primary, *table.uniques) for name in key}
 
     def column(one: Column) -> Column:
@@ -128,24 +129,24 @@ def _narrowed(table: Table, older: Table, existing: Collection[str]) -> Table:
 
 
 def _still_meant(older: Table, table: Table) -> tuple[str, ...]:
-    """Return the dropped checks of a table whose columns are all unchanged."""
+    """Return a table's dropped checks if their columns are all unchanged."""
     same = {c.name for c in older.columns if table.column(c.name) == c}
     dropped = (check for check in older.checks if check not in table.checks)
     return tuple(check for check in dropped if same >= {*names_in(check, older.names)})
 
 
 def _in_order(tables: Tables, names: Sequence[str]) -> list[list[str]]:
-    """Put parents before children; tables that need each other are in one group."""
+    """Put parents before children; mutually dependent tables form one group."""
     targets = {n: {k.target for k in tables[n].foreign} & {*names} for n in names}
     groups: dict[frozenset[str], list[str]] = {}
     for name in names:
         groups.setdefault(frozenset(reached(targets, [name])), []).append(name)
-    # Whoever needs a table needs all that it needs, and more.
+    # A table that needs another one needs everything that one needs, and more.
     return [groups[needed] for needed in sorted(groups, key=len)]
 
 
 def _fill_group(filling: Filling, group: list[str]) -> None:
-    """Plan the rows of tables that need each other, then insert them."""
+    """Plan the rows of mutually dependent tables, then insert them."""
     planned: dict[str, list[Row]] = {}
     for name in group:
         rows = plan(filling, filling.tables[name], set(group) - set(planned))
@@ -179,13 +180,13 @@ def _fill_group(filling: Filling, group: list[str]) -> None:
 
 
 class _HalfFilled(Exception):
-    """Tables that need each other are filled all or none."""
+    """Mutually dependent tables are filled all or none."""
 
 
 def _close_cycles(
     filling: Filling, group: list[str], planned: Mapping[str, list[Row]]
 ) -> list[tuple[str, ForeignKey, bool]]:
-    """Set the foreign keys that had to wait for their parent's plan; return them."""
+    """Set the foreign keys that had to wait for their parents' rows; return them."""
     later = []
     for at, name in enumerate(group):
         table, new = filling.tables[name], planned.get(name, [])

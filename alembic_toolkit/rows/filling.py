@@ -22,13 +22,13 @@ class Filled:
 
 @dataclass(frozen=True)
 class Sort:
-    """Which rows `fill` makes up: as nasty as the schema allows, or a gentler sort."""
+    """The rows that `fill` makes up: as nasty as the schema allows, or simpler ones."""
 
     words: str  # "with rows that ..."
-    texts: tuple[str, ...] = ()  # what texts hold that need not be unique
-    form: str = ""  # which all texts have, of `forms`
-    binary: bytes | None = None  # what binary columns hold
-    plain: bool = False  # nothing is NULL or empty, and nothing is there twice
+    texts: tuple[str, ...] = ()  # values of strings that need not be unique
+    form: str = ""  # the form of all strings, from `forms`
+    binary: bytes | None = None  # the value of binary columns
+    plain: bool = False  # no NULLs, no empty values, no duplicates
     most: int | None = None  # rows of a table
 
 

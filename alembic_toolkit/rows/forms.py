@@ -1,7 +1,7 @@
-"""Texts of a certain form: what a type of SQLAlchemy's, or of a project's, can read back.
+"""Strings of a certain form, which a type of SQLAlchemy or of a project can parse.
 
-To the server a UUID may be a CHAR(32), and a dictionary a VARCHAR. What the type cannot read, the
-application never wrote, and a revision need not cope with.
+For the server a UUID may be a CHAR(32), and a dictionary a VARCHAR. The application never writes a
+string that the type cannot parse, so a revision need not handle one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ANY = 'O\'Brien "%s"'
 
 
 def form_of(type_: TypeEngine[Any], dialect: Dialect) -> str:
-    """Return the form that a text must have so that a type can read it; empty: any, or unknown."""
+    """Return the form that a string must have so that a type can parse it; empty if any."""
     if not isinstance(type_, TypeDecorator | Uuid | UserDefinedType):
         return ""  # no text, or any
     try:
@@ -50,12 +50,12 @@ def _reads(read: Callable[[Any], Any], text: str) -> bool:
 
 
 def made(form: str, number: int, longest: int | None) -> str:
-    """Return a text of a form, the same for the same number; a UUID without dashes to be short."""
+    """Return a string of a form, the same for the same number; a UUID has no dashes."""
     text = FORMS[form](number)
     short = form == "uuid" and longest is not None and longest < len(text)
     return text.replace("-", "") if short else text
 
 
 def fits(form: str, longest: int | None) -> bool:
-    """Return whether a column is long enough for texts of a form."""
+    """Return whether a column is long enough for strings of a form."""
     return longest is None or len(made(form, 100, longest)) <= longest

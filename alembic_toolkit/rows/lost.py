@@ -5,23 +5,24 @@ schemas can hold: a row, or a value of a column that both have (a column gone an
 its values is a rename; so is a table).
 
 1. NULL may become a value: that is a backfill (0014 of our bills).
-2. A value must be equal up to its type: 0.50 is 0.5 (0006), true is 1, '12' is 12. What the new
-   type cannot hold may be cut: the text to its length, the number to its last digit, no more.
-   Where the sort of type changed (text to integer), another value is a conversion; NULL is a loss.
-3. In a table that the step's own UPDATE or DELETE names, or a child of it, changes on the way up
-   are the author's word (0009 moves e-mails to the audit trail): whether the downgrade knows them
-   back is rule 4. Where the statements of a step are unknown, a value may change, but not become
-   NULL or shorter, and no row may go, unless their values turn up elsewhere.
-4. After up and down, every row and value from before is back, dropped tables and columns too,
-   whatever was deliberate: a revision that cannot bring them back declares itself irreversible.
-   Rule 1 holds; of rule 2 only insignificant digits: the last digits of a float, fractions of
-   a second, and of an integer that was made a boolean what is neither 0 nor 1. A text cut short,
-   cents and times of day are as lost as a dropped column's values.
-5. A column that the newer schema has not, and the downgrade computes again (0008: the payments
-   added up), is back when two different values at least are back exactly, and the others are
-   neither NULL nor damaged copies: generated rows need not agree with each other as real ones do.
-   Where the upgrade made a table and rows were written into it, the column may depend on those:
-   then it is enough that not all of its values are the same.
+2. A value must be equal up to its type: 0.50 is 0.5 (0006), true is 1, '12' is 12. A value may be
+   truncated only as far as the new type requires: a string to its length, a number to its last
+   digit. If the kind of type changes (string to integer), another value is a conversion; NULL is a
+   loss.
+3. In a table that the step's own UPDATE or DELETE names, or a child of it, changes by the upgrade
+   are intended (0009 moves e-mails to the audit trail): whether the downgrade restores them is
+   rule 4. If the statements of a step are unknown, a value may change, but not become NULL or
+   shorter, and no row may vanish, unless its values are found elsewhere.
+4. After upgrade and downgrade, every earlier row and value is back, including dropped tables and
+   columns, even if the change was intended: a revision that cannot restore them must declare itself
+   irreversible. Rule 1 applies; of rule 2 only insignificant digits: the last digits of a float,
+   fractions of a second, and values other than 0 and 1 of an integer that was made a boolean.
+   Truncated strings, cents and times of day are as lost as a dropped column's values.
+5. A column that the newer schema lacks, and the downgrade computes again (0008: the sum of the
+   payments), is back if at least two different values are back exactly, and the others are neither
+   NULL nor damaged copies: generated rows need not be consistent with each other as real ones are.
+   If the upgrade created a table and rows were written into it, the column may depend on those:
+   then it is enough that not all of its values are equal.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from alembic_toolkit.sql.tokens import cut, unquoted
 
 
 def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None = ()) -> list[str]:
-    """Return what one step lost of the rows read before it, as short lines (rules 1 to 3).
+    """Return the rows and values lost by one step, as short lines (rules 1 to 3).
 
     ``deliberate`` are the tables that the step's own statements change (see `changed_by`), None
     if that is unknown.
@@ -65,7 +66,7 @@ def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None 
 
 
 def lost_after_down(before: Rows, between: Rows, after: Rows, fed: bool = False) -> list[str]:
-    """Return what was not restored (rule 4): rows before the upgrade, after it, and after both.
+    """Return the losses (rule 4): rows before the upgrade, after it, and after both.
 
     ``fed``: rows were written above into tables that were not there below (rule 5).
     """
@@ -105,11 +106,11 @@ _UPSERT = re.compile(rf"INSERT\s+INTO\s+{_TABLE}.*?(?:ON\s+CONFLICT|ON\s+DUPLICA
 
 
 def changed_by(statements: Iterable[str]) -> frozenset[str] | None:
-    """Return the tables whose rows these statements change on purpose; None: unknown."""
+    """Return the tables whose rows these statements change intentionally; None: unknown."""
     found = list[str]()
     for statement in statements:
         plain = re.sub(r"\s+", " ", without_strings(statement)).strip()
-        # A function is called for what it does.
+        # A function is called for its effects.
         if _UNCERTAIN.match(plain) or re.match(r"SELECT\b(?!.*\bFROM\b).*\w\s*\(", plain, re.I):
             return None
         if re.match(r"(CREATE|ALTER|GRANT|REVOKE|COMMENT)\b", plain, re.I):
@@ -163,7 +164,7 @@ _Pairs = list[tuple[tuple[Any, ...], tuple[Any, ...] | None]]
 
 
 def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
-    """Pair each row with what became of it: by primary key, or by most equal values."""
+    """Pair each row with its later version: by primary key, or by most equal values."""
     key = before.table.primary
     if key and same.keys() >= {*key}:
         now = [same[name] for name in key]
@@ -182,7 +183,7 @@ def _pairs(before: Content, after: Content, same: Mapping[str, str]) -> _Pairs:
 def _by_key(
     content: Content, names: Sequence[str], digits: Sequence[int | None]
 ) -> list[tuple[Any, tuple[Any, ...]]]:
-    """Return each row behind the values of these columns, with so many digits of each."""
+    """Return each row with its values of these columns, with so many digits of each."""
 
     def rounded(value: Any, count: int | None) -> str:
         return f"{value:.{count - 1}e}" if count and isinstance(value, Decimal) else _key(value)
@@ -226,10 +227,10 @@ _Keyed = list[tuple[tuple[str, ...], tuple[Any, ...]]]  # values of the common c
 
 
 def _by_likeness(unpaired: _Keyed, free: _Keyed, least: int) -> _Pairs:
-    """Pair rows that changed with what is most like them; those that are like none are gone.
+    """Pair changed rows with the most similar ones; rows similar to none are gone.
 
-    :param least: how many values must be equal: else a row that came would be taken for one that
-     went.
+    :param least: how many values must be equal: otherwise a new row could be mistaken for a lost
+     one.
     """
     likeness = sorted(
         (
@@ -249,7 +250,7 @@ def _by_likeness(unpaired: _Keyed, free: _Keyed, least: int) -> _Pairs:
 
 
 def _moves(before: Rows, after: Rows) -> frozenset[str]:
-    """Return the values that exist as often as before, in whatever column."""
+    """Return the values that occur as often as before, in any column."""
 
     def cells(found: Rows) -> Counter[str]:
         rows = (row for content in found.values() for row in content.rows)
@@ -296,7 +297,7 @@ def _went(content: Content, row: tuple[Any, ...], moved: frozenset[str] | None) 
 
 
 def _mild(was: Any, now: Any, moved: frozenset[str]) -> bool:
-    """Return whether a change may be deliberate, where the statements of a step are unknown."""
+    """Return whether a change may be intended, if the statements of a step are unknown."""
     if _key(was) in moved:
         return True
     if now is None:
@@ -334,7 +335,7 @@ def _compare_back(before: Content, between: Content | None, after: Content, fed:
 
 
 def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed: bool) -> bool:
-    """Return whether a rebuilt column shows that the downgrade knows how to rebuild it (rule 5)."""
+    """Return whether a rebuilt column shows that the downgrade can compute it (rule 5)."""
     right = {_key(was) for was, now in changes if was is not None and (was, now) not in wrong}
     varies = len({_key(now) for _, now in changes}) > 1
     known = len(right) > 1 or (fed and varies)
@@ -342,7 +343,7 @@ def _computed(changes: list[tuple[Any, Any]], wrong: list[tuple[Any, Any]], fed:
 
 
 def _damaged(was: Any, now: Any) -> bool:
-    """Return whether a value looks like a bad copy of another."""
+    """Return whether a value looks like a damaged copy of another."""
     if isinstance(was, Decimal) and isinstance(now, Decimal):
         return abs(was - now) < 1
     one, two = (re.sub(r"\W", "", _key(value)).casefold() for value in (was, now))
@@ -382,7 +383,7 @@ _FAMILY = {kind: family for family, kinds in _FAMILIES.items() for kind in kinds
 
 
 def _held(was: Any, now: Any, old: Column, new: Column) -> bool:
-    """Return whether a value is what became of another in a type that may hold less."""
+    """Return whether a value is another one, converted to a type that may hold less."""
     if was is None or was == now:
         return True
     if now is None:
@@ -471,7 +472,7 @@ def _same_text(was: Any, now: Any, old: Column, new: Column) -> bool:
 
 
 def _unquoted(text: str, column: Column) -> str:
-    """Return the text that a JSON string holds; anything else as it is."""
+    """Return the text in a JSON string; anything else unchanged."""
     try:
         held = json.loads(text) if column.kind == "json" else None
     except ValueError:
@@ -483,7 +484,7 @@ _UNITS = {"year": 31104000, "mon": 2592000, "day": 86400}  # as PostgreSQL compa
 
 
 def _span(text: str) -> Decimal | str:
-    """Return the seconds of an interval as PostgreSQL writes it; anything else as it is."""
+    """Return the seconds of an interval as PostgreSQL writes it; anything else unchanged."""
     match = re.fullmatch(r"((?:-?\d+ (?:year|mon|day)s? ?)*)([+-]?)([\d:.]*)", text.strip())
     if match is None:
         return text
@@ -515,5 +516,5 @@ def _same_moment(was: str, now: str, old: Column, new: Column) -> bool:
 
 
 def _padded(text: str) -> str:
-    """Write a fraction of a second with six digits: Python 3.10 reads no others."""
+    """Write a fraction of a second with six digits: Python 3.10 parses no others."""
     return re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m.group(1).ljust(6, "0"), text)

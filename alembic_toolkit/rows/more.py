@@ -1,7 +1,7 @@
-"""Rows such as an application goes on to write: like those that are there, with keys of their own.
+"""Rows that an application might write next: like the existing ones, with keys of their own.
 
-Where another schema is to take them as well, some have what that one may not hold: a text as long
-as this schema allows, a label that only this one has, what only the other one's check forbids.
+If another schema must accept them as well, some have values that it may not hold: a string as long
+as this schema allows, a label that only this one has, a value that only the other's check forbids.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _MOST = 6  # rows that tell two schemas apart
 
 
 def more(filling: Filling, table: Table, other: Table | None, spare: int) -> list[Row]:
-    """Make rows for a table beside those that are there; insert nothing.
+    """Plan more rows for a table with rows; insert nothing.
 
-    :param filling: what is there, by table; the parents among it are referred to.
-    :param other: the table as the other schema has it.
-    :param spare: how many more to make, for other statements; they are the last ones.
-    :return: none, where no row can be made.
+    :param filling: the existing rows, by table; the new rows refer to parents among them.
+    :param other: the table in the other schema.
+    :param spare: how many more to plan, for other statements; they are the last ones.
+    :return: an empty list if no row can be planned.
     """
     own = _widest(table, other)
     known = [*filling.rows.get(table.name, [])]
@@ -58,7 +58,7 @@ def more(filling: Filling, table: Table, other: Table | None, spare: int) -> lis
 
 
 def _made(filling: Filling, table: Table) -> list[Row]:
-    """Make rows for a table that has none."""
+    """Plan rows for a table that has none."""
     columns = [column for column in table.columns if not column.generated]
     rows = [
         {c.name: pick_nasty(c, n, _LIKE + 1, at, again=False) for at, c in enumerate(columns)}
@@ -71,7 +71,7 @@ def _made(filling: Filling, table: Table) -> list[Row]:
 
 
 def _widest(table: Table, other: Table | None) -> Table:
-    """Return a table whose keys are those of both, and whose texts are too long for the other."""
+    """Return a table with the keys of both, and with strings too long for the other."""
     if other is None:
         return table
 
@@ -92,7 +92,7 @@ _SIZED = ("text", "char", "binary")
 
 
 def _telling(table: Table, column: Column, other: Table | None) -> list[Any]:
-    """Return values of a column that the other schema may refuse; none: it is the same there."""
+    """Return values of a column that the other schema may refuse; none if it is the same there."""
     if other is None or column.generated or column.serial or column.name in table.references:
         return []
     there = other.column(column.name)
@@ -113,7 +113,7 @@ def _telling(table: Table, column: Column, other: Table | None) -> list[Any]:
 
 
 def _fits(column: Column, value: Any) -> bool:
-    """Tell whether a column is meant to hold a number: SQLite takes any."""
+    """Tell whether a column should hold a number: SQLite accepts any value."""
     if column.kind == "integer":
         return abs(int(value)) <= _widest_integer(column, column)
     if column.kind == "numeric" and column.precision is not None:

@@ -29,7 +29,7 @@ def reference(filling: Filling, key: ForeignKey, parent: Row) -> Row:
 
 
 def plan(filling: Filling, table: Table, waiting: set[str]) -> list[Row]:
-    """Make the new rows of a table, but for references to tables that are planned later."""
+    """Plan the new rows of a table, except references to tables that are planned later."""
     existing = filling.rows.get(table.name, [])
     given = [] if existing else filling.given.get(table.name, [])
     count = len(given) or _count(filling, table, existing)
@@ -78,7 +78,7 @@ def _never_varies(table: Table, column: Column, existing: list[Row]) -> bool:
 
 
 def _pick_plain(column: Column, number: int, count: int, position: int) -> Any:
-    """Choose a value that is neither NULL nor empty, another one in each row if there is one."""
+    """Choose a value that is neither NULL nor empty, different in each row if possible."""
     if column.kind in ("text", "char") and not column.labels:
         return next(itertools.islice(series(column, number), number, None))
     choice = [value for value in candidates(column) if value not in ("", b"")]
@@ -130,9 +130,9 @@ def _agreeing(
 
 
 def distinct(table: Table, existing: list[Row], rows: list[Row], beyond: int = 0) -> list[Row]:
-    """Change values until all keys are unique; leave out rows for which no value is left.
+    """Change values until all keys are unique; omit rows for which no value is left.
 
-    :param beyond: how many values of each key are left to others, where there are enough.
+    :param beyond: how many values of each key to leave for others, if there are enough.
     """
     sets = list(dict.fromkeys(key for key in [table.primary, *table.uniques] if key))
     used = {key: {_folded(row, key) for row in existing} for key in sets}
@@ -154,7 +154,7 @@ def distinct(table: Table, existing: list[Row], rows: list[Row], beyond: int = 0
 
 
 def _folded(row: Row, key: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the values of a key as the least exact collation compares them."""
+    """Return the values of a key as the least precise collation compares them."""
     return tuple(_fold(row.get(name)) for name in key)
 
 
@@ -166,7 +166,7 @@ def _fold(value: Any) -> Any:
 
 
 def _free_key(table: Table, key: tuple[str, ...], row: Row, used: set[Any], beyond: int) -> bool:
-    """Give a key values that are not used; return whether there are any."""
+    """Give a key unused values; return whether there are any."""
     if _folded(row, key) not in used:
         return True
     names = [name for name in key if is_free(table, name)]

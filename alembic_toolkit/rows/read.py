@@ -1,4 +1,4 @@
-"""Read rows by value: what is equal to the server is equal here."""
+"""Read rows by value: values equal for the server are equal here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alembic_toolkit.rows.tables.table import Table
 
 
 def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
-    """Read every row of these tables, by value: what is equal to the server is equal here."""
+    """Read every row of these tables, by value: values equal for the server are equal here."""
     found = {}
     for name, table in tables.items():
         source = f"ONLY {table.sql}" if table.only else table.sql
@@ -28,7 +28,7 @@ def read(connection: Connection, tables: Mapping[str, Table]) -> Rows:
 
 
 def _fetch(connection: Connection, sql: str) -> list[Any]:
-    """Fetch rows; SQLite stores any bytes as a text: those that are no UTF-8 are replaced."""
+    """Fetch rows; SQLite stores any bytes as a string: invalid UTF-8 is replaced."""
     try:
         return fetch(connection, sql)
     except Exception as error:  # the driver's own
@@ -68,7 +68,7 @@ def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def same(one: Rows, other: Rows) -> bool:
-    """Return whether tables and rows are the same, in whatever order their columns are."""
+    """Return whether tables and rows are equal, in any order of columns."""
     return one.keys() == other.keys() and all(
         content == other[name] or _unordered(content) == _unordered(other[name])
         for name, content in one.items()
@@ -119,7 +119,7 @@ def same_json(value: Any) -> Any:
         return plain(value)
 
 
-# The functions that make fetched values of a kind comparable; of all others: `plain`.
+# The functions that make fetched values of a kind comparable; for all others: `plain`.
 _BY_KIND: dict[str, Callable[[Any], Any]] = {
     "char": lambda value: value.rstrip(" ") if isinstance(value, str) else plain(value),
     "datetime": _moment,

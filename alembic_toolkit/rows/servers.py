@@ -1,4 +1,4 @@
-"""What each server does in its own way with rows: how they are written, read and checked."""
+"""How each server writes, reads and checks rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alembic_toolkit.sql import quoting
 
 @dataclass(frozen=True)
 class RowServer:
-    """How one server has rows written, read and checked."""
+    """How one server writes, reads and checks rows."""
 
     facts: servers.Facts
     look: Callable[[Connection, Collection[str] | None], list[Table]]
@@ -28,13 +28,13 @@ class RowServer:
     moment: Callable[[str, str], str] = lambda text, _: text  # of a kind, as the server writes it
     casts: bool = False  # a literal has no type by itself
     advances_on_insert: bool = False  # what INSERT returns may call setval()
-    # How far a sequence may be ahead of the rows: what it gave is not taken back with them.
+    # How far a sequence may be ahead of the rows: a rollback does not reset it.
     ahead: int = 0
     # The call that advances the sequence of a column past a number; empty: it has none.
     setval: Callable[[Table, Column, int], str] = lambda *_: ""
     # The statements that defer the checks of foreign keys, and that end it.
     defer: tuple[str, str] = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
-    # What follows VALUES and inserts or updates, by the key and the columns to be set.
+    # The clause after VALUES that inserts or updates, by the key and the columns to be set.
     upsert: Callable[[Sequence[str], Sequence[str]], str] = lambda *_: ""
     names_key: bool = True  # an upsert names the key that it is about
     no_values: str = "DEFAULT VALUES"  # inserts a row of defaults

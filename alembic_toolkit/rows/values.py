@@ -1,4 +1,4 @@
-"""Values for a column: nasty, but fair, for an honest revision must be able to live with them.
+"""Values for a column: nasty, but fair, since a correct revision must be able to handle them.
 
 - Texts and UUIDs begin with their table, or are made of it: two tables may become one.
 - Texts: the longest allowed, the empty one, one with quotes, ``%``, backslash and other alphabets.
@@ -29,7 +29,7 @@ UNSET = object()  # leave it to the default
 
 
 def candidates(column: Column) -> list[Any]:
-    """Return values for a column, the nastiest first; none where its type is not known."""
+    """Return values for a column, the nastiest first; none if its type is unknown."""
     if make := _CANDIDATES.get(column.kind):
         return make(column)
     known = _BY_NAME.get(re.split(r"[ (]", column.type.lower())[0].strip('"'))
@@ -54,7 +54,7 @@ def _texts(column: Column) -> list[Any]:
 
 
 def _own(column: Column, longest: int) -> str:
-    """Return the beginning of the texts of a table: its name, or where that is long, a hash."""
+    """Return the prefix for a table's strings: its name, or a hash if that is long."""
     if not column.of:
         return ""
     name = column.of.rpartition(".")[2]
@@ -63,12 +63,12 @@ def _own(column: Column, longest: int) -> str:
 
 
 def _number(column: Column) -> int:
-    """Return a number that few tables have in common."""
+    """Return a number that few tables share."""
     return zlib.crc32(column.of.encode()) % 0xFFFF if column.of else 0
 
 
 def _formed(column: Column, number: int) -> str:
-    """Return a text of the column's form, another one in each table."""
+    """Return a string of the column's form, different in each table."""
     other = made(column.form, number + 100 * _number(column), column.length)
     fits = column.length is None or len(other) <= column.length
     return other if fits else made(column.form, number, column.length)
@@ -170,7 +170,7 @@ _BY_NAME: dict[str, Sequence[str]] = {
 
 
 def series(column: Column, start: int) -> Iterator[Any]:
-    """Return values for a column that must be unique: enough to get past those used."""
+    """Return values for a column that must be unique: enough to get past those already used."""
     make = None if column.labels else _NUMBERED.get(column.kind)
     return (make(column, n) for n in range(1, start + 12)) if make else iter(candidates(column))
 

@@ -1,4 +1,4 @@
-"""Insert rows; those that the server refuses leave the transaction as it was."""
+"""Insert rows; refused rows leave the transaction unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alembic_toolkit.rows.values import UNSET, text_of
 
 
 def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
-    """Write a value as the server reads it."""
+    """Write a value as a literal for the server."""
     kind = column.kind if column else "other"
     if value is None or value is UNSET:
         return "NULL"
@@ -38,7 +38,7 @@ def literal_of(server: RowServer, value: Any, column: Column | None) -> str:
 
 
 def insert(filling: Filling, table: Table, rows: list[Row], put_off: set[str]) -> None:
-    """Insert planned rows together, or one by one after an error; keep those that went in."""
+    """Insert planned rows together, or one by one after an error; keep those that succeeded."""
     existing = filling.rows[table.name][: -len(rows)]
     rows_ = [{k: None if k in put_off else v for k, v in row.items()} for row in rows]
     done = rows
@@ -106,9 +106,9 @@ def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> 
 
 @contextmanager
 def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[None]:
-    """Keep a failed statement from ending the transaction, where it would: on PostgreSQL.
+    """Keep a failed statement from ending the transaction, as it would on PostgreSQL.
 
-    :param needed: for several statements, which are to be all done or none.
+    :param needed: for several statements that must be done all or none.
     """
     by_itself = is_alone(connection)
     if needed is None:
@@ -129,7 +129,7 @@ def savepoint(connection: Connection, needed: bool | None = None) -> Iterator[No
 
 @contextmanager
 def undone(connection: Connection) -> Iterator[None]:
-    """Undo what is done within, whatever happens there."""
+    """Undo everything done in the block, whatever happens there."""
     begin, undo, end = _TRANSACTION if is_alone(connection) else _SAVEPOINT
     ask(connection, begin)
     try:
@@ -149,7 +149,7 @@ _TRANSACTION = ("BEGIN", "ROLLBACK", "COMMIT")  # after a ROLLBACK it only warns
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Have PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it, too.
+    """Make PostgreSQL run each statement by itself: BEGIN and COMMIT are messages to it as well.
 
     Within a transaction, and with other drivers, nothing changes.
     """
@@ -180,7 +180,7 @@ def is_alone(connection: Connection) -> bool:
 
 @contextmanager
 def deferred(connection: Connection) -> Iterator[None]:
-    """Have foreign keys that form a circle checked after all of its rows were inserted."""
+    """Check foreign keys that form a cycle only after all of its rows are inserted."""
     before, after = server_of(connection).defer
     ask(connection, before)
     try:
@@ -190,7 +190,7 @@ def deferred(connection: Connection) -> Iterator[None]:
 
 
 def advance(filling: Filling, names: Iterable[str]) -> None:
-    """Advance the sequences past the numbers that were inserted, where they are not yet."""
+    """Advance the sequences past the inserted numbers, if they are not yet."""
     left = [n for n in names if n in filling.filled.written and n not in filling.advanced]
     calls = [call for name in left for call in _setvals(filling, filling.tables[name])]
     for start in range(0, len(calls), 500):
@@ -198,7 +198,7 @@ def advance(filling: Filling, names: Iterable[str]) -> None:
 
 
 def _setvals(filling: Filling, table: Table) -> Iterator[str]:
-    """Yield the calls that advance a table's sequences past the numbers that were inserted."""
+    """Yield the calls that advance a table's sequences past the inserted numbers."""
     server = server_of(filling.connection)
     for column in table.columns:
         numbers = [int(row[column.name]) for row in filling.rows[table.name] if column.serial]

@@ -1,1 +1,1 @@
-"""A schema as a value: how it is read from each server, and how two of them differ."""
+"""A schema as a value: reading it from each server, and comparing two of them."""

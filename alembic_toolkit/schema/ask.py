@@ -1,4 +1,4 @@
-"""Ask a server about its schema, so that it can be told from the statements of a revision."""
+"""Query a server about its schema, with statements that differ from those of a revision."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from alembic_toolkit.database.driver import fetch
 
-# A statement that begins with it is one of ours: whoever listens to statements may skip it.
+# Statements that begin with it are our own, so listeners can skip them.
 MARK = "/* alembic_toolkit.snapshot */ "
 
 
 def ask(connection: sa.Connection, sql: str) -> list[Any]:
-    """Fetch rows by a statement that begins with our mark."""
+    """Fetch rows with a statement that begins with our mark."""
     return fetch(connection, MARK + sql)

@@ -1,4 +1,4 @@
-"""Compare a database with the schema that its revisions should have made, line by line."""
+"""Compare a database with the schema that its revisions should have created, line by line."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from alembic_toolkit.schema.stored import (
 from alembic_toolkit.schema.stored import shown as shown_file
 from alembic_toolkit.schema.take import take
 
-MOST = 30  # differences that are shown
+MOST = 30  # the maximum number of differences to show
 
 
 class Expected:
-    """What the file of schemas says of a history, on the server of a connection."""
+    """A history's schemas in the file of schemas, for a connection's server."""
 
     def __init__(
         self, connection: Connection, directory: ScriptDirectory, ignore: Collection[str] = ()
     ) -> None:
         """Read the file.
 
-        :param ignore: patterns of tables that no revision makes.
-        :raises CommandError: there is none; it says nothing of this server and its major version;
-         it is older than the history.
+        :param ignore: patterns of tables that no revision creates.
+        :raises CommandError: there is none; it does not cover this server and its major version; it
+         is older than the history.
         """
         self.directory, self.ignore = directory, ignore
         self.part: Part = part_for(connection, directory)
@@ -43,10 +43,10 @@ class Expected:
     def differences(
         self, connection: Connection, heads: Iterable[str], own_tables: Collection[str]
     ) -> list[str]:
-        """Return what the schema lacks, or has besides, each with the line of its revision.
+        """Return missing, additional and changed objects, each with its revision's line.
 
-        :param heads: where the database stands.
-        :param own_tables: those that belong to no revision.
+        :param heads: the database's revisions.
+        :param own_tables: tables that belong to no revision.
         :raises CommandError: the file does not know a revision.
         """
         heads = sorted(heads)
@@ -73,7 +73,7 @@ class Expected:
         got: Mapping[Thing, str],
         heads: list[str],
     ) -> dict[str, str]:
-        """Return where what is missing, or is another one, was made: by its line."""
+        """Return the lines at which missing or changed objects were created."""
         found = {}
         for thing in wanted.keys() | got.keys() if lines else ():
             one, other = (

@@ -1,8 +1,8 @@
-"""Defaults that are the moment at which a revision ran: ``server_default=str(datetime.now())``.
+"""Defaults that are the time at which a revision ran: ``server_default=str(datetime.now())``.
 
-Every database has another one, so none of them says anything of the schema. What the history is
-built with is known by the clock: it is a moment of that run. The file of schemas has `MOMENT`
-instead, and where it does, each moment of a database is taken for it.
+Every database has a different one, so none of them is a property of the schema. When the history is
+built, such a default is recognized by the clock: it lies within that run. The file of schemas
+contains `MOMENT` instead, which then matches any time in a database.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-MOMENT = "1970-01-02 00:00:00"  # which every server takes, in any time zone
+MOMENT = "1970-01-02 00:00:00"  # every server accepts this, in any time zone
 _LITERAL = re.compile(
     r"'(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)?'"
 )
 _ZONES = timedelta(minutes=15)  # the clocks of all time zones differ by a multiple of that
 _FARTHEST = timedelta(hours=14)
-_ROUNDED = timedelta(seconds=1)  # up, by MySQL
+_ROUNDED = timedelta(seconds=1)  # MySQL rounds up
 
 
 def masked(text: str, since: datetime | None = None) -> str:
-    """Return a definition with `MOMENT` instead of the moments in it.
+    """Return a definition in which `MOMENT` replaces times.
 
-    :param since: in UTC; only of those that a clock has shown since then, in any time zone.
+    :param since: in UTC; only times since then are replaced, in any time zone.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -44,5 +44,5 @@ def _is_since(moment: str, since: datetime) -> bool:
 
 
 def as_wanted(wanted: str | None, got: str) -> str:
-    """Return a definition of a database so that a moment is the one that is wanted."""
+    """Return a database's definition in which a time equals the wanted one."""
     return masked(got) if wanted is not None and f"'{MOMENT}'" in wanted else got

@@ -1,4 +1,4 @@
-"""The schema of a MariaDB or MySQL database, read from what SHOW CREATE says."""
+"""Read the schema of a MariaDB or MySQL database from SHOW CREATE."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def take(
 _PROGRAMS = " programs"  # the group of all triggers, routines and events
 
 
-# The text of a program may have strings in double quotes.
+# The text of a program may contain strings in double quotes.
 _STRING = rf"{STRING}|\"(?:[^\"\\]|\\.|\"\")*\""
 _NAME = re.compile(rf"(?P<keep>{_STRING})|`(\w+)`", re.S)
 
 
 def _text(text: str, qualifier: str) -> str:
-    """Take out the database's own name, and quotes that only get in a reader's way."""
+    """Remove the database's own name, and quotes that only make the text harder to read."""
     text = text.replace(qualifier, "")
     return _NAME.sub(lambda match: match["keep"] or match[2], text) if "`" in text else text
 
@@ -70,7 +70,7 @@ def _touched(
     """Return which known tables, views and sequences may have changed, and which to read."""
     gone = {group for group in known.groups if group in names or group.lower() in names}
     if names & {"rename", "change"}:
-        # What refers to a table or a column follows its new name.
+        # References to a table or a column change with its name.
         for thing, text in known.items():
             if thing.kind == "foreign key":
                 parent = text.partition(" REFERENCES ")[2].rpartition(" (")[0]
@@ -88,10 +88,10 @@ def _touched(
 
 
 def _table_items(connection: sa.Connection, name: str) -> list[Item]:
-    """Read a table, view or sequence; none when it is not there."""
+    """Read a table, view or sequence; return nothing if it does not exist."""
     try:
         [row] = ask(connection, f"SHOW CREATE TABLE {identifier('`', name)}")
-    except Exception as error:  # of whichever driver it is
+    except Exception as error:  # of any driver
         # ER_NO_SUCH_TABLE https://mariadb.com/kb/en/mariadb-error-codes/
         if error.args[:1] != (1146,):
             raise
@@ -124,7 +124,7 @@ _COUNTER = re.compile(rf"(?P<keep>{_STRING})| AUTO_INCREMENT=\d+", re.S)
 
 @lru_cache(maxsize=8192)
 def _table(sql: str) -> tuple[tuple[str, str, str], ...]:
-    """Take SHOW CREATE TABLE apart: kind, name and definition of each clause."""
+    """Parse SHOW CREATE TABLE: kind, name and definition of each clause."""
     shown = parse_show_create(sql)
     tail = _COUNTER.sub(lambda match: match["keep"] or "", shown.tail[1:])
     collation = re.search(r" COLLATE=(\w+)", tail) or re.search(r" CHARSET=(\w+)", tail)
@@ -135,7 +135,7 @@ def _table(sql: str) -> tuple[tuple[str, str, str], ...]:
 
 
 def _column(text: str, collation: str) -> str:
-    """Name the collation in each column of text: the table's default is only for new ones."""
+    """Add the collation to each string column: the table's default is only for new ones."""
     if not _TEXT.match(text):
         return text
     match = _TYPE.match(text)
@@ -145,7 +145,7 @@ def _column(text: str, collation: str) -> str:
     return text[:end] + ("" if given else f" COLLATE {collation}") + rest
 
 
-# Either is the default in other words: https://mariadb.com/kb/en/foreign-keys/#constraints
+# Both are other spellings of the default: https://mariadb.com/kb/en/foreign-keys/#constraints
 _NO_ACTION = re.compile(r" ON (?:DELETE|UPDATE) (?:NO ACTION|RESTRICT)(?=$| ON )")
 
 
@@ -159,7 +159,7 @@ def _definition(part: Part, collation: str) -> tuple[str, str, str]:
 
 
 def _owned(found: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Tell an index that the server made for a foreign key: it has the key's name or column.
+    """Tell whether the server made an index for a foreign key: it has the key's name or column.
 
     https://mariadb.com/kb/en/foreign-keys/
     """
@@ -179,7 +179,7 @@ def _owned(found: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
 def _programs_touched(known: Snapshot, names: frozenset[str]) -> bool:
     if names & {"trigger", "function", "procedure", "event"}:
         return True
-    # Triggers go with their table, also when CREATE OR REPLACE drops it.
+    # Triggers are dropped with their table, even by CREATE OR REPLACE.
     triggers = any(thing.kind == "trigger" for thing in known.groups.get(_PROGRAMS, ()))
     return triggers and bool(names & {"drop", "replace", "rename"})
 
@@ -204,14 +204,14 @@ def _programs(connection: sa.Connection) -> Iterator[Item]:
     for kind, name in ask(connection, programs):
         [row] = ask(connection, f"SHOW CREATE {kind} {identifier('`', name)}")
         text = row[3 if kind == "EVENT" else 2] or ""
-        # An event starts when it was made, unless it has a time of its own: not a difference.
+        # An event starts when it is created, unless it has its own time: that is not a difference.
         if kind == "EVENT":
             text = re.sub(r" STARTS '[^']*'", "", text, count=1)
         text = _DEFINER.sub("", text, count=1).removeprefix("CREATE ")
         yield _PROGRAMS, Thing(kind.lower(), "", name), text
 
 
-# What the server calls a key or a check that has no name.
+# The server's own names for nameless keys and checks.
 # https://mariadb.com/kb/en/foreign-keys/#constraints
 # https://dev.mysql.com/doc/refman/8.4/en/create-table-check-constraints.html
 _MADE_UP = {
@@ -221,9 +221,9 @@ _MADE_UP = {
 
 
 def judged(snapshot: Snapshot, things: Mapping[Thing, str]) -> dict[Thing, str]:
-    """Return the things of a schema without names that the server made up, and its collation.
+    """Return a schema's objects without names that the server chose, and without its collation.
 
-    The collation of a new table is that of its database, which whoever made that one chose.
+    The collation of a new table is that of its database, which its creator chose.
     """
     default = snapshot.get(Thing("database", "", "(default)"), "").removeprefix("COLLATE ")
     of_table = re.compile(rf" DEFAULT CHARSET=\w+ COLLATE={re.escape(default)}\b")

@@ -1,4 +1,4 @@
-"""The names in statements: what they can have changed, or that it cannot be told."""
+"""The names in statements: what these may have changed, or that this is unknown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from alembic_toolkit.schema.ask import MARK
 from alembic_toolkit.sql import normal
 from alembic_toolkit.sql.tokens import cut, unquoted
 
-# SQL that has none of these words defines nothing: it only changes rows. (A SELECT may have an
-# INTO, or call a function of an extension.)
+# SQL without any of these words defines nothing: it only changes rows. (A SELECT may have an INTO,
+# or call a function of an extension.)
 DEFINING = frozenset(
     {"create", "alter", "drop", "rename", "comment", "reindex", "refresh", "cluster", "select"}
 )
@@ -26,19 +26,19 @@ _SCAN = re.compile(
     | (?P<word>{_WORDS}) | (?P<end>;)""",
     re.S | re.X,
 )
-# How MariaDB reads it, and PostgreSQL an E'...': a backslash hides a quote; and # is a comment.
+# For MariaDB, and PostgreSQL's E'...': a backslash escapes a quote; and # begins a comment.
 _SCAN_ESCAPED = re.compile(
     _SCAN.pattern.replace("(?:[^']|'')*'", r"(?:[^'\\]|\\.|'')*'").replace("--[", r"(?:--|\#)["),
     re.S | re.X,
 )
-# What changes no schema, or only what it names.
+# Statements that change no schema, or only the objects they name.
 _HARMLESS = normal.words(
     "select insert update delete with values set reset show explain pragma begin start commit end"
     " savepoint release truncate lock unlock analyze vacuum optimize comment replace merge copy"
     " refresh reindex cluster grant revoke describe desc rename"
 )
 _CHANGES = frozenset({"create", "alter", "drop"})
-# The kinds that these statements may be about, and the words that may stand before the kind.
+# The kinds of objects in these statements, and the words that may precede the kind.
 _KINDS = normal.words(
     "table view index sequence type domain trigger policy rule function procedure aggregate event"
 )
@@ -52,11 +52,12 @@ _BEFORE_KIND = normal.words(
 def names_in(statements: Iterable[str]) -> frozenset[str] | None:
     """Return the words of SQL that can be names, as written and in lower case.
 
-    Keywords are among them: `take` needs a few, and no list says which words a server takes for a
-    name. A short string counts too: SQLite takes one for a name, and functions such as PostGIS's
-    ``AddGeometryColumn`` get one. A long name is there as PostgreSQL cuts it, too.
+    Keywords are included: `take` needs a few, and no list tells which words a server accepts as
+    names. A short string counts as well: SQLite accepts one as a name, and functions such as
+    PostGIS's ``AddGeometryColumn`` take one. A long name is also included as PostgreSQL truncates
+    it.
 
-    :return: None if it cannot be told what a statement changes: ``DO``, ``CALL``, a drop with
+    :return: None if it is unknown what a statement changes: ``DO``, ``CALL``, a drop with
      ``CASCADE``, ``ALTER SCHEMA``, and everything that is not known to be harmless.
     """
     found: set[str] = set()
@@ -92,7 +93,7 @@ def _names_in(sql: str) -> frozenset[str] | None:
     return frozenset(found | {cut(name) for name in found})
 
 
-ABOUT_TYPES = " type"  # stands for a statement about types, and not about a column of another type
+ABOUT_TYPES = " type"  # marks a statement about types themselves
 
 
 def _names_of(token: str) -> set[str]:
@@ -103,11 +104,11 @@ def _names_of(token: str) -> set[str]:
 
 
 def _tells(words: list[str]) -> bool:
-    """Tell whether the names in statements suffice to know what they change."""
+    """Tell whether the names in statements are enough to know what they change."""
     for place, word in enumerate(words):
         if word == "cascade" and not (place > 1 and words[place - 2] == "on"):
             return False  # a drop; but not ON DELETE CASCADE
-        # What owns a sequence, or is in a schema, is not where it was.
+        # The owner of a sequence, or the objects in a schema, have moved.
         if word in ("owned", "atomic") or words[place : place + 2] == ["set", "schema"]:
             return False
     statements: list[list[str]] = [[]]
@@ -115,7 +116,7 @@ def _tells(words: list[str]) -> bool:
         if word != ";":
             statements[-1].append(word)
         elif _kind(statements[-1]) not in ("trigger", "function", "procedure", "event"):
-            statements.append([])  # else the body goes on; more statements after it are rare
+            statements.append([])  # otherwise the body continues; more statements after it are rare
     return all(map(_is_plain, filter(None, statements)))
 
 
@@ -124,7 +125,7 @@ def _is_plain(words: list[str]) -> bool:
         kind = _kind(words)
         return kind in _KINDS and not (kind == "event" and "trigger" in words[:3])
     if words[0] in ("insert", "update", "delete", "with"):
-        # Some take a short way: UPDATE pg_attribute, DELETE FROM pg_enum.
+        # Some revisions use shortcuts: UPDATE pg_attribute, DELETE FROM pg_enum.
         return not any(word.startswith("pg_") for word in words)
     if words[:3] == ["comment", "on", "schema"] or words[:2] == ["rename", "user"]:
         return False
@@ -132,7 +133,7 @@ def _is_plain(words: list[str]) -> bool:
 
 
 def _kind(words: list[str]) -> str | None:
-    """Return which kind of thing a statement creates, alters or drops."""
+    """Return the kind of object that a statement creates, alters or drops."""
     if not words or words[0] not in _CHANGES:
         return None
     for word in words[1:12]:

@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database, read from its catalogs in one statement."""
+"""Read the schema of a PostgreSQL database from its catalogs in one statement."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from alembic_toolkit.sql import normal
 from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import identifier, postgresql_literal
 
-# The catalog's functions write names and constants as these settings say: fix them for one
-# statement, and put them back at its end. The branches of a UNION ALL run in their order.
+# These settings control how the catalog's functions write names and constants: fix them for one
+# statement, and restore them at its end. The branches of a UNION ALL run in order.
 _SETTINGS = {
     "search_path": "",
     "DateStyle": "ISO, YMD",
@@ -39,7 +39,7 @@ _OWN_SCHEMA = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 
 
 def _no_member(catalog: str, oid: str, kinds: str = "'e'") -> str:
-    """Write the condition that no extension brought it; with 'i', no range type either."""
+    """Write the condition that no extension created it; with 'i', nor that it is a range type's."""
     return (
         "NOT EXISTS (SELECT FROM pg_depend"
         f" WHERE classid = '{catalog}'::regclass AND objid = {oid} AND deptype IN ({kinds}))"
@@ -62,15 +62,15 @@ def _describe(alias: str, catalog: str, oid: str, column: str = "0") -> str:
 
 
 def _each(catalog: str, alias: str, condition: str) -> str:
-    """Write a join that looks each up by its index, whatever the planner thinks of the catalog.
+    """Write a join that uses an index for each row, whatever the planner knows about the catalog.
 
-    It plans once, when the catalog is small, for one that grows: ``OFFSET 0`` keeps the rows of
-    one relation apart from those of all.
+    The plan is made once, when the catalog is small, and the catalog grows: ``OFFSET 0`` separates
+    the rows of one relation from those of all.
     """
     return f"CROSS JOIN LATERAL (SELECT * FROM {catalog} WHERE {condition} OFFSET 0) {alias}"
 
 
-# What is read: everything, or what was touched.
+# What to read: everything, or touched objects only.
 _WHOLE = {"relations": "pg_class c", "types": "pg_type t", "routines": "pg_proc p"}
 _TOUCHED = {
     "relations": "touched_relations x JOIN pg_class c ON c.oid = x.oid",
@@ -78,9 +78,9 @@ _TOUCHED = {
     "routines": "touched_routines x JOIN pg_proc p ON p.oid = x.oid",
 }
 
-# An index by its table, an owned sequence by its owner. Partitions and children follow their
-# parents. What depends on a thing follows when it is renamed ($2): foreign keys, views, defaults,
-# checks, the columns of a type; the server records it in pg_depend.
+# Indexes by their tables, owned sequences by their owners. Partitions and children follow their
+# parents. Dependent objects change when an object is renamed ($2): foreign keys, views, defaults,
+# checks, the columns of a type; the server records them in pg_depend.
 _TREE = """
 RECURSIVE named AS MATERIALIZED (
   SELECT oid, relkind, reltype FROM pg_class WHERE relname = ANY ($1)
@@ -129,7 +129,7 @@ _TOUCH = f"""{_TREE}, named_types AS MATERIALIZED (
   SELECT oid FROM pg_proc WHERE proname = ANY ($1)
   UNION SELECT objid FROM dependent WHERE classid = 'pg_proc'::regclass
 ),"""
-# Where nothing is renamed, and nothing but relations can have changed.
+# If nothing is renamed, and only relations can have changed.
 _TOUCH_RELATIONS = f"""{_TREE}, touched_relations AS MATERIALIZED (
   SELECT oid FROM tree
   UNION SELECT oid FROM named
@@ -139,7 +139,7 @@ _HIGHEST = (
     "CASE seqtypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647"
     " ELSE 9223372036854775807 END"
 )
-_SEQUENCE_OPTIONS = {  # when each is not the default -> how it is written
+_SEQUENCE_OPTIONS = {  # the condition for a non-default value -> how it is written
     "seqtypid <> 'bigint'::regtype": "' AS ' || format_type(seqtypid, NULL)",
     "seqincrement <> 1": "' INCREMENT ' || seqincrement",
     "seqstart <> 1": "' START ' || seqstart",
@@ -184,12 +184,12 @@ _RELATION_KINDS = (
 
 
 def _options(array: str, settable: str) -> str:
-    """Write the options that somebody can set, in one order: the server keeps that of setting."""
+    """Write the options that users can set, sorted: the server keeps the order of setting."""
     listed = f"(SELECT string_agg(o, ', ' ORDER BY o) FROM unnest({array}) o WHERE {settable})"
     return f"CASE WHEN {array} IS NULL THEN '' ELSE coalesce(' WITH (' || {listed} || ')', '') END"
 
 
-# The server keeps books in both: 17.12, 15.20 and their like write pg_attver into each column.
+# The server stores its own data in both: 17.12, 15.20 and others write pg_attver to each column.
 # https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-STORAGE-PARAMETERS
 _RELATION_OPTIONS = _options("reloptions", "o !~ '^pg_'")  # an access method may have its own
 # https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-ATTRIBUTE-OPTION
@@ -208,8 +208,8 @@ _STORAGE = (
     " WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END"
 )
 
-# A constraint of NOT NULL, alias n: of a domain since PostgreSQL 17, of a column since 18. A name
-# that the server chose is none: no verb can give it again.
+# A NOT NULL constraint, alias n: of a domain since PostgreSQL 17, of a column since 18. A name that
+# the server chose is ignored, because no verb can restore it.
 _NOT_NULL = (
     _with("n.conname !~ '_not_null[0-9]*$'", "' CONSTRAINT ' || quote_ident(n.conname)")
     + " || ' NOT NULL' || "
@@ -218,7 +218,7 @@ _NOT_NULL = (
     + _with("NOT n.convalidated", "' NOT VALID'")
 )
 
-# Each: kind, schema, group (the table or type), name (NULL: the group's own), definition.
+# Each row: kind, schema, group (the table or type), name (NULL: the group's own), definition.
 _BRANCHES = [
     f"""
   SELECT {_RELATION_KINDS}, space, name, NULL::text,
@@ -364,12 +364,12 @@ _BRANCHES = [
 
 _OF_RELATIONS = _BRANCHES[:7]
 
-# Catalogs of which it is enough to know what is in them.
+# Catalogs whose entries are enough, without definitions.
 _IDENTIFIED = normal.words(
     "pg_collation pg_conversion pg_operator pg_opclass pg_opfamily pg_cast pg_ts_config pg_ts_dict"
     " pg_foreign_data_wrapper pg_foreign_server pg_publication"
 )
-# What statements are rare for: read with the whole only, and these statements make it so.
+# Rarely changed objects: read only with the whole schema, which these statements cause.
 _OTHERS = [
     "SELECT 'schema', '', 'schema ' || nspname, nspname::text,"
     " coalesce('COMMENT ' || quote_literal((SELECT description FROM pg_description"
@@ -387,7 +387,7 @@ _OTHERS = [
     f" pg_get_statisticsobjdef(oid) FROM pg_statistic_ext e"
     f" WHERE {_no_member('pg_statistic_ext', 'e.oid')}",
 ] + [
-    # OIDs below are the server's own: FirstNormalObjectId in its access/transam.h.
+    # Lower OIDs are the server's own: FirstNormalObjectId in access/transam.h.
     f"SELECT i.type, '', i.type || ' ' || i.identity, i.identity, '' FROM {catalog} o,"
     f" pg_identify_object('{catalog}'::regclass, o.oid, 0) i"
     f" WHERE o.oid >= 16384 AND {_no_member(catalog, 'o.oid')}"
@@ -464,7 +464,7 @@ def _touched(
     default: str,
     ignore: frozenset[str],
 ) -> Snapshot | None:
-    """Return what became of ``known``; None when it cannot be told without reading everything."""
+    """Return the present state of ``known``; None if everything must be read."""
     if not _names_suffice(known, names):
         return None
     if not names & DEFINING:
@@ -495,13 +495,13 @@ def _is_relation(things: Iterable[Thing]) -> bool:
 
 
 def _names_suffice(known: Snapshot, names: frozenset[str]) -> bool:
-    """Tell whether the names are enough: nothing else can have changed."""
+    """Tell whether the names are enough, because nothing else can have changed."""
     for name in names:
         for group in (space + "\0" + name for space in known.spaces):
-            # A function that is called, replaced or dropped may do anything.
+            # A function that is called, replaced or dropped may have any effect.
             if f"{group}()" in known.groups:
                 return False
-            # Partitions go with their table, and are named nowhere.
+            # Partitions change with their table, and are not named.
             things = known.groups.get(group)
             if things and "drop" in names and any(map(_PARTITIONED, things.values())):
                 return False
@@ -512,9 +512,9 @@ _PARTITIONED = re.compile(r"\bPARTITION BY ").search
 
 
 def judged(_: Snapshot, things: Mapping[Thing, str]) -> dict[Thing, str]:
-    """Return the things of a schema without what the host decides.
+    """Return the objects of a schema without properties that the host decides.
 
-    That is the version of an extension, and what somebody says of a schema that was there before.
+    These are the version of an extension, and comments on a schema that existed before.
     """
     found: dict[Thing, str] = {}
     for thing, text in things.items():
@@ -531,7 +531,7 @@ def judged(_: Snapshot, things: Mapping[Thing, str]) -> dict[Thing, str]:
 _PUBLIC = "public"
 
 
-# A change of a column's type, and back, leaves casts in what uses the column: see `retyped`.
+# Changing a column's type and back leaves casts in objects that use the column: see `retyped`.
 _CAST = re.compile(
     r"(?P<keep>'(?:[^']|'')*')|\s+"
     r"|::(?:character varying|double precision|bit varying|time(?:stamp)? with(?:out)? time zone"
@@ -542,7 +542,7 @@ _EXPRESSIONS = ("check", "index", "column", "exclusion")
 
 
 def comparable(thing: Thing, text: str) -> str:
-    """Return a definition without the casts that depend on how the database came to it."""
+    """Return a definition without casts that depend on the database's history."""
     if thing.kind not in _EXPRESSIONS:
         return text
     plain = _CAST.sub(lambda found: found["keep"] or " " * (found[0][0] != ":"), text)
@@ -550,7 +550,7 @@ def comparable(thing: Thing, text: str) -> str:
 
 
 def _within_one_pair(text: str) -> str:
-    """Leave out each pair of parentheses that stands within another one, with nothing between."""
+    """Reduce nested pairs of parentheses with nothing between them to one pair."""
     opened, pairs = list[int](), dict[int, int]()
     for place, character in enumerate(text):
         if character == "(":
@@ -562,15 +562,15 @@ def _within_one_pair(text: str) -> str:
     return "".join(one for place, one in enumerate(text) if place not in gone)
 
 
-# Catalogs are small when a look-up is planned, and grow: the plan must not scan them. Nor be
-# compiled, as it is when such a scan, which counts as most expensive, cannot be avoided.
+# Catalogs are small when a query is planned, and grow: the plan must not scan them. It must not be
+# JIT-compiled either, as happens when such a scan, which seems very expensive, is unavoidable.
 _PLANNED_WITH = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
 
 
 def prepare(connection: sa.Connection, name: str, types: str, sql: str, example: str) -> None:
-    """Prepare a look-up in PostgreSQL's catalogs, once for each connection.
+    """Prepare a query of PostgreSQL's catalogs, once for each connection.
 
-    To plan it for each list of names would cost more than the look; its plan is good for any.
+    Planning it for each list of names would cost more than the query; one plan suits all lists.
 
     :param example: arguments that find nothing.
     """

@@ -1,9 +1,9 @@
-"""Tell what PostgreSQL rewrote from what a revision changed.
+"""Distinguish PostgreSQL's own rewrites from a revision's changes.
 
-When the type of a column changes, PostgreSQL writes each check, index and default that uses it
-again, with the casts that the new type needs; when it changes back, more casts stay than there were
-(``quantity > 0`` is ``quantity::numeric > 0::numeric``). Only the server knows whether that is all:
-it makes the same way with an empty table.
+When the type of a column changes, PostgreSQL rewrites each check, index and default that uses it
+with the casts that the new type needs. When it changes back, some casts remain (``quantity > 0`` is
+``quantity::numeric > 0::numeric``). Only the server can tell whether that is the only difference,
+so the same changes are made to an empty table.
 
 https://www.postgresql.org/docs/current/sql-altertable.html
 """
@@ -25,7 +25,7 @@ from alembic_toolkit.sql.quoting import identifier
 
 _MARK = '"'
 _SCRATCH = "alembic_toolkit_scratch"
-# After the type of a column, and after its default: see the columns in `postgresql`.
+# The text after a column's type, and after its default: see the columns in `postgresql`.
 _AFTER_TYPE = re.compile(
     r" (?:COLLATE|CONSTRAINT|NOT NULL|GENERATED|DEFAULT|OWNS|STORAGE|STATISTICS"
     r"|WITH \(|OPTIONS \(|COMMENT ')"
@@ -45,9 +45,9 @@ def settled(
     between: Snapshot,
     got: Snapshot,
 ) -> Snapshot:
-    """Return a snapshot with the texts of an earlier one where the server says them otherwise.
+    """Return a snapshot with an earlier one's texts, if the server writes them differently.
 
-    :param undone: undoes what is done within.
+    :param undone: a context that undoes changes.
     :param between: the types that columns had in between.
     """
     if not casts_anew(connection.dialect.name):
@@ -68,7 +68,7 @@ def settled(
             try:
                 with undone(connection):
                     texts = _remade(connection, table, types, things, wanted, got)
-            except DBAPIError:  # the server does not go this way
+            except DBAPIError:  # the server refuses these changes
                 continue
             same.update({t: wanted[t] for t in things if texts.get(t) == got[t]})
     return same
@@ -84,7 +84,7 @@ def _same_default(
     wanted: str,
     got: str,
 ) -> bool:
-    """Return whether two texts of a column differ in the spelling of one default alone."""
+    """Return whether two texts of a column differ only in the spelling of a default."""
     texts = wanted, got
     found = [_DEFAULT.search(text) for text in texts]
     rests = [_DEFAULT.sub("", text, count=1) for text in texts]
@@ -103,10 +103,10 @@ def _same_default(
 
 
 def _retyped(table: str, between: Snapshot, got: Snapshot) -> Iterator[tuple[str, str, str]]:
-    """Yield the columns whose type was another one in between: name, that type, its type."""
+    """Yield the columns that had another type in between: name, that type, its type."""
     columns = {t for t in got if t.kind == "column" and t.owner == table}
     others = {t for t in between if t.kind == "column" and t.owner == table} - columns
-    renamed = columns - between.keys()  # and back: of one column it is clear which one
+    renamed = columns - between.keys()  # and back: with one column it is clear which one
     names = {
         t: o for t, o in zip(renamed, others, strict=False) if len(renamed) == len(others) == 1
     }
@@ -131,7 +131,7 @@ def _remade(
     wanted: Snapshot,
     got: Snapshot,
 ) -> dict[Thing, str]:
-    """Return the texts of things after the types of an empty table went there and back."""
+    """Return the texts after changing the types of an empty table there and back."""
 
     space, _, name = table.rpartition(".")
     ask(connection, f"CREATE TABLE {_SCRATCH} (LIKE {identifier(_MARK, space, name)})")

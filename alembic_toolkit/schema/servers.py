@@ -1,4 +1,4 @@
-"""Which reader takes the schema of which server."""
+"""The schema reader for each server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alembic_toolkit.database import servers
 from alembic_toolkit.schema import mysql, postgresql, sqlite
 from alembic_toolkit.schema.snapshot import Snapshot, Thing
 
-# What was known, the names in the statements since then, and the tables that do not count.
+# The known snapshot, the names in the statements since then, and the ignored tables.
 Reader = Callable[[Connection, Snapshot | None, frozenset[str], frozenset[str]], Snapshot]
 
 _READERS: dict[str, Reader] = {
@@ -21,7 +21,7 @@ _READERS: dict[str, Reader] = {
 
 
 def reader_of(dialect: str) -> Reader:
-    """Return what takes the schema of a server.
+    """Return the function that reads a server's schema.
 
     :raises ValueError: there is no snapshot of this kind of database.
     """
@@ -32,14 +32,14 @@ def reader_of(dialect: str) -> Reader:
 
 
 def casts_anew(dialect: str) -> bool:
-    """Return whether a server rewrites an expression when the type of its column changes."""
+    """Return whether a server rewrites an expression when its column's type changes."""
     return servers.server_of(dialect).name == "postgresql"
 
 
 def part_of(connection: Connection) -> str:
     """Return a server and its major version, as far as its texts depend on it: postgresql 16.
 
-    Those of MariaDB and MySQL are known by two numbers: 10.11, 9.7.
+    Versions of MariaDB and MySQL have two numbers: 10.11, 9.7.
     """
     server = servers.server_behind(connection)
     numbers = {"postgresql": 1, "sqlite": 1}.get(server.label, 2)
@@ -57,9 +57,9 @@ _JUDGES: dict[str, _Judge] = {
 def judge(
     connection: Connection, snapshot: Snapshot, some: Mapping[Thing, str] | None = None
 ) -> Mapping[Thing, str]:
-    """Return the things of a schema without what the server made up, and what its host decides.
+    """Return the objects of a schema without properties that the server or its host chose.
 
-    :param some: those of the schema to be returned; all of them by default.
+    :param some: the objects to return; all of them by default.
     """
     judged = _JUDGES.get(servers.server_of(connection.dialect.name).name)
     things = snapshot if some is None else some
@@ -70,7 +70,7 @@ _COMPARABLE: dict[str, Callable[[Thing, str], str]] = {"postgresql": postgresql.
 
 
 def comparable(server: str, thing: Thing, text: str) -> str:
-    """Return a definition so that the same one is equal, however the database came to it.
+    """Return a definition in a form that does not depend on the database's history.
 
     :param server: the name of its dialect, or of its part in the file of schemas.
     """

@@ -1,8 +1,8 @@
-"""A schema as a value, and how two of them differ.
+"""A schema as a value, and the difference between two of them.
 
-A snapshot holds what the server knows of tables and all that belongs to them, views, types,
-sequences, triggers and routines; not privileges, rows, counters or the order of columns. Two
-definitions are equal when the server would treat the things the same.
+A snapshot contains what the server knows about tables and their parts, views, types, sequences,
+triggers and routines; not privileges, rows, counters or the order of columns. Two definitions are
+equal if the server would treat the objects the same.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 
 class Thing(NamedTuple):
-    """One thing in a database."""
+    """One object in a database."""
 
     kind: str
-    owner: str  # the table it belongs to, as "schema.table" when not in the default schema
+    owner: str  # the table it belongs to, as "schema.table" if not in the default schema
     name: str  # for an unnamed constraint, its text
 
 
@@ -26,21 +26,21 @@ Row = tuple[str, str, str, str, str]  # schema and ".", kind, name, table, text
 
 
 class Snapshot(dict[Thing, str]):
-    """The definition of each thing; and by group what is read together, usually a table."""
+    """The definition of each object; and by group the rows read together, usually for a table."""
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
+        """Start empty."""
         super().__init__()
         self.groups: dict[str, dict[Thing, str]] = {}
         self.indexes: dict[tuple[str, str], str] = {}  # PostgreSQL: groups, by schema and name
-        self.rows: frozenset[Row] = frozenset()  # SQLite: the texts as they were
-        self.implicit: frozenset[str] = frozenset()  # groups whose text alone does not suffice
-        self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: what groups may begin with, by schema
-        self.watched = False  # PostgreSQL: DDL fires an event trigger, which may do anything
-        self.types: frozenset[tuple[Thing, str]] = frozenset()  # beside the server's own
+        self.rows: frozenset[Row] = frozenset()  # SQLite: the original texts
+        self.implicit: frozenset[str] = frozenset()  # groups whose own text is not enough
+        self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: prefixes of groups, by schema
+        self.watched = False  # PostgreSQL: an event trigger on DDL may do anything
+        self.types: frozenset[tuple[Thing, str]] = frozenset()  # without the server's own
 
     def copy(self) -> Snapshot:
-        """Return another one that can be changed."""
+        """Return a copy that can be changed."""
         other = Snapshot()
         other.update(self)
         vars(other).update(vars(self))
@@ -48,13 +48,13 @@ class Snapshot(dict[Thing, str]):
         return other
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether all things are the same; groups are shared by copies, and few."""
+        """Tell whether all objects are equal; copies share groups, so few are compared."""
         return (isinstance(other, Snapshot) and self.groups == other.groups) or dict.__eq__(
             self, other
         )
 
     def add(self, group: str, thing: Thing, definition: str) -> None:
-        """Add a thing; a name that occurs twice (SQLite allows it) is told apart by its text."""
+        """Add an object; duplicate names (SQLite allows them) are distinguished by their texts."""
         if thing in self:
             thing = thing._replace(name=f"{thing.name} {definition}")
         self[thing] = self.groups.setdefault(group, {})[thing] = definition
@@ -65,7 +65,7 @@ class Snapshot(dict[Thing, str]):
             self.types |= {(thing, definition)}
 
     def forget(self, group: str) -> None:
-        """Remove a group, if it is there."""
+        """Remove a group, if it exists."""
         things = self.groups.pop(group, {})
         space = group.partition("\0")[0]
         for thing in things:
@@ -76,18 +76,18 @@ class Snapshot(dict[Thing, str]):
             self.types -= frozenset(things.items())
 
     def changed(self, since: Snapshot) -> set[str]:
-        """Return the names of the tables and views that are not as they were."""
+        """Return the names of the tables and views that have changed."""
         ours, theirs = self.groups, since.groups
         groups = {group for group, things in ours.items() if theirs.get(group) is not things}
         groups = {group for group in groups if ours[group] != theirs.get(group)}
         return {group.replace("\0", "") for group in groups | (theirs.keys() - ours.keys())}
 
     def table(self, name: str) -> frozenset[tuple[Thing, str]]:
-        """Return all that decides which rows a table can hold; nothing when it is not there."""
+        """Return everything that decides which rows a table can hold; nothing if it is missing."""
         return frozenset(item for item in self._group(name).items() if _decides(*item))
 
     def is_programmed(self, name: str) -> bool:
-        """Tell whether a table may do more with rows than keep them."""
+        """Tell whether a table may do more with rows than store them."""
         return any(thing.kind in ("trigger", "rule") for thing in self._group(name))
 
     def _group(self, name: str) -> dict[Thing, str]:
@@ -106,7 +106,7 @@ def _decides(thing: Thing, text: str) -> bool:
 def replaced(
     known: Snapshot, gone: Iterable[str], items: Collection[tuple[str, Thing, str]]
 ) -> Snapshot:
-    """Return a copy in which these groups, and those of the items, are what the items say."""
+    """Return a copy in which these groups, and those of the items, are replaced by the items."""
     snapshot = known.copy()
     for group in {*gone, *(group for group, _, _ in items)} & snapshot.groups.keys():
         snapshot.forget(group)
@@ -116,9 +116,9 @@ def replaced(
 
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
-    """Return short lines that say what came (+), went (-) and changed (~), in a stable order."""
+    """Return short lines for added (+), removed (-) and changed (~) objects, in a stable order."""
     lines: list[str] = []
-    if before == after:  # as it should be, and much faster
+    if before == after:  # the normal case, and much faster
         return lines
     same = _made_by_server(before, after)
     for thing in sorted((before.keys() | after.keys()) - same):
@@ -133,7 +133,7 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def described(thing: Thing, text: str = "") -> str:
-    """Return a thing in a short line, as `difference` does; with its definition, if given."""
+    """Return an object as a short line, like `difference`; with its definition, if given."""
     return f"{_title(thing)}{_definition(thing, text)}"
 
 
@@ -141,9 +141,9 @@ MADE = ", made by the server for foreign key "
 
 
 def _made_by_server(before: Snapshot, after: Snapshot) -> set[Thing]:
-    """Return the indexes of both that only have another name, which MariaDB chose.
+    """Return the indexes that differ only in a name, which MariaDB chose.
 
-    It depends on how their foreign key was added: https://mariadb.com/kb/en/foreign-keys/
+    The name depends on how their foreign key was added: https://mariadb.com/kb/en/foreign-keys/
     """
     places: list[dict[tuple[str, str], Thing]] = [
         {
@@ -162,7 +162,7 @@ def _line(text: str) -> str:
 
 
 def _parts_that_differ(old: str, new: str) -> tuple[str, str]:
-    """Cut from long texts what they have in common, but for some words around."""
+    """Remove from long texts what they have in common, except some words around it."""
     if max(len(old), len(new)) < 200 or old == new:
         return old, new
     start = _same(old, new)
@@ -174,7 +174,7 @@ def _parts_that_differ(old: str, new: str) -> tuple[str, str]:
 
 
 def _same(old: str, new: str) -> int:
-    """Return how many characters are the same at the beginning of both."""
+    """Return the number of equal characters at the beginning of both."""
     pairs = enumerate(zip(old, new, strict=False))
     return next((place for place, (one, two) in pairs if one != two), min(len(old), len(new)))
 

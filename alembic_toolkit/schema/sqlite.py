@@ -1,4 +1,4 @@
-"""The schema of an SQLite database: the texts of its authors, taken apart."""
+"""Read the schema of an SQLite database by parsing the authors' texts."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def take(
     names: frozenset[str],
     ignore: frozenset[str],
 ) -> Snapshot:
-    """Read the texts, which is cheap; take apart those that ``known`` did not have."""
-    # Not the names but the texts say what changed: that is exact.
+    """Read the texts, which is cheap; parse those that ``known`` does not contain."""
+    # The texts, not the names, tell what changed: that is exact.
     schemas = [row[1] for row in ask(connection, "PRAGMA database_list") if row[1] != "temp"]
     rows = frozenset[Row]().union(*(_rows(connection, schema) for schema in schemas))
     before = known if known is not None else Snapshot()
     changed = {_group(row) for row in rows ^ before.rows}
     if not changed:
         return before.copy()
-    # A foreign key that names no columns means those of the primary key of another table.
+    # A foreign key without columns refers to another table's primary key.
     changed |= before.implicit
     new = sorted(row for row in rows if row[0] + row[3] in changed and row[3] not in ignore)
     items = [item for row in new for item in _items(row)]
@@ -58,7 +58,7 @@ def take(
 
 
 def _rows(connection: sa.Connection, schema: str) -> list[Row]:
-    # Every name in SQL of SQLite's own begins with sqlite_; automatic indexes have no text.
+    # All internal names of SQLite begin with sqlite_; automatic indexes have no text.
     before = "" if schema == "main" else f"{schema}."
     master = identifier('"', schema, "sqlite_master")
     query = (
@@ -86,11 +86,11 @@ def _items(row: Row) -> list[Item]:
     return [(group, Thing(kind, owner, name), text)]
 
 
-_IMPLICIT = "\0"  # stands for the columns of a key that are not named
+_IMPLICIT = "\0"  # stands for the unnamed columns of a key
 
 
 def _resolved(items: list[Item], before: Snapshot) -> list[Item]:
-    """Name the columns that foreign keys leave to the primary key of their parent."""
+    """Fill in the columns that foreign keys take from their parent's primary key."""
     things = [*before.items(), *((thing, text) for _, thing, text in items)]
     keys = {
         thing.owner.lower(): re.sub(r" (ASC|DESC|AUTOINCREMENT|ON CONFLICT \w+)\b", "", text)
@@ -120,7 +120,7 @@ def _other(kind: str, sql: str) -> str:
         unique = "UNIQUE " if "unique" in words[:3] else ""
         where = " WHERE " + normal.text(without_parentheses(rest[1:])) if rest else ""
         return f"{unique}({_indexed(inside)}){where}"
-    # After the name, which may be that of a schema first.
+    # After the name, which may be qualified by a schema.
     start = words.index(kind) + 1
     start += 3 if words[start : start + 3] == ["if", "not", "exists"] else 0
     start += 3 if words[start + 1 : start + 2] == ["."] else 1
@@ -128,7 +128,7 @@ def _other(kind: str, sql: str) -> str:
 
 
 def _indexed(tokens: list[str]) -> str:
-    """Write the columns of a key; ascending is how they are by default."""
+    """Write the columns of a key; ascending order is the default."""
     parts = []
     for part in split_list(tokens):
         last = part[-1].lower()
@@ -143,9 +143,9 @@ _Part = tuple[str, str, str]  # kind, name or "", definition
 
 @dataclass
 class _Table:
-    """What a CREATE TABLE statement says, as far as it is read."""
+    """The relevant contents of a CREATE TABLE statement."""
 
-    columns: dict[str, str]  # as written, by lower case
+    columns: dict[str, str]  # lower case -> as written
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # type, null, default, ...
     parts: list[_Part] = field(default_factory=list)
     key: list[str] = field(default_factory=list)  # columns of the primary key, in lower case
@@ -164,7 +164,7 @@ _FACTS = ("type", "collate", "null", "generated", "default")
 
 @lru_cache(maxsize=8192)
 def _table(sql: str) -> tuple[_Part, ...]:
-    """Take a CREATE TABLE apart: columns, keys, and what the table itself is.
+    """Parse a CREATE TABLE: columns, keys, and the table's own options.
 
     https://www.sqlite.org/lang_createtable.html
     """
@@ -206,7 +206,7 @@ def _read_clause(table: _Table, column: str, clause: str) -> None:
         columns = _indexed(inside) if inside else normal.quoted(column)
         table.add("unique", name, f"({columns})" + _conflict(rest))
     elif kind == "check":
-        # The parentheses stay: they tell an unnamed check's text from a name.
+        # Keep the parentheses: they distinguish an unnamed check's text from a name.
         table.add("check", name, f"({table.expression(inside)})" + _conflict(rest))
     elif kind == "foreignkey":
         _read_foreign(table, column, name, tokens)
@@ -236,11 +236,11 @@ def _read_foreign(table: _Table, column: str, name: str | None, tokens: list[str
     place = [token.upper() for token in tokens].index("REFERENCES")
     columns = normal.quoted(column) if column else _indexed(split_parentheses(tokens)[0])
     parent = normal.quoted(unquoted(tokens[place + 1]).lower())
-    # PRAGMA foreign_key_list, and so a rebuild, names the columns that the author left out.
+    # PRAGMA foreign_key_list, and so a rebuild, fills in columns that the author omitted.
     inside, tail = split_parentheses(tokens[place + 2 :])
     target = f" ({_indexed(inside)})" if inside else _IMPLICIT
     rest = " ".join(tail).upper()
-    # MATCH is parsed and not obeyed: https://www.sqlite.org/foreignkeys.html
+    # MATCH is parsed and ignored: https://www.sqlite.org/foreignkeys.html
     actions = dict(re.findall(r"\b(ON (?:DELETE|UPDATE)) (SET \w+|NO ACTION|\w+)", rest))
     if re.search(r"(?<!NOT )DEFERRABLE INITIALLY DEFERRED", rest):
         actions["DEFERRABLE"] = "INITIALLY DEFERRED"
@@ -249,7 +249,7 @@ def _read_foreign(table: _Table, column: str, name: str | None, tokens: list[str
 
 
 def _fact(table: _Table, tokens: list[str]) -> dict[str, str]:
-    """Return what NOT NULL, DEFAULT, COLLATE or GENERATED ALWAYS AS says of a column."""
+    """Return the value of NOT NULL, DEFAULT, COLLATE or GENERATED ALWAYS AS for a column."""
     word, inside = tokens[0].upper(), split_parentheses(tokens)[0]
     if word == "NOT":
         return {"null": "NOT NULL" + _conflict(tokens)}
@@ -269,7 +269,7 @@ def _default(table: _Table, tokens: list[str]) -> str:
         return table.expression(tokens)
     if tokens[0] in ("+", "-"):
         return tokens[0] + tokens[1].lower()
-    # "text" and unquoted words that are no keywords are strings here.
+    # "text" and unquoted words that are not keywords are strings here.
     is_quoted = tokens[0][0] in '"`['
     return literal(unquoted(tokens[0])) if is_quoted else normal.text(tokens[:1])
 
@@ -278,7 +278,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.I)
 
 
 def _stored(default: str, type_: str) -> str:
-    """Write a default as a column of this type stores it: ``'-1'`` is -1 where that is a number.
+    """Write a default as a column of this type stores it: ``'-1'`` is -1 in a numeric column.
 
     https://www.sqlite.org/datatype3.html#determination_of_column_affinity
     """
@@ -298,9 +298,9 @@ def _stored(default: str, type_: str) -> str:
 
 
 def _complete_key(table: _Table, options: set[str]) -> None:
-    """Add NOT NULL where a primary key implies it, as a rebuilt table does.
+    """Add NOT NULL if a primary key implies it, as in a rebuilt table.
 
-    The columns of a key may be NULL unless it is the rowid, or the table has none, or is STRICT.
+    A key's columns may be NULL unless it is the rowid, or the table has no rowid, or is STRICT.
     https://www.sqlite.org/lang_createtable.html#the_primary_key
     """
     rowid = (
@@ -311,7 +311,7 @@ def _complete_key(table: _Table, options: set[str]) -> None:
     if rowid or options & {"without rowid", "strict"}:
         for column in table.key:
             table.facts.get(column, {}).setdefault("null", "NOT NULL")
-    # Synonyms, for SQLite and for SQLAlchemy: but INT PRIMARY KEY is no rowid.
+    # Synonyms for SQLite and for SQLAlchemy; but INT PRIMARY KEY is not a rowid.
     for column, facts in table.facts.items():
         if table.key != [column]:
             facts["type"] = {"INT": "INTEGER", "BOOL": "BOOLEAN"}.get(facts["type"], facts["type"])

@@ -1,8 +1,8 @@
 """The schema of each revision, kept in a file beside the history: ``migrations/schemas.json``.
 
-It has a part for each server and major version, because a server's texts differ from those of
-another one. A part says of each revision what it adds, changes and removes, which is also enough
-to know the whole schema: that of all revisions below it, in the order of the file.
+It has a part for each server and major version, because servers write their texts differently. A
+part lists, for each revision, what it adds, changes and removes. This also determines the whole
+schema at a revision: apply all revisions below it, in the order of the file.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from alembic_toolkit.schema.snapshot import Snapshot, Thing, difference
 NAME = "schemas.json"
 FORMAT = 1
 WRITE = "alembic-toolkit where --write"
-Changes = Mapping[Thing, str | None]  # the new definition; None: it is gone
+Changes = Mapping[Thing, str | None]  # the new definition; None: removed
 
 
 class Step(NamedTuple):
-    """What one line of a revision's file changes."""
+    """The changes by one line of a revision's file."""
 
     line: int
-    number: int  # of the statements of the revision, the last one that this took
+    number: int  # the number of the step's last statement in the revision
     changes: Changes
 
 
 @dataclass(frozen=True)
 class Made:
-    """What one revision makes of the schema."""
+    """The changes of one revision to the schema."""
 
     revision: str
-    after: tuple[str, ...]  # what it comes after, and depends on
+    after: tuple[str, ...]  # its predecessors and dependencies
     file: str  # the beginning of the hash of its file
     statements: int = 0
-    commits: bool = False  # each step by itself: a crash may leave the revision half-way
-    rows: tuple[tuple[int, str], ...] = ()  # what changes rows: line, and the words of it
+    commits: bool = False  # each step commits: a crash may leave the revision half done
+    rows: tuple[tuple[int, str], ...] = ()  # changes of rows: the line, and its text
     steps: tuple[Step, ...] = ()
 
     @property
     def changes(self) -> dict[Thing, str | None]:
-        """Return what all its steps change together."""
+        """Return the combined changes of all its steps."""
         found: dict[Thing, str | None] = {}
         for step in self.steps:
             found |= step.changes
@@ -65,14 +65,14 @@ class Made:
 
 @dataclass(frozen=True)
 class Part:
-    """All revisions of a history on one server, from the first to the last."""
+    """All revisions of a history on one server, from first to last."""
 
     server: str  # with its major version: "postgresql 16"
     revisions: dict[str, Made] = field(default_factory=dict)
 
     @cached_property
     def moments(self) -> dict[Thing, str]:
-        """Return what has the moment at which its revision ran as a default, in some revision."""
+        """Return the objects with the time of a revision's run as a default, in any revision."""
         return {
             thing: text
             for made in self.revisions.values()
@@ -81,7 +81,7 @@ class Part:
         }
 
     def below(self, revisions: Iterable[str]) -> set[str]:
-        """Return these revisions and all that they stand on.
+        """Return these revisions and all their ancestors.
 
         :raises KeyError: one is not in the file.
         """
@@ -94,7 +94,7 @@ class Part:
         return found
 
     def things(self, revisions: Iterable[str]) -> dict[Thing, str]:
-        """Return the schema of a database that stands at these revisions; at none, an empty one.
+        """Return the schema of a database at these revisions; empty if there are none.
 
         :raises KeyError: one is not in the file.
         """
@@ -129,7 +129,7 @@ def apply(schema: dict[Thing, str], changes: Changes) -> None:
 
 
 def as_snapshot(things: Mapping[Thing, str]) -> Snapshot:
-    """Return things as a snapshot, which can be compared with another."""
+    """Return objects as a snapshot, which can be compared with another."""
     snapshot = Snapshot()
     for thing, text in things.items():
         snapshot.add(thing.owner or thing.name, thing, text)
@@ -137,7 +137,7 @@ def as_snapshot(things: Mapping[Thing, str]) -> Snapshot:
 
 
 def fingerprint(things: Mapping[Thing, str]) -> str:
-    """Return a number for a schema: equal schemas have the same, whatever their order."""
+    """Return a number for a schema, the same for equal schemas in any order."""
     return _digits(sum(item_hash(*item) for item in things.items()))
 
 
@@ -146,7 +146,7 @@ def _digits(total: int) -> str:
 
 
 def item_hash(thing: Thing, text: str) -> int:
-    """Return the part of one thing in a fingerprint."""
+    """Return one object's contribution to a fingerprint."""
     said = json.dumps([*thing, text]).encode()
     return int.from_bytes(hashlib.sha256(said).digest()[:12], "big")
 
@@ -157,11 +157,11 @@ def item_hash(thing: Thing, text: str) -> int:
 def schema_of(
     connection: Connection, directory: ScriptDirectory, revisions: Iterable[str]
 ) -> Snapshot:
-    """Return the schema that a database has at these revisions, as the file of the history says.
+    """Return the schema of a database at these revisions, according to the history's file.
 
-    Compare it with what a database has, ``judged(take(connection), connection)``, by `differences`.
+    Use `differences` to compare it with a database: ``judged(take(connection), connection)``.
 
-    :param connection: which server: the file has a part for each, and for each major version.
+    :param connection: selects the server and major version; the file has a part for each.
     :param revisions: the rows of the version table; none for an empty database.
     :raises CommandError: there is no file, or no part for this server in it, or it is older than
      the history; or there is no such revision.
@@ -181,11 +181,11 @@ def schema_of(
 def judged(
     snapshot: Snapshot, connection: Connection, ignore: Collection[str] = ()
 ) -> dict[Thing, str]:
-    """Return the things of a schema that a revision decides about.
+    """Return the objects of a schema as far as revisions define them.
 
-    Names that the server made up, its own defaults and versions of extensions are left out.
+    Names that the server chose, its own defaults and versions of extensions are excluded.
 
-    :param ignore: patterns of tables that are somebody else's: ``events_p*``.
+    :param ignore: patterns of tables that others own: ``events_p*``.
     """
     return {
         thing: text
@@ -197,12 +197,12 @@ def judged(
 def differences(
     connection: Connection, wanted: Mapping[Thing, str], got: Mapping[Thing, str]
 ) -> list[str]:
-    """Return a line for each difference, as `difference` does; none where there is no other one.
+    """Return a line for each difference, like `difference`; an empty list if there is none.
 
-    What the server writes in two ways, depending on how it came to be, is the same.
+    Texts that the server writes differently because of the database's history count as equal.
 
-    :param wanted: what `schema_of` returned.
-    :param got: what `judged` returned.
+    :param wanted: the result of `schema_of`.
+    :param got: the result of `judged`.
     """
     server = connection.dialect.name
     same = {
@@ -215,7 +215,7 @@ def differences(
 
 
 def is_ignored(thing: Thing, ignore: Collection[str]) -> bool:
-    """Tell whether a thing is a table, view or the like that a pattern names, or belongs to one."""
+    """Tell whether an object is a table, view or the like matching a pattern, or belongs to one."""
     table = thing.owner or thing.name
     return any(fnmatchcase(table, pattern) for pattern in ignore)
 
@@ -233,9 +233,9 @@ def part_for(connection: Connection, directory: ScriptDirectory) -> Part:
 
 
 def no_part(name: str, parts: Collection[str], directory: ScriptDirectory) -> CommandError:
-    """Return the error that the file says nothing of a server.
+    """Return the error for a server that the file does not cover.
 
-    :param parts: the servers that it knows.
+    :param parts: the servers that it covers.
     """
     kin = [one for one in parts if one.partition(" ")[0] == name.partition(" ")[0]]
     found = f"only {', '.join(kin or parts)}" if parts else "no such file"
@@ -255,7 +255,7 @@ def no_part(name: str, parts: Collection[str], directory: ScriptDirectory) -> Co
 
 
 def older(part: Part, files: Mapping[str, str | Path]) -> str:
-    """Return how a part is older than the history, in words; nothing if it is not.
+    """Return in words how a part is older than the history; empty if it is not.
 
     :param files: that of each revision.
     """
@@ -308,7 +308,7 @@ def _is_file(server: str) -> bool:
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the beginning of the hash of what runs of a revision's file."""
+    """Return the beginning of the hash of the executable part of a revision's file."""
     return (sha256(path) or "")[:12]
 
 
@@ -316,26 +316,26 @@ def file_hash(path: str | Path) -> str:
 
 
 def path_of(directory: ScriptDirectory) -> Path:
-    """Return where the file of a history is: beside ``env.py``."""
+    """Return the path of a history's file: beside ``env.py``."""
     return Path(directory.dir, NAME)
 
 
 def shown(directory: ScriptDirectory) -> str:
-    """Return its path as seen from the current directory, where that is shorter."""
+    """Return its path relative to the current directory, if that is shorter."""
     return shortest(path_of(directory))
 
 
 def shortest(path: Path) -> str:
-    """Return a path as seen from the current directory, where that is shorter."""
+    """Return a path relative to the current directory, if that is shorter."""
     with suppress(OSError, ValueError):
         return min(os.path.relpath(path), str(path), key=len)
     return str(path)
 
 
 def read(path: Path) -> dict[str, Part]:
-    """Read all parts of a file; none where there is no file.
+    """Read all parts of a file; none if there is no file.
 
-    :raises CommandError: it cannot be read, or is of another format.
+    :raises CommandError: it cannot be read, or has another format.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -381,9 +381,9 @@ def _read_revisions(found: Mapping[str, Any]) -> Iterator[tuple[str, Made]]:
 
 
 def write(path: Path, parts: Mapping[str, Part]) -> bool:
-    """Write all parts, the same bytes for the same parts; return whether the file has changed.
+    """Write all parts, the same bytes for equal parts; return whether the file has changed.
 
-    It is replaced as a whole: whoever reads it meanwhile gets the old one or the new one.
+    It is replaced atomically: a concurrent reader gets the old file or the new one.
     """
     text = to_text(parts)
     with suppress(OSError, UnicodeError):

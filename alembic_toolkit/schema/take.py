@@ -1,7 +1,7 @@
-"""Take the schema of a database: everything, or only what statements can have changed since.
+"""Take a snapshot of a database's schema: everything, or only what statements may have changed.
 
-The server's own texts are the definitions wherever it has a canonical one: PostgreSQL's catalog
-functions, MariaDB's SHOW CREATE. SQLite keeps what the author wrote, so that is taken apart.
+The server's own texts are the definitions if they are canonical: PostgreSQL's catalog functions,
+MariaDB's SHOW CREATE. SQLite stores the author's text, so that is parsed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def take(
     names: Collection[str] | None = None,
     ignore: Collection[str] = IGNORE,
 ) -> Snapshot:
-    """Read the schema of the database; on MariaDB, of the database that the connection uses.
+    """Read the schema of the database; on MariaDB, of the connection's current database.
 
-    Without ``known`` or ``names``: all of it. With both: what these names can have changed since
-    ``known`` was taken on the same database with the same ``ignore``. That is exact for statements
-    that were executed; after a rollback to before ``known``, take the whole.
+    Without ``known`` or ``names``, read everything. With both, read what these names can have
+    changed since ``known`` was taken on the same database with the same ``ignore``. That is exact
+    for executed statements; after a rollback to before ``known``, read everything.
 
     :param known: an earlier snapshot; it is not changed.
-    :param names: what `names_in` returned for all statements since then.
-    :param ignore: tables that do not count, nor anything on them.
+    :param names: the result of `names_in` for all statements since then.
+    :param ignore: tables to ignore, with all their parts.
     :raises ValueError: there is no snapshot of this kind of database.
     """
     whole = known is None or names is None

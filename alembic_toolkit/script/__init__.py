@@ -1,1 +1,1 @@
-"""One ``--sql`` script that fits any database of a history, wherever it stands."""
+"""One ``--sql`` script that fits any database of a history, whatever its revision."""

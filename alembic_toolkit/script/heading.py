@@ -1,4 +1,4 @@
-"""When a script was written, by what, and from which commit of the history."""
+"""When a script was written, by what version, and from which commit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(directory: ScriptDirectory) -> str:
 
 
 def _day() -> str:
-    """Return today, in UTC; or the day that whoever wants the same bytes again has set.
+    """Return today in UTC, or the day set for reproducible output.
 
     https://reproducible-builds.org/specs/source-date-epoch/
     """

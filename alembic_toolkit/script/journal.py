@@ -1,4 +1,4 @@
-"""What a script writes into the journal: the rows that `alembic upgrade` writes under `run`."""
+"""The journal rows that a script writes: the same as `alembic upgrade` under `run`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alembic_toolkit.sql.quoting import literal
 
 @dataclass(frozen=True)
 class Moments:
-    """How the server that runs a script says when, and by whom: SQL expressions."""
+    """SQL expressions for the time and the user, on the server that runs a script."""
 
     started: str  # when the revision began, which the script has noted
     now: str
@@ -30,12 +30,12 @@ class Journal:
 
     @property
     def create(self) -> str:
-        """Return what makes the journal where it is not there."""
+        """Return SQL that creates the journal if it does not exist."""
         create = CreateTable(self._table, if_not_exists=True)
         return str(create.compile(dialect=self.context.dialect)).strip()
 
     def insert(self, step: RevisionStep, end: str) -> str:
-        """Return the row of a revision that was run.
+        """Return the row for a revision that was run.
 
         :param end: what the SELECT of it ends with: its condition.
         """

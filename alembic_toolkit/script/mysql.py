@@ -1,8 +1,8 @@
-"""For MariaDB and MySQL: prepared statements, as neither has IF outside of a procedure.
+"""For MariaDB and MySQL: prepared statements, since neither has IF outside procedures.
 
-`@alembic_todo` is 1 where a revision is to be run, 0 where it is not, and NULL once a guard has
-refused or a statement has failed: then nothing acts any more, whether the client stops at errors or
-not (`--force`).  It is NULL, too, in a new session, which a client opens after a lost connection.
+`@alembic_todo` is 1 if a revision must be run, 0 if not, and NULL after a guard has refused or a
+statement has failed: then nothing acts any more, whether or not the client stops at errors
+(`--force`).  It is also NULL in a new session, which a client opens after a lost connection.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def write(script: Script) -> Iterator[str]:
 
 
 def lock_timeout(seconds: float) -> str:
-    """Return what bounds the wait for each lock: of a table, and of rows.
+    """Return SQL that limits the wait for each lock: on a table, and on rows.
 
     Both count whole seconds, of which MySQL knows no fewer than one.
     https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_lock_wait_timeout
@@ -103,7 +103,7 @@ _UNPREPARED |= {"SIGNAL", "RESIGNAL", "GET"}
 
 
 def _refusals(part: Part) -> Iterator[str]:
-    """Stop on MySQL, before anything runs, where a revision to run has what it cannot prepare."""
+    """Stop on MySQL, before anything runs, if a revision to run contains something unpreparable."""
     texts = (text for statement in part for text in _apart(statement))
     kinds = (kind for text in texts if (kind := _kind(text)) in _UNPREPARED)
     if kind := next(kinds, ""):
@@ -116,7 +116,7 @@ def _refusals(part: Part) -> Iterator[str]:
 
 
 def _kind(statement: str) -> str:
-    """Return what a statement is, as its first words say: ``CREATE TRIGGER``."""
+    """Return the kind of a statement, from its first words: ``CREATE TRIGGER``."""
     verb, *words = first_words(statement, MYSQL, 12) or [""]
     if verb not in _VERBS:
         return verb
@@ -152,13 +152,13 @@ _DELIMITED = re.compile(r"(?s)DELIMITER (\S+)\n(.*)\n\1\nDELIMITER\W*")
 
 
 def undelimited(statement: str) -> str:
-    """Return the statement that stands between two DELIMITERs, which only a client knows."""
+    """Return the statement between two DELIMITERs, which only a client understands."""
     body = _DELIMITED.fullmatch(statement)
     return body[2] if body else statement
 
 
 def _apart(text: str) -> list[str]:
-    """Return the statements of a text, in which the server would take only one."""
+    """Return the statements of a text, since the server accepts only one at a time."""
     body = undelimited(text)
     try:
         # what stood between two DELIMITERs is one statement, whatever it looks like
@@ -195,7 +195,7 @@ def _keeps_mode(statement: str) -> bool:
 
 
 def _shown_if(condition: str, sql: str, in_their_mode: bool = False) -> str:
-    """Return a statement under a condition, below itself as it would be without one."""
+    """Return a statement under a condition, below its unconditional form."""
     return f"{commented(sql)}\n{_if(condition, sql, in_their_mode)}"
 
 

@@ -1,4 +1,4 @@
-"""What a revision gets for a connection while its script is written."""
+"""The connection that a revision gets while its script is written."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ WAY = "alembic upgrade head  # without --sql; or use a verb, which looks by itse
 
 
 class Asked(CommandError, AttributeError):
-    """A revision asks the database something.
+    """The error for a revision that queries the database.
 
-    It is an AttributeError, too, for whoever only tries whether a connection has something.
+    It is also an AttributeError, for code that only tests whether a connection has an attribute.
     """
 
 
 class Answer:
-    """What a statement returns that was written into the script: nothing that could be read."""
+    """The result of a statement that was written to the script: it has no rows."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -48,7 +48,7 @@ class Answer:
 
 
 class NoDatabase(MockConnection):
-    """Alembic's own stand-in for a connection, which also takes values, and gives no answers."""
+    """Alembic's own substitute for a connection, which also accepts values, and returns no rows."""
 
     def __init__(self, impl: Any) -> None:
         super().__init__(impl.dialect, lambda construct, parameters: None)
@@ -105,7 +105,7 @@ def _filled(construct: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _literal(value: Any, of: Any) -> Any:
-    """Return a value of the type that a column or a parameter has, or else of its own."""
+    """Return a value with the type of its column or parameter, or else its own type."""
     typed = None if of is None or isinstance(of.type, sa.types.NullType) else of.type
     return value if isinstance(value, sa.ClauseElement) else sa.literal(value, typed)
 
@@ -128,7 +128,7 @@ def failed(error: Exception, step: RevisionStep, server: str) -> CommandError:
 
 
 def _is_of_dialect(error: Exception) -> bool:
-    """Tell whether SQLAlchemy raised it when it asked, and not when it wrote a statement."""
+    """Tell whether SQLAlchemy raised it in a query, and not while compiling a statement."""
     files = [Path(f.filename).parts[-3:] for f in traceback.extract_tb(error.__traceback__)]
     writes = any(parts[-1] == "compiler.py" for parts in files)
     return not writes and any({*parts} & {"engine", "dialects"} for parts in files)

@@ -1,7 +1,7 @@
-"""What a script for SQLite makes and drops, so that it can refuse before it does harm.
+"""The objects that a script for SQLite creates and drops, so that it can refuse before doing harm.
 
-SQLite has no condition for what creates or drops: run again, a script does it again.  So the script
-looks first, and stops where that would change what it has not made itself.
+SQLite has no conditions for CREATE and DROP: when a script is run again, it repeats them.  So the
+script checks first, and stops if they would change an object that it has not created itself.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ KINDS = ("TABLE", "INDEX", "VIEW", "TRIGGER")
 ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 Thing = tuple[str, str, str]
 """A kind, a schema, and a name in small letters."""
-THERE = "temp.alembic_there"  # what the database had before the script
+THERE = "temp.alembic_there"  # the objects that existed before the script
 
 
 def master(schema: str) -> str:
-    """Return the table in which SQLite keeps what a schema has."""
+    """Return the table in which SQLite stores the objects of a schema."""
     mark = '"'
     return f"{identifier(mark, schema)}.sqlite_master"
 
 
 @dataclass(frozen=True)
 class Ddl:
-    """A statement that makes or drops one thing."""
+    """A statement that creates or drops one object."""
 
     creates: bool
     kind: str
@@ -47,7 +47,7 @@ class Ddl:
         return "TABLE", self.schema, self.owner
 
     def exists(self, where: str = "") -> str:
-        """Return the condition that it is there now, or was there before the script."""
+        """Return the condition that it exists now, or existed before the script."""
         place = f"type = '{self.kind.lower()}' AND name = {literal(self.name)} COLLATE NOCASE"
         table = where or master(self.schema)
         place += f" AND place = {literal(self.schema)}" if where else ""
@@ -59,7 +59,7 @@ class Ddl:
 
 
 def ddl_of(sql: str) -> Ddl | None:
-    """Return what a statement makes or drops; None for any other statement."""
+    """Return the object that a statement creates or drops; None for any other statement."""
     found = (match for match in TOKEN.finditer(sql) if not is_noise(match[0]))
     tokens = list(islice(found, 16))
     words = [match[0].upper() for match in tokens]
@@ -87,7 +87,7 @@ def ddl_of(sql: str) -> Ddl | None:
 
 
 class Things:
-    """All that a script makes and drops, in its order, by the numbers of its parts."""
+    """All objects that a script creates and drops, in order, by the numbers of its parts."""
 
     def __init__(self, found: Iterable[tuple[int, Ddl]]) -> None:
         self.of_part: dict[int, list[tuple[int, Ddl]]] = {}
@@ -123,7 +123,7 @@ class Things:
             seen.add(ddl.thing)
 
     def outcome(self, part: int) -> list[str]:
-        """Return conditions that hold when all statements of a part have run."""
+        """Return conditions that are true after all statements of a part have run."""
         held: dict[Thing, str] = {}
         for _, ddl in self.of_part.get(part, ()):
             held[ddl.thing] = f"{'' if ddl.creates else 'NOT '}{ddl.exists()}"

@@ -1,4 +1,4 @@
-"""The parts of a script, one for each revision, and what each must know of the history."""
+"""The parts of a script, one for each revision, and the facts each needs about the history."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_IN_MEMORY = 1_000_000  # characters of the statements of one transaction
 
 
 class Spool:
-    """A file for the statements of a script, which can be more than memory holds."""
+    """A file for the statements of a script, which may not fit in memory."""
 
     def __init__(self) -> None:
         self.file: IO[bytes] | None = None
@@ -142,7 +142,7 @@ def part(step: RevisionStep, spool: Spool) -> Part:
 
 @dataclass
 class Script:
-    """The parts of a script, and which revision comes after which in the whole history."""
+    """The parts of a script, and the order of revisions in the whole history."""
 
     context: MigrationContext
     parts: list[Part]
@@ -154,7 +154,7 @@ class Script:
     journal: Journal | None = None
 
     def mark_again(self, pin: Callable[[str], str] = str) -> list[str]:
-        """Return what brings a database that stands at a replaced revision to the root.
+        """Return SQL that moves a database at a replaced revision to the root.
 
         :param pin: makes the operators of a condition the server's own.
         """
@@ -187,9 +187,9 @@ class Script:
         return after
 
     def known(self) -> dict[str, tuple[str, ...]]:
-        """Return the part of the history that a database of this script may stand in.
+        """Return the part of the history in which a database for this script may be.
 
-        That is what the script begins above, and all that comes after it: few revisions for a
+        That is the revisions below the script, and all their successors: few revisions for a
         script of the last one, all of them for one from base.
         """
         begins = {parent for part in self.parts for parent in part.parents}
@@ -213,19 +213,19 @@ class Script:
         return any(not part.parents for part in self.parts)
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return what is known as pairs of a revision and one before it, '' before the first."""
+        """Return the known revisions as pairs of a revision and a predecessor, '' for the first."""
         known = self.known().items()
         return [(id_, parent) for id_, parents in known for parent in parents or ("",)]
 
     def beyond(self) -> list[str]:
-        """Return the revisions that come right after the last ones of an upgrade."""
+        """Return the direct successors of an upgrade's last revisions."""
         ours = {part.id for part in self.parts}
         children = self.children()
         return sorted({child for id_ in ours for child in children[id_]} - ours)
 
 
 def edges(context: MigrationContext) -> dict[str, tuple[str, ...]]:
-    """Return which revisions each one comes after, those that it depends on included."""
+    """Return each revision's predecessors, including its dependencies."""
     directory = context.script
     assert directory is not None
     revisions = [*directory.walk_revisions()][::-1]
@@ -254,7 +254,7 @@ def rows(pairs: list[tuple[str, str]]) -> str:
 
 
 def reason(part: Part) -> str:
-    """Return why a revision cannot be run on a database that lacks what is before it."""
+    """Return why a revision cannot run on a database that lacks its predecessors."""
     if part.up:
         return f"revision {part.id} comes after {', '.join(part.parents)}, which is not there"
     return f"revision {part.id} cannot be taken back: one that comes after it is there"
@@ -264,7 +264,7 @@ STRAY = "this database is at a revision that this history does not have"
 
 
 def stray_condition(script: Script, known: str) -> str:
-    """Return a condition: the version table names a revision that is not known."""
+    """Return a condition: the version table names an unknown revision."""
     unknown = f"version_num NOT IN (SELECT revision FROM {known})"
     return f"EXISTS (SELECT 1 FROM {script.version_table} WHERE {unknown})"
 
@@ -281,7 +281,7 @@ SELECT revision FROM applied WHERE revision <> ''"""
 
 
 def blocks(script: Script, applied: str) -> Iterator[tuple[str, str]]:
-    """Yield the conditions under which this script must not begin, each with the message.
+    """Yield the conditions under which this script must not begin, each with its message.
 
     What a revision needs of the script itself has run before it, or nothing runs any more.
     """
@@ -339,12 +339,12 @@ LONGEST = 86_400.0  # seconds: a day, which the setting of every server can hold
 
 
 def milliseconds(seconds: float) -> int:
-    """Return how long to wait for a lock; never 0, which some servers take for no limit."""
+    """Return how long to wait for a lock; never 0, which means no limit on some servers."""
     return max(1, math.ceil(1000 * min(seconds, LONGEST)))
 
 
 def plain_heading(first: Part, written: str) -> str:
-    """Return what stands on top of a script that does not look before it acts."""
+    """Return the heading of a script that does not check before it acts."""
     begin = ", ".join(first.parents) or "base" if first.up else first.id
     return (
         "-- Not to be run twice: plain SQL for review, without guards and without a journal.\n"

@@ -1,8 +1,8 @@
-"""For PostgreSQL: DO blocks in transactions, and psql's \\gexec where there must be none.
+"""For PostgreSQL: DO blocks in transactions, and psql's \\gexec where no transaction is allowed.
 
-Each transaction asks first whether the one before it was committed, and notes at its end that it
-was: `alembic.step` is a setting of the session that a rollback takes back.  So nothing acts once a
-guard has refused or a statement has failed, whether the client stops at errors or not.
+Each transaction first checks that the previous one was committed, and records its own end:
+`alembic.step` is a session setting that a rollback reverts.  So nothing acts after a guard has
+refused or a statement has failed, whether or not the client stops at errors.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _stop(condition: str, message: str) -> str:
 
 
 def lock_timeout(seconds: float) -> str:
-    """Return what bounds the wait for each lock."""
+    """Return SQL that limits the wait for each lock."""
     return f"SET lock_timeout = '{milliseconds(seconds)}ms';"
 
 
@@ -169,7 +169,7 @@ _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.I)
 
 
 def _unbounded(script: Script, texts: Iterable[str]) -> Iterator[str]:
-    """Let what is done CONCURRENTLY wait for transactions that are older: nobody waits for it.
+    """Let a CONCURRENTLY statement wait for older transactions: it blocks nobody meanwhile.
 
     https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     """

@@ -1,4 +1,4 @@
-"""What a script must know of the server that it is for."""
+"""What a script must know about its server."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _BY_DIALECT = {
 
 
 def server_of(dialect: str) -> ScriptServer | None:
-    """Return how scripts of this dialect are written; None where nothing would skip a statement."""
+    """Return how scripts of this dialect are written; None if nothing could skip a statement."""
     return _BY_DIALECT.get(dialect)
 
 
 def name_here(asked: str, named: str) -> str:
-    """Return which of its names a dialect has in an upgrade, where a revision may ask for it.
+    """Return the dialect's name during an upgrade, if a revision may ask for it.
 
     A URL that begins with mysql may be MariaDB's, and then the upgrade's dialect is called so.
     """

@@ -1,1 +1,1 @@
-"""Text of SQL, read and written: no connection, no settings."""
+"""Read and write SQL text: no connection, no settings."""

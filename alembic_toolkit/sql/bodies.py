@@ -1,4 +1,4 @@
-"""What opens and closes inside a statement: the bodies of triggers, functions and procedures."""
+"""Track nesting inside a statement: the bodies of triggers, functions and procedures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def track_trigger(tokens: list[str], stack: list[str]) -> None:
 
 
 def track_atomic(tokens: list[str], stack: list[str]) -> None:
-    """Track a body in standard SQL: BEGIN ATOMIC ... END, in which only CASE has an END, too."""
+    """Track a body in standard SQL: BEGIN ATOMIC ... END, in which only CASE also has an END."""
     word = tokens[-1] if tokens[-2:-1] != ["AS"] else ""
     if tokens[-2:] == ["BEGIN", "ATOMIC"] or (word == "CASE" and stack):
         stack.append(word)
@@ -32,7 +32,7 @@ def track_atomic(tokens: list[str], stack: list[str]) -> None:
 
 
 BLOCKS = {"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"}
-# after these a statement begins; before a body has begun, after those
+# after these a statement begins; before a body has begun, after the others
 STARTS = {"", ";", "BEGIN", "THEN", "ELSE", "DO", "LOOP", "REPEAT", ":", "ATOMIC"}
 STARTS |= {"FOUND", "SQLEXCEPTION", "SQLWARNING"}
 BODY_STARTS = {"", ":", "ROW", ")", "DETERMINISTIC", "DATA", "SQL", "INVOKER", "DEFINER", "DO"}
@@ -43,10 +43,10 @@ BEFORE_OPERAND |= {"WHERE", "FROM", "JOIN", "ON", "HAVING", "AS", "INTO", "UPDAT
 
 
 def track_blocks(tokens: list[str], stack: list[str]) -> None:
-    """Track a body of MariaDB or MySQL, where BEGIN, IF and REPEAT may be columns or functions.
+    """Track a body on MariaDB or MySQL, where BEGIN, IF and REPEAT may be columns or functions.
 
-    They open or close something only where a statement can begin; ``case`` in small letters is
-    the expression, whose END is not one of a statement.
+    They open or close a block only where a statement can begin; ``case`` in lower case is the
+    expression, whose END does not end a statement.
     """
     before, word = ["", *tokens[-2:]][-2:]
     top = stack[-1] if stack else ""
@@ -56,7 +56,7 @@ def track_blocks(tokens: list[str], stack: list[str]) -> None:
     elif word == "END" and (is_operand(before) if top == "case" else top in BLOCKS and starts):
         stack.pop()
     elif word == "REPEAT" and before == "END" and top == "REPEAT":
-        stack.pop()  # UNTIL ... END REPEAT: this END is behind an expression
+        stack.pop()  # UNTIL ... END REPEAT: this END follows an expression
     elif word in BLOCKS and starts and before != "END":
         stack.append(word)
     else:
@@ -80,13 +80,13 @@ def is_operand(token: str) -> bool:
 
 
 def in_handler(tokens: list[str]) -> bool:
-    """Tell whether what is read is DECLARE ... HANDLER FOR ..., before its statement."""
+    """Tell whether the reader is in DECLARE ... HANDLER FOR ..., before its statement."""
     recent = tokens[-40:-1][::-1]
     end = next((n for n, token in enumerate(recent) if token in (";", "BEGIN")), None)
     return {"DECLARE", "HANDLER"} <= {*recent[:end]}
 
 
-# https://mariadb.com/kb/en/mariadb-command-line-client/#mysql-commands, without what is SQL, too
+# https://mariadb.com/kb/en/mariadb-command-line-client/#mysql-commands, without SQL words
 MYSQL_CLIENT = "CHARSET CLEAR CONNECT DELIMITER EDIT EGO EXIT GO NOPAGER NOTEE NOWARNING PAGER"
 MYSQL_CLIENT += " PRINT PROMPT QUIT REHASH SANDBOX SOURCE STATUS SYSTEM TEE WARNINGS"
 SQLITE = Syntax(
@@ -106,7 +106,7 @@ POSTGRESQL = Syntax(
     nests_comments=True,
 )
 MYSQL = Syntax(
-    # \N is NULL, and -- is a comment before white space alone:
+    # \N is NULL, and -- begins a comment only before white space:
     # https://mariadb.com/kb/en/comment-syntax/
     marks=r"""['"`] | \\(N\b)? | --(?=[\0-\x20]|\Z)[^\n]* | \#[^\n]* | /\*(M?!\d*)? | \*/""",
     first=r""";'"`\\\-\#/*""",

@@ -1,4 +1,4 @@
-"""SQL as a comment: for whoever reads a script in which a statement is hidden in a string."""
+"""Write SQL as a comment, for readers of a script in which a statement is hidden in a string."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 MOST = 4_000  # characters of a statement; the rest is in the script anyway
 
-# What no client prints, and what one may take for the end of a line or of the file.
+# Characters that clients do not print, or may take for the end of a line or of the file.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def commented(sql: str) -> str:
-    """Return SQL as lines that each begin with ``--``, of which no client or server runs a word.
+    """Return SQL as lines that each begin with ``--``, which no client or server executes.
 
-    Such a comment ends where its line ends, whatever it says: quotes, ``*/``, a DELIMITER.
+    Such a comment ends with its line, whatever it contains: quotes, ``*/``, a DELIMITER.
     https://dev.mysql.com/doc/refman/8.4/en/comments.html
     """
     shown = sql[:MOST]

@@ -1,4 +1,4 @@
-"""CREATE TABLE and CREATE INDEX, taken apart and put together without loss."""
+"""Parse and reassemble CREATE TABLE and CREATE INDEX without loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from alembic_toolkit.sql.tokens import (
 
 @dataclass
 class TableText:
-    """The text of a CREATE TABLE: before the parentheses, its items, from the closing one on."""
+    """The text of a CREATE TABLE: up to the parenthesis, its items, and the rest."""
 
     items: list[str]
     tail: str
@@ -32,7 +32,7 @@ def parse_create_table(sql: str) -> TableText:
 
 
 def split_items(tokens: list[str]) -> TableText:
-    """Split at the commas between the outer parentheses."""
+    """Split at the commas within the outer parentheses."""
     start, end = tokens.index("("), closing_parenthesis(tokens)
     items = ["".join(part) for part in split_list(tokens[start + 1 : end])]
     return TableText(items, "".join(tokens[end:]))
@@ -44,9 +44,9 @@ def leading_noise(item: str) -> str:
 
 
 def without_items(items: list[str], gone: Callable[[str], bool]) -> list[str]:
-    """Return the items without some; the comments before them stay, with the item that follows.
+    """Return the items without some of them; comments before these stay with the next item.
 
-    A comment behind a comma is mostly about what stands before the comma.
+    A comment after a comma is usually about the item before the comma.
     """
     kept: list[str] = []
     comments = ""
@@ -76,7 +76,7 @@ GLUED |= {("ALWAYS", "AS")}
 
 
 def split_clauses(item: str, starts: Collection[str] = CLAUSE_STARTS) -> list[str]:
-    """Split a column's definition: its name and type, then its constraints one by one."""
+    """Split a column's definition: its name and type, then each of its constraints."""
     tokens = tokenize(item)
     folded = [token.upper() for token in tokens if not is_noise(token)]
     clauses, depth, seen = [""], 0, 0
@@ -99,7 +99,7 @@ def split_clauses(item: str, starts: Collection[str] = CLAUSE_STARTS) -> list[st
 
 
 def join_clauses(clauses: list[str]) -> str:
-    """Put a column's definition together again, with one space between its clauses."""
+    """Join the clauses of a column's definition, with one space between them."""
     text = clauses[0].rstrip()
     for clause in clauses[1:]:
         ends_in_comment = bool(tokenize(text)) and tokenize(text)[-1].startswith("--")
@@ -112,7 +112,7 @@ KINDS_BY_WORD |= {"FOREIGN": "foreignkey", "REFERENCES": "foreignkey"}
 
 
 def split_name(clause: str) -> tuple[str | None, list[str]]:
-    """Return the name of a constraint, None without one, and its other tokens."""
+    """Return the name of a constraint (None without one) and its other tokens."""
     tokens = code_tokens(clause)
     if tokens and tokens[0].upper() == "CONSTRAINT":
         return unquoted(tokens[1]), tokens[2:]
@@ -120,7 +120,7 @@ def split_name(clause: str) -> tuple[str | None, list[str]]:
 
 
 def first_word(clause: str) -> str:
-    """Return the first word of a constraint or a column behind CONSTRAINT and a name, if any."""
+    """Return the first word of a constraint or a column after CONSTRAINT and a name, if any."""
     words = (match[0] for match in TOKEN.finditer(clause) if not is_noise(match[0]))
     word = next(words, "")
     return next(itertools.islice(words, 1, None), "") if word.upper() == "CONSTRAINT" else word
@@ -145,20 +145,20 @@ def column_position(items: list[str], column: str) -> int:
     return names.index(column.lower())
 
 
-# what no column is called without quotes: https://www.sqlite.org/lang_keywords.html
+# words that cannot be unquoted column names: https://www.sqlite.org/lang_keywords.html
 RESERVED = words(
     "AND AS BETWEEN CASE CHECK COLLATE CONSTRAINT DEFAULT DISTINCT ELSE ESCAPE EXISTS FOREIGN FROM"
     " IN IS ISNULL NOT NOTNULL NULL ON OR PRIMARY REFERENCES SELECT SET TABLE THEN UNIQUE WHEN"
     " WHERE"
 )
-# what is a column where one must come, and else an operator and the like
+# words that are columns where one is required, and otherwise operators and the like
 OPERATORS = words("ASC DESC END GLOB LIKE MATCH REGEXP NULLS FIRST LAST")
 BEFORE_NAME = {"", *words("( , = < > + - * / | & % ~ || << >> <= >= <> != == -> ->>")}
 BEFORE_NAME |= words("AND OR WHEN THEN ELSE BETWEEN WHERE")
 
 
 def references_column(text: str, column: str) -> bool:
-    """Tell whether SQL of SQLite uses a column, which may be called as a function or a keyword."""
+    """Tell whether SQLite's SQL uses a column, which may have the name of a function or keyword."""
     tokens = code_tokens(text)
     return any(
         unquoted(token).lower() == column.lower()
@@ -168,26 +168,26 @@ def references_column(text: str, column: str) -> bool:
 
 
 def is_column_reference(before: str, word: str, after: str) -> bool:
-    """Tell whether a word without quotes is a column, by what stands around it."""
+    """Tell whether an unquoted word is a column, by its context."""
     if word[0] == "'" or word in RESERVED or after == "(" or before == "COLLATE":
         return False
     return word not in OPERATORS or before in BEFORE_NAME
 
 
 def inside_parentheses(constraint: str) -> str:
-    """Return what a constraint is about: its parentheses, not what it is called or leads to."""
+    """Return the columns or expression of a constraint, without its name and reference."""
     tokens = code_tokens(constraint)
     start = tokens.index("(") if "(" in tokens else len(tokens)
     return " ".join(tokens[start : closing_parenthesis(tokens) + 1])
 
 
 def constraint_uses(item: str, column: str) -> bool:
-    """Tell whether an item, or a clause of one, is a constraint that uses the column."""
+    """Tell whether an item, or one of its clauses, is a constraint that uses the column."""
     return not is_column(item) and references_column(inside_parentheses(item), column)
 
 
 def without_checks_on(item: str, column: str) -> str:
-    """Return another column's definition without its checks that use the column."""
+    """Return another column's definition without the checks that use the column."""
     if not is_column(item):
         return item
     name, *clauses = split_clauses(item)
@@ -196,7 +196,7 @@ def without_checks_on(item: str, column: str) -> str:
 
 
 def index_definition(sql: str) -> str:
-    """Cut a CREATE INDEX down to what it indexes."""
+    """Reduce a CREATE INDEX to what it indexes."""
     tokens = tokenize(sql)
     start = tokens.index("(")
     kinds = [t.upper() for t in tokens[:start] if t.upper() in ("UNIQUE", "FULLTEXT", "SPATIAL")]

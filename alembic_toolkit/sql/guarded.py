@@ -1,4 +1,4 @@
-"""Statements of a script that are not like the others: guarded, or the author's own."""
+"""Special statements of a script: guarded, or the author's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic_toolkit.sql.quoting import dollar_quoted
 
 
 class Marked(str):
-    """A statement that is known by its type, also when Alembic has put something behind it."""
+    """A statement identified by its type, even if Alembic has appended text to it."""
 
     def __add__(self, end: str) -> Marked:
         return self._like(f"{self}{end}")
@@ -22,20 +22,20 @@ class Marked(str):
 
 
 class Verbatim(Marked):
-    """A statement that the author wrote as SQL: not a byte of it is changed."""
+    """A statement that the author wrote as SQL: it is not changed in any way."""
 
 
 class Single(Verbatim):
-    """One statement of a file, cut as the server's client does."""
+    """One statement of a file, split as the server's client does."""
 
 
 class Guarded(Marked):
-    """A statement that looks before it acts, or of which nothing lasts.
+    """A statement that checks before it acts, or that has no lasting effect.
 
-    What makes a script skip what a database has knows it by its type.
+    The code that makes a script skip completed work recognizes it by its type.
     """
 
-    block: str  # what runs it within another block; "" without one
+    block: str  # SQL that runs it within another block; "" if impossible
 
     def __new__(cls, text: str, block: str = "") -> Guarded:
         guarded = super().__new__(cls, text)
@@ -47,11 +47,11 @@ class Guarded(Marked):
 
 
 def do_block(block: str) -> Guarded:
-    """Return what runs a block of PL/pgSQL."""
+    """Return SQL that runs a block of PL/pgSQL."""
     return Guarded(f"DO {dollar_quoted(block, 'alembic')}", block)
 
 
-# What runs, on MariaDB and MySQL, the statement in @alembic_sql.
+# SQL that runs the statement in @alembic_sql on MariaDB and MySQL.
 RUN_PREPARED = (
     Guarded("PREPARE alembic_statement FROM @alembic_sql"),
     Guarded("EXECUTE alembic_statement"),

@@ -1,4 +1,4 @@
-"""SQL without its values: what may be kept of a statement that holds a password or a token."""
+"""Mask values in SQL: the part of a statement that may be stored, without passwords or tokens."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from alembic_toolkit.sql.tokens import is_noise, tokenize
 
 HIDDEN = "…"
 _DOLLARS = re.compile(r"(?<![\w$])\$(\w*)\$.*?(?:\$\1\$|\Z)", re.S)
-# After these nobody knows where strings end: what may be an escape; a comment in another one, which
-# PostgreSQL nests; and MariaDB's comments, in which a quote is none, or the other way round.
+# After these the end of a string is unknown: possible escapes; nested comments, which PostgreSQL
+# supports; and MariaDB's executable comments, in which a quote may or may not count.
 _UNCLEAR = re.compile(r"\\ | /\*(?:(?!\*/).)*/\*", re.S | re.X)
 _UNCLEAR_TO_MYSQL = re.compile(rf"{_UNCLEAR.pattern} | \# | --(?!\s)", re.S | re.X)
 
 
 def masked(sql: str, quotes: str = "'") -> str:
-    """Return a statement in one line with ``…`` for each literal, and without comments.
+    """Return a statement on one line, with ``…`` for each literal, and without comments.
 
-    :param quotes: what a string begins with: on MariaDB, MySQL and SQLite a double quote, too.
+    :param quotes: characters that begin a string: on MariaDB, MySQL and SQLite also ``"``.
     """
     if (_UNCLEAR_TO_MYSQL if '"' in quotes else _UNCLEAR).search(sql):
         first = min((at for at in map(sql.find, quotes) if at >= 0), default=len(sql))
         sql = sql[:first] + (f"'{HIDDEN}'" if first < len(sql) else "")
     parts = []
     for token in tokenize(_DOLLARS.sub(f"'{HIDDEN}'", sql)):
-        if token in quotes:  # a string that does not end
+        if token in quotes:  # an unterminated string
             parts.append(f"'{HIDDEN}")
             break
         if token[0] in quotes:
@@ -37,13 +37,13 @@ def masked(sql: str, quotes: str = "'") -> str:
 
 
 def literals(sql: str) -> set[str]:
-    """Return the values in a statement: of strings, and long ones that begin as numbers."""
+    """Return the values in a statement: its strings, and its long numbers."""
     tokens = tokenize(sql)
     strings = {token[1:-1].replace("''", "'") for token in tokens if token[0] in "'\""}
     return strings | {token for token in tokens if token[0].isdigit() and len(token) > 5}
 
 
-# What servers quote of the values that they refuse. A value may have quotes and parentheses itself.
+# How servers quote values that they refuse. A value may itself contain quotes and parentheses.
 _VALUES = re.compile(
     r"(?<=near\ )([\"']).*\1"  # a piece of the statement
     r" | (?<=\)=)\(.*\) | (?<=contains\ )\(.*\) | (?<=entry\ )'.*'(?=\ for)"
@@ -53,14 +53,14 @@ _VALUES = re.compile(
     r" | (?<=range\ in\ )'.*' | (?<=convert\ )'.*'(?=\ to)",
     re.X | re.S,
 )
-# What SQLAlchemy and PostgreSQL's drivers show of a statement in an error's text.
+# How SQLAlchemy and PostgreSQL's drivers show a statement in an error's text.
 _SHOWN = re.compile(
     r"\n?\[SQL:\ .*?(?=\n\(Background\ on|\Z) | \nLINE\ \d+:[^\n]*(?:\n[ \t]*\^)?", re.X | re.S
 )
 
 
 def masked_words(text: str, values: set[str]) -> str:
-    """Return a server's message without these values, and without those of rows."""
+    """Return a server's message without these values, and without values of rows."""
     text = _VALUES.sub(HIDDEN, _SHOWN.sub("", text))
     for value in sorted(filter(None, values), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, text)

@@ -1,4 +1,4 @@
-"""One spelling for texts of SQL that mean the same, whatever space, quotes and case they have."""
+"""One spelling for equivalent SQL texts, whatever their white space, quotes and case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
 
 
-# Reserved everywhere: only as quoted names can these be names.
+# Reserved on every server: these can be names only if they are quoted.
 RESERVED = words(
     "add all alter and as asc between by case check column constraint create current_date"
     " current_time current_timestamp default delete desc distinct drop else exists for foreign from"

@@ -1,4 +1,4 @@
-"""What Alembic writes into a script, byte for byte: it would make four spaces of each tab."""
+"""Write exact text into Alembic's script; Alembic itself would expand tabs to spaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic_toolkit.sql.statements import terminated
 
 
 def write_construct(impl: Any, construct: Any) -> None:
-    """Write a statement into the script of Alembic's implementation."""
+    """Write a statement to the script through Alembic's implementation."""
     is_own = isinstance(construct, (str, sa.TextClause))
     construct = sa.text(construct) if isinstance(construct, str) else construct
     values = impl.literal_binds and not isinstance(construct, DDLElement)
@@ -26,14 +26,14 @@ def write_construct(impl: Any, construct: Any) -> None:
 
 
 def write_statement(impl: Any, sql: str) -> None:
-    """Write SQL with its terminator, on a line of its own behind a comment."""
+    """Write SQL with its terminator, which gets its own line after a comment."""
     end = terminated(str(sql))[len(sql) : -1] + impl.command_terminator
     impl.static_output(sql + end)
 
 
 @contextmanager
 def verbatim(impl: Any) -> Iterator[None]:
-    """Have Alembic write no other bytes than it was given, where it writes a script."""
+    """Make Alembic write exactly the given text, if it writes a script."""
     if not impl.as_sql:
         yield
         return

@@ -1,7 +1,7 @@
-"""SQL for PostgreSQL in which every name is that of ``pg_catalog``, whatever the search path is.
+"""SQL for PostgreSQL in which every name refers to ``pg_catalog``, whatever the search path is.
 
-Whoever may create things in a schema of the deployer's path could put a function, an operator or a
-type of his own in place of one that our SQL names: the server takes what fits the arguments best.
+A user who may create objects in a schema of the deployer's search path could replace a function, an
+operator or a type in our SQL by another one: the server chooses the best match for the arguments.
 https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS
 """
 
@@ -18,30 +18,30 @@ _TOKEN = re.compile(
       | [A-Za-z_]\w* | \d[\d.]* | \s+ | \|\| | <> | <= | >= | !~ | ~~ | .""",
     re.S | re.X,
 )
-# What the grammar itself knows, in front of a parenthesis
+# Words of the grammar itself that precede a parenthesis
 _NOT_CALLED = words(
     "all and any array as by case check coalesce distinct else except exists extract filter from"
     " greatest having if in into join lateral least limit materialized not on or over overlay"
     " position recursive select some substring then trim union using values when where with"
 )
-# Types that the grammar names, which are those of pg_catalog
+# Types named by the grammar, which are those of pg_catalog
 _OF_GRAMMAR = words("int integer bigint smallint boolean numeric timestamp varchar char interval")
 _OPERATORS = {"=", "<>", "<", ">", "<=", ">=", "||", "!~", "~", "+", "-", "/"}
 
 
 @lru_cache(maxsize=256)
 def pinned(sql: str) -> str:
-    """Return SQL with its functions, operators, types and catalogs named as those of pg_catalog.
+    """Return SQL with its functions, operators, types and catalogs qualified by pg_catalog.
 
-    It knows what our own SQL is made of; BETWEEN, USING, NULLIF and IS DISTINCT FROM, which look
-    operators up, are not.  The operators bind as tightly as ``||``: what is to the right of a
-    comparison, and more than one thing, must be in parentheses.
+    It supports only the syntax of our own SQL, which does not use BETWEEN, USING, NULLIF and IS
+    DISTINCT FROM, since these look up operators.  Qualified operators bind as tightly as ``||``, so
+    a compound expression to the right of a comparison must be in parentheses.
     """
     return "".join(_pinned(_TOKEN.findall(sql)))
 
 
 def _pinned(tokens: list[str]) -> Iterator[str]:
-    cases: list[str] = []  # what each CASE that is open compares with, if it does
+    cases: list[str] = []  # the operand of each open CASE, if it has one
     position = 0
     while position < len(tokens):
         token, word = tokens[position], tokens[position].lower()
@@ -74,7 +74,7 @@ def _pinned_token(tokens: list[str], position: int) -> str:
 
 
 def _membership(tokens: list[str], position: int) -> tuple[str, int]:
-    """Return what is written for IN and LIKE, or for a plain NOT, and where the SQL goes on."""
+    """Return the translation of IN, LIKE or a plain NOT, and where the SQL continues."""
     text = "".join(tokens[position:])
     found = _MEMBERSHIP.match(text)
     if found is None:
@@ -115,7 +115,7 @@ def _before(tokens: list[str], position: int) -> str:
 
 
 def _is_sign(tokens: list[str], position: int) -> bool:
-    """Tell whether it is the sign of a number."""
+    """Tell whether the token is the sign of a number."""
     return tokens[position] == "-" and not re.match(r"[\w)\"']", _before(tokens, position))
 
 
@@ -124,7 +124,7 @@ def _is_class(tokens: list[str], position: int) -> bool:
 
 
 def _is_of_catalog(tokens: list[str], position: int) -> bool:
-    """Tell whether a word names a function that is called, or a catalog that is read."""
+    """Tell whether a word names a called function, or a catalog that is read."""
     word = tokens[position].lower()
     if not re.fullmatch(r"[a-z_]\w*", word) or word in _NOT_CALLED:
         return False

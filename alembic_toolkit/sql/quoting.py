@@ -14,7 +14,7 @@ def literal(text: str) -> str:
 
 
 def dollar_quoted(text: str, tag: str = "sql") -> str:
-    while f"${tag}" in text:  # with its second $ it could stand where the text ends
+    while f"${tag}" in text:  # its second $ could also be formed at the end of the text
         tag += "_"
     return f"${tag}${text}${tag}$" if tag == "sql" else f"${tag}$\n{text}\n${tag}$"
 
@@ -28,7 +28,7 @@ def qualified(table: str, schema: str | None) -> str:
 
 
 def filled_in(sql: str, values: dict[str, str]) -> str:
-    """Return the SQL with ``:table`` and the like replaced by literals."""
+    """Return SQL in which ``:table`` and the like are replaced by literals."""
     pieces = [*_pieces(sql)]
     pieces[1::2] = [values[name] for name in pieces[1::2]]
     return "".join(pieces)
@@ -36,7 +36,7 @@ def filled_in(sql: str, values: dict[str, str]) -> str:
 
 @lru_cache(maxsize=256)
 def _pieces(sql: str) -> tuple[str, ...]:
-    """Return the text before the first placeholder, its name, the text behind it, and so on."""
+    """Return the text before the first placeholder, its name, the text after it, and so on."""
     return tuple(re.split(r"(?<!:):([a-z]+)\b", sql))
 
 
@@ -55,15 +55,15 @@ def postgresql_literal(text: str) -> str:
 
 
 def identifier(mark: str, *parts: str | None) -> str:
-    """Return a name in its quotes, behind the name of its schema where one is given.
+    """Return a quoted name, qualified by its schema if one is given.
 
-    :param mark: what the server puts around an identifier.
+    :param mark: the server's quote character for identifiers.
     """
     return ".".join(f"{mark}{part.replace(mark, mark * 2)}{mark}" for part in parts if part)
 
 
 def unescaped_percent(sql: str, dialect: Any) -> str:
-    """Return compiled SQL as it is: some drivers have each ``%`` written twice."""
+    """Return compiled SQL unescaped: for some drivers each ``%`` is doubled."""
     return sql.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else sql
 
 
@@ -72,7 +72,7 @@ _MYSQL_ESCAPES = str.maketrans({"\\": r"\\", "\r": r"\r", "\0": r"\0"})
 
 
 def mysql_literal(text: str, has_escapes: bool = True) -> str:
-    """Return a literal, as https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes has it read."""
+    """Return a literal, see https://mariadb.com/kb/en/sql-mode/#no_backslash_escapes."""
     return literal(text.translate(_MYSQL_ESCAPES) if has_escapes else text)
 
 

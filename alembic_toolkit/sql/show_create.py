@@ -1,4 +1,4 @@
-"""What MariaDB and MySQL answer to SHOW CREATE TABLE, taken apart."""
+"""Parse the output of SHOW CREATE TABLE on MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE = re.compile(rf"({STRING}|{NAME}|[(),])", re.S)
 
 
 def parse_show_create(sql: str) -> TableText:
-    """Split at the commas between the outer parentheses; the texts stay as they are."""
+    """Split at the commas within the outer parentheses; the texts are not changed."""
     text = split_items(_PIECE.split(sql))
     return TableText([without_versions(item.strip()) for item in text.items], text.tail)
 
@@ -26,7 +26,7 @@ _VERSION = re.compile(rf"(?P<keep>{STRING}|{NAME})|/\*!\d+ (?P<text>.*?) ?\*/", 
 
 
 def without_versions(item: str) -> str:
-    """Take out of its comment what only newer servers know: ``/*!80016 NOT ENFORCED */``."""
+    """Remove the comment around what only newer servers know: ``/*!80016 NOT ENFORCED */``."""
     return _VERSION.sub(lambda m: m["keep"] or m["text"], item) if "/*!" in item else item
 
 
@@ -42,8 +42,8 @@ def with_doubled_quotes(text: str) -> str:
 
 
 def as_meant(expression: str) -> str:
-    """Return an expression, which MySQL shows as if it stood in a string, each byte a character."""
-    with suppress(UnicodeError):  # a character that is no byte: this server shows them as they are
+    """Return an expression, which MySQL shows escaped as in a string, each byte as a character."""
+    with suppress(UnicodeError):  # not a byte: this server shows characters unchanged
         expression = expression.encode("latin-1").decode()
     return re.sub(r"\\([\\'])", r"\1", expression)
 
@@ -52,11 +52,11 @@ _BEYOND = re.compile("[\U00010000-\U0010ffff]")
 
 
 def with_lost_characters(item: str, expressions: list[str]) -> str:
-    """Put back the characters that SHOW CREATE TABLE of MySQL shows as question marks.
+    """Restore the characters that MySQL's SHOW CREATE TABLE shows as question marks.
 
-    Those of four bytes, in an expression: a check, a default, a generated column, an index.
+    These are four-byte characters in expressions of checks, defaults, generated columns, indexes.
 
-    :param expressions: what INFORMATION_SCHEMA has for them.
+    :param expressions: the expressions in INFORMATION_SCHEMA.
     """
     for text in map(as_meant, expressions):
         meant = with_doubled_quotes(text)
@@ -76,9 +76,9 @@ _KINDS |= {"CHECK": "check", "UNIQUE KEY": "unique"}
 class Part(NamedTuple):
     """A column, a constraint or an index."""
 
-    kind: str  # "" for what is none of these: PERIOD FOR SYSTEM_TIME
+    kind: str  # "" for anything else: PERIOD FOR SYSTEM_TIME
     name: str
-    text: str  # what follows the name
+    text: str  # the text after the name
 
 
 def read_part(item: str) -> Part:
@@ -95,19 +95,19 @@ def read_part(item: str) -> Part:
 
 @dataclass(frozen=True)
 class Column:
-    """A column; of a clause that it does not have the text is empty."""
+    """A column; the text of a missing clause is empty."""
 
     type: str
     null: str  # NOT NULL or NULL
     default: str  # DEFAULT ... ON UPDATE ...
     generated: str
     check: str
-    comment: str  # what it stands for
+    comment: str  # its unquoted value
     counts: bool  # AUTO_INCREMENT
     is_invisible: bool
 
 
-# what a column's clauses begin with
+# words that begin a column's clauses
 CLAUSES = words("NOT NULL DEFAULT AUTO_INCREMENT ON COMMENT GENERATED CHECK INVISIBLE")
 
 
@@ -128,7 +128,7 @@ def read_column(item: str) -> Column:
 
 
 def value_of(literal: str) -> str:
-    """Return what a string literal stands for."""
+    """Return the value of a string literal."""
     escapes = {"n": "\n", "r": "\r", "0": "\0"}
     text = literal[1:-1].replace("''", "'")
     return re.sub(r"\\(.)", lambda match: escapes.get(match[1], match[1]), text)

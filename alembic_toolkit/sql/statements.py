@@ -1,4 +1,4 @@
-"""A file of SQL, split into its statements."""
+"""Split an SQL file into its statements."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from alembic_toolkit.sql.quoting import brief
 
 @dataclass
 class Statement:
-    """A statement of a file as it is written there, without its semicolon."""
+    """A statement exactly as in its file, without its semicolon."""
 
     text: str
     line: int
-    is_compound: bool  # there are statements inside, with semicolons of their own
+    is_compound: bool  # it contains statements with their own semicolons
 
 
 @dataclass(eq=False)
 class Unreadable(Exception):
-    """What makes a file unfit to be split, or to be run by anything but its client."""
+    """The reason why a file cannot be split, or can be run only by the server's client."""
 
     problem: str
     line: int
@@ -32,20 +32,20 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Syntax:
-    """What one server writes a semicolon in that ends nothing; the strings are regular expressions.
+    """Where a server allows semicolons that end nothing; the strings are regular expressions.
 
-    What is between two marks, and such marks as ``plain`` can pass, is passed at once.
+    Text between two marks is skipped at once, and so are the marks that ``plain`` matches.
     """
 
-    marks: str  # what begins a quote, a comment or a command
+    marks: str  # the beginning of a quote, a comment or a command
     first: str  # the characters that marks begin with
-    plain: str  # quotes that are no trouble, and what only looks like a mark
+    plain: str  # simple quotes, and text that only resembles a mark
     bodies: frozenset[str]  # CREATE <this> has statements inside
-    track: Callable[[list[str], list[str]], None]  # keeps the stack of what is open
-    has_escapes: bool = False  # a backslash is one in every string
+    track: Callable[[list[str], list[str]], None]  # updates the stack of open blocks
+    has_escapes: bool = False  # a backslash is an escape in every string
     nests_comments: bool = False
-    blocks: frozenset[str] = frozenset()  # statements with others inside, without CREATE
-    client: frozenset[str] = frozenset()  # what only the server's client understands
+    blocks: frozenset[str] = frozenset()  # statements that contain others, without CREATE
+    client: frozenset[str] = frozenset()  # commands that only the server's client understands
 
 
 NAME = r"(?:[^\W\d]|[^\x00-\x7f])(?:[\w$]|[^\x00-\x7f])* | \d[\w.]*"
@@ -54,32 +54,32 @@ CLOSERS = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 @cache
 def scanner_of(syntax: Syntax, delimiter: str, with_words: bool) -> re.Pattern[str]:
-    """Return what finds the next thing that matters: each word, or only what hides semicolons."""
+    """Return a scanner for the next relevant token: each word, or only what hides semicolons."""
     end, first = re.escape(delimiter), re.escape(delimiter[0])
     if with_words:
         name = NAME if delimiter == ";" else rf"(?:(?!{end})(?:[\w$]|[^\x00-\x7f]))+"
         return re.compile(rf"{end} | {syntax.marks} | {name} | :=? | \S", re.X)
     single = "" if re.match(f"[{syntax.first}]", delimiter) else f"| {first}"
-    # bounded, because each round of an unbounded one costs memory
+    # bounded, because each repetition of an unbounded one uses memory
     run = rf"(?:(?!{end})(?:[^{syntax.first}{first}]+ | {syntax.plain} {single})){{1,500}}"
     return re.compile(rf"{end} | (?P<run>{run}) | {syntax.marks} | .", re.X | re.S)
 
 
 @dataclass
 class Reader:
-    """Walks through a file, past quotes and comments, in time linear in its length."""
+    """Reads a file, skipping quotes and comments, in time linear in its length."""
 
     text: str
     syntax: Syntax
     delimiter: str = ";"
-    start: int = 0  # of the token that was read last
+    start: int = 0  # of the last token
     end: int = 0
     in_executable: bool = False  # in /*! ... */, which MariaDB and MySQL run
     is_ended: bool = False  # by its delimiter, and not by the end of the text
     stack: list[str] = field(default_factory=list)
 
     def token(self, with_words: bool) -> str:
-        """Return the next token that is no comment, in upper case; a quote is its first mark."""
+        """Return the next token except comments, in upper case; for a quote, its first mark."""
         scanner = scanner_of(self.syntax, self.delimiter, with_words)
         while match := scanner.search(self.text, self.end):
             token, self.start, self.end = match[0], match.start(), match.end()
@@ -109,11 +109,11 @@ class Reader:
                 self.end = tag.end()
                 self._pass(tag[0], False)
         elif before[-1:] in (".", "@") and token[0] not in "()":
-            return "_"  # a column, or a variable, of any name
+            return "_"  # a column or a variable with any name
         return token.upper()
 
     def _pass(self, closer: str, has_escapes: bool) -> None:
-        if not has_escapes:  # a doubled quote is the next string: that comes to the same
+        if not has_escapes:  # a doubled quote is read as the next string, with the same result
             found = self.text.find(closer, self.end)
             self.end = found + len(closer)
             if found >= 0:
@@ -140,7 +140,7 @@ class Reader:
         raise Unreadable(problem, self.text.count("\n", 0, place) + 1, way)
 
     def statement(self) -> tuple[int, int, bool] | None:
-        """Read on to the end of the next statement; return its place, None after the last one."""
+        """Read to the end of the next statement; return its position, None after the last one."""
         tokens: list[str] = []
         begun, ended, compound = -1, -1, None
         self.stack, self.in_executable, self.is_ended = [], False, False
@@ -173,14 +173,14 @@ class Reader:
         return None if begun < 0 else (begun, ended, bool(compound))
 
     def _is_compound(self, tokens: list[str]) -> bool | None:
-        """Tell whether there are statements inside; None as long as that cannot be told."""
+        """Tell whether it contains statements; None while that is unknown."""
         compound = has_body(tokens, self.syntax) if self.delimiter == ";" else False
         for count in range(1, len(tokens) + 1) if compound else ():
             self.syntax.track(tokens[:count], self.stack)
         return compound
 
     def _is_directive(self, word: str) -> bool:
-        """Obey a DELIMITER; refuse the other commands that only a client understands."""
+        """Execute a DELIMITER; refuse other commands that only a client understands."""
         if word not in self.syntax.client:
             return False
         end = self.text.find("\n", self.end)
@@ -200,24 +200,24 @@ class Reader:
 
 DOLLAR = re.compile(r"\$(?:(?:[^\W\d]|[^\x00-\x7f])(?:\w|[^\x00-\x7f])*)?\$")
 COMMENT_MARKS = re.compile(r"/\*|\*/")
-# a string that goes on in the next line keeps its E:
+# a string that continues on the next line keeps its E:
 # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE
 ESCAPES = {q: re.compile(rf"\\.|{q}{q}|{q}[ \t\r\f]*\n\s*{q}|{q}", re.S) for q in "'\""}
 
 
 def first_words(text: str, syntax: Syntax, count: int = 2) -> list[str]:
-    """Return what a text begins with, comments left out, in upper case; a quote is its mark."""
+    """Return the first words of a text without comments, in upper case; for a quote, its mark."""
     reader, words = Reader(text, syntax), list[str]()
     try:
         while len(words) < count and (token := reader.token(with_words=True)):
             words.append(token)
-    except Unreadable:  # what has no end is no comment: the server says what is wrong
+    except Unreadable:  # an unterminated comment: the server will report the error
         words.append("")
     return words
 
 
 def is_comment(text: str, syntax: Syntax) -> bool:
-    """Tell whether there is nothing but comments in a text."""
+    """Tell whether a text contains only comments."""
     return not first_words(text, syntax, 1)
 
 
@@ -238,15 +238,15 @@ def terminated(sql: str) -> str:
     return f"{sql}\n;" if "--" in last or "#" in last else f"{sql};"
 
 
-WINDOW = 1_000_000  # characters of a file that are looked at together, or one statement
+WINDOW = 1_000_000  # characters of a file that are read together, unless a statement is longer
 
 
 def split_statements(file: TextIO, syntax: Syntax) -> Iterator[Statement]:
-    """Split a file of SQL; what stands between two statements is left out.
+    """Split an SQL file; text between statements is omitted.
 
-    It may be larger than memory.  A statement that a window cuts is read again in a larger one.
+    It may be larger than memory.  A statement cut off by a window is read again in a larger one.
 
-    :raises Unreadable: at the first thing that cannot be run, or has no end.
+    :raises Unreadable: at the first part that cannot be run, or has no end.
     """
     text, delimiter, line, is_whole = file.read(1).removeprefix("\ufeff"), ";", 1, False
     while not is_whole:
@@ -266,7 +266,7 @@ def split_statements(file: TextIO, syntax: Syntax) -> Iterator[Statement]:
 
 
 def _complete(reader: Reader, is_whole: bool, line: int) -> Iterator[tuple[int, int, bool]]:
-    """Yield the statements that do not end because the text ends, if there is more of it."""
+    """Yield the statements, except one that ends only with the text, if more text follows."""
     try:
         while (place := reader.statement()) and (is_whole or reader.is_ended):
             yield place
@@ -297,14 +297,14 @@ TRANSACTION = re.compile(
     r"(BEGIN(?! NOT ATOMIC)|END|COMMIT|ABORT|START TRANSACTION|PREPARE TRANSACTION)\b"
     r"|ROLLBACK\b(?!( WORK| TRANSACTION)? TO\b)"
 )
-# what else CREATE and ALTER are about: whatever follows, no statement is inside
+# other objects of CREATE and ALTER, which never contain statements
 PLAIN = {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "TYPE", "AS"}
 
 
 def has_body(tokens: list[str], syntax: Syntax) -> bool | None:
-    """Tell whether a statement that begins so has others inside; None: it is too early to say."""
+    """Tell whether a statement with this beginning contains others; None if still unknown."""
     if tokens[0] in syntax.blocks:
-        # outside of a procedure on MariaDB: https://mariadb.com/kb/en/begin-end/
+        # outside a procedure on MariaDB: https://mariadb.com/kb/en/begin-end/
         return tokens[0] != "BEGIN" or (None if len(tokens) == 1 else tokens[1] == "NOT")
     if tokens[0] not in {"CREATE", "ALTER"} or tokens[-1] in PLAIN or len(tokens) > 16:
         return False
@@ -315,9 +315,9 @@ _numbers = itertools.count()
 
 
 def explained(sql: str) -> str:
-    """Return what has SQLite plan a statement, afresh each time.
+    """Return a statement that makes SQLite plan another one, afresh each time.
 
-    Python's driver keeps statements by their text. What is run is prepared again when the schema
-    has changed; what only explains is not: https://www.sqlite.org/lang_explain.html
+    Python's driver caches statements by their text. A normal statement is prepared again when the
+    schema has changed; an EXPLAIN is not: https://www.sqlite.org/lang_explain.html
     """
     return f"EXPLAIN {sql} -- {next(_numbers)}"

@@ -21,12 +21,12 @@ def is_noise(token: str) -> bool:
 
 
 def code_tokens(text: str) -> list[str]:
-    """Split SQL; leave out white space and comments."""
+    """Split SQL into tokens, without white space and comments."""
     return [token for token in tokenize(text) if not is_noise(token)]
 
 
 def from_first_word(sql: str) -> str:
-    """Return a statement without the white space and the comments before it."""
+    """Return a statement without leading white space and comments."""
     if not sql.lstrip().startswith(("--", "/*")):
         return sql.lstrip()
     tokens = tokenize(sql)
@@ -36,14 +36,14 @@ def from_first_word(sql: str) -> str:
 
 def unquoted(token: str) -> str:
     """Return an identifier without its quotes."""
-    if token[:1] in ('"', "`", "[", "'"):  # SQLite takes a string for a name, where one must be
+    if token[:1] in ('"', "`", "[", "'"):  # SQLite accepts a string where a name is required
         quote = token[-1]
         return token[1:-1].replace(quote * 2, quote) if quote != "]" else token[1:-1]
     return token
 
 
 def cut(name: str) -> str:
-    """Return a name as PostgreSQL keeps it; other servers refuse one that is so long.
+    """Return a name as PostgreSQL truncates it; other servers refuse a name of that length.
 
     https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
     """
@@ -51,13 +51,13 @@ def cut(name: str) -> str:
 
 
 def significant_tokens(text: str) -> list[str]:
-    """Split SQL so that only what means something is left: no white space, case or quotes."""
+    """Split SQL into meaningful tokens, ignoring white space, case and quotes."""
     words = [t if t.startswith("'") else unquoted(t).lower() for t in code_tokens(text)]
     return [re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", word) for word in words if word != "asc"]
 
 
 def unqualified(sql: str, table: str) -> str:
-    """Return the SQL with the columns of a table named without the table."""
+    """Return SQL in which a table's columns are not qualified by the table."""
     tokens, kept = tokenize(sql)[::-1], [""]
     while tokens:
         token = tokens.pop()
@@ -70,7 +70,7 @@ def unqualified(sql: str, table: str) -> str:
 
 
 def contains_word(text: str, name: str) -> bool:
-    """Tell whether a name, or a word like it, is anywhere in SQL."""
+    """Tell whether a name, or a similar word, occurs anywhere in SQL."""
     tokens = (token for token in code_tokens(text) if token[0] != "'")
     return any(unquoted(token).lower() == name.lower() for token in tokens)
 
@@ -86,7 +86,7 @@ def closing_parenthesis(tokens: list[str]) -> int:
 
 
 def split_parentheses(tokens: list[str]) -> tuple[list[str], list[str]]:
-    """Return what is in the first parentheses, and what comes after them; all, without any."""
+    """Return the content of the first parentheses and the rest; all of it, if there are none."""
     if "(" not in tokens:
         return [], tokens
     end = closing_parenthesis(tokens)
@@ -94,14 +94,14 @@ def split_parentheses(tokens: list[str]) -> tuple[list[str], list[str]]:
 
 
 def without_parentheses(tokens: list[str]) -> list[str]:
-    """Strip the parentheses around the whole."""
+    """Strip parentheses around the whole text."""
     while len(tokens) > 2 and tokens[0] == "(" and closing_parenthesis(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
     return tokens
 
 
 def split_list(tokens: list[str]) -> list[list[str]]:
-    """Split at the commas that are in no parentheses."""
+    """Split at the commas that are not in parentheses."""
     parts: list[list[str]] = [[]]
     depth = 0
     for token in tokens:

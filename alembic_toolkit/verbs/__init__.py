@@ -1,1 +1,1 @@
-"""What stands behind ``alembic_helpers``."""
+"""The implementation behind ``alembic_helpers``."""

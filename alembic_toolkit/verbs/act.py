@@ -1,4 +1,4 @@
-"""Act: in the server's own way where it has one, else as Alembic does."""
+"""Run an operation: in the server's own way if it has one, otherwise as Alembic does."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from alembic_toolkit.verbs.words import log_done
 
 
 def act(step: Step, more: str = "") -> Any:
-    """Act, and say so when it is done.
+    """Run the operation, and log it when it is done.
 
-    :param more: what the log line says besides.
+    :param more: a further text for the log line.
     """
     refuse_hidden(step)
     try:
@@ -34,9 +34,9 @@ def act(step: Step, more: str = "") -> Any:
 
 
 def act_silently(step: Step) -> Any:
-    """Act: in the server's own way where it has one, else as Alembic does."""
+    """Run the operation: in the server's own way if it has one, otherwise as Alembic does."""
     operation = step.operation = copy.copy(step.operation)
-    for flag in ("if_exists", "if_not_exists"):  # the look has answered them
+    for flag in ("if_exists", "if_not_exists"):  # these have been checked already
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
     if step.verb in step.server.acts:
@@ -48,7 +48,7 @@ def act_silently(step: Step) -> Any:
 
 
 def statement_of(step: Step) -> str | None:
-    """Return the SQL of a verb that Alembic has no operation for."""
+    """Return the SQL of a verb for which Alembic has no operation."""
     say = step.server.statements.get(step.verb, STATEMENTS.get(step.verb))
     return None if say is None else say(step)
 
@@ -62,7 +62,7 @@ def default_create_table(step: Step) -> sa.Table:
     if not step.offline:
         step.operations.impl.create_table(table)
         return table
-    indexes, table.indexes = table.indexes, set()  # in a script they are steps of their own
+    indexes, table.indexes = table.indexes, set()  # in a script they are separate steps
     impl: Any = step.operations.impl
     impl.create_table(table, if_not_exists=not step.is_plain or step.operation.if_not_exists)
     table.indexes = indexes
@@ -70,17 +70,17 @@ def default_create_table(step: Step) -> sa.Table:
 
 
 def default_create_index(step: Step) -> None:
-    """Create the index that the step has made of the operation."""
+    """Create the index that the step derived from the operation."""
     step.operations.impl.create_index(step.wanted, if_not_exists=step.operation.if_not_exists)
 
 
 def default_add_constraint(step: Step) -> None:
-    """Add the constraint that the step has made of the operation."""
+    """Add the constraint that the step derived from the operation."""
     step.operations.impl.add_constraint(step.wanted)
 
 
 def default_add_column(step: Step) -> None:
-    """Add the column alone: its constraints and indexes are steps of their own."""
+    """Add the column alone: its constraints and indexes are separate steps."""
     operation, impl, column = step.operation, step.operations.impl, step.wanted
     names = ("if_not_exists", "inline_references", "inline_primary_key")
     flags = {name: getattr(operation, name) for name in names}

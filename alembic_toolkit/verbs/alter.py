@@ -1,4 +1,4 @@
-"""``alter_column`` and renames: what differs, and nothing else."""
+"""``alter_column`` and renames: change only what differs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alembic_toolkit.verbs.words import log_done, log_skip, meant
 
 
 def alter(step: Step) -> None:
-    """Alter what differs and rename, in one act: where that fails, nothing has changed."""
+    """Alter what differs and rename, as one unit: if it fails, nothing has changed."""
     asked, (renames, step, found) = step, look_at(step)
     if found is None:
         missing_column(step)
@@ -54,9 +54,9 @@ def alter(step: Step) -> None:
 
 
 def look_at(step: Step) -> tuple[bool, Step, Definition | None]:
-    """Return whether a rename is to be done, and the step with its column under its present name.
+    """Return whether to rename, and the step with its column under its present name.
 
-    A rename that is done is left out of the step; one that cannot be done is refused.
+    A rename that is already done is removed from the step; an impossible one is refused.
     """
     operation, name = step.operation, step.operation.modify_name
     if name in (None, step.name) and step.server.column is not None:
@@ -77,7 +77,7 @@ def look_at(step: Step) -> tuple[bool, Step, Definition | None]:
 
 
 def as_renamed(step: Step) -> Step:
-    """Return the step as it is when the rename that it asks for is done."""
+    """Return the step as it will be when its rename is done."""
     name = step.operation.modify_name
     return without_name(step if name is None else replace(step, name=name))
 
@@ -92,7 +92,7 @@ def without_name(step: Step) -> Step:
 
 
 def gone_checks(step: Step, added: list[Step]) -> list[ops.MigrateOperation]:
-    """Return what drops the checks of the type before, those of the new type left out."""
+    """Return the operations that drop the old type's checks, unless the new type has them."""
     operation = step.operation
     names = {str(check.name) for check in added}
     before = type_checks(step, operation.existing_type if operation.modify_type else None)
@@ -100,7 +100,7 @@ def gone_checks(step: Step, added: list[Step]) -> list[ops.MigrateOperation]:
 
 
 def act_on_column(step: Step, rest: ops.AlterColumnOp, found: Definition) -> None:
-    """Act, and say what of the column is altered."""
+    """Alter the column, and log which properties are altered."""
     if found.get("of") and alters_table(rest, found):
         require_table(step)
     if rest.existing_type is not None and step.operation.modify_type is not None:
@@ -129,12 +129,12 @@ def rename(step: Step) -> None:
 def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) -> bool:
     """Tell whether a rename is still to be done; both names or neither is a conflict.
 
-    :param old, new: what is there by either name, as the server writes it; None when nothing is.
+    :param old, new: what has either name, as the server writes it; None if nothing has it.
     """
     if old is None or new is None:
         if old != new:
             return old is not None
-    elif old == new:  # one thing, on a server for which the case of letters does not count
+    elif old == new:  # the same object, on a server that ignores case
         return bool(new != new_name)
     is_table = step.kind == "table"
     table, schema = qualified(step.table, step.schema), schema_code(step.schema)
@@ -159,7 +159,7 @@ def must_rename(step: Step, old: Any, new: Any, old_name: str, new_name: str) ->
 
 
 def way_past_both(step: Step, old_name: str, new_name: str) -> list[str]:
-    """Return code that loses no rows, and that a second run passes by."""
+    """Return code that loses no rows, and that a second run skips."""
     schema, aside = schema_code(step.schema), f"{new_name}_old"
     on, exists, rename = "", "table_exists", f"rename_table({new_name!r}, {aside!r}{schema})"
     if step.kind != "table":
@@ -207,7 +207,7 @@ def missing_column(step: Step) -> NoReturn:
 
 
 def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
-    """Return the operation without what the column has already, None when nothing is left."""
+    """Return the operation without properties the column already has; None if nothing is left."""
     rest: Any = copy.copy(step.operation)
     if rest.modify_type is not None:
         rest.modify_type = step.server.kept_type(step, found)
@@ -218,7 +218,7 @@ def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
         rest.kw = {key: value for key, value in rest.kw.items() if key not in OF_THE_TYPE}
     if "null" not in differing:
         rest.modify_nullable = None
-    # a new type takes its default along, or PostgreSQL keeps that as one of the old type
+    # a new type takes its default along, or PostgreSQL keeps a default of the old type
     if not {"type", "default", "computed", "identity", *COUNTING} & set(differing):
         rest.modify_server_default = False
     if found.get("identity"):
@@ -230,22 +230,22 @@ def only_differing(step: Step, found: Definition) -> ops.AlterColumnOp | None:
 
 
 def counts_otherwise(step: Step, found: Definition) -> bool:
-    """Tell whether the column counts up and is asked not to, or the other way round."""
+    """Tell whether the column auto-increments and should not, or the other way round."""
     counts, asked = step.server.counts_up, step.operation.kw.get("autoincrement")
     return None not in (counts, asked) and bool(asked) != (found.get("default") == counts)
 
 
-OF_THE_TYPE = {"postgresql_using"}  # what Alembic refuses without a type
+OF_THE_TYPE = {"postgresql_using"}  # Alembic refuses these without a type
 
 
 def alters_table(operation: ops.AlterColumnOp, found: Definition) -> bool:
-    """Tell whether only a table can be altered so: a view of PostgreSQL can have a default."""
+    """Tell whether only a table can be altered like this: PostgreSQL's views can have defaults."""
     is_given = operation.modify_server_default is not False and found["of"] != "of a view"
     return is_given or operation.modify_type is not None or operation.modify_nullable is not None
 
 
 def replace_check(step: Step) -> None:
-    """Make a check that goes with a type, instead of the one that went with the type before."""
+    """Replace the check of the previous type by the check of the new type."""
     found = find_constrained(step)
     wanted = want_check(step) if found is not None else None
     if found is not None and wanted is not None and differing_keys(step.server, found, wanted):

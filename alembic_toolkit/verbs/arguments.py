@@ -1,4 +1,4 @@
-"""What a verb is given: keywords that mean something, lists where lists belong."""
+"""Check a verb's arguments: known keywords, and lists where lists belong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alembic_toolkit.verbs.translate import CONSTRAINT_KINDS, SIMPLE
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What an operation makes, whose own arguments it takes, and what it knows besides.
+# What an operation creates (its arguments are valid), and the further keywords it accepts.
 CONCURRENTLY = "postgresql_concurrently"
 MAKES: dict[Any, tuple[Any, str]] = {
     ops.CreateTableOp: (sa.Table, ""),
@@ -72,7 +72,7 @@ ELSEWHERE = words(
 
 
 def require_sense(operation: Any) -> None:
-    """Refuse a keyword that means nothing, a text in place of a list, and nothing asked for."""
+    """Refuse an unknown keyword, a string in place of a list, and a call that requests nothing."""
     if type(operation) not in MAKES:
         return
     require_kinds(operation)
@@ -91,7 +91,7 @@ def require_sense(operation: Any) -> None:
 
 
 def require_kinds(operation: Any) -> None:
-    """Refuse a text where a column or a type belongs."""
+    """Refuse a string in place of a column or a type."""
     if isinstance(operation, ops.AddColumnOp) and not isinstance(operation.column, sa.Column):
         given: Any = operation.column
         refuse_kind("add_column", operation, "column", given, f"sa.Column({given!r}, ...)")
@@ -114,15 +114,15 @@ def refuse_kind(verb: str, operation: Any, name: str, given: Any, code: str) -> 
 
 @contextmanager
 def refused_definitions(operation: Any) -> Iterator[None]:
-    """Turn what SQLAlchemy cannot make of a call into an error of four parts.
+    """Turn errors of SQLAlchemy about a definition into an error with four parts.
 
-    A name that is too long, a column without a type, a key over a column that is not there.
+    For example a name that is too long, a column without a type, a key over a missing column.
     """
     try:
         yield
     except UNWRITABLE as error:
         if isinstance(error, sa.exc.InvalidRequestError) and type(error) not in UNWRITABLE:
-            raise  # of a transaction, say
+            raise  # for example about a transaction
         call = call_of(operation)
         text = " ".join(str(error).partition("(Background on")[0].split())
         stop(
@@ -150,7 +150,7 @@ def keywords_of(operation: Any) -> dict[str, Any]:
 
 
 def call_of(operation: Any) -> str:
-    """Return the call of a verb, as far as it tells what it is about."""
+    """Return the call of a verb, abbreviated to what identifies its object."""
     kind = type(operation)
     verb = OTHER_VERBS.get(kind) or SIMPLE.get(kind, CONSTRAINT_KINDS.get(kind))[0]  # type: ignore[index]
     names = [
@@ -164,7 +164,7 @@ def call_of(operation: Any) -> str:
 
 @cache
 def known(kind: Any) -> frozenset[str]:
-    """Return the keywords that an operation knows, of every dialect of SQLAlchemy's."""
+    """Return the keywords that an operation accepts, for all of SQLAlchemy's dialects."""
     made, more = MAKES[kind]
     names = {*more.split(), *NAMED.get(kind, ())}
     if made is None:
@@ -174,7 +174,7 @@ def known(kind: Any) -> frozenset[str]:
 
 
 def plain_names(cls: Any) -> set[str]:
-    """Return the arguments that a class has in its own name."""
+    """Return the arguments that a class declares by name."""
     if "__init__" not in vars(cls) or not issubclass(cls, sa.schema.SchemaItem):
         return set()
     return set(inspect.signature(cls.__init__).parameters) - {"self", "kw", "dialect_kw"}
@@ -186,7 +186,7 @@ def dialect_names(made: Any, dialect: str) -> set[str]:
 
 
 def is_known(kind: Any, name: str) -> bool:
-    """Tell whether a keyword means something, here or on another server."""
+    """Tell whether a keyword has a meaning, here or on another server."""
     if name in known(kind) or name.startswith("_"):
         return True
     dialect, _, rest = name.partition("_")
@@ -206,7 +206,7 @@ def is_installed(dialect: str) -> bool:
 
 
 def refuse_keyword(call: str, names: Iterable[str], name: str, value: Any) -> NoReturn:
-    """Refuse a keyword that is none of these names."""
+    """Refuse a keyword that is not one of these names."""
     close = get_close_matches(name, names, 1, 0.6)
     meant = f" Did you mean {close[0]}?" if close else ""
     code = call[:-1] if call.endswith("()") else f"{call[:-1]}, "
@@ -221,7 +221,7 @@ def refuse_keyword(call: str, names: Iterable[str], name: str, value: Any) -> No
 
 
 def in_words(verb: Callable[P, R]) -> Callable[P, R]:
-    """Return the verb so that a call that Python cannot make of it is refused in words."""
+    """Wrap a verb so that a call with wrong arguments raises a readable error."""
 
     @wraps(verb)
     def call(*given: P.args, **named: P.kwargs) -> R:
@@ -237,9 +237,9 @@ def in_words(verb: Callable[P, R]) -> Callable[P, R]:
 def refuse_call(
     function: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    """Refuse a call with a keyword that the verb has not, or without what it needs.
+    """Refuse a call with an unknown keyword, or without a required argument.
 
-    It is looked into when the call has failed: to do so takes longer than the call itself.
+    This is checked only after the call has failed, because it takes longer than the call itself.
     """
     signature, verb = inspect.signature(function), function.__name__
     try:
@@ -262,7 +262,7 @@ def refuse_call(
 
 
 def require_list(call: str | Callable[[], str], name: str, given: Any) -> None:
-    """Refuse a text where a list of texts belongs: it would be read letter by letter."""
+    """Refuse a string in place of a list of strings: it would be read letter by letter."""
     if not isinstance(given, str | sa.ClauseElement):
         return
     call = call if isinstance(call, str) else call()
@@ -277,7 +277,7 @@ def require_list(call: str | Callable[[], str], name: str, given: Any) -> None:
 
 
 def require_change(operation: ops.AlterColumnOp) -> None:
-    """Refuse an ``alter_column`` that asks for nothing."""
+    """Refuse an ``alter_column`` that requests no change."""
     given = operation.modify_name, operation.kw.get("autoincrement")
     if operation.has_changes() or any(part is not None for part in given):
         return

@@ -13,12 +13,12 @@ from alembic_toolkit.verbs.values import Constraint, Database, Definition, Quest
 
 
 def ask(database: Database, what: str, table: str, name: str, schema: str | None) -> Any:
-    """Ask the catalog one thing; None when it is not there."""
+    """Ask the catalog about one object; return None if it does not exist."""
     return ask_all(database, [(what, table, name, schema)])[0]
 
 
 def ask_all(database: Database, questions: Sequence[Question]) -> list[Any]:
-    """Ask the catalog several things in one statement; None for each that is not there."""
+    """Ask the catalog about several objects in one statement; None for each missing one."""
     return database.server.ask(database, questions) if questions else []
 
 
@@ -29,9 +29,9 @@ def ask_each(database: Database, questions: Sequence[Sequence[Question]]) -> lis
 
 
 def fill_placeholders(database: Database, sql: str, question: Question) -> str:
-    """Return SQL with the placeholders of a question replaced.
+    """Return SQL with its placeholders replaced by the values of a question.
 
-    A revision asks each thing once: to prepare a statement takes longer than to plan it.
+    A revision asks each question once, and preparing a statement takes longer than planning it.
     """
     return filled_in(sql, database.server.placeholders(database, question))
 
@@ -66,7 +66,7 @@ def describe_columns(database: Database, table: str, schema: str | None) -> dict
 def describe_column(
     database: Database, table: str, name: str, schema: str | None
 ) -> Definition | None:
-    """Describe one column; None when it is not there."""
+    """Describe one column; None if it does not exist."""
     if database.server.column is not None:
         return database.server.column(database, table, name, schema)
     columns, wanted = describe_columns(database, table, schema).items(), database.case_folded(name)
@@ -78,12 +78,12 @@ def describe_column(
 def describe_index(
     database: Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    """Describe an index: ``table``, ``definition``; ``invalid`` and ``constraint`` if it is so."""
+    """Describe an index: ``table``, ``definition``, and ``invalid`` and ``constraint`` if true."""
     return database.server.index(database, table, name, schema)
 
 
 def is_on(database: Database, found: Definition, table: str) -> bool:
-    """Tell whether an index that was found is on the table of this name."""
+    """Tell whether an index belongs to the table of this name."""
     return database.case_folded(found["table"].removeprefix("ON ")) == database.case_folded(table)
 
 
@@ -98,7 +98,7 @@ def describe_constraints(
 def constraint_type(
     database: Database, table: str, name: str, schema: str | None, type_: str | None = None
 ) -> str | None:
-    """Return the type of a constraint as Alembic names it, None when it is not there."""
+    """Return the type of a constraint as Alembic names it; None if it does not exist."""
     if "constraint types" not in database.server.questions:
         constraints = database.server.constraints(database, table, schema)
         types = {database.case_folded(found): kind for found, kind, _ in constraints if found}
@@ -109,9 +109,9 @@ def constraint_type(
 
 
 def type_among(answer: str | bytes | None, likely: str | None) -> str | None:
-    """Return the type that the catalog answered with; the likely one where it knows several.
+    """Return the type in the catalog's answer; the likely one if there are several.
 
-    On MariaDB and MySQL a key and a foreign key may have one name.
+    On MariaDB and MySQL a key and a foreign key may have the same name.
     """
     text = answer.decode() if isinstance(answer, bytes) else answer or ""
     types = [CONSTRAINT_TYPES[code] for code in text.split(",") if code in CONSTRAINT_TYPES]
@@ -145,7 +145,7 @@ def enum_values(database: Database, name: str, schema: str | None) -> list[str] 
 
 
 def view_select(database: Database, name: str, schema: str | None) -> str | None:
-    """Return the SELECT of a view, as the server keeps it."""
+    """Return the SELECT of a view, as the server stores it."""
     text: str | None = ask(database, "view", name, name, schema)
     return None if text is None else database.server.view_select(text)
 

@@ -1,4 +1,4 @@
-"""``batch_alter_table``: verbs that are kept until the block ends."""
+"""``batch_alter_table``: verbs that are queued until the block ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_all(
 
 
 class BatchPlace:
-    """What Alembic's batch operations ask: which table."""
+    """The interface that Alembic's batch operations require: which table."""
 
     def __init__(self, table_name: str, schema: str | None, impl: Any) -> None:
         self.table_name, self.schema, self.impl = table_name, schema, impl
@@ -44,7 +44,7 @@ class BatchPlace:
 
 
 class GuardedBatch(BatchOperations):
-    """Alembic's batch operations, kept until the block ends; SQL runs at once, as in Alembic."""
+    """Alembic's batch operations, queued until the block ends; SQL runs at once, as in Alembic."""
 
     def __init__(self, database: Database, table_name: str, schema: str | None) -> None:
         context = migration_context()
@@ -55,7 +55,7 @@ class GuardedBatch(BatchOperations):
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if isinstance(operation, ops.DropConstraintOp):
-            step_of(guarded(), operation)  # refuses one without a name before all of the block
+            step_of(guarded(), operation)  # refuses a nameless one before the block runs
         if is_verb(operation):
             require_sense(operation)
             keep_place(operation)
@@ -69,7 +69,7 @@ class GuardedBatch(BatchOperations):
         *,
         columns: Sequence[str] | None = None,
     ) -> None:
-        """Drop the constraint, as the verb of this name."""
+        """Drop the constraint, as the verb of this name does."""
         drop: Any = ops.DropConstraintOp(
             constraint_name, self.table_name, type_, schema=self.schema
         )
@@ -86,7 +86,7 @@ class GuardedBatch(BatchOperations):
         options: dict[str, Any],
         naming_convention: dict[str, str] | None,
     ) -> None:
-        """Run the verbs of the block, and what the batch itself asks for."""
+        """Run the verbs of the block, and apply the options of the batch itself."""
         counts = bool(table_args or partial_reordering or options) or copy_from is not None
         rebuilds = counts and self._rebuilds(recreate)
         can = self.database.server.batch
@@ -113,14 +113,14 @@ class GuardedBatch(BatchOperations):
                 can.reshape(step, partial_reordering, options)
 
     def _rebuilds(self, recreate: str) -> bool:
-        """Tell whether Alembic would rebuild the table: only then do a batch's options count."""
+        """Tell whether Alembic would rebuild the table: otherwise batch options do not apply."""
         context = self.migration_context
         table = (self.table_name, self.schema)
-        make: Any = BatchOperationsImpl  # which Alembic left without types
+        make: Any = BatchOperationsImpl  # Alembic has no types for it
         batch = make(Operations(context), *table, recreate, None, (), {}, (), {}, None, ())
         for operation in self.queue:
             if isinstance(operation, ops.AddColumnOp):
-                # Alembic puts it into a table, and a column of a table is copied without its keys
+                # Alembic adds it to a table, and a table's column is copied without its keys
                 operation = ops.AddColumnOp(operation.table_name, operation.column._copy())
             BatchOperations(context, batch).invoke(operation)
         return bool(batch._should_recreate())
@@ -129,7 +129,7 @@ class GuardedBatch(BatchOperations):
         """Return the operations that add a batch's ``table_args``."""
         given = [c for arg in table_args for c in getattr(arg, "_pending_colargs", ())]
         columns = {str(getattr(c, "name", c)) for c in given if c is not None}
-        # Alembic's own maker of tables also makes those that foreign keys lead to
+        # Alembic's own table factory also creates the tables that foreign keys refer to
         table = self.schema_obj.table(
             self.table_name,
             *(sa.Column(name, sa.types.NullType()) for name in sorted(columns)),
@@ -153,22 +153,22 @@ for _name in dir(BatchOperations):
 
 
 def columns_first(queue: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    """Return the operations with each behind the columns that it uses and the block adds.
+    """Return the operations, each one after the added columns that it uses.
 
-    Alembic makes a table's columns first, wherever in the block they are added.
+    Alembic creates a table's columns first, wherever in the block they are added.
     """
     waiting = list(queue)
     ordered: list[ops.MigrateOperation] = []
     while waiting:
         below = [[o for o in waiting[n + 1 :] if uses(waiting[n], o)] for n in range(len(waiting))]
-        # two computed columns that use each other: as they are written, for the server to refuse
+        # two computed columns that use each other: keep the order, so that the server refuses them
         place = next((n for n, others in enumerate(below) if not others), 0)
         ordered.append(waiting.pop(place))
     return ordered
 
 
 def uses(operation: ops.MigrateOperation, added: ops.MigrateOperation) -> bool:
-    """Tell whether an operation that makes something uses the column that another one adds."""
+    """Tell whether an operation that creates something uses the column that another one adds."""
     if not isinstance(added, ops.AddColumnOp) or not isinstance(operation, MAKERS):
         return False
     name = added.column.name
@@ -179,7 +179,7 @@ MAKERS = (ops.AddColumnOp, ops.AddConstraintOp, ops.CreateIndexOp)
 
 
 def names_used(operation: Any) -> list[str]:
-    """Return the names and the SQL with which an operation says which columns it uses."""
+    """Return the names and the SQL in which an operation refers to columns."""
     if isinstance(operation, ops.AddColumnOp):
         column = operation.column
         things = [column.computed.sqltext] if column.computed is not None else []
@@ -201,7 +201,7 @@ def texts_of(thing: Any) -> Iterator[str]:
 def indexes_to_restore(
     operations: Entrance, queue: Sequence[ops.MigrateOperation]
 ) -> list[Callable[[], None]]:
-    """Return what makes the indexes again that a batch's new column of an old name shall have."""
+    """Return operations that recreate the indexes for a batch's new column with an old name."""
     can = operations.database.server.batch
     if can is None or operations.migration_context.as_sql:
         return []

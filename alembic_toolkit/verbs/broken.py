@@ -1,4 +1,4 @@
-"""Say what a verb leaves unusable, on a server that lets it."""
+"""Report what a verb leaves unusable, on a server that allows it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from alembic_toolkit.sql.tokens import contains_word
 from alembic_toolkit.verbs.values import Step
 from alembic_toolkit.verbs.words import log
 
-# What may take away, or call otherwise, what a view or a trigger uses
+# These may remove or rename an object that a view or a trigger uses
 _BREAKS = {"drop_table", "drop_view", "replace_view", "drop_column", "rename_table", "alter_column"}
 
 
 def say_broken(step: Step) -> None:
-    """Warn of the views and triggers that use what a step was about, and cannot be used now.
+    """Warn of the views and triggers that use a step's object and have become unusable.
 
-    They may be made again further down: that is why it is no refusal.
+    They may be created again further down, so this is not refused.
     """
     name = step.table or step.name
     renames = getattr(step.operation, "modify_name", None) is not None
@@ -35,7 +35,7 @@ def say_broken(step: Step) -> None:
 
 
 def _concerned(users: Mapping[str, tuple[str, str]], name: str) -> list[str]:
-    """Return what uses a name, or something that does."""
+    """Return the objects that use a name, directly or indirectly."""
     names, found = [name], list[str]()
     while names:
         name = names.pop()

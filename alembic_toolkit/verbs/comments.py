@@ -1,4 +1,4 @@
-"""Comments: of tables by verbs of their own, of columns with them."""
+"""Comments: tables have verbs for them, columns get them with their definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alembic_toolkit.verbs.words import log_line, log_skip
 
 
 def comment_on_table(step: Step) -> None:
-    """Make the table's comment what is asked for: text, or none."""
+    """Set or remove the comment of the table."""
     wanted = getattr(step.operation, "comment", None)
     if not step.database.dialect.supports_comments:
         return log_skip(step, "this server has no comments")
@@ -30,9 +30,9 @@ def comment_on_table(step: Step) -> None:
 def lacking_comments(
     step: Step, found: Definition, wanted: Definition, differing: list[str]
 ) -> dict[str, str]:
-    """Return what differs only because a comment is not there, and the column that should have it.
+    """Return the differences that are only missing comments, and the column that lacks one.
 
-    Where a comment is a statement of its own, what was killed before it has none.
+    If a comment is a separate statement, a run that was killed before it left none.
     """
     dialect = step.database.dialect
     if not dialect.supports_comments or dialect.inline_comments:
@@ -51,7 +51,7 @@ def lacking_comments(
 
 
 def complete_comments(step: Step, columns: list[str]) -> None:
-    """Write the comments that are not there: of columns, and of a table that was made with one."""
+    """Write the missing comments of columns, and of a table that was created with one."""
     if step.kind not in ("table", "column"):
         return
     impl, table = step.operations.impl, step.wanted

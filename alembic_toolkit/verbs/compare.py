@@ -1,4 +1,4 @@
-"""Two definitions, compared.  Nothing here asks a database."""
+"""Compare two definitions.  Nothing here asks a database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DATED = r"'\d[\d .:+-]+'"
 
 
 def is_same(server: Server, one: str, other: str) -> bool:
-    """Compare two descriptions; token by token, unless the server writes them in normal form."""
-    if other.endswith(" NOT VALID"):  # it was validated since
+    """Compare two descriptions, token by token unless the server normalizes them."""
+    if other.endswith(" NOT VALID"):  # it has been validated since
         one, other = one.removesuffix(" NOT VALID"), other.removesuffix(" NOT VALID")
     if moment := re.search(r"(?<=DEFAULT )'(?:now|today|tomorrow|yesterday)'", other):
         one = re.sub(rf"(?<=DEFAULT ){DATED}", moment[0], one, count=1)
@@ -35,7 +35,7 @@ def differing_keys(server: Server, has: Definition, wants: Definition) -> list[s
 
 
 def must_be_given(column: str) -> bool:
-    """Tell whether no row can be inserted without a value for a column so described."""
+    """Tell whether a row can be inserted only with a value for this column."""
     return "NOT NULL" in column and not re.search("DEFAULT|AUTO_INCREMENT|GENERATED", column)
 
 

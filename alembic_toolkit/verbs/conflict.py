@@ -1,4 +1,4 @@
-"""Each kind of thing, found and wanted, and the error when the two differ."""
+"""Each kind of object as found and as wanted, and the error if the two differ."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def refuse_conflict(
 
 
 def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]) -> list[str]:
-    """Return code that mends a conflict, with the author's own names."""
+    """Return code that resolves a conflict, with the author's own names."""
     schema = schema_code(step.schema)
     before = "# before this line, if the revision is right:"
     match step.kind:
@@ -83,7 +83,7 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
         case "column":
             alter = alter_code(step, found, wanted, differing)
             there = f"helpers.table_has_column({step.table!r}, {step.name!r}{schema})"
-            if is_aside(alter):  # once: else a second run would rename the new one
+            if is_aside(alter):  # once: otherwise a second run would rename the new one
                 there += f" and {not_aside(step, str(step.name))}"
             code = [f"    {line}" for line in [*key_of_counter(step, wanted), alter]]
             return [before, f"if {there}:", *code]
@@ -99,7 +99,7 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
         return [before, f"helpers.validate_constraint({step.name!r}, {step.table!r}{schema})"]
     if step.kind == "primary":
         return mend_primary(step)
-    # another kind may have the name; exclude is a type that Alembic does not know
+    # another kind may have the name; Alembic does not know the type "exclude"
     is_other = found["definition"].startswith("a ") or step.kind == "exclude"
     type_ = "" if is_other else f", type_={step.kind!r}"
     what = f"{step.name!r}, {step.table!r}{type_}{schema}"
@@ -107,7 +107,7 @@ def mend(step: Step, found: Definition, wanted: Definition, differing: list[str]
 
 
 def mend_primary(step: Step) -> list[str]:
-    """Return code that takes away the key that is there, by its own name."""
+    """Return code that drops the existing primary key by its own name."""
     schema = schema_code(step.schema)
     keys = [(name, text) for name, kind, text in describe_constraints(step) if kind == "primary"]
     name = step.server.primary_key_name or keys[0][0]

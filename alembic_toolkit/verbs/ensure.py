@@ -1,4 +1,4 @@
-"""Look, compare, then act, skip or refuse."""
+"""Check, compare, then act, skip or refuse."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from alembic_toolkit.verbs.words import log_skip
 
 
 def ensure(step: Step) -> Any:
-    """Look, compare, then act, skip or refuse; offline, write what does so on the server."""
+    """Check, compare, then act, skip or refuse; offline, write SQL that does so on the server."""
     if step.concurrently and step.server.concurrently is not None:
         require_names(step)
     if step.offline:
@@ -48,7 +48,7 @@ def ensure(step: Step) -> Any:
 
 
 def judge(step: Step) -> Any:
-    """Look and compare; act, skip or refuse."""
+    """Check and compare; then act, skip or refuse."""
     if step.kind == "enum" and "enum" in step.server.lacks:
         return log_skip(step, "this server has no named enums")
     operations = step.operations
@@ -73,14 +73,14 @@ def skip_passed(step: Step) -> Any:
 
 
 def do(step: Step) -> Any:
-    """Do a step in the way of its verb, and say what cannot be used after it."""
+    """Do a step as its verb requires, and report objects that cannot be used afterwards."""
     result = look_and_act(step)
     say_broken(step)
     return result
 
 
 def look_and_act(step: Step) -> Any:
-    """Do what a verb does, or find that it is done."""
+    """Do what a verb requires, or find that it is already done."""
     prefix = step.verb.split("_")[0]
     own = step.server.verbs.get(step.verb, VERBS_WITHOUT_OPERATION.get(step.verb))
     if own is not None:
@@ -120,8 +120,8 @@ def create(step: Step) -> Any:
 
 
 def check_part(part: Step, answers: list[Any]) -> None:
-    """Refuse, before anything is changed, what a part of a new thing would refuse later."""
-    require_tables(part, required_tables(part)[1:], answers[1:])  # the first is made with the part
+    """Refuse, before any change, if a part of a new object would be refused later."""
+    require_tables(part, required_tables(part)[1:], answers[1:])  # the first is made with it
     is_absent = not part.name or (existence_question(part) and answers[-1] is None)
     found = None if is_absent else FIND[part.kind](part)
     if found is not None:
@@ -129,7 +129,7 @@ def check_part(part: Step, answers: list[Any]) -> None:
 
 
 def confirm(step: Step, found: Definition) -> None:
-    """Log that what is there is what is wanted, or refuse."""
+    """Log that the existing object is the wanted one, or refuse."""
     wanted = WANT[step.kind](step)
     if wanted is None:
         return log_skip(step, f"already there, compared by name{step.limits}")
@@ -150,7 +150,7 @@ def confirm(step: Step, found: Definition) -> None:
 
 
 def changed_later(step: Step, keys: list[str]) -> set[str]:
-    """Return the properties that the running revision changes further down."""
+    """Return the properties that the running revision changes in later lines."""
     if step.kind == "column":
         return {*keys} & altered_below(step, str(step.name)) if keys else set()
     if step.kind != "table" or not keys:
@@ -182,15 +182,15 @@ def drop(step: Step) -> Any:
     act(step)
 
 
-NAMED_ALONE = {"index", "view", "enum"}  # found by their name, without a table
+NAMED_ALONE = {"index", "view", "enum"}  # found by name, without a table
 
 
 def find_to_drop(step: Step, asked: list[Question]) -> Definition | None:
-    """Return what is to be dropped, from one answer where that suffices."""
+    """Return the object to drop, from one answer if that suffices."""
     if not asked:
         return FIND[step.kind](step)
     table = [step.question("table")] if step.kind == "column" else []
-    answer, *has_table = ask_all(step.database, [*asked, *table])  # a view has columns, too
+    answer, *has_table = ask_all(step.database, [*asked, *table])  # views have columns as well
     if answer is not None:
         require_tables(step, table, has_table)
     if step.kind == "constraint":

@@ -1,4 +1,4 @@
-"""What the verbs raise."""
+"""The errors that verbs raise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from alembic_toolkit.messages import at, four_parts, place
 
 
 class SchemaConflict(CommandError):
-    """The database holds something else than the revision wants, and only a person can choose."""
+    """The database differs from what the revision wants, and only a person can decide."""
 
 
 class MissingParent(SchemaConflict):
-    """The table (or the column to alter) that the revision builds on is not there."""
+    """The table (or the column to alter) that the revision builds on does not exist."""
 
 
 class UnsafeOperation(CommandError):
-    """The change would lose rows, or cannot be made in the way this ``env.py`` runs revisions."""
+    """The change would lose rows, or is impossible with how this ``env.py`` runs revisions."""
 
 
 class OfflineUnsupported(CommandError):
@@ -27,7 +27,7 @@ class OfflineUnsupported(CommandError):
 
 
 class Irreversible(CommandError):
-    """The revision declares that it cannot be taken back."""
+    """The revision declares that it cannot be downgraded."""
 
 
 class Nameless(UnsafeOperation, ValueError):
@@ -35,9 +35,9 @@ class Nameless(UnsafeOperation, ValueError):
 
 
 class DatabaseRefused(CommandError):
-    """The server itself refused: rows are in the way, a name is taken, something uses the thing.
+    """The server itself refused: because of its rows, a taken name, or a dependent object.
 
-    It is SQLAlchemy's error, too (an ``IntegrityError``, say), for a revision that catches that.
+    It is also SQLAlchemy's error (such as ``IntegrityError``), for a revision that catches that.
     """
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class DatabaseRefused(CommandError):
 
 
 def refusal(error: DBAPIError, text: str) -> DatabaseRefused:
-    """Return an error with this text that is also of the kind of SQLAlchemy's."""
+    """Return an error with this text that is also an instance of SQLAlchemy's error."""
     bases = (DatabaseRefused, type(error))
     both = type("DatabaseRefused", bases, {"__module__": DatabaseRefused.__module__})
     made: Any = both.__new__(both, text)
@@ -61,10 +61,10 @@ def refusal(error: DBAPIError, text: str) -> DatabaseRefused:
 def stop(
     error: type[CommandError], problem: str, shown: tuple[str, str], why: str, *way: str
 ) -> NoReturn:
-    """Raise an error of four parts: what was asked, has and wants, why, what to do."""
+    """Raise an error with four parts: the request, what the database has, why, what to do."""
     raise error(four_parts(at_place(problem), shown, why, *way))
 
 
 def at_place(problem: str) -> str:
-    """Return what was asked behind the file and line of the author's call, where there is one."""
+    """Return the request after the file and line of the author's call, if there is one."""
     return at(place(), problem)

@@ -1,4 +1,4 @@
-"""Which constraint a drop means that finds none of its name: "not there" must be true."""
+"""Find the constraint that a drop may mean if none has its name: "not there" must be true."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TYPES = ("check", "unique", "foreignkey", "primary")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A constraint that is there."""
+    """An existing constraint."""
 
     name: str | None
     kind: str
@@ -42,12 +42,12 @@ class Candidate:
 
 
 def find_meant(step: Step) -> Definition | None:
-    """Find what a drop means otherwise: by its columns, or by the name that it would have had.
+    """Find the constraint to drop by its columns, or by another name that it may have.
 
-    A naming convention writes names in its own way, but not those of ``f()`` and of
-    ``metadata.create_all()``; so a name is looked for as it is given, too.
+    A naming convention changes names, but not those of ``f()`` and of ``metadata.create_all()``; so
+    a name is also looked up as it is given.
 
-    :raises SchemaConflict: another constraint is there that may be the one that is meant.
+    :raises SchemaConflict: there is another constraint that may be the one that is meant.
     """
     columns = getattr(step.operation, "kw", {}).get("columns")
     if columns is not None:
@@ -66,7 +66,7 @@ def find_meant(step: Step) -> Definition | None:
 
 
 def find_index_as_given(step: Step) -> Definition | None:
-    """Find an index by the name that is given, where a naming convention makes another of it."""
+    """Find an index by the given name, if a naming convention changes that name."""
     name = str(step.operation.index_name)
     if name == step.name:
         return None
@@ -88,7 +88,7 @@ def named(step: Step, name: str | None) -> Step:
 
 
 def other_names(step: Step) -> list[str]:
-    """Return the other names that the constraint can have by the naming convention, and without."""
+    """Return the constraint's other possible names, with and without the naming convention."""
     given, operation = step.operation.constraint_name, step.operation
     if given is None or isinstance(given, sa.schema.conv):
         return []
@@ -97,13 +97,13 @@ def other_names(step: Step) -> list[str]:
         try:
             made = objects.generic_constraint(given, step.table, type_, schema=step.schema)
         except (sa.exc.ArgumentError, IndexError, KeyError, TypeError):
-            continue  # a convention that names the columns, which a drop does not know
+            continue  # a convention that uses the columns, which a drop does not know
         names.append(str(made.name))
     return [name for name in dict.fromkeys(names) if name != step.name]
 
 
 def candidates(step: Step) -> list[Candidate]:
-    """Return the constraints of the table that are of the type that is to be dropped."""
+    """Return the table's constraints of the type that is to be dropped."""
     type_ = step.operation.constraint_type
     there = [
         one
@@ -117,14 +117,14 @@ def candidates(step: Step) -> list[Candidate]:
 
 
 def columns_of(kind: str, text: str, columns: list[str]) -> list[str]:
-    """Return the columns that a constraint is about."""
+    """Return the columns of a constraint."""
     if kind in ("check", "exclude"):
         return [column for column in columns if contains_word(text, column)]
     return names_in(code_tokens(text))
 
 
 def find_by_columns(step: Step, columns: list[str]) -> Definition | None:
-    """Find a constraint by its type and its columns, whatever its name is."""
+    """Find a constraint by its type and its columns, whatever its name."""
     wanted = {step.database.case_folded(column) for column in columns}
     found = [
         one
@@ -140,7 +140,7 @@ def find_by_columns(step: Step, columns: list[str]) -> Definition | None:
     return None
 
 
-# what a name says of the kind, and not of the columns
+# parts of a name that stand for the kind, not for the columns
 KIND_WORDS = words(
     "u uq uk uc uniq unique key k fk fkey foreign ck chk c check cc constraint con cons pk pkey"
     " primary ix idx index ibfk excl ex"
@@ -152,10 +152,10 @@ def words_of(*names: str) -> set[str]:
 
 
 def is_likely(step: Step, one: Candidate) -> bool:
-    """Tell whether a constraint may be the one that is meant by another name.
+    """Tell whether a constraint may be the one that is meant, under another name.
 
-    Run again, a drop finds other constraints of its kind, which are not meant.  So the words of
-    its name count: those of the columns, and for a foreign key of the table that it refers to.
+    On a second run, a drop finds other constraints of its kind, which are not meant.  So the words
+    of its name count: the columns, and for a foreign key the table that it refers to.
     """
     if is_made_here(step, one):
         return False
@@ -179,7 +179,7 @@ def is_likely(step: Step, one: Candidate) -> bool:
 
 
 def is_automatic(step: Step, one: Candidate) -> bool:
-    """Tell whether a constraint has no name, or one that the server made up."""
+    """Tell whether a constraint has no name, or one that the server chose."""
     table, name = re.escape(step.table), one.name
     by_server = (
         rf"{table}_(\w+_)?(key|check|fkey|excl)\d*|{table}_(ibfk|chk)_\d+|CONSTRAINT_\d+"
@@ -197,7 +197,7 @@ CREATING = {
 
 
 def is_made_here(step: Step, one: Candidate) -> bool:
-    """Tell whether the running function of the revision goes on to make the constraint."""
+    """Tell whether the running function of the revision creates the constraint later."""
     makers = [s for s in later_steps(step) if s.verb == CREATING.get(one.kind)]
     return any(
         one.kind == "primary" or s.name is None or one.name is None or str(s.name) in one.name
@@ -206,7 +206,7 @@ def is_made_here(step: Step, one: Candidate) -> bool:
 
 
 def refuse_unique_index(step: Step) -> None:
-    """Refuse to skip a unique index that has the name: it would stay in force."""
+    """Refuse to skip a unique index that has this name: it would stay in force."""
     if step.operation.constraint_type not in (None, "unique") or step.name is None:
         return
     found = describe_index(step.database, step.table, str(step.name), step.schema)

@@ -1,4 +1,4 @@
-"""The rows for which a server refused a step: how many, which, and how to mend them."""
+"""The rows that made a server refuse a step: how many, which ones, and how to fix them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alembic_toolkit.verbs.ask import describe_column, inspected_columns, inspec
 from alembic_toolkit.verbs.remedy import schema_code, type_code
 from alembic_toolkit.verbs.values import Step
 
-MOST = 1000  # rows that are counted
+MOST = 1000  # count at most this many rows
 SHOWN = 3
 
 
@@ -32,7 +32,7 @@ class Rows:
 
 @dataclass
 class Look:
-    """Where to look for rows that break a rule."""
+    """A query for rows that break a rule."""
 
     step: Step
     table: Any
@@ -41,7 +41,7 @@ class Look:
 
 
 def reads_rows(step: Step) -> bool:
-    """Tell whether a step can fail for what is in the rows."""
+    """Tell whether a step can fail because of the contents of rows."""
     if step.kind == "index":
         return step.verb == "create_index" and bool(step.wanted.unique)
     if step.verb == "add_column":
@@ -54,16 +54,16 @@ def reads_rows(step: Step) -> bool:
 
 
 def offending(step: Step) -> Rows | None:
-    """Find the rows that are in the way of a step; None when there are none, or nobody can say."""
+    """Find the rows that are in the way of a step; None if there are none, or it is unknown."""
     for find in RULES.get(step.kind, ()):
-        with suppress(sa.exc.SQLAlchemyError):  # the table, or a type, is not as was thought
+        with suppress(sa.exc.SQLAlchemyError):  # the table, or a type, is not as expected
             found = find(step)
             if found is not None:
                 return found
     return None
 
 
-# One kind of rule each
+# One function for each kind of rule
 
 
 def nulls(step: Step) -> Rows | None:
@@ -86,7 +86,7 @@ def nulls(step: Step) -> Rows | None:
 
 
 def filling(step: Step, name: str) -> str:
-    """Return what gives a column a value where it has none; one that is computed takes none."""
+    """Return code that gives a column a value in rows without one; not for a computed column."""
     there = describe_column(step.database, step.table, name, step.place) or {}
     if computed := there.get("computed"):
         return f"# before this line, fill what {name} is computed from: {computed}"
@@ -120,7 +120,7 @@ def no_value(step: Step) -> Rows | None:
 
 
 def duplicates(step: Step) -> Rows | None:
-    """Find the rows that share what shall be unique."""
+    """Find the rows with equal values that must be unique."""
     if step.kind == "index" and not step.wanted.unique:
         return None
     index = step.kind == "index"
@@ -169,7 +169,7 @@ def update_one(look: Look, name: str) -> str:
 
 def broken_check(step: Step) -> Rows | None:
     dialect, kw = step.database.dialect, {"literal_binds": True, "include_table": False}
-    # without its table: that of an Enum's or a Boolean's check is another one
+    # without its table: the check of an Enum or a Boolean has another one
     text = unescaped_percent(
         str(step.wanted.sqltext.compile(dialect=dialect, compile_kwargs=kw)), dialect
     )
@@ -188,7 +188,7 @@ def broken_check(step: Step) -> Rows | None:
 
 
 def orphans(step: Step) -> Rows | None:
-    """Find the rows that refer to nothing."""
+    """Find the rows without a parent."""
     child, elements = step.wanted.table, step.wanted.elements
     parent = elements[0].column.table.alias("alembic_parent")
     names = [str(column.name) for column in step.wanted.columns]
@@ -263,7 +263,7 @@ NUMBER = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"
 
 
 def limits(column: Any, type_: Any) -> Iterator[sa.ColumnElement[bool]]:
-    """Yield conditions that a value breaks which the type cannot hold."""
+    """Yield conditions that find values which the type cannot hold."""
     if isinstance(type_, sa.String) and type_.length:
         yield sa.func.char_length(column) > type_.length
     bits = next((bits for kind, bits in INTEGERS.items() if isinstance(type_, kind)), None)
@@ -300,7 +300,7 @@ def sql_name(step: Step) -> str:
 
 
 def counted(look: Look) -> str | None:
-    """Return the number of rows in words; None for none."""
+    """Return the number of rows as text; None if there are none."""
     one: Any = sa.literal_column("1").label("one")
     some = sa.select(one).select_from(look.table).where(look.breaks).limit(MOST + 1).subquery()
     query = sa.select(sa.func.count()).select_from(some)
@@ -323,7 +323,7 @@ def first_rows(look: Look, names: Sequence[str]) -> Sequence[Any]:
 
 
 def keys(look: Look, words: str = "") -> str:
-    """Return the keys of the first rows: ``: id = 1, 2, 3``; their values where there is no key."""
+    """Return the keys of the first rows (``: id = 1, 2, 3``), or their values without a key."""
     step, names = look.step, key_of(look)
     if not names:
         there = (c["name"] for c in inspected_columns(step.database, step.table, step.schema))

@@ -1,4 +1,4 @@
-"""The entrance: Alembic's operations, guarded."""
+"""The entry point: Alembic's operations, guarded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from alembic_toolkit.verbs.values import Batch, Database, Entrance, Step
 
 
 class Guarded(Entrance):
-    """Alembic's operations, each of which looks before it acts."""
+    """Alembic's operations; each one checks before it acts."""
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not is_verb(operation):
@@ -42,12 +42,12 @@ def guarded(batch: Batch | None = None) -> Guarded:
 
 
 def step(verb: str, kind: str, name: str | None, schema: str | None = None, **more: Any) -> Step:
-    """Say what a verb is about that Alembic has no operation for."""
+    """Return the step for a verb that has no operation in Alembic."""
     return Step(guarded(), None, verb, kind, name, schema=schema, **more)
 
 
 def pass_on(operations: Any, operation: Any) -> Any:
-    """Run what is no verb as Alembic does."""
+    """Run an operation that is not a verb as Alembic does."""
     call = f"{type(operation).__name__}"
     if isinstance(operation, ops.ExecuteSQLOp):
         call = f"execute({brief(operation.sqltext)!r})"
@@ -62,7 +62,7 @@ def pass_on(operations: Any, operation: Any) -> Any:
 def current_database() -> Database:
     """Return the revision's connection with its server.
 
-    :raises CommandError: the server is not one of those that are known, or only resembles one.
+    :raises CommandError: the server is not supported, or only resembles one that is.
     """
     connection = current_connection()
     if not migration_context().as_sql:
@@ -71,7 +71,7 @@ def current_database() -> Database:
 
 
 def online_database(verb: str) -> Database:
-    """Return the revision's database, or refuse: a script has none to look at."""
+    """Return the revision's database, or refuse: a script has no database to ask."""
     database = current_database()
     if migration_context().as_sql:
         refuse_script(

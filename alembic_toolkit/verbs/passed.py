@@ -1,9 +1,9 @@
-"""Whether the running revision is past a step already: what its later steps did is there.
+"""Tell whether the running revision is already past a step: the effects of its later steps exist.
 
-A revision drops a column and gives its name to another one.  Run again, it finds a column of that
-name, which it must not drop.  So the steps that it takes with the same things are laid side by
-side: before the first, behind the first, and so on, each stage has its own things that are there
-and not there.  Where the database is at a stage behind a later step, this one is done.
+A revision drops a column and gives its name to another one.  On a second run it finds a column of
+that name, which it must not drop.  So the steps on the same objects are compared as stages: before
+the first step, after the first step, and so on.  At each stage, certain objects exist and others do
+not.  If the database is at a stage after a later step, this step is done.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ Its names are folded as the server folds them, so that one thing has one spellin
 
 @dataclass
 class Effects:
-    """What a step needs, takes away and makes."""
+    """The objects that a step needs, removes and creates."""
 
     needs: list[Thing] = field(default_factory=list)
     removes: list[Thing] = field(default_factory=list)
     makes: list[Thing] = field(default_factory=list)
-    types: list[Thing] = field(default_factory=list)  # that columns get
+    types: list[Thing] = field(default_factory=list)  # the types that columns get
 
     def folded(self, database: Database) -> Effects:
-        """Return the same with names as the server folds them."""
+        """Return the same effects, with names folded as by the server."""
 
         def fold(things: list[Thing]) -> list[Thing]:
             return [folded(database, thing) for thing in things]
@@ -77,7 +77,7 @@ def folded(database: Database, thing: Thing) -> Thing:
 
 
 def made_here(steps: Iterable[Step]) -> set[str]:
-    """Return the names of what is made where no schema is named: it is looked for there alone."""
+    """Return the names of new objects without a schema: these are looked up in one schema only."""
     names: set[str] = set()
     for step in steps:
         fold = step.database.table_folded
@@ -89,7 +89,7 @@ def made_here(steps: Iterable[Step]) -> set[str]:
 
 
 def effects_of(step: Step, here: Container[str] = ()) -> Effects:
-    """Return what a step needs, takes away and makes, with names as the server folds them.
+    """Return the objects that a step needs, removes and creates, with folded names.
 
     :param here: see :func:`made_here`.
     """
@@ -97,7 +97,7 @@ def effects_of(step: Step, here: Container[str] = ()) -> Effects:
 
 
 def effects_as_written(step: Step, here: Container[str]) -> Effects:
-    """Return what a step needs, takes away and makes, with names as the call writes them."""
+    """Return the objects that a step needs, removes and creates, with names as written."""
     table, name = step.table, str(step.name)
 
     def place(name: str) -> str | None:
@@ -116,7 +116,7 @@ def effects_as_written(step: Step, here: Container[str]) -> Effects:
     if step.verb == "rename_table":
         new = relation(name, place(name))
         if step.database.table_folded(name) == step.database.table_folded(table):
-            return Effects([own])  # the case of its letters
+            return Effects([own])  # only its case changes
         return Effects(removes=[own], makes=[new])
     thing = part_of(step, schema)
     if step.verb.startswith("drop_") and step.kind != "comment":
@@ -133,7 +133,7 @@ def effects_as_written(step: Step, here: Container[str]) -> Effects:
 
 
 def effects_of_altering(step: Step, schema: str | None) -> Effects:
-    """Return what the alteration of a column, or its rename, needs, takes away and makes."""
+    """Return the effects of altering or renaming a column."""
     table, name, own = step.table, str(step.name), relation(step.table, schema)
     fold = step.database.case_folded
     new, changed = step.operation.modify_name, step.operation.modify_type
@@ -147,19 +147,19 @@ def effects_of_altering(step: Step, schema: str | None) -> Effects:
     return Effects([own, column], types=types_of(step, changed, schema))
 
 
-TYPE = "column of type "  # a kind of thing: what a call says of the type of a column
+TYPE = "column of type "  # a kind of object: the type that a call gives for a column
 
 
 def typed(step: Step, type_: Any) -> str:
-    """Return a type as its server would write it back, but for what it adds of its own."""
+    """Return a type as its server would report it, without properties that the server adds."""
     text = type_text(type_, step.database.dialect).replace("INTEGER", "INT")
     return re.sub(r"(?<=INT)\(\d+\)| (CHARACTER SET|COLLATE) .*", "", text)
 
 
 def types_of(step: Step, type_: Any, schema: str | None) -> list[Thing]:
-    """Return that a step's column is of a type, where the call says so.
+    """Return the type that a step gives for its column, if it gives one.
 
-    Of one that this server cannot have, nothing is said: ``existing_type`` may be wrong.
+    A type that this server cannot have is ignored, because ``existing_type`` may be wrong.
     """
     if type_ is None or isinstance(type_, sa.types.NullType):
         return []
@@ -175,7 +175,7 @@ def relation(name: str, schema: str | None) -> Thing:
 
 
 def part_of(step: Step, schema: str | None) -> Thing | None:
-    """Return the part of a table that a step is about; None for one without a name."""
+    """Return the part of a table that a step is about; None if it has no name."""
     table, name = step.table, step.name
     type_ = getattr(step.operation, "constraint_type", None)
     if step.kind == "primary" or (step.kind == "constraint" and type_ == "primary"):
@@ -187,7 +187,7 @@ def part_of(step: Step, schema: str | None) -> Thing | None:
 
 
 def parts_within(step: Step, schema: str | None) -> list[Thing]:
-    """Return the parts of a table that is made."""
+    """Return the parts of a table to create."""
     table = step.table
     found: list[Thing] = [("column", table, c.name, schema) for c in step.wanted.columns]
     if step.wanted.primary_key.columns:
@@ -202,16 +202,16 @@ def columns_of(step: Step, schema: str | None) -> list[Thing]:
 
 
 def keys_of(step: Step, schema: str | None) -> list[Thing]:
-    """Return the primary key that comes with a column."""
+    """Return the primary key that a column brings with it."""
     is_key = step.kind == "column" and step.wanted.primary_key
     return [("primary", step.table, "", schema)] if is_key else []
 
 
 def is_passed(step: Step, *, has_failed: bool = False) -> bool:
-    """Tell whether the running revision is behind a later step already.
+    """Tell whether the running revision is already past a later step.
 
-    The database is asked only where a later step takes back what this one does, or takes away what
-    it needs, or where this one cannot be done.
+    The database is asked only if a later step reverses this one or removes an object that it needs,
+    or if this one cannot be done.
     """
     if step.verb in ("drop_column", "drop_table") and makes_unknown(step):
         gone = effects_of(step).removes
@@ -238,7 +238,7 @@ def is_passed(step: Step, *, has_failed: bool = False) -> bool:
         was_done = done_before(step)
         if was_done is False:
             return False
-        # What is renamed to be copied from is not done away with: again it ends the same.
+        # An object that is renamed to be copied from is not dropped: a second run ends the same.
         is_copied = step.verb == "rename_table" and is_read_below(str(step.name))
         is_anew = not is_copied and is_made_anew(step, own.removes, later, effects)
         if was_done and not is_anew:
@@ -247,34 +247,34 @@ def is_passed(step: Step, *, has_failed: bool = False) -> bool:
     if 0 in matching and done_before(step):
         used = [thing for effect in reversing for thing in effect.removes if thing in own.needs]
         if used and is_made_anew(step, used, later, effects):
-            return True  # what has its name now is not what it was done to
+            return True  # another object has its name now
         if used:
             refuse_again(step, later[-1].call)
     if has_failed and own.makes and not own.removes and found[own.makes[0]]:
-        return is_made_anew(step, own.makes, later, effects)  # it is there, and is another one
+        return is_made_anew(step, own.makes, later, effects)  # it exists, and is another object
     return min(matching) > 1
 
 
 def may_be_reversed(step: Step) -> bool:
-    """Tell whether the revision has verbs that could reverse a step, whatever they are about."""
+    """Tell whether the revision has verbs that could reverse a step, on any object."""
     if step.batch.later:
         return True
-    if step.verb.startswith(("create_", "add_")):  # which take nothing away
+    if step.verb.startswith(("create_", "add_")):  # these remove nothing
         return has_words(TAKING)
     own = effects_of(step)
     words = TAKING if own.needs or own.makes else set()
     return has_words(words | GIVING if own.removes else words)
 
 
-# What verbs have that take things away, and those that make them; alter_column can rename
+# Names of verbs that remove objects, and of verbs that create them; alter_column can rename
 TAKING = {verb for verb in VERBS if verb.startswith("drop_")} | {"rename_table", "new_column_name"}
 GIVING = VERBS - TAKING | {"rename_table", "new_column_name"}
 
 
 def likely(stages: list[Stage], found: Stage, few: set[Thing]) -> list[int]:
-    """Return the stages at which the database may be, by all that is known, or by less.
+    """Return the stages at which the database may be, by all known facts, or by fewer.
 
-    What the calls say of types may be wrong, and something else may have changed since.
+    The types in the calls may be wrong, and something else may have changed since.
     """
     untyped = {thing: there for thing, there in found.items() if not thing[0].startswith(TYPE)}
     fewest = {thing: there for thing, there in untyped.items() if thing in few}
@@ -282,13 +282,13 @@ def likely(stages: list[Stage], found: Stage, few: set[Thing]) -> list[int]:
 
 
 def done_before(step: Step) -> bool | None:
-    """Tell whether the journal of `run` says that the revision was done; None without one."""
+    """Tell whether the journal of `run` says that the revision was done; None without a journal."""
     record = record_of(step.database.connection)
     return None if record is None else record.was_done()
 
 
 def refuse_again(step: Step, last: str) -> NoReturn:
-    """Refuse what would take away what the same function made, where nothing can be seen of it."""
+    """Refuse to remove what the same function created, if the database shows no trace of it."""
     revision, direction = direction_of()
     done = f"alembic stamp {revision if direction == 'up' else revision_below()}"
     journal = record_of(step.database.connection)
@@ -308,7 +308,7 @@ def refuse_again(step: Step, last: str) -> NoReturn:
 
 
 def reverses(later: Effects, own: Effects, step: Step) -> bool:
-    """Tell whether a later step takes back what a step does, or takes away what it needs."""
+    """Tell whether a later step reverses a step, or removes an object that it needs."""
     taken = {*own.makes, *own.needs} & {*later.removes}
     tables = {thing[1] for thing in taken if thing[0] == "relation"}
     wanted = step.database.case_folded(str(step.wanted)) if step.verb == "backfill" else ""
@@ -322,7 +322,7 @@ ON_COLUMNS = ("named index", "constraint types", "primary")
 
 
 def stages_of(effects: list[Effects]) -> list[Stage]:
-    """Return what is there and what is not, as far as known, before each step and at the end."""
+    """Return what exists and what does not, as far as known, before each step and at the end."""
     stages: list[Stage] = [{}]
     for effect in effects:
         for thing in (*effect.needs, *effect.removes):
@@ -334,7 +334,7 @@ def stages_of(effects: list[Effects]) -> list[Stage]:
             state[thing] = False
             if thing[0] == "relation":
                 state = without_parts(state, thing, effect.makes)
-            if thing[0] == "column" and not effect.makes:  # what was on it goes, or is another
+            if thing[0] == "column" and not effect.makes:  # objects on it are dropped or replaced
                 state = {
                     k: v for k, v in state.items() if k[0] not in ON_COLUMNS or k[1] != thing[1]
                 }
@@ -346,19 +346,19 @@ def stages_of(effects: list[Effects]) -> list[Stage]:
 
 
 def without_parts(state: Stage, gone: Thing, makes: list[Thing]) -> Stage:
-    """Return what is there when a table is gone; where it is renamed, its parts go with it."""
+    """Return the remaining objects when a table is gone; if it is renamed, its parts follow."""
     parts = [part for part in state if part[0] != "relation" and is_within(part, gone)]
     moved: Stage = {}
-    for new in makes:  # whatever had its name before had other parts
+    for new in makes:  # an earlier object of this name had other parts
         state = {k: v for k, v in state.items() if k[0] == "relation" or not is_within(k, new)}
         moved |= {(p[0], new[1], p[2], new[3]): state[p] for p in parts}
     return state | dict.fromkeys([gone, *parts], False) | moved
 
 
 def note_before(stages: list[Stage], thing: Thing, value: bool) -> None:
-    """Note what must have been so before the steps that are known, since its table was made.
+    """Note what must have been true before the known steps, since the table was created.
 
-    What had the name of a column before may have been of any type, unless a call says which.
+    An earlier column of the same name may have had any type, unless a call says which.
     """
     table = relation(thing[1], thing[3])
     is_other_type = not value and thing[0].startswith(TYPE)
@@ -393,9 +393,9 @@ def matches(stages: list[Stage], found: Stage) -> list[int]:
 
 
 def with_new_names(step: Step, steps: list[Step], effects: list[Effects], found: Stage) -> Stage:
-    """Return what is there; of what a table is renamed to only what is, or goes, beside the table.
+    """Return the existing objects; a renamed table's new name counts only in the same schema.
 
-    What has the new name in another schema of the search path is no sign that it was renamed.
+    An object with the new name in another schema of the search path does not prove the rename.
     """
     asked: dict[Thing, list[Question]] = {}
     for one, effect in zip(steps, effects, strict=True):
@@ -408,12 +408,12 @@ def with_new_names(step: Step, steps: list[Step], effects: list[Effects], found:
 
 
 def existing(step: Step, things: Iterable[Thing]) -> Stage:
-    """Ask what is there, in one statement where the server's catalog can be asked for all."""
+    """Ask which objects exist, in one statement if the server's catalog allows it."""
     database, known = step.database, step.server.questions
     asked = [thing for thing in things if thing[0] in known]
     answers = ask_all(database, asked)
     found = {thing: answer is not None for thing, answer in zip(asked, answers, strict=True)}
-    if ":table" not in known["named index"]:  # it finds those of other tables, too
+    if ":table" not in known["named index"]:  # it also finds those of other tables
         for thing in [one for one in asked if one[0] == "named index" and one[1] and found[one]]:
             index = describe_index(database, None, thing[2], thing[3])
             found[thing] = index is not None and is_on(database, index, thing[1])
@@ -448,9 +448,9 @@ def is_of_type(step: Step, thing: Thing) -> bool:
 
 
 def is_made_anew(step: Step, gone: list[Thing], later: list[Step], effects: list[Effects]) -> bool:
-    """Tell whether what a step would take away has the definition that it gets further down.
+    """Tell whether the object to remove has the definition that it gets in later lines.
 
-    By their names alone the beginning and the end of the function look the same.
+    By names alone, the beginning and the end of the function look the same.
     """
     pairs = zip(later, effects[1:], strict=True)
     makers = [one for one, effect in pairs if {*gone} & {*effect.makes} and one.kind in FIND]

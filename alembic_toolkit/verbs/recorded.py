@@ -1,4 +1,4 @@
-"""The calls of a revision, in the record that `run` keeps of what is done."""
+"""The calls of a revision, in `run`'s record of completed work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic_toolkit.verbs.words import log_line, log_skip
 
 T = TypeVar("T")
 SAID = "done already, says the record of the run before"
-# What a session forgets, or only reads, must be done each time: SET, SELECT, TEMPORARY.
+# Session state and plain reads must be repeated each time: SET, SELECT, TEMPORARY.
 _KEPT = re.compile(
     r"""(?: \s | /\*.*?\*/ | --[^\n]*(?:\n|$) )*
     (?: (?:CREATE|DROP)\b(?!\s+(?:OR\s+REPLACE\s+|GLOBAL\s+|LOCAL\s+)*TEMP(?:ORARY)?\b)
@@ -28,7 +28,7 @@ _KEPT = re.compile(
 
 
 def recorded_step(step: Step, act: Callable[[Step], Any]) -> Any:
-    """Do a step, unless the record says that a run before did."""
+    """Do a step, unless the record says that an earlier run did it."""
 
     def skipped() -> Any:
         log_skip(step, SAID)
@@ -47,14 +47,14 @@ def recorded(
     skipped: Callable[[], T] | None = None,
     shown: str | None = None,
 ) -> T:
-    """Act, unless the record says that a run before did; note that it is done.
+    """Act, unless the record says that an earlier run did; record that it is done.
 
-    :param text: what the call is; the same each time that the revision runs.
-    :param skipped: what is done instead.
-    :param shown: what the record shows of it.
+    :param text: identifies the call; the same each time the revision runs.
+    :param skipped: called instead.
+    :param shown: the text that the record shows for it.
     """
     record = record_of(connection)
-    if record is None or record.is_inside:  # of another call
+    if record is None or record.is_inside:  # inside another call
         return act()
     if record.enter(text, text if shown is None else shown) == DONE:
         if skipped is not None:
@@ -66,7 +66,7 @@ def recorded(
 
 
 def recorded_sql(connection: sa.Connection, sqltext: Any, act: Callable[[], Any]) -> Any:
-    """Run SQL that a second run must not repeat, unless it is done."""
+    """Run SQL that a second run must not repeat, unless it is already done."""
     text, record = str(sqltext), record_of(connection)
     if record is None or not _KEPT.match(text) or record.is_temporary(text):
         return act()
@@ -74,12 +74,12 @@ def recorded_sql(connection: sa.Connection, sqltext: Any, act: Callable[[], Any]
 
 
 def masked(sql: str) -> str:
-    """Return SQL without the texts in it: one may be a password."""
+    """Return SQL without its string literals: one may be a password."""
     return re.sub(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$""", "'...'", sql, flags=re.S)
 
 
 def call_text(step: Step) -> str:
-    """Return the call of a verb with its arguments, the same each time."""
+    """Return the call of a verb with its arguments, identical each time."""
     if step.operation is None:
         given = {"name": step.name, "table": step.table, "schema": step.schema}
         given["wanted"] = step.wanted
@@ -90,7 +90,7 @@ def call_text(step: Step) -> str:
 
 
 def is_given(key: str, value: Any) -> bool:
-    """Tell whether an argument says something."""
+    """Tell whether an argument has an effect."""
     if key == "modify_server_default":
         return value is not False
     is_empty = isinstance(value, str | tuple | list | dict) and not value

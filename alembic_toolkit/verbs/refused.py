@@ -1,4 +1,4 @@
-"""What the server itself refuses, as an error of four parts."""
+"""Turn the server's own refusals into errors with four parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOKS_FOR = 3000  # milliseconds, while locks may be held
 
 @contextmanager
 def refusals(step: Step) -> Iterator[None]:
-    """Turn what the server refuses of a step into an error of four parts."""
+    """Turn the server's refusal of a step into an error with four parts."""
     point = Savepoint(step.database, reads_rows(step) and not is_in_steps(step))
 
     def look_and_refuse(error: DBAPIError) -> NoReturn:
@@ -45,16 +45,16 @@ def refusals(step: Step) -> Iterator[None]:
 
 @contextmanager
 def refused_looks(step: Step) -> Iterator[None]:
-    """Turn what the server refuses of a look, mostly of a wanted definition that it cannot make."""
+    """Turn the server's refusal of a query, mostly about a wanted definition, into an error."""
     with told(lambda error: refuse(step, error, None, way_on(step, error))):
         yield
 
 
 @contextmanager
 def told(refuse: Callable[[DBAPIError], NoReturn]) -> Iterator[None]:
-    """Hand what the server refuses to a function that raises it in words.
+    """Pass the server's refusal to a function that raises a readable error.
 
-    Locks, deadlocks and lost sessions stay what they are: they are tried again elsewhere.
+    Errors about locks, deadlocks and lost sessions are not changed: they are retried elsewhere.
     """
     try:
         yield
@@ -67,20 +67,20 @@ def told(refuse: Callable[[DBAPIError], NoReturn]) -> Iterator[None]:
 
 
 def is_in_steps(step: Step) -> bool:
-    """Tell whether a step is done concurrently, and commits what came before."""
+    """Tell whether a step is done concurrently, so that earlier changes are committed."""
     return step.concurrently or bool(
         getattr(step.operation, "kw", {}).get("postgresql_concurrently")
     )
 
 
 class Savepoint:
-    """A place to go back to, where an error ends the transaction and nothing can be asked then.
+    """A savepoint to return to, where an error would end the transaction and block all queries.
 
-    It goes through the driver itself: it is no statement of the revision.
+    It uses the driver directly, because it is not a statement of the revision.
     """
 
     def __init__(self, database: Database, wanted: bool) -> None:
-        """Set it where it is wanted and of use."""
+        """Set the savepoint if it is wanted and useful."""
         facts = servers.server_of(database.dialect.name)
         self.database = database
         self.is_set = (
@@ -101,7 +101,7 @@ class Savepoint:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Look at what is there, for a while; what comes after finds it as before the step."""
+        """Run queries, for a limited time; afterwards the state is as before the step."""
         self.run("ROLLBACK TO SAVEPOINT alembic_helpers")
         self.run(f"SET LOCAL statement_timeout = {LOOKS_FOR}")
         try:
@@ -131,7 +131,7 @@ def kept(step: Step) -> str:
 
 @contextmanager
 def refused_sql(call: str) -> Iterator[None]:
-    """Turn what the server refuses of an author's own SQL into an error of four parts."""
+    """Turn the server's refusal of the author's own SQL into an error with four parts."""
 
     def refuse_sql(error: DBAPIError) -> NoReturn:
         where = at_place(f"{call}: the database refused it.")
@@ -150,7 +150,7 @@ def refused_sql(call: str) -> Iterator[None]:
 
 
 def way_on(step: Step, error: DBAPIError) -> list[str]:
-    """Return code for what the server itself refuses."""
+    """Return code to write when the server itself refuses."""
     said = errors.words(error)
     if errors.is_read_only(error) and (found := standby(step.database.connection)):
         return [found.way]
@@ -181,7 +181,7 @@ def renamed(step: Step, said: str) -> list[str]:
 
 
 def foreign_keys(step: Step, said: str) -> list[str]:
-    """Return what drops the foreign keys that a message names, else those of the step's table."""
+    """Return code to drop the foreign keys in a message, else those of the step's table."""
     found: list[Constraint] = []
     others: list[tuple[str, str]] = []
     with suppress(SQLAlchemyError):  # nothing can be asked: the transaction has ended
@@ -221,14 +221,14 @@ def drop_default(step: Step, after: str = "set one again after it") -> str:
 
 
 def default_as_expression(step: Step, column: str) -> str:
-    """Return the default of a column in the parentheses in which MySQL takes one for any type.
+    """Return a default in parentheses, as MySQL accepts it for any type.
 
     https://dev.mysql.com/doc/refman/8.4/en/data-type-defaults.html
     """
     made = getattr(step.wanted, "columns", {column: step.wanted})[column]
     operation: Any = step.operation
     default = operation.modify_server_default if made is None else made.server_default
-    if default is False:  # it is there
+    if default is False:  # it stays
         return drop_default(step, "set it again after it, as an expression in parentheses")
     text = getattr(default, "arg", default)
     text = step.database.literal(text) if isinstance(text, str) else str(text)
@@ -236,7 +236,7 @@ def default_as_expression(step: Step, column: str) -> str:
 
 
 def default_afterwards(step: Step) -> str:
-    """Return what gives a new column a default that is another one in each row."""
+    """Return code that gives a new column a default that differs from row to row."""
     default = str(getattr(step.wanted.server_default, "arg", ""))
     names = f"{step.table!r}, {step.name!r}, server_default=sa.text({default!r})"
     call = f"helpers.alter_column({names}{schema_code(step.schema)})"
@@ -244,7 +244,7 @@ def default_afterwards(step: Step) -> str:
 
 
 def count_on(step: Step) -> str:
-    """Return what has a new identity go on behind the rows that are there."""
+    """Return code that lets a new identity continue after the existing rows."""
     table = qualified(step.table, step.schema)
     count = f"SELECT setval(pg_get_serial_sequence('{table}', '{step.name}'), max({step.name}))"
     return f"after it: helpers.execute({f'{count} FROM {table}'!r})"
@@ -257,13 +257,13 @@ def with_cast(step: Step, using: str) -> str:
 
 
 def named(text: str) -> tuple[str, str | None]:
-    """Return the name, and the schema, that a message has: ``crm."All"``."""
+    """Return the name, and the schema, in a message: ``crm."All"``."""
     parts = [part.strip("\"'`") for part in re.findall(r'"[^"]+"|[^".]+', text.strip("'"))]
     return parts[-1], parts[-2] if len(parts) > 1 else None
 
 
 def in_time(step: Step) -> str:
-    """Return what makes a foreign key to a key WITHOUT OVERLAPS, for which Alembic has no word.
+    """Return code for a foreign key to a key WITHOUT OVERLAPS, which Alembic does not support.
 
     https://www.postgresql.org/docs/18/sql-createtable.html#SQL-CREATETABLE-PARMS-REFERENCES
     """
@@ -284,7 +284,7 @@ def in_time(step: Step) -> str:
 STORED = "# where the column is added: sa.Computed(..., persisted=True), which can have one"
 NAME = r'((?:"[^"]+"|[^\s".]+)(?:\.(?:"[^"]+"|[^\s".]+))?)'
 USERS: dict[str, Callable[[Step, str, str], str]] = {
-    # what PostgreSQL says
+    # PostgreSQL's message
     rf"(?<!materialized )\bview {NAME} depends": lambda step, name, _: drop_used_view(
         step, *named(name)
     ),
@@ -301,7 +301,7 @@ USERS: dict[str, Callable[[Step, str, str], str]] = {
     r"\"USING ([^\"]+)\"": lambda step, using, _: with_cast(step, using),
     r"on virtual generated columns? ": lambda *_: STORED,
     r"foreign key must use PERIOD": lambda step, *_: in_time(step),
-    # what MariaDB and MySQL say
+    # the messages of MariaDB and MySQL
     r"column '([^']+)' can't have a default value": lambda step, column, _: default_as_expression(
         step, column
     ),
@@ -313,7 +313,7 @@ USERS: dict[str, Callable[[Step, str, str], str]] = {
 
 
 def users_of(step: Step, said: str) -> list[str]:
-    """Return what takes away, for a while, the things that a message says use the step's thing."""
+    """Return code that removes, for a while, the objects that use the step's object."""
     lines = []
     for pattern, code in USERS.items():
         for found in re.finditer(pattern, said):

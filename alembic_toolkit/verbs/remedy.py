@@ -1,4 +1,4 @@
-"""What to do next, as code with the author's own names."""
+"""The next step for the author, as code with the author's own names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from alembic_toolkit.verbs.running import current_connection
 def code_of(operation: ops.MigrateOperation) -> str:
     """Return one of Alembic's operations as the call of a verb, on one line."""
     operation = with_schemas(operation, written)
-    if isinstance(operation, ops.CreatePrimaryKeyOp):  # which Alembic does not render
+    if isinstance(operation, ops.CreatePrimaryKeyOp):  # Alembic does not render it
         names = f"{operation.constraint_name!r}, {operation.table_name!r}, {[*operation.columns]}"
         schema = f", schema={operation.schema!r}" if operation.schema else ""
         return f"helpers.create_primary_key({names}{schema})"
     plugins = logging.getLogger("alembic.runtime.plugins")
-    before, plugins.disabled = plugins.disabled, True  # it logs that it is loaded
+    before, plugins.disabled = plugins.disabled, True  # it would log that it is loaded
     text = render_python_code(
         ops.UpgradeOps([operation]),
         alembic_module_prefix="helpers.",
@@ -37,12 +37,12 @@ def code_of(operation: ops.MigrateOperation) -> str:
 
 
 def item_code(kind: str, item: Any) -> str | Literal[False]:
-    """Return what Alembic would render in another way than a revision has it; else False."""
+    """Return an item as a revision would spell it if Alembic renders it differently; else False."""
     if kind == "type":
         return type_code(item)
     default = item.arg if isinstance(item, sa.DefaultClause) else item
     is_text = kind == "server_default" and isinstance(default, str)
-    return repr(default) if is_text else False  # Alembic would leave out quotes of its own
+    return repr(default) if is_text else False  # Alembic would omit its own quotes
 
 
 UNRENDERED = ("postgresql_using",)  # keywords that Alembic does not render
@@ -54,7 +54,7 @@ def schema_code(schema: str | None) -> str:
 
 
 def written(schema: str | None) -> str | None:
-    """Return the name that a schema has in the running revision."""
+    """Return the name by which the running revision refers to a schema."""
     return written_schema(current_connection(), schema)
 
 
@@ -67,7 +67,7 @@ def type_code(type_: Any) -> str:
 
 
 def wanted_foreign_key(key: sa.ForeignKeyConstraint) -> dict[str, Any]:
-    """Return the key in the form in which SQLAlchemy reflects one."""
+    """Return the key in the form in which SQLAlchemy reflects it."""
     referred = key.elements[0].column.table
     names = ("ondelete", "onupdate", "deferrable", "initially", "match")
     return {

@@ -1,4 +1,4 @@
-"""What must be there, or free, before a verb acts."""
+"""What must exist, or must not, before a verb acts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alembic_toolkit.verbs.words import meant
 
 
 def required_tables(step: Step) -> list[Question]:
-    """Return the questions for the tables that must be there: the first one is the step's own."""
+    """Return the questions for the tables that must exist: the first is the step's own."""
     what = "indexable" if step.kind == "index" else "table"
     own = [] if step.kind in TABLELESS else [step.question(what)]
     return own + [
@@ -27,9 +27,9 @@ def required_tables(step: Step) -> list[Question]:
 
 
 def existence_question(step: Step) -> list[Question]:
-    """Return the question whether the thing is there at all, where one question tells.
+    """Return the question whether the object exists at all, if one question can tell.
 
-    None answers that it is not; any other answer, that a closer look is needed.
+    The answer None means that it does not; any other answer means that more questions are needed.
     """
     what = step.kind
     if step.kind in ("table", "column"):
@@ -42,27 +42,27 @@ def existence_question(step: Step) -> list[Question]:
         own = step.server.primary_key_name if is_key else None
         what, name = "constraint types", own or str(step.name)
     elif step.kind in ("view", "enum") or not (step.name and step.table):
-        return []  # one look finds them
+        return []  # one query finds them
     else:
         what, name = "named index" if step.kind == "index" else "constraint", str(step.name)
     return [step.question(what, name)] if what in step.server.questions else []
 
 
 def place_question(step: Step) -> list[Question]:
-    """Return the question why nothing that lasts could be made where no schema is named."""
+    """Return the question why no permanent object could be created without a schema name."""
     is_asked = "place" in step.server.questions and step.place == HERE and not step.is_of_new
     name = str(step.table or step.name)
     return [step.question("place", name)] if is_asked else []
 
 
 def require_place(step: Step, answer: str | None = None) -> None:
-    """Refuse what the server would make for this session alone, or could make nowhere.
+    """Refuse to create an object in this session only, or nowhere.
 
-    :param answer: why, as :func:`place_question` asks; None where a schema is there for it.
+    :param answer: the answer to :func:`place_question`; None if a suitable schema exists.
     """
     if answer is None:
         return
-    if answer == "hidden":  # what follows, its indexes for a start, would be about that one
+    if answer == "hidden":  # later steps, such as its indexes, would use that one
         refuse_temporary(step.call, str(step.table or step.name))
     has = "a search_path that begins with the session's own temporary schema"
     if answer == "none":
@@ -85,7 +85,7 @@ def partition_question(step: Step) -> list[Question]:
 
 
 def referents(step: Step) -> list[sa.Table]:
-    """Return the tables that must be there for the foreign keys that are to be made."""
+    """Return the tables that must exist for the foreign keys to create."""
     if step.kind == "foreignkey":
         return [step.wanted.elements[0].column.table]
     if step.kind != "table" or not step.server.foreign_keys.referents_first:
@@ -95,7 +95,7 @@ def referents(step: Step) -> list[sa.Table]:
 
 
 def keys_within(step: Step) -> list[sa.ForeignKeyConstraint]:
-    """Return the foreign keys that CREATE TABLE makes: one with ``use_alter`` is left for later.
+    """Return the foreign keys in CREATE TABLE: one with ``use_alter`` is left for later.
 
     https://docs.sqlalchemy.org/en/20/core/constraints.html#creating-dropping-foreign-key-constraints-via-alter
     """
@@ -119,13 +119,13 @@ def require_names(step: Step) -> None:
 
 
 def require_table(step: Step) -> None:
-    """Refuse when the step's own table is not there."""
+    """Refuse if the step's own table does not exist."""
     asked = [step.question("table")]
     require_tables(step, asked, ask_all(step.database, asked))
 
 
 def require_tables(step: Step, asked: list[Question], answers: list[Any]) -> None:
-    """Refuse when one of the tables that were asked for is not there."""
+    """Refuse if one of the required tables does not exist."""
     pairs = zip(asked, answers, strict=False)
     missing = next((question for question, answer in pairs if answer is None), None)
     if missing is not None:
@@ -134,9 +134,9 @@ def require_tables(step: Step, asked: list[Question], answers: list[Any]) -> Non
 
 
 def missing_table(step: Step, table: str, schema: str | None, sort: str | None) -> NoReturn:
-    """Raise the error for a table that is not there, or that is a view or the like.
+    """Raise the error for a table that does not exist, or that is a view or the like.
 
-    :param sort: what has this name; None for nothing.
+    :param sort: the kind of object that has this name; None if nothing has it.
     """
     name = qualified(table, schema)
     if sort is None:
@@ -163,7 +163,7 @@ def missing_table(step: Step, table: str, schema: str | None, sort: str | None) 
 
 
 def near_table(step: Step, table: str, schema: str | None) -> str:
-    """Return the question after a table whose name is near, here or in the default schema."""
+    """Return a "did you mean" for a table with a similar name, here or in the default schema."""
     inspector = sa.inspect(step.database.connection)
     found = meant(table, [*inspector.get_table_names(schema), *inspector.get_view_names(schema)])
     if found or schema is None:
@@ -172,7 +172,7 @@ def near_table(step: Step, table: str, schema: str | None) -> str:
 
 
 def require_free_name(step: Step) -> None:
-    """Refuse to make a table or a view whose name something of another kind has."""
+    """Refuse to create a table or a view if an object of another kind has its name."""
     name = str(step.name or step.table)
     question: Question = ("sort", name, name, step.place)
     if step.kind == "index" and "sort beside" in step.server.questions:
@@ -189,14 +189,14 @@ def require_free_name(step: Step) -> None:
             f"if helpers.view_exists({name!r}{schema}):",
             f"    helpers.drop_view({name!r}{schema})",
         ]
-    if sort == "table":  # whose rows nobody has looked into
+    if sort == "table":  # nobody has checked its rows
         is_there = f"helpers.table_exists({name!r}{schema})"
         way = [
             f"if {is_there} and not helpers.table_exists({aside!r}{schema}):",
             f"    helpers.rename_table({name!r}, {aside!r}{schema})",
         ]
     way = ["# before this line, if the revision is right:", *way]
-    if step.kind == "index":  # whose name is the easier to change
+    if step.kind == "index":  # its name is easier to change
         way = renamed(step, "")
     stop(
         SchemaConflict,
@@ -208,13 +208,13 @@ def require_free_name(step: Step) -> None:
 
 
 def refuse_hidden(step: Step) -> None:
-    """Refuse to alter a table that a temporary table hides, where the server can tell."""
+    """Refuse to alter a table that a temporary table hides, if the server can tell."""
     if step.server.is_hidden is not None and step.table and step.server.is_hidden(step):
         refuse_temporary(step.call, step.table)
 
 
 def refuse_temporary(call: str, table: str) -> NoReturn:
-    """Refuse what would be done to a temporary table."""
+    """Refuse to act on a temporary table."""
     stop(
         UnsafeOperation,
         f"{call}: a temporary table hides it.",

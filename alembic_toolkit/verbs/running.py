@@ -18,7 +18,7 @@ def migration_context() -> MigrationContext:
 
 
 def current_connection() -> sa.Connection:
-    """Return the revision's connection; offline, Alembic's stand-in, which knows the dialect."""
+    """Return the revision's connection; offline, Alembic's substitute, which knows the dialect."""
     connection: sa.Connection | None = alembic.op.get_bind()
     assert connection is not None
     return connection
@@ -36,7 +36,7 @@ def in_revision() -> str:
 
 
 def direction_of() -> tuple[str, str]:
-    """Return the revision that is running, and its direction, ``"up"`` or ``"down"``."""
+    """Return the running revision and its direction, ``"up"`` or ``"down"``."""
     frames = list(revision_frames())
     if not frames:
         return "", "up"
@@ -45,13 +45,13 @@ def direction_of() -> tuple[str, str]:
 
 
 def revision_below() -> str:
-    """Return what a stamp calls the revisions below the running one."""
+    """Return the argument of a stamp for the revisions below the running one."""
     below = revision_globals().get("down_revision") or "base"
     return below if isinstance(below, str) else " ".join(below)
 
 
 def refuse_script(database: Database, call: str, why: str, *way: str) -> NoReturn:
-    """Refuse what a script cannot do, naming the revision; nothing of it was written."""
+    """Refuse what a script cannot do, naming the revision; nothing of it has been written."""
     code = "\n".join(f"    {line}" for line in way)
     raise OfflineUnsupported(
         f"{at_place(call)}: there is no --sql form of this for {database.server.name}"
@@ -61,7 +61,7 @@ def refuse_script(database: Database, call: str, why: str, *way: str) -> NoRetur
 
 
 def refuse_irreversible(why: str) -> NoReturn:
-    """Refuse to take the running revision back."""
+    """Refuse to downgrade the running revision."""
     raise Irreversible(
         f"{at_place(f'irreversible({why!r})')}: there is no way back{in_revision()}.\n"
         f"Stopped, because {why}.  Nothing was changed.\n"

@@ -1,4 +1,4 @@
-"""What the server makes of a wanted thing, on an empty temporary table."""
+"""Create a wanted object on an empty temporary table, and read the server's description of it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SCRATCH_KEY = f"{SCRATCH}_key"
 
 
 class NoScratch(Exception):
-    """There is no right to make temporary tables."""
+    """The user has no right to create temporary tables."""
 
 
 @contextmanager
 def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
-    """Make the wanted thing on an empty temporary table, so that the server says what it is.
+    """Create the wanted object on an empty temporary table, so that the server describes it.
 
-    Only the server knows exactly that ``'0'`` is ``0``, or how it writes a check.
+    Only the server knows for sure that ``'0'`` is ``0``, or how it writes a check.
     Temporary tables commit nothing on any server.
 
-    :raises NoScratch: this user may not make them.
+    :raises NoScratch: this user may not create them.
     """
     options = step.server.table_defaults(step) | kw | {"schema": scratch_schema(step)}
     if step.server.requires_key and not any(makes_key(item) for item in items):
@@ -41,10 +41,10 @@ def scratch_table(step: Step, *items: Any, **kw: Any) -> Iterator[None]:
         SCRATCH, *items, prefixes=["TEMPORARY"], _constraints_included=True, **options
     )
     table.constraints -= table.foreign_key_constraints
-    for column in items:  # a copy of MySQL's ENUM forgets its collation
+    for column in items:  # a copy of MySQL's ENUM loses its collation
         if isinstance(column, sa.Column):
             table.columns[column.key].type = column.type
-    for column in table.columns:  # without its foreign key, a key column would count up by itself
+    for column in table.columns:  # without its foreign key, a key column would auto-increment
         wanted = getattr(step.wanted, "columns", {}).get(column.name)
         if wanted is not None and wanted.foreign_keys:
             column.autoincrement = False
@@ -68,27 +68,27 @@ def makes_key(item: Any) -> bool:
 
 
 def put_in_parentheses(step: Step, column: sa.Column[Any]) -> None:
-    """Have the server take any expression as a default, as PostgreSQL does in ALTER TABLE alone.
+    """Make the server accept any expression as a default, as PostgreSQL does in ALTER TABLE only.
 
     https://www.postgresql.org/docs/current/sql-expressions.html
     """
     sql: Any = getattr(column.server_default, "arg", None)
     if step.server.normal_forms and isinstance(sql, sa.ClauseElement) and "--" not in str(sql):
-        grouped: Any = Grouping  # which SQLAlchemy left without types
+        grouped: Any = Grouping  # SQLAlchemy has no types for it
         column.server_default = sa.DefaultClause(grouped(sql))
 
 
 def scratch_schema(step: Step) -> str | None:
-    """Return the name of the schema in which SQLAlchemy is to see the scratch table.
+    """Return the schema name in which SQLAlchemy should see the scratch table.
 
-    Without a name it would be in the schema that stands for none.
+    Without a name it would be in the schema to which None is translated.
     """
     return SCRATCH if translations(step.database.connection) else None
 
 
 @contextmanager
 def where_scratch_is(step: Step) -> Iterator[None]:
-    """Let the name of the scratch table's schema stand for where temporary tables are."""
+    """Translate the scratch table's schema name to where temporary tables are."""
     connection = step.database.connection
     names = translations(connection)
     if not names:
@@ -104,7 +104,7 @@ def where_scratch_is(step: Step) -> Iterator[None]:
 
 @contextmanager
 def called_scratch(step: Step) -> Iterator[None]:
-    """Let an expression that names the table (``"user".state``) mean the scratch table."""
+    """Make an expression that names the table (``"user".state``) refer to the scratch table."""
 
     def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
         is_ddl = sql.lstrip().startswith("CREATE")
@@ -119,7 +119,7 @@ def called_scratch(step: Step) -> Iterator[None]:
 
 @contextmanager
 def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
-    """Undo what is made within, also after an error."""
+    """Undo everything created in the block, even after an error."""
     if database.server.undoes_scratch and not database.autocommits:
         savepoint = database.connection.begin_nested()
         try:
@@ -137,7 +137,7 @@ def discarded(database: Database, what: str = "TABLE") -> Iterator[None]:
 
 
 def plain_columns(step: Step, without: str | None = None) -> list[sa.Column[Any]]:
-    """Return the columns of the table, with their types as the server writes them."""
+    """Return the table's columns, with their types as the server writes them."""
     columns = describe_columns(step.database, step.table, step.place).items()
     types = {n: f"{c['type']} {c.get('collate', '')}".strip() for n, c in columns}
     return [sa.Column(n, verbatim(step.database, t)) for n, t in types.items() if n != without]
@@ -156,6 +156,6 @@ class Verbatim(sa.types.UserDefinedType[Any]):
 
 
 def verbatim(database: Database, type_: str) -> Verbatim:
-    """Return a type as the server writes it, for DDL in which the driver looks for ``%``."""
+    """Return a type as the server writes it, for DDL in which the driver interprets ``%``."""
     doubled = database.dialect.paramstyle in ("format", "pyformat")
     return Verbatim(type_.replace("%", "%%") if doubled else type_)

@@ -1,4 +1,4 @@
-"""Scripts (``--sql``): each statement is written so that the server skips what is done."""
+"""Scripts (``--sql``): each statement is written so that the server skips it if already done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alembic_toolkit.verbs.words import log_skip
 
 
 def write_step(step: Step) -> Any:
-    """Write the step into the script, so that the server skips what is done already."""
+    """Write the step into the script, so that the server skips it if it is already done."""
     if step.kind in step.server.lacks:
         return log_skip(step, f"this server has no {step.kind}s of this sort")
     write = step.server.scripts.get(step.verb, write_guarded)
@@ -37,7 +37,7 @@ def write_step(step: Step) -> Any:
 
 
 def require_name(step: Step) -> None:
-    """Refuse to drop in a script what only a look at the database can find."""
+    """Refuse to drop in a script an object that only a query of the database can find."""
     if step.name is None and getattr(step.operation, "kw", {}).get("columns"):
         refuse_script(
             step.database,
@@ -48,7 +48,7 @@ def require_name(step: Step) -> None:
 
 
 def write_guarded(step: Step) -> None:
-    """Write what Alembic would write, with IF [NOT] EXISTS or under a condition."""
+    """Write Alembic's SQL, with IF [NOT] EXISTS or under a condition."""
     if step.verb in step.server.if_exists:
         write_native(step)
     elif step.server.write_if is None and not step.is_plain:
@@ -77,7 +77,7 @@ def write_native(step: Step) -> None:
         setattr(step.operation, flag, True)
     for sql in plain_sql(step):
         type_ = re.match(r"CREATE (?:TYPE|DOMAIN) (.+?) AS ", sql)
-        if type_ is not None:  # which goes before its table
+        if type_ is not None:  # it must precede its table
             step.write_if(f"NOT {type_condition(step, type_[1])}", sql)
         elif step.verb in ("drop_column", "drop_constraint"):
             step.write(sql.replace("ALTER TABLE ", "ALTER TABLE IF EXISTS ", 1))
@@ -86,9 +86,9 @@ def write_native(step: Step) -> None:
 
 
 def type_condition(step: Step, name: str) -> str:
-    """Return the condition that a type is there, where CREATE would put it.
+    """Return the condition that a type exists where CREATE would create it.
 
-    :param name: as SQLAlchemy writes it.
+    :param name: the name as SQLAlchemy writes it.
     """
     parts = [unquoted(token) for token in code_tokens(name) if token != "."]
     schema = parts[0] if len(parts) > 1 else HERE
@@ -105,7 +105,7 @@ def plain_sql(step: Step) -> list[str]:
 
 
 def captured(step: Step, act: Callable[[], Any]) -> list[str]:
-    """Return the statements that Alembic writes meanwhile, and keep them out of the script."""
+    """Collect the statements that Alembic writes in the block, and keep them out of the script."""
     impl = step.context.impl
     buffer, impl.output_buffer = impl.output_buffer, Statements()
     impl.output_buffer.is_plain = getattr(buffer, "is_plain", False)
@@ -119,9 +119,9 @@ def captured(step: Step, act: Callable[[], Any]) -> list[str]:
 
 
 class Statements(list[str]):
-    """What Alembic writes, statement by statement."""
+    """Alembic's output, statement by statement."""
 
-    sets_modes = True  # whoever writes these does
+    sets_modes = True  # the writer of these does it
     is_plain = False
 
     def write(self, text: str) -> None:
@@ -132,7 +132,7 @@ class Statements(list[str]):
 
 
 def compiled(database: Database, statement: Any, call: str) -> str:
-    """Return SQL with its values written into it, or refuse a value that has no literal form."""
+    """Return SQL with literal values, or refuse a value that has no literal form."""
     try:
         return with_values(statement, database.dialect)
     except (sa.exc.CompileError, NotImplementedError, TypeError, ValueError) as error:
@@ -148,7 +148,7 @@ def with_values(statement: Any, dialect: sa.Dialect) -> str:
 
 
 def exists_condition(step: Step, name: str | None = None, what: str | None = None) -> str:
-    """Return the SQL condition that the thing of the step is there, as an online run asks it."""
+    """Return the SQL condition that the step's object exists, as an online run checks it."""
     what = what or step.kind
     name = step.name if name is None else name
     if what in CONSTRAINED:
@@ -159,7 +159,7 @@ def exists_condition(step: Step, name: str | None = None, what: str | None = Non
 
 
 def condition(step: Step, sql: str, table: str, name: str) -> str:
-    """Return a question of the catalog as a condition, with its values written into it."""
+    """Return a catalog question as a condition, with literal values."""
     return f"EXISTS ({filled_question(step, sql, table, name)})"
 
 
@@ -193,9 +193,9 @@ TYPE_CODES |= {"primary": "PRIMARY KEY", "exclude": "EXCLUDE"}
 
 
 def write_rename(step: Step) -> None:
-    """Write a rename that is skipped where only the new name is there.
+    """Write a rename that is skipped if only the new name exists.
 
-    Where both are there, or neither, the server answers with its own error.
+    If both exist, or neither, the server reports its own error.
     """
     old = exists_condition(step, step.table, "renamable")
     new = exists_condition(step, str(step.name), "renamed")
@@ -204,7 +204,7 @@ def write_rename(step: Step) -> None:
 
 
 def write_comment(step: Step) -> None:
-    """Write a comment, which does no harm twice; with a guard where its table may be gone."""
+    """Write a comment, which can be run twice; guarded if its table may be gone."""
     for sql in plain_sql(step):
         if step.verb == "drop_table_comment":
             step.write_if(exists_condition(step, step.table, "table"), sql)
@@ -213,7 +213,7 @@ def write_comment(step: Step) -> None:
 
 
 def write_alter_column(step: Step) -> None:
-    """Write an ALTER, which does no harm twice; before it a rename, with its guard."""
+    """Write an ALTER, which can be run twice, after a guarded rename."""
     operation = step.operation
     new_name = operation.modify_name
     if new_name is not None and new_name != step.name:
@@ -238,7 +238,7 @@ def write_alter_column(step: Step) -> None:
 
 
 def without_type_checks(step: Step) -> Step:
-    """Return the step with types that make no check: the checks are steps of their own."""
+    """Return the step with types that create no checks: the checks are separate steps."""
     operation, database = copy.copy(step.operation), step.database
     for attribute in ("modify_type", "existing_type"):
         type_ = getattr(operation, attribute)
@@ -261,13 +261,13 @@ def skip_validation(step: Step) -> None:
 
 
 def write_as_it_is(step: Step) -> None:
-    """Write what Alembic would write: a script for review, or a statement that can be run twice."""
+    """Write Alembic's SQL unchanged: for a script for review, or if it can be run twice."""
     for sql in plain_sql(step):
         step.write(sql)
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
-    # the mark is on a line of its own, because the statement may end with a comment
+    # the mark is on a separate line, because the statement may end with a comment
     step.server.write_unless(step, condition, f"{sql}\n;{mark}")
 
 

@@ -1,4 +1,4 @@
-"""What the running revision goes on to do, read from its source."""
+"""What the running revision does later, read from its source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alembic_toolkit.messages import revision_frames
 from alembic_toolkit.verbs.translate import is_verb, step_of
 from alembic_toolkit.verbs.values import Entrance, Step
 
-# What Alembic has no operation for: the kind of thing, and the argument that names it
+# Verbs without an operation in Alembic: the kind of object, and the argument that names it
 OTHERS = {
     "create_view": ("view", "view_name"),
     "replace_view": ("view", "view_name"),
@@ -51,15 +51,15 @@ BATCH = "batch_alter_table"
 
 @dataclass(frozen=True)
 class Call:
-    """The call of a verb in the source of a function."""
+    """A verb's call in the source of a function."""
 
     verb: str
     node: ast.Call
-    batch: ast.Call | None  # the batch of which it is a part
-    block: tuple[int, int]  # the first and the last line of that
-    texts: frozenset[str]  # that stand in it
-    is_open: bool  # a name in it is no plain text
-    function: ast.AST  # in which it stands
+    batch: ast.Call | None  # the batch that it is part of
+    block: tuple[int, int]  # the first and the last line of the batch
+    texts: frozenset[str]  # string literals in it
+    is_open: bool  # a name in it is not a plain string
+    function: ast.AST  # the function that contains it
 
     @property
     def start(self) -> tuple[int, int]:
@@ -67,22 +67,22 @@ class Call:
 
 
 def later_steps(step: Step) -> list[Step]:
-    """Return what the revision does with the same things behind this step, as far as it tells.
+    """Return the revision's later steps on the same objects, as far as the source tells.
 
-    A call counts whether or not an ``if`` is around it.  Names that loops, assignments and plain
-    functions of the author's make are worked out; not those that depend on anything outside.
+    A call counts even inside an ``if``.  Names from loops, assignments and plain functions of the
+    author are evaluated, unless they depend on anything outside.
     """
     fold = step.database.case_folded
     names = {fold(name) for name in (step.table, step.name) if name is not None} - {""}
     known: set[str] = set()
-    while names != known:  # a table that is renamed further down may have been made above of that
+    while names != known:  # a table renamed later may have been created earlier
         known = {*names}
         found = related_steps(step, names)
     return found
 
 
 def related_steps(step: Step, names: set[str]) -> list[Step]:
-    """Return the later steps that have to do with these names, and add theirs to them."""
+    """Return the later steps that involve these names, and add their names to them."""
     found: list[Step] = []
     fold = step.database.case_folded
     for operation in step.batch.later:
@@ -99,7 +99,7 @@ MAKING = {"add_column", "alter_column", "create_table", "rename_table"}
 
 
 def makes_unknown(step: Step) -> bool:
-    """Tell whether the revision goes on to make something by a name that cannot be worked out."""
+    """Tell whether the revision later creates an object whose name cannot be evaluated."""
     return has_words(MAKING) and any(
         is_unknown(name, scope)
         for frame in revision_frames()
@@ -111,16 +111,16 @@ def makes_unknown(step: Step) -> bool:
 
 
 def has_words(words: set[str]) -> bool:
-    """Tell whether the running functions have one of these names, of a verb or of an argument.
+    """Tell whether the running functions contain one of these names of verbs or arguments.
 
-    A function without them need not be read: that takes longer than most looks at the catalog.
+    A function without them need not be parsed, which takes longer than most catalog queries.
     """
     return any(not words.isdisjoint(words_of(frame.f_code)) for frame in revision_frames())
 
 
 @lru_cache(maxsize=32)
 def words_of(code: CodeType) -> frozenset[str]:
-    """Return the names that a function uses, and those of the arguments that it gives by name."""
+    """Return the names that a function uses, and the names of its keyword arguments."""
     words = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -131,7 +131,7 @@ def words_of(code: CodeType) -> frozenset[str]:
 
 
 def relate(names: set[str], steps: list[Step]) -> list[Step]:
-    """Return the steps that have to do with things of these names, and add theirs to them."""
+    """Return the steps that involve objects of these names, and add their names to them."""
     related = []
     for step in steps:
         own = {step.table or str(step.name)}
@@ -145,7 +145,7 @@ def relate(names: set[str], steps: list[Step]) -> list[Step]:
 
 
 def calls_below(frame: FrameType, in_batch: bool) -> Iterator[Call]:
-    """Return the calls of verbs behind the one that is running in a function."""
+    """Return the calls of verbs after the one that is running in a function."""
     code = frame.f_code
     line, column = frame.f_lineno, 0
     if not in_batch and hasattr(code, "co_positions"):  # Python 3.11
@@ -157,7 +157,7 @@ def calls_below(frame: FrameType, in_batch: bool) -> Iterator[Call]:
         line += 1
     for call in calls_of(code.co_filename, code.co_name, code.co_firstlineno):
         first, last = call.block
-        is_own = in_batch and first <= line <= last  # which its queue knows
+        is_own = in_batch and first <= line <= last  # these are in its queue
         if call.start >= (line, column) and not is_own:
             yield call
 
@@ -187,7 +187,7 @@ def function_of(path: str, name: str, first_line: int) -> ast.AST | None:
 
 
 def is_read_below(table: str) -> bool:
-    """Tell whether SQL of the author's, further down, reads from a table."""
+    """Tell whether the author's own SQL in later lines reads from a table."""
     reads = re.compile(rf"\b(FROM|JOIN)\s+\W?{re.escape(table)}\b", re.I)
     for frame in revision_frames():
         code = frame.f_code
@@ -203,7 +203,7 @@ Batches = dict[str, tuple[ast.Call, tuple[int, int]]]
 
 
 def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator[Call]:
-    """Find calls of verbs; those of a batch are called on the name that its ``with`` gives it."""
+    """Find calls of verbs; in a batch, they are methods of the name that its ``with`` binds."""
     if isinstance(node, ast.With):
         block = (node.lineno, node.end_lineno or node.lineno)
         for item in node.items:
@@ -229,13 +229,13 @@ def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator
 
 
 def names_in_call(node: ast.Call) -> list[ast.expr]:
-    """Return the arguments that say what a call is about; those of ``*`` and ``**`` may."""
+    """Return the arguments that identify a call's object; those of ``*`` and ``**`` may."""
     named = (k.value for k in node.keywords if k.arg is None or k.arg.endswith("_name"))
     return [*node.args[:2], *named]
 
 
 def is_open_name(node: ast.expr) -> bool:
-    """Tell whether a name is worked out; a column and a name of ``f()`` have theirs in texts."""
+    """Tell whether a name must be evaluated; columns and ``f()`` have theirs in string literals."""
     if isinstance(node, ast.Call):
         return called(node) not in ("Column", "f")
     return not isinstance(node, ast.Constant | ast.List)
@@ -247,7 +247,7 @@ def called(node: ast.Call) -> str:
 
 @dataclass
 class Scope:
-    """The names by which an expression is worked out."""
+    """The names that are used to evaluate an expression."""
 
     f_globals: dict[str, Any]
     f_locals: dict[str, Any]
@@ -257,7 +257,7 @@ LONGEST_LOOP = 100
 
 
 def scopes_of(frame: FrameType, call: Call) -> list[Scope]:
-    """Return the names that a call will find, each time that the loops around it come to it."""
+    """Return the names visible to a call, for each iteration of the loops around it."""
     scopes = [Scope(frame.f_globals, dict(frame.f_locals))]
     between = range(frame.f_lineno + 1, call.node.lineno + 1)
     for node in bindings_of(call.function):
@@ -273,12 +273,12 @@ def scopes_of(frame: FrameType, call: Call) -> list[Scope]:
 
 @lru_cache(maxsize=32)
 def bindings_of(function: ast.AST) -> list[ast.Assign | ast.For]:
-    """Return what gives names their values in a function."""
+    """Return the statements that bind names in a function."""
     return [node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.For)]
 
 
 def turns_of(loop: ast.For, scope: Scope) -> list[Scope]:
-    """Return the names of each turn of a loop."""
+    """Return the names bound by each iteration of a loop."""
     try:
         items = [*(evaluated(loop.iter, scope) or ())][:LONGEST_LOOP]
     except TypeError:
@@ -290,7 +290,7 @@ def turns_of(loop: ast.For, scope: Scope) -> list[Scope]:
 
 
 def bind(target: ast.expr, value: Any, scope: Scope) -> None:
-    """Give a name its value, or several theirs."""
+    """Bind a name to its value, or several names to theirs."""
     if isinstance(target, ast.Name):
         scope.f_locals[target.id] = value
     elif isinstance(target, ast.Tuple) and isinstance(value, tuple | list):
@@ -299,7 +299,7 @@ def bind(target: ast.expr, value: Any, scope: Scope) -> None:
 
 
 class Collected(Entrance):
-    """Alembic's operations, none of which is run."""
+    """Alembic's operations, collected and not run."""
 
     def __init__(self, like: Entrance) -> None:
         super().__init__(like.migration_context, like.database)
@@ -310,7 +310,7 @@ class Collected(Entrance):
 
 
 def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
-    """Return the step that a call in the source stands for; none where that cannot be told."""
+    """Return the steps for a call in the source; none if that cannot be determined."""
     if any(is_unknown(name, frame) for name in names_in_call(call.node)):
         return []
     collected = Collected(step.operations)
@@ -329,12 +329,12 @@ def steps_of(step: Step, frame: FrameType | Scope, call: Call) -> list[Step]:
             getattr(collected, call.verb)(*arguments, **keywords)
             found = collected.found
         return [step_of(collected, operation) for operation in found if is_verb(operation)]
-    except Exception:  # whatever is wrong with it, it will say when it is run
+    except Exception:  # any error will be reported when it runs
         return []
 
 
 def arguments_of(node: ast.Call, frame: FrameType | Scope) -> tuple[list[Any], dict[str, Any]]:
-    """Work out the arguments of a call, those within ``*`` and ``**`` too."""
+    """Evaluate the arguments of a call, including those in ``*`` and ``**``."""
     arguments: list[Any] = []
     for arg in node.args:
         if isinstance(arg, ast.Starred):
@@ -349,14 +349,14 @@ def arguments_of(node: ast.Call, frame: FrameType | Scope) -> tuple[list[Any], d
 
 
 def is_unknown(name: ast.expr, frame: FrameType | Scope) -> bool:
-    """Tell whether a name cannot be worked out: it would be taken for another one."""
+    """Tell whether a name cannot be evaluated: it would be mistaken for another one."""
     if isinstance(name, ast.Starred):
         name = name.value
     return value_of(name, frame) is None and not isinstance(name, ast.Constant)
 
 
 def batch_of(step: Step, frame: FrameType | Scope, call: ast.Call) -> Any:
-    """Return what collects the operations of a batch."""
+    """Return the object that collects the operations of a batch."""
     collected = Collected(step.operations)
     table = value_of(call.args[0], frame) if call.args else None
     named = {k.arg: value_of(k.value, frame) for k in call.keywords if k.arg}
@@ -388,7 +388,7 @@ UNKNOWN = {
 
 
 def value_of(node: ast.expr, frame: FrameType | Scope, keyword: str | None = None) -> Any:
-    """Work out an argument that is made of texts, names and SQLAlchemy's own things."""
+    """Evaluate an argument that consists of strings, names and SQLAlchemy objects."""
     value = evaluated(node, frame)
     if value is None and keyword in UNKNOWN and not isinstance(node, ast.Constant):
         return UNKNOWN[keyword]
@@ -398,7 +398,7 @@ def value_of(node: ast.expr, frame: FrameType | Scope, keyword: str | None = Non
 
 
 def evaluated(node: ast.expr, frame: FrameType | Scope) -> Any:
-    """Evaluate an expression that can do nothing; None for any other, and for one that fails."""
+    """Evaluate an expression without side effects; None for any other, and for one that fails."""
     for part in ast.walk(node):
         if not isinstance(part, PLAIN) or (
             isinstance(part, ast.Call) and not is_harmless(part, frame)
@@ -413,7 +413,7 @@ def evaluated(node: ast.expr, frame: FrameType | Scope) -> Any:
 
 
 def is_harmless(node: ast.Call, frame: FrameType | Scope) -> bool:
-    """Tell whether a call makes a thing of SQLAlchemy or a text, and does nothing else."""
+    """Tell whether a call only creates an SQLAlchemy object or a string."""
     func: Any = node.func
     names: list[str] = []
     while isinstance(func, ast.Attribute):
@@ -450,7 +450,7 @@ CONSTANT = (str, int, float, bool, tuple, list, dict, type(None))
 
 
 def is_pure(function: Any, depth: int = 3) -> bool:
-    """Tell whether a function of the author's works out a value, and touches nothing else."""
+    """Tell whether a function of the author only computes a value, without side effects."""
     if not isinstance(function, FunctionType) or function.__closure__ or not depth:
         return False
     code = function.__code__
@@ -463,7 +463,7 @@ def is_pure(function: Any, depth: int = 3) -> bool:
 
 
 def is_plain_name(name: str, known: dict[str, Any], depth: int) -> bool:
-    """Tell whether what a function finds under a name is a value, or another such function."""
+    """Tell whether a name in a function refers to a value, or to another such function."""
     if name not in known:
         return name in PURE | PURE_METHODS
     return type(known[name]) in CONSTANT or is_pure(known[name], depth - 1)
@@ -482,22 +482,22 @@ WRITES += ("POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # loops, which may not end
 
 
 def key_follows(step: Step) -> bool:
-    """Tell whether the running revision goes on to make a key of the table."""
+    """Tell whether the running revision later creates a key of the table."""
     verbs = ("create_primary_key", "create_unique_constraint", "create_index")
     return any(later.verb in verbs for later in later_on_table(step))
 
 
 def later_on_table(step: Step) -> list[Step]:
-    """Return what the revision does with the same table behind this step."""
+    """Return the revision's later steps on the same table."""
     fold = step.database.table_folded
     return [later for later in later_steps(step) if fold(later.table) == fold(step.table)]
 
 
 def altered_below(step: Step, column: str) -> set[str]:
-    """Return the properties of a column that the running revision alters further down.
+    """Return the properties of a column that the running revision alters in later lines.
 
-    A revision adds a column, fills it and makes it NOT NULL.  Run again, it finds the column as its
-    last step left it; what that step sets is compared there.
+    A revision adds a column, fills it and makes it NOT NULL.  On a second run, it finds the column
+    as its last step left it; the properties that this step sets are compared there.
     """
     properties: set[str] = set()
     fold = step.database.case_folded
@@ -511,7 +511,7 @@ def altered_below(step: Step, column: str) -> set[str]:
 
 
 def altered_by(operation: ops.AlterColumnOp) -> set[str]:
-    """Return the properties that an ``alter_column`` asks for."""
+    """Return the properties that an ``alter_column`` changes."""
     properties = {"null"} if operation.modify_nullable is not None else set()
     properties |= {"type", "collate"} if operation.modify_type is not None else set()
     properties |= {"comment"} if operation.modify_comment is not False else set()
@@ -521,7 +521,7 @@ def altered_by(operation: ops.AlterColumnOp) -> set[str]:
 
 
 def changed_below(step: Step) -> set[str]:
-    """Return the parts of a table that the running revision makes, alters or drops further down.
+    """Return the parts of a table that the running revision creates, alters or drops later.
 
     Their names are folded as the server folds them.
     """

@@ -1,4 +1,4 @@
-"""The SQL that an operation was given as text, and the parameters in it."""
+"""The SQL that was given to an operation as text, and the parameters in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alembic_toolkit.verbs.errors import at_place
 
 
 def with_text_conditions(operation: Any) -> Any:
-    """Return the operation with the conditions that it has as strings in the form of SQL."""
+    """Return the operation with its string conditions converted to SQL expressions."""
     kw = getattr(operation, "kw", None) or {}
     strings = {k: sa.text(v) for k, v in kw.items() if k.endswith("_where") and isinstance(v, str)}
     where = getattr(operation, "where", None)
@@ -29,13 +29,13 @@ def with_text_conditions(operation: Any) -> Any:
     return operation
 
 
-# What holds SQL in an operation, a constraint, an index, a default or a computed column
+# Where SQL is in an operation, a constraint, an index, a default or a computed column
 HOLDERS = {"kw", "columns", "expressions", "elements", "_render_exprs", "where", "sqltext", "arg"}
 HOLDERS |= {"modify_server_default", "existing_server_default"}
 
 
 def texts_in(*things: Any) -> Iterator[sa.TextClause]:
-    """Yield the SQL that was given as text, wherever it is in an operation or a table."""
+    """Yield the SQL that was given as text, anywhere in an operation or a table."""
     waiting = [*reversed(things)]
     while waiting:
         one = waiting.pop()
@@ -48,13 +48,13 @@ def texts_in(*things: Any) -> Iterator[sa.TextClause]:
 
 @cache
 def parts_of_type(type_: Any) -> Callable[[Any], Sequence[Any]]:
-    """Return how the parts of a type are found: to look that up takes longer than to find them."""
+    """Return how to find the parts of a type: the lookup takes longer than the search."""
     return parts.dispatch(type_)
 
 
 @singledispatch
 def parts(thing: Any) -> Sequence[Any]:
-    """Return what there may be SQL in."""
+    """Return the attributes that may contain SQL."""
     return ()
 
 
@@ -98,9 +98,9 @@ def parameters_without_value(text: sa.TextClause) -> list[str]:
 
 
 def keep_colons(*things: Any) -> None:
-    """Have ``:name`` in the SQL of DDL mean itself: SQLAlchemy would write NULL in its place.
+    """Keep ``:name`` in the SQL of DDL unchanged: SQLAlchemy would write NULL in its place.
 
-    DDL has no parameters, and a check ``kind <> ':b'`` means what it says.
+    DDL has no parameters, and a check ``kind <> ':b'`` is meant literally.
     """
     for text in texts_in(*things):
         kept: dict[str, Any] = {
@@ -110,7 +110,7 @@ def keep_colons(*things: Any) -> None:
 
 
 def require_values(call: str, *things: Any) -> None:
-    """Refuse a parameter without a value, for which a script would have NULL."""
+    """Refuse a parameter without a value, for which a script would contain NULL."""
     given = [sa.text(thing) if isinstance(thing, str) else thing for thing in things]
     for text in texts_in(*given):
         for name in parameters_without_value(text):

@@ -1,4 +1,4 @@
-"""Outside of the transaction, and several statements in one."""
+"""Run statements outside the transaction, or several in one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from alembic_toolkit.verbs.values import Database, Step
 
 @contextmanager
 def outside_transaction(step: Step, what: str = "do this concurrently") -> Iterator[None]:
-    """Open Alembic's autocommit block, for what cannot run in a transaction.
+    """Open Alembic's autocommit block, for statements that cannot run in a transaction.
 
-    The block asserts that Alembic began the transaction.  One that our own look began is
-    committed; one that ``env.py`` began is not ours to commit.
+    The block asserts that Alembic began the transaction.  One that our own query began is
+    committed; one that ``env.py`` began must not be committed here.
     """
     context, connection = step.context, step.database.connection
     if commits_each(step.database):
@@ -45,7 +45,7 @@ def commits_each(database: Database) -> bool:
 
 @contextmanager
 def undone_by_error(database: Database) -> Iterator[None]:
-    """Undo what is done within when it fails; go on in the transaction that is there, if any."""
+    """Undo the block's changes if it fails; use the present transaction, if there is one."""
     within = one_transaction(database)
     with within if commits_each(database) else database.connection.begin_nested():
         yield
@@ -53,7 +53,7 @@ def undone_by_error(database: Database) -> Iterator[None]:
 
 @contextmanager
 def one_transaction(database: Database) -> Iterator[None]:
-    """Make one commit of what is done within, where each statement would have its own."""
+    """Combine the block's statements into one commit, where each would commit by itself."""
     if not commits_each(database):
         yield
         return

@@ -1,4 +1,4 @@
-"""Which verb an operation of Alembic stands for, and about which thing."""
+"""Map Alembic's operations to verbs and the objects they are about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic_toolkit.verbs.errors import Nameless, stop
 from alembic_toolkit.verbs.texts import keep_colons, with_text_conditions
 from alembic_toolkit.verbs.values import Database, Entrance, Step, by_name
 
-SIMPLE = {  # operation -> verb, kind, the attribute that names the thing
+SIMPLE = {  # operation -> verb, kind, the attribute that names the object
     ops.DropTableOp: ("drop_table", "table", "table_name"),
     ops.RenameTableOp: ("rename_table", "table", "new_table_name"),
     ops.DropColumnOp: ("drop_column", "column", "column_name"),
@@ -36,12 +36,12 @@ VERBS = {*SIMPLE, *CONSTRAINT_KINDS, *OTHER_VERBS}
 
 
 def is_verb(operation: Any) -> bool:
-    """Tell whether an operation is guarded; a table with prefixes (TEMPORARY) is made as it is."""
+    """Tell whether an operation is guarded; a table with prefixes (TEMPORARY) is not."""
     return type(operation) in VERBS and not getattr(operation, "kw", {}).get("prefixes")
 
 
 def step_of(operations: Entrance, operation: Any) -> Step:
-    """Return the step that one of Alembic's operations stands for."""
+    """Return the step for one of Alembic's operations."""
     database = operations.database
     operation, concurrently = without_keyword(with_text_conditions(operation))
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
@@ -83,14 +83,14 @@ def step_of(operations: Entrance, operation: Any) -> Step:
 
 
 def named(operation: Any, context: Any) -> Any:
-    """Return the name that an operation gives; of an index, what a convention makes of it."""
+    """Return the name in an operation; for an index, with the naming convention applied."""
     if isinstance(operation, ops.DropIndexOp) and has_convention(operation.index_name, context):
         return operation.to_index(context).name
     return getattr(operation, SIMPLE[type(operation)][2])
 
 
 def has_convention(name: str | None, context: Any) -> bool:
-    """Tell whether a naming convention may make another name of this one."""
+    """Tell whether a naming convention may change this name."""
     metadata = context.opts.get("target_metadata")
     convention = getattr(metadata, "naming_convention", USUAL_CONVENTION)
     return name is None or convention != USUAL_CONVENTION
@@ -100,7 +100,7 @@ USUAL_CONVENTION = sa.MetaData().naming_convention  # only for an index without 
 
 
 def refuse_nameless(step: Step) -> Step:
-    """Refuse to drop a constraint without a name: a skip would leave it there, and not say so."""
+    """Refuse to drop a constraint without a name: a skip would silently leave it in place."""
     type_ = step.operation.constraint_type
     if step.name or getattr(step.operation, "kw", {}).get("columns"):
         return step
@@ -122,9 +122,9 @@ def refuse_nameless(step: Step) -> Step:
 
 
 def parts_of(step: Step, created: bool) -> list[Step]:
-    """Return the steps for what belongs to a thing but is made by statements of its own.
+    """Return the steps for parts of an object that are created by separate statements.
 
-    Where each DDL statement commits, a crash can come between any two of them.
+    If each DDL statement commits, a crash can occur between any two of them.
     """
     parts: list[ops.MigrateOperation] = []
     if step.kind == "table" and not created:
@@ -146,14 +146,14 @@ def parts_of(step: Step, created: bool) -> list[Step]:
 
 
 def with_real_schemas(database: Database, operation: Any) -> Any:
-    """Return the operation with the schemas that stand for those that it names."""
+    """Return the operation with its schema names translated."""
     if not translations(database.connection):
         return operation
     return with_schemas(operation, database.real_schema)
 
 
 def place_tables(database: Database, table: sa.Table) -> None:
-    """Put a table that is wanted, and those that its keys lead to, into their real schemas."""
+    """Move a wanted table, and the tables its keys refer to, to their translated schemas."""
     for one in (table, *table.metadata.tables.values()):
         real = database.real_schema(one.schema)
         if real != one.schema:
@@ -161,7 +161,7 @@ def place_tables(database: Database, table: sa.Table) -> None:
 
 
 def type_checks(step: Step, type_: Any) -> list[Step]:
-    """Return the named checks that a Boolean or an Enum makes on this server."""
+    """Return the named checks that a Boolean or an Enum creates on this server."""
     made: Any = None if type_ is None else sa.types.to_instance(type_)
     kinds = [made, *getattr(made, "_variant_mapping", {}).values()]
     if not any(isinstance(kind, SchemaEventTarget) for kind in kinds):
@@ -174,11 +174,11 @@ def type_checks(step: Step, type_: Any) -> list[Step]:
     return [step_of(step.operations, part) for part in parts]
 
 
-OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # which know the keyword
+OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)  # these accept the keyword
 
 
 def without_keyword(operation: Any) -> tuple[Any, bool]:
-    """Take ``postgresql_concurrently`` out of an operation in which SQLAlchemy would refuse it."""
+    """Remove ``postgresql_concurrently`` from an operation if SQLAlchemy would refuse it."""
     kw = getattr(operation, "kw", None) or {}
     if "postgresql_concurrently" not in kw or isinstance(operation, OF_INDEXES):
         return operation, False
@@ -194,7 +194,7 @@ def shorten_names(table: sa.Table, dialect: sa.Dialect) -> None:
 
 
 def shortened(name: Any, dialect: sa.Dialect) -> Any:
-    """Return the name that SQLAlchemy writes for a long one of a convention, or of ``f()``.
+    """Return the name that SQLAlchemy writes for a long one from a convention, or from ``f()``.
 
     https://docs.sqlalchemy.org/en/20/core/constraints.html#configuring-a-naming-convention-for-a-metadata-collection
     """

@@ -1,4 +1,4 @@
-"""What every room of the verbs hands on: servers, databases, steps."""
+"""The types that all of the verbs share: servers, databases, steps."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ HERE = ""
 
 @dataclass(frozen=True)
 class ForeignKeys:
-    """What of a foreign key a server keeps, and how it writes it."""
+    """Which properties of a foreign key a server keeps, and how it writes them."""
 
-    stay_in_schema: bool = False  # a key never leaves its database
-    referents_first: bool = True  # the table that a key refers to must be there
+    stay_in_schema: bool = False  # a key cannot refer to another database
+    referents_first: bool = True  # the table that a key refers to must exist
     default_actions: frozenset[str] = frozenset({"NO ACTION"})
     are_deferrable: bool = True
     match_full: bool = False
@@ -45,28 +45,28 @@ class ForeignKeys:
 
 @dataclass(frozen=True)
 class Concurrently:
-    """How a server does things in steps that block nobody, each committed."""
+    """How a server makes changes in steps that block nobody, each committed."""
 
-    finish: Callable[[Step, Definition], Definition]  # what a killed run began
+    finish: Callable[[Step, Definition], Definition]  # completes what a killed run began
     drop_leftover: Callable[[Step], None]
-    is_for_undivided: Callable[[Step], bool]  # it cannot be done so to a partitioned table
+    is_for_undivided: Callable[[Step], bool]  # impossible for a partitioned table
     require_undivided: Callable[[Step, list[str | None] | None], None]
 
 
 @dataclass(frozen=True)
 class Paging:
-    """How the primary keys of a server divide a table into pages."""
+    """How a server's primary keys divide a table into pages."""
 
-    unpaged: re.Pattern[str] = re.compile(r"(?!)")  # types by whose order no page can be found
+    unpaged: re.Pattern[str] = re.compile(r"(?!)")  # types whose order cannot define a page
     as_text: re.Pattern[str] = re.compile(r"(?!)")  # types that the driver cannot always read
-    compares_rows: bool = True  # reads a range of the key where rows are compared
+    compares_rows: bool = True  # reads a range of the key if rows are compared as tuples
     keys_may_be_null: bool = False
     prepare: Callable[[Database], None] | None = None
 
 
 @dataclass(frozen=True)
 class Rebuilding:
-    """What a batch can ask of a server that rebuilds its tables."""
+    """The features of a batch on a server that rebuilds its tables."""
 
     reshape: Callable[[Step, Sequence[Sequence[str]], dict[str, Any]], None]
     drop_uncopied: Callable[[Step, sa.Table], None]
@@ -76,39 +76,39 @@ class Rebuilding:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """All that the verbs know of one server: facts, and what it does in its own way."""
+    """Everything the verbs know about one server: facts, and its own implementations."""
 
     name: str
     # Names and texts
     mark: str = '"'  # around an identifier
-    longest_name: int | None = None  # bytes; the server cuts a longer name, and does not say so
-    folds_case: bool = True  # two names that differ in their case are one
-    fold: Callable[[str], str] = str.lower  # makes them equal
-    primary_key_name: str | None = None  # of every primary key, where none can be chosen
+    longest_name: int | None = None  # bytes; the server silently truncates a longer name
+    folds_case: bool = True  # names that differ only in case are equal
+    fold: Callable[[str], str] = str.lower  # makes such names equal
+    primary_key_name: str | None = None  # of every primary key, if it cannot be chosen
     literal: Callable[[str, sa.Dialect], str] = lambda text, dialect: literal(text)
     bytes_literal: str = "X'{}'"
-    # in a script: what has the session read our literals as we write them, and what ends that
+    # in a script: SQL that makes the session read our literals correctly, and SQL that undoes it
     modes: tuple[str, str] | None = None
     syntax: Callable[[sa.Dialect], Syntax] = lambda dialect: SQLITE
-    kept_comment: Callable[[str], str] = lambda text: text  # as the catalog gives it back
-    normal_forms: bool = False  # describes in one form what means the same
-    one_spelling: Callable[[str], str] = lambda text: text  # but of some things there are several
+    kept_comment: Callable[[str], str] = lambda text: text  # as the catalog returns it
+    normal_forms: bool = False  # equivalent definitions have equal descriptions
+    one_spelling: Callable[[str], str] = lambda text: text  # normalizes the exceptions
     # how a plain type is compiled -> what the server calls it
     canonical_types: Mapping[str, str] = field(default_factory=dict)
-    counts_up: str | None = None  # the default of a column that alter_column can have count up
+    counts_up: str | None = None  # the default by which alter_column turns on auto-increment
     foreign_keys: ForeignKeys = ForeignKeys()
-    # What it has
+    # Features
     lacks: frozenset[str] = frozenset()  # kinds
-    commits: re.Pattern[str] | None = None  # the statements that commit what came before
+    commits: re.Pattern[str] | None = None  # statements that commit earlier changes
     begin: str = "BEGIN"
-    needs_cast: bool = False  # must be given a cast of the rows when a type changes
-    # Looking
+    needs_cast: bool = False  # a change of type needs an explicit cast of the rows
+    # Queries
     questions: Mapping[str, str] = field(default_factory=dict)
     ask: Callable[[Database, Sequence[Question]], list[Any]]
     placeholders: Callable[[Database, Question], dict[str, str]]
     columns: Callable[[Database, str, str | None], dict[str, Definition]]
     column: Callable[[Database, str, str, str | None], Definition | None] | None = None
-    # as SQLAlchemy reflects them, with the place of each in the primary key
+    # as SQLAlchemy reflects them, each with its position in the primary key
     reflected: Callable[[Database, str, str | None], list[dict[str, Any]]] | None = None
     constraints: Callable[[Database, str, str | None], list[Constraint]]
     conventional: Callable[[Step], str | None] | None = None  # finds one by a naming convention
@@ -116,34 +116,34 @@ class Server:
     index_defined: Callable[[Database, Definition], Definition] = lambda database, found: found
     index_text: Callable[[Step], str]
     view_select: Callable[[str], str] = lambda text: text
-    # What may use a table that is gone, where nothing keeps it from that: its text, and a statement
+    # Objects that may use a dropped table, if the server allows that: the text, and a statement
     users: Callable[[Step], dict[str, tuple[str, str]]] | None = None
     is_hidden: Callable[[Step], bool] | None = None  # a temporary table hides the step's table
-    # refuses what an alter_column says of the column and what is not so
+    # refuses false statements of an alter_column about the existing column
     require_existing: Callable[[Step, Definition], None] | None = None
-    # the new type of a column, with what of the old one a call does not mention
+    # the new type of a column, with old properties that a call does not mention
     kept_type: Callable[[Step, Definition], Any] = lambda step, found: step.operation.modify_type
-    # makes the types that columns bring along
+    # creates the types that columns need
     bring_types: Callable[[Step, list[Any]], None] = lambda step, types: None
-    adds_whole: bool = False  # a column comes with its keys, checks and indexes, in one statement
-    rereads_checks: bool = False  # a new type must suit the checks that are there
+    adds_whole: bool = False  # adds a column with its keys, checks and indexes in one statement
+    rereads_checks: bool = False  # a new type must fit the existing checks
     # Comparing
     scratch_schema: str | None = None
     # foreign keys of any table that refer to the step's: their names and tables
     referring: Callable[[Step], list[tuple[str, str]]] = lambda _: []
-    requires_key: bool = False  # of every table, by a setting of the server
+    requires_key: bool = False  # for every table, by a server setting
     temporary_schema: str | None = None  # in which CREATE TEMPORARY TABLE may name its table
-    undoes_scratch: bool = False  # a savepoint takes back what was made
+    undoes_scratch: bool = False  # a savepoint undoes DDL
     temporary_views: bool = True
     table_defaults: Callable[[Step], dict[str, Any]] = lambda step: {}
-    # Acting
-    verbs: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # looked at, and done
-    acts: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # when there is need to
+    # Actions
+    verbs: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # check and act
+    acts: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)  # only act
     statements: Mapping[str, Callable[[Step], str]] = field(default_factory=dict)
     concurrently: Concurrently | None = None
     paging: Paging = Paging()
     batch: Rebuilding | None = None
-    # Writing scripts
+    # Scripts
     if_exists: frozenset[str] = frozenset()  # verbs whose grammar has IF [NOT] EXISTS
     scripts: Mapping[str, Callable[[Step], Any]] = field(default_factory=dict)
     write_if: Callable[[Step, str, str], None] | None = None
@@ -161,7 +161,7 @@ class Database:
 
     connection: sa.Connection
     server: Server
-    # What one look of a verb has read, for the next look of the same verb: until it acts
+    # The results of a verb's queries, cached for the same verb until it acts
     read: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -179,7 +179,7 @@ class Database:
         return bool(getattr(driver, "in_transaction", False))
 
     def run(self, sql: str, parameters: Any = None) -> Any:
-        """Run SQL as it is: without parameters no ``:name`` and no ``%`` in it is one."""
+        """Run SQL as it is: without parameters, no ``:name`` or ``%`` in it is interpreted."""
         self.read.clear()
         options = {"no_parameters": parameters is None}
         return self.connection.exec_driver_sql(sql, parameters, execution_options=options)
@@ -190,16 +190,16 @@ class Database:
         return rows, [column[0] for column in description]
 
     def rows(self, sql: str) -> Sequence[Any]:
-        """Return rows; for some drivers the names of their columns take as long to read."""
+        """Return rows only: some drivers take as long to read the columns' names."""
         return self.look(sql)[0]
 
     def look(self, sql: str) -> tuple[Sequence[Any], Sequence[Any]]:
         """Return rows and the driver's description of their columns.
 
-        SQLAlchemy takes longer to read them than most questions take.  Errors are SQLAlchemy's.
+        Reading them through SQLAlchemy takes longer than most queries.  Errors are SQLAlchemy's.
         """
         if not self.connection.in_transaction():
-            self.connection.begin()  # as any statement does; whoever commits ends it
+            self.connection.begin()  # as any statement does; a later commit ends it
         error: Any = self.dialect.loaded_dbapi.Error
         with closing(self.connection.connection.cursor()) as cursor:
             try:
@@ -212,34 +212,34 @@ class Database:
             return cursor.fetchall(), cursor.description
 
     def real_schema(self, written: str | None) -> str | None:
-        """Return the schema that stands for the one that a revision names."""
+        """Return the schema to which a revision's schema name is translated."""
         return real_schema(self.connection, written)
 
     def literal(self, text: str) -> str:
         return self.server.literal(text, self.dialect)
 
     def quoted(self, name: str, schema: str | None = None) -> str:
-        """Quote a name for SQL that is run as it is, in which SQLAlchemy would double a ``%``."""
+        """Quote a name for raw SQL; SQLAlchemy would double a ``%`` in it."""
         return identifier(self.server.mark, schema, name)
 
     def quoted_if_needed(self, name: str | None) -> str | None:
-        """Quote a name that is not one word."""
+        """Quote a name unless it is one word."""
         return name if name is None or re.fullmatch(r"\w+", name) else self.quoted(name)
 
     def truncated(self, name: str) -> str:
-        """Return the name as the server keeps it."""
+        """Return the name as the server stores it."""
         if self.server.longest_name is None:
             return name
         return name.encode()[: self.server.longest_name].decode(errors="ignore")
 
     def case_folded(self, name: str | None) -> str:
-        """Return the name so that two names of one thing are equal."""
+        """Return the name in a form in which two names of one object are equal."""
         return self.server.fold(str(name)) if self.server.folds_case else self.truncated(str(name))
 
     def table_folded(self, name: str | None) -> str:
-        """Return the name of a table so that two names of one table are equal.
+        """Return a table's name in a form in which two names of one table are equal.
 
-        MySQL and MariaDB tell case apart where the file system does:
+        MySQL and MariaDB distinguish case if the file system does:
         https://dev.mysql.com/doc/refman/8.4/en/identifier-case-sensitivity.html
         """
         return self.case_folded(name) if getattr(self.dialect, "_casing", 1) else str(name)
@@ -247,19 +247,19 @@ class Database:
 
 @dataclass
 class Batch:
-    """What the verbs of a batch must know of it."""
+    """What the verbs of a batch must know about it."""
 
     naming_convention: dict[str, str] | None = None
-    makes_key: bool = False  # a primary key that the batch goes on to make
+    makes_key: bool = False  # a primary key that the batch creates later
     key: tuple[str, ...] = ()  # its columns
-    frees_key: bool = False  # it dropped the one that is there
+    frees_key: bool = False  # it has dropped the existing one
     drops: frozenset[str] = frozenset()  # the columns that it drops
     is_block: bool = False  # there is one
-    later: list[Any] = field(default_factory=list)  # operations that it has still to run
+    later: list[Any] = field(default_factory=list)  # operations still to run
 
 
 class Entrance(Operations):
-    """Alembic's operations on a known database; its subclass guards each that it is given."""
+    """Alembic's operations on a known database; a subclass guards each operation."""
 
     def __init__(
         self, context: MigrationContext, database: Database, batch: Batch | None = None
@@ -267,12 +267,12 @@ class Entrance(Operations):
         super().__init__(context)
         self.database = database
         self.batch = batch or Batch()
-        self.is_acting = False  # what is invoked now is a part of a verb
+        self.is_acting = False  # the current operation is a part of a verb
 
 
 @dataclass
 class Step:
-    """One verb, about one thing in the database."""
+    """One verb on one object in the database."""
 
     operations: Entrance
     operation: Any
@@ -282,11 +282,11 @@ class Step:
     table: str = ""
     schema: str | None = None
     wanted: Any = None
-    is_invalid: bool = False  # an index that must be dropped before it is made
-    found: Definition | None = None  # what is to be dropped
+    is_invalid: bool = False  # an index that must be dropped before it is created
+    found: Definition | None = None  # the object to drop
     concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
-    is_of_new: bool = False  # a part of a table that is to be made
-    limits: str = ""  # of the comparison, for the log
+    is_of_new: bool = False  # a part of a table to be created
+    limits: str = ""  # limits of the comparison, for the log
 
     def __post_init__(self) -> None:
         self.database: Database = self.operations.database
@@ -301,12 +301,12 @@ class Step:
 
     @property
     def is_plain(self) -> bool:
-        """Tell whether the script is one for review, in which nothing looks before it acts."""
+        """Tell whether the script is one for review, in which nothing is checked."""
         return self.offline and getattr(self.context.impl.output_buffer, "is_plain", False)
 
     @property
     def call(self) -> str:
-        """Return the call, as far as it tells what it is about; names with their schema."""
+        """Return the call, abbreviated to what identifies its object; names with their schema."""
         table = qualified(self.table, self.schema)
         if not self.table or self.kind in ("table", "comment"):
             name = qualified(str(self.name), self.schema) if self.name else table
@@ -316,7 +316,7 @@ class Step:
 
     @property
     def place(self) -> str | None:
-        """Return the schema in which a look finds what the statement will be about."""
+        """Return the schema in which a query finds the statement's object."""
         is_made = self.is_of_new or self.verb in MAKING
         return HERE if self.schema is None and is_made else self.schema
 
@@ -325,7 +325,7 @@ class Step:
         return self.database.quoted(self.table, self.schema)
 
     def question(self, what: str, name: str | None = None) -> Question:
-        """Return a question about the step's table, or about a thing of this name in it."""
+        """Return a question about the step's table, or about an object of this name in it."""
         return what, self.table, self.table if name is None else name, self.place
 
     def write(self, sql: str) -> None:
@@ -334,17 +334,17 @@ class Step:
             write_statement(self.context.impl, sql)
 
     def is_written(self, sql: str) -> bool:
-        """Tell whether a script for review has a statement already."""
+        """Tell whether a script for review already contains a statement."""
         written: list[str] = getattr(self.context.impl.output_buffer, "before", [])
         return any(text.rstrip("; \n") == sql for text in written)
 
     def comment(self, sql: str) -> None:
-        """Write a statement as a comment, before what hides it in a string."""
+        """Write a statement as a comment, before the string that contains it."""
         self.context.impl.static_output(commented(sql))
 
     @contextmanager
     def our_mode(self, sql: str) -> Iterator[None]:
-        """Have the script's session read the backslashes of SQL of ours as they are meant."""
+        """Make the script's session read the backslashes in our SQL as intended."""
         impl, modes = self.context.impl, self.server.modes
         knows = getattr(impl.output_buffer, "sets_modes", False)
         if modes is None or knows or "\\" not in sql or isinstance(sql, Verbatim):
@@ -355,7 +355,7 @@ class Step:
         write_statement(impl, modes[1])
 
     def write_if(self, condition: str, sql: str) -> None:
-        """Write one statement that the server runs only where the condition holds.
+        """Write one statement that the server runs only if the condition is true.
 
         :param condition: an SQL expression that names no table that may be missing.
         :param sql: one statement without its semicolon.
@@ -368,7 +368,7 @@ class Step:
 
 CONSTRAINED = {"constraint", "unique", "check", "foreignkey", "primary", "exclude"}
 TABLELESS = {"table", "view", "enum"}
-MAKING = {"create_table", "create_view", "replace_view", "create_enum"}  # what a schema holds
+MAKING = {"create_table", "create_view", "replace_view", "create_enum"}  # objects in a schema
 LONG_NAMES = {
     "unique": "unique constraint",
     "check": "check constraint",
@@ -377,7 +377,7 @@ LONG_NAMES = {
     "exclude": "exclusion constraint",
     "notnull": "not-null constraint",
 }
-COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # of an identity
+COUNTING = ("start", "increment", "minvalue", "maxvalue", "cache", "cycle")  # identity options
 
 
 def by_name(things: Iterable[Any]) -> list[Any]:

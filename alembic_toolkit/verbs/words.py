@@ -1,4 +1,4 @@
-"""What the verbs say: each decision as one log line, a thing by its whole name, what is near."""
+"""The wording of the verbs: one log line for each decision, qualified names, suggestions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PAST |= {"rebuild": "rebuilt", "remove": "removed"}
 
 
 def log_line(line: str) -> None:
-    """Log a line; what comes from the database in it cannot reach the terminal as it is."""
+    """Log a line; its text from the database is made safe for a terminal."""
     log.info("%s", printable(line))
 
 
 def log_skip(step: Step, reason: str, is_missing: bool = False) -> None:
-    """Log that nothing was to be done: ``skip create_index ix on crm.bills: already there``.
+    """Log that nothing had to be done: ``skip create_index ix on crm.bills: already there``.
 
-    :param is_missing: it was to drop what is not there.
+    :param is_missing: the object to drop does not exist.
     """
     if not step.offline:
         note(step.database.connection, _skip(step, reason, is_missing))
@@ -35,9 +35,9 @@ def log_skip(step: Step, reason: str, is_missing: bool = False) -> None:
 
 
 def _skip(step: Step, reason: str, is_missing: bool) -> Skip:
-    """Return what a round trip hears of a skip."""
+    """Return the record of a skip for a round trip."""
     expected = getattr(step.operation, "if_exists", False)
-    # Two types that are one on this server may be two on another.
+    # Types that are equal on this server may differ on another.
     has_type = getattr(step.operation, "modify_type", None) is not None
     is_of_server = has_type or reason.startswith("this server ")
     table, name = (
@@ -49,12 +49,12 @@ def _skip(step: Step, reason: str, is_missing: bool) -> Skip:
 
 
 def log_done(step: Step, more: str = "") -> None:
-    """Log what was done, when it is done: ``added column crm.bills.due``."""
+    """Log a change after it is made: ``added column crm.bills.due``."""
     log_line(f"{done(step)}: {more}" if more else done(step))
 
 
 def subject(step: Step) -> str:
-    """Return what a step is about, as the log lines of skips have it."""
+    """Return the object of a step, as in the log lines of skips."""
     table = qualified(step.table, step.schema) if step.table else ""
     if table and step.kind in ("table", "comment"):
         return table
@@ -63,18 +63,18 @@ def subject(step: Step) -> str:
 
 
 def done(step: Step) -> str:
-    """Return what a step did: ``created index ix_bills_due on crm.bills``."""
+    """Return the change a step made: ``created index ix_bills_due on crm.bills``."""
     verb, rest = phrase(step)
     return f"{PAST.get(verb, verb)} {rest}"
 
 
 def wish(step: Step) -> str:
-    """Return what a step is to do: ``to create index ix_bills_due on crm.bills``."""
+    """Return the change a step intends: ``to create index ix_bills_due on crm.bills``."""
     return f"to {' '.join(phrase(step))}"
 
 
 def phrase(step: Step) -> tuple[str, str]:
-    """Return a step in words: its verb, and the rest."""
+    """Return a step as a phrase: its verb, and the rest."""
     table = qualified(step.table or str(step.name), step.schema)
     match step.verb:
         case "rename_table":
@@ -105,7 +105,7 @@ def phrase(step: Step) -> tuple[str, str]:
 
 
 def meant(name: str, there: Iterable[Any]) -> str:
-    """Return a question after what was meant by a name that is not there, where one is near."""
+    """Return a "did you mean" for a name that does not exist, if a similar one does."""
     folded = {str(other).lower(): str(other) for other in there}
     near = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(folded[one]) for one in near)}?" if near else ""

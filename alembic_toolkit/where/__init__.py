@@ -1,1 +1,1 @@
-"""Where a database stands: its schema compared with that of each revision."""
+"""Find a database's revision by comparing its schema with that of each revision."""

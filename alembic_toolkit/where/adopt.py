@@ -1,7 +1,7 @@
-"""Adopt a database that no version table marks, and whose schema is exactly one revision's.
+"""Adopt an unmarked database whose schema is exactly that of one revision.
 
-It is looked at twice: read-only, to know which revision it is; then, while the deployers' lock is
-held, to see that it is so still.
+The database is read twice: first read-only, to find its revision; then, while the deployers' lock
+is held, to confirm it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ DONE, NOTHING, REFUSED = "adopted", "nothing to do", "refused"
 
 @dataclass
 class Adopted:
-    """What became of one database."""
+    """The result for one database."""
 
     name: str
     outcome: str
     revisions: list[str] = field(default_factory=list)
     error: str = ""
-    is_judged: bool = True  # else it is not known what the database is
+    is_judged: bool = True  # otherwise the database's revision is unknown
 
     @property
     def is_sound(self) -> bool:
@@ -49,11 +49,11 @@ class Adopted:
 
 @dataclass(frozen=True)
 class Adopting(Task):
-    """What one process is to do."""
+    """The task of one process."""
 
     revisions: tuple[str, ...] = ()
-    things: Mapping[Thing, str] = field(default_factory=dict)  # that it had
-    wait: float = 0.0  # for another deployer, in seconds
+    things: Mapping[Thing, str] = field(default_factory=dict)  # the objects it had
+    wait: float = 0.0  # seconds to wait for another deployer
 
 
 def adopt(
@@ -66,13 +66,13 @@ def adopt(
     timeout: float,
     wait: float | None = None,
 ) -> list[Adopted]:
-    """Write the version table, and a row of the journal, where the schema is exactly one revision.
+    """Write the version table, and a journal row, if the schema is exactly that of one revision.
 
-    Every other database is refused, with the difference: nothing is ever guessed.
+    Every other database is refused, with the differences: nothing is ever guessed.
 
     :param revision: which one it is, of several that have the same schema.
     :param scratches: as for `find`.
-    :param wait: seconds for another deployer to end.
+    :param wait: seconds to wait for another deployer.
     :raises CommandError: the history, or a scratch database, cannot be used.
     """
     found = look_at(config, databases, x=x, scratches=scratches, timeout=timeout)
@@ -105,7 +105,7 @@ def adopt(
 
 
 def _judged(found: Found, revision: str | None) -> Adopted:
-    """Return what is to become of a database."""
+    """Return what to do with a database."""
     one = found.answer
     states = [heads for heads in one.revisions if heads]
     if one.error:
@@ -116,7 +116,7 @@ def _judged(found: Found, revision: str | None) -> Adopted:
         return Adopted(one.name, NOTHING, one.marked)
     if one.marked:
         return Adopted(one.name, REFUSED, error=_why(one))
-    # The first one of several is what the journal says.
+    # The first of several is the one in the journal.
     asks = revision is None and one.kind == kinds.UNMARKED
     chosen = states[:1] if asks else [heads for heads in states if revision in (None, *heads)]
     if len(chosen) != 1:
@@ -145,9 +145,9 @@ def _adopt(task: Task, answered: Callable[[], None]) -> list[str]:
 
 
 def _stamp(task: Adopting, context: MigrationContext) -> str:
-    """Mark a database, if it is as it was.
+    """Mark a database, if it has not changed.
 
-    :raises CommandError: it is not, or another deployer does not end.
+    :raises CommandError: it has changed, or another deployer does not finish.
     """
     connection, directory = context.connection, context.script
     assert connection is not None
@@ -157,7 +157,7 @@ def _stamp(task: Adopting, context: MigrationContext) -> str:
         now = seen(task.database.name, (), context)
         connection.rollback()
         if now.heads == task.revisions:
-            return NOTHING  # somebody else has adopted it meanwhile
+            return NOTHING  # somebody else has adopted it in the meantime
         if now.heads or now.things != task.things:
             raise CommandError(
                 "it has changed since it was looked at: nothing was written.\n"
@@ -175,7 +175,7 @@ def _stamp(task: Adopting, context: MigrationContext) -> str:
 
 
 def report(found: Sequence[Adopted]) -> str:
-    """Return a line for each database, and below it why it was refused."""
+    """Return a line for each database, and below it the reason if it was refused."""
     lines = []
     for one in found:
         if one.outcome == REFUSED:

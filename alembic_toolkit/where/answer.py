@@ -1,4 +1,4 @@
-"""What is said of one database: where it stands, what is missing, and what to type."""
+"""The answer for one database: its revision, its differences, and what to type."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of, within
 
 @dataclass
 class Lack:
-    """A thing that is missing, or otherwise, or too much."""
+    """An object that is missing, different or extra."""
 
     thing: Thing
     wanted: str | None  # its definition in the revision
     found: str | None = None  # in the database
-    revision: str | None = None  # which made it so
+    revision: str | None = None  # the revision that defined it
     file: str | None = None
     line: int | None = None
 
     @property
     def place(self) -> str:
-        """Return which revision made it, and where: nothing for what none did."""
+        """Return the revision and the line that created it; empty if none did."""
         if self.revision is None:
             return "in no revision"
         where = f", {shortest(self.file)}:{self.line}" if self.file else ""
@@ -39,28 +39,28 @@ class Lack:
 
 @dataclass
 class Answer:
-    """What is known of one database."""
+    """The facts about one database."""
 
     name: str
     server: str = ""
     error: str = ""  # why nothing is known
     kind: str = ""
-    marked: list[str] = field(default_factory=list)  # what the version table says
-    unknown: list[str] = field(default_factory=list)  # of that, what no file has
-    revisions: list[list[str]] = field(default_factory=list)  # that it is, the likeliest first
+    marked: list[str] = field(default_factory=list)  # the revisions in the version table
+    unknown: list[str] = field(default_factory=list)  # of these, the ones without a file
+    revisions: list[list[str]] = field(default_factory=list)  # possible ones, likeliest first
     within: str = ""  # the revision that has begun
-    after: str = ""  # how much of it is done, in words
+    after: str = ""  # how much of it is done, as text
     shares: float = 1.0
     missing: list[Lack] = field(default_factory=list)
     changed: list[Lack] = field(default_factory=list)
     extra: list[Lack] = field(default_factory=list)
-    sql: list[str] = field(default_factory=list)  # makes what is missing, and otherwise
+    sql: list[str] = field(default_factory=list)  # fixes missing and different objects
     notes: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)  # commands
 
     @property
     def is_sound(self) -> bool:
-        """Return whether the schema is what the version table says."""
+        """Return whether the schema matches the version table."""
         return self.kind == kinds.RIGHT and not self.error
 
 
@@ -114,7 +114,7 @@ class _Speaker:
         )
 
     def _made(self, state: State) -> dict[Thing, tuple[str, int]]:
-        """Return which revision, and which line, gave each thing the definition that it has."""
+        """Return the revision and line that gave each object its present definition."""
         found: dict[Thing, tuple[str, int]] = {}
         below = self.part.below(state.heads)
         chosen = [made for id_, made in self.part.revisions.items() if id_ in below]
@@ -170,7 +170,7 @@ class _Speaker:
             yield f"not looked at, for no revision names them: schema {', '.join(found.outside)}"
 
     def _others(self, found: Verdict) -> Iterator[str]:
-        """Say which other revisions it may be, and what speaks for the first one."""
+        """Name the other possible revisions, and the evidence for the first one."""
         first, *others = found.states
         names = ", ".join(self._words(state) for state in others)
         if others and found.kind in (kinds.RIGHT, kinds.OTHER, kinds.UNMARKED):
@@ -186,7 +186,7 @@ class _Speaker:
             yield f"as near as that: {names}{says}"
 
     def _filling(self, one: Answer) -> Iterator[str]:
-        """Say what the SQL cannot do over rows: nobody knows their values."""
+        """Name what the SQL cannot do for existing rows: nobody else knows their values."""
         for lack in [*one.missing, *one.changed]:
             if needs_value(lack.thing, lack.wanted or "", lack.found or ""):
                 name = f"{lack.thing.owner}.{lack.thing.name}"
@@ -199,7 +199,7 @@ class _Speaker:
         return f"{state.words} {self._after(state)}".strip() if state.within else state.words
 
     def _rows(self) -> Iterator[str]:
-        """Say what revisions do to rows, which no schema shows."""
+        """Name the revisions that change rows, which no schema shows."""
         states, mark = self.verdict.states, mark_of(self.seen, self.part)
         below = [self.part.below(state.heads) for state in [*states, *([mark] if mark else [])]]
         every, common = set[str]().union(*below), set.intersection(*below)
@@ -267,7 +267,7 @@ class _Speaker:
 
     @property
     def _is_renamed(self) -> bool:
-        """Return whether the version table says a revision that a root has replaced since."""
+        """Return whether a root has replaced the revision in the version table."""
         return self.seen.heads != self.seen.marked
 
     def _stamp(self, one: Answer, heads: str) -> str:
@@ -279,7 +279,7 @@ class _Speaker:
 
 
 def _few(things: Mapping[Thing, str]) -> Iterator[tuple[Thing, str]]:
-    """Leave out what belongs to a table that is among them as a whole."""
+    """Omit parts of a table that is itself listed."""
     whole = {thing.name for thing in things if thing.kind in ("table", "foreign table")}
     for thing, text in things.items():
         if thing.owner not in whole:
@@ -290,7 +290,7 @@ def _few(things: Mapping[Thing, str]) -> Iterator[tuple[Thing, str]]:
 
 
 def to_json(answers: list[Answer]) -> list[dict[str, Any]]:
-    """Return what is known of each database for machines."""
+    """Return the facts about each database for machines."""
 
     def lack(one: Lack) -> dict[str, Any]:
         return {**one.thing._asdict(), **{k: v for k, v in vars(one).items() if k != "thing"}}

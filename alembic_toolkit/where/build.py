@@ -1,8 +1,8 @@
-"""Run a whole history once, on an empty database, and note what each revision makes of the schema.
+"""Run a whole history once, on an empty database, and record each revision's schema changes.
 
-After each statement that is committed by itself the schema is looked at: a crash may leave a
-database just there. Of a revision that is one transaction it is looked at once, and each change is
-then that of the statement which names it.
+After each statement that is committed by itself the schema is read, since a crash may leave a
+database at that point. For a revision that is one transaction it is read once, and each change is
+attributed to the statement that names the object.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def build(
     x: tuple[str, ...] = (),
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Part:
-    """Return what each revision makes, on the server of an empty database.
+    """Return the changes of each revision, on the server of an empty database.
 
     :param path: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param scratch: it holds the schema of the last revision afterwards.
+    :param scratch: afterwards it has the schema of the last revision.
     :param x: for ``env.py``, as ``alembic -x``.
-    :param progress: called with the revisions done, all of them, and the one at hand.
+    :param progress: called with the number of revisions done, their total, and the current one.
     :raises CommandError: ``env.py`` uses another database, or a revision cannot be run.
     """
     project = Project.load(path, x, scratch.address)
@@ -81,13 +81,13 @@ def build(
 
 
 def _settle(context: MigrationContext) -> None:
-    """Leave no transaction between two steps; the first one has made the version table."""
+    """Leave no transaction open between two steps; the first one has created the version table."""
     if context.connection is not None and not context._in_external_transaction:
         context.connection.commit()
 
 
 def in_order(project: Project) -> list[Script]:
-    """Return the revisions, each after those that it stands on: the same order every time."""
+    """Return the revisions, each after its ancestors, in a deterministic order."""
     by_id = {script.revision: script for script in project.order}
     left = {id_: {*parents_of(project, by_id[id_])} for id_ in by_id}
     ready = [id_ for id_, parents in left.items() if not parents]
@@ -105,7 +105,7 @@ def in_order(project: Project) -> list[Script]:
 
 
 def parents_of(project: Project, script: Script) -> tuple[str, ...]:
-    """Return what a revision comes after, and what it depends on, by their full names."""
+    """Return a revision's predecessors and dependencies, by their full ids."""
     directory = project.directory.revision_map
     step = RevisionStep(directory, script, True)
     below = {*step.from_revisions, *(script._all_down_revisions or ())}
@@ -125,7 +125,7 @@ class _Statement:
 
 @dataclass
 class _Watch:
-    """Sees what is executed, and what has become of the schema."""
+    """Observes the executed statements, and the resulting schema."""
 
     connection: Connection
     ignore: tuple[str, ...]
@@ -134,7 +134,7 @@ class _Watch:
     after: tuple[str, ...] = ()
     known: Snapshot = field(default_factory=Snapshot)
     tables: set[str] = field(default_factory=set)  # in lower case
-    since: list[str] = field(default_factory=list)  # all that was executed since the last look
+    since: list[str] = field(default_factory=list)  # statements executed since the last look
     acting: list[_Statement] = field(default_factory=list)
     rows: dict[int, str] = field(default_factory=dict)  # by line
     steps: list[Step] = field(default_factory=list)
@@ -144,7 +144,7 @@ class _Watch:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear all statements meanwhile."""
+        """Receive all statements in the block."""
         self.known = take(self.connection, ignore=self.ignore)
         event.listen(Engine, "after_cursor_execute", self._hear)
         try:
@@ -162,7 +162,7 @@ class _Watch:
         self.since.append(sql)
         where = place()
         if not where or marks.NOTES.match(sql) or marks.FORGETS.match(sql):
-            return  # the version table's, or a mark
+            return  # about the version table, or a mark
         line = int(where.rpartition(":")[2])
         if changes_rows(sql) or self.tables & {*read_by(sql)}:
             self.rows.setdefault(line, " ".join(masked(sql, "'").split())[:100])
@@ -173,7 +173,7 @@ class _Watch:
             self._look()
 
     def _look(self) -> None:
-        """Note what has changed since the last look as the step of the last statement."""
+        """Record the changes since the last look as the step of the last statement."""
         changes = self._changes()
         if changes:
             self.commits = True
@@ -216,7 +216,7 @@ class _Watch:
         )
 
     def _rows(self) -> dict[int, str]:
-        """Return what changes rows, or may: what only reads for its DDL does not."""
+        """Return the statements that change rows, or may; not those that only read for DDL."""
         lines = {one.line for one in self.acting if not changes_rows(one.sql)}
         return {
             line: sql for line, sql in self.rows.items() if changes_rows(sql) or line not in lines
@@ -224,7 +224,7 @@ class _Watch:
 
 
 def changed(connection: Connection, before: Snapshot, after: Snapshot) -> dict[Thing, str | None]:
-    """Return what differs between two schemas, as a revision decides about them."""
+    """Return the differences between two schemas, as far as revisions define them."""
     groups = {
         group
         for group in before.groups.keys() | after.groups.keys()
@@ -248,7 +248,7 @@ def _of(snapshot: Snapshot, groups: set[str]) -> Mapping[Thing, str]:
 
 
 def _attributed(changes: dict[Thing, str | None], acting: list[_Statement]) -> list[Step]:
-    """Give each change to the statement that names it: the first that makes, the last that ends."""
+    """Attribute each change to a statement: the first that creates, the last that removes."""
     found: dict[int, dict[Thing, str | None]] = {}
     defining = [(n, one) for n, one in enumerate(acting, start=1) if not changes_rows(one.sql)]
     for thing, text in changes.items():
@@ -263,7 +263,7 @@ def _attributed(changes: dict[Thing, str | None], acting: list[_Statement]) -> l
 
 
 def _words(thing: Thing) -> list[set[str]]:
-    """Return which words a statement about a thing has, the best ones first."""
+    """Return the words of a statement that may name an object, the best ones first."""
     owner, name = thing.owner.rpartition(".")[2], thing.name.rpartition(".")[2]
     name = re.split(r"\W", name)[0] if thing.kind in ("function", "procedure") else name
     return [{owner, name}, {owner} if owner else {name}, {name}]

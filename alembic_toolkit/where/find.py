@@ -1,4 +1,4 @@
-"""Find where many databases stand. Nothing is written."""
+"""Find the revisions of many databases. Nothing is written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT = 10.0  # seconds for a database to answer
 
 @dataclass
 class Parts:
-    """What the revisions make on each server: from the file of the history, or from a run."""
+    """The changes of all revisions on each server: from the history's file, or from a run."""
 
     config: Path
     scratches: Sequence[str] = ()
@@ -39,7 +39,7 @@ class Parts:
     files: dict[str, str | Path] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the names of the files; build what is asked for."""
+        """Read the names of the files; build the requested parts."""
         self.directory = ScriptDirectory.from_config(read_config(self.config))
         found, _ = revisions.read(self.directory)
         self.files = {one.id: one.path for one in checks.seen(found)}
@@ -77,12 +77,12 @@ def find(
     timeout: float = TIMEOUT,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> list[Answer]:
-    """Say of every database which revision its schema is; one that cannot be looked at is an error.
+    """Find each database's revision by its schema; an inaccessible database becomes an error.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
     :param scratches: URLs of empty databases, on which the schemas are made.
-    :param timeout: seconds for one database to answer; it may take six times that to be looked at.
+    :param timeout: seconds for one database to answer; reading it may take six times as long.
     :raises CommandError: the history, or a scratch database, cannot be used.
     """
     given = {"x": x, "scratches": scratches, "timeout": timeout, "progress": progress}
@@ -91,7 +91,7 @@ def find(
 
 @dataclass
 class Found:
-    """What was read of a database, and what it says."""
+    """The facts read from a database, and the conclusion."""
 
     answer: Answer
     seen: Seen | None = None
@@ -106,7 +106,7 @@ def look_at(
     timeout: float = TIMEOUT,
     progress: Callable[[str, int, int, str], None] = lambda *_: None,
 ) -> list[Found]:
-    """Look at every database, as `find` does, and return what was read, too."""
+    """Examine every database, as `find` does, and also return the facts."""
     parts = Parts(config, scratches, tuple(x), progress)
     ignore = pyproject.ignored(config)
     tasks = [Looking(one, str(config), tuple(x), ignore=ignore) for one in databases]

@@ -1,4 +1,4 @@
-"""Read what a database has, in a process of its own; nothing is written."""
+"""Read the state of a database, in a separate process; nothing is written."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from alembic_toolkit.where.verdict import Seen
 
 @dataclass(frozen=True)
 class Looking(Task):
-    """What one process is to look at."""
+    """The databases that one process examines."""
 
     ignore: tuple[str, ...] = ()
 
 
 def read(task: Task, answered: Callable[[], None]) -> list[Seen]:
-    """Return what each database of a task has."""
+    """Return the state of each database of a task."""
     ignore = task.ignore if isinstance(task, Looking) else ()
     return look(task, answered, lambda context: seen(task.database.name, ignore, context))
 
 
 def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
-    """Return what the version table says, and what the schema is.
+    """Return the contents of the version table, and the schema.
 
-    :raises CommandError: the user cannot see it all.
+    :raises CommandError: the user cannot see the whole schema.
     """
     connection = context.connection
     assert connection is not None
@@ -62,9 +62,9 @@ def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
 
 
 def standing(context: MigrationContext, marked: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """Return where a database stands, by the names of now, in a history that has replaced some.
+    """Return a database's revisions by their present names, in a history with replacing roots.
 
-    In the midst of what a root replaces it keeps its own names, and the reason why is returned.
+    In the middle of the replaced revisions it keeps its own names, and the reason is returned.
     """
     directory = context.script
     if directory is None:
@@ -78,7 +78,7 @@ def standing(context: MigrationContext, marked: tuple[str, ...]) -> tuple[tuple[
 
 
 def ran_in(context: MigrationContext) -> tuple[str, ...]:
-    """Return the revisions that have run, as the journal says."""
+    """Return the revisions that have run, according to the journal."""
     connection = context.connection
     assert connection is not None
     try:
@@ -89,7 +89,7 @@ def ran_in(context: MigrationContext) -> tuple[str, ...]:
 
 
 def begun_in(context: MigrationContext) -> tuple[str, ...]:
-    """Return the revisions that have begun upwards, and have not ended, by their marks."""
+    """Return the upgrades that have begun and not ended, according to their marks."""
     connection, table = context.connection, marks.table_of(context)
     assert connection is not None
     try:

@@ -1,4 +1,4 @@
-"""What each server has of its own: an empty database for the asking, and rights to see a schema."""
+"""Facts specific to each server: a ready empty database, and rights to see a schema."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DEFAULTS = ("sqlite", "postgresql")
 
 @contextmanager
 def default_scratch(dialect: str, version: str = "") -> Iterator[str | None]:
-    """Give the URL of an empty database of a server; None where there is none to be had.
+    """Return the URL of an empty database of a server; None if none is available.
 
-    :param dialect: its name in SQLAlchemy, or in the file of schemas.
-    :param version: the major one; empty: any.
+    :param dialect: the server's name in SQLAlchemy, or in the file of schemas.
+    :param version: the major version; empty for any.
     """
     make = _MAKE.get(server_of(dialect).label)
     if make is None:
@@ -52,9 +52,9 @@ _MAKE: dict[str, Callable[[str], AbstractContextManager[str | None]]] = {
 
 
 def refuse_without_rights(connection: Connection) -> None:
-    """Refuse a user who cannot see all that the schema has: it would seem to be missing.
+    """Refuse a user who cannot see the whole schema: parts of it would seem to be missing.
 
-    :raises CommandError: it is one.
+    :raises CommandError: the user cannot see it.
     """
     ask = _RIGHTS.get(server_of(connection.dialect.name).name)
     lack = ask(connection) if ask is not None else None
@@ -69,7 +69,7 @@ def refuse_without_rights(connection: Connection) -> None:
         )
 
 
-Lack = tuple[str, str, str]  # what was found, what is wanted, and the way there
+Lack = tuple[str, str, str]  # what was found, what is needed, and how to get it
 
 
 def _postgresql_lacks(connection: Connection) -> Lack | None:
@@ -87,7 +87,7 @@ _GRANT = re.compile(r"GRANT (.*) ON (?:\*|`((?:[^`]|``)*)`|(\w+))\.\* TO ", re.S
 
 
 def _mysql_lacks(connection: Connection) -> Lack | None:
-    """Tell whether the user sees tables, views and triggers: others are silently left out.
+    """Tell whether the user can see tables, views and triggers: others are silently omitted.
 
     https://dev.mysql.com/doc/refman/8.4/en/information-schema-introduction.html
     """
@@ -114,7 +114,7 @@ def _mysql_grants(connection: Connection) -> list[Any]:
 
 
 def _covers(pattern: str | None, database: str) -> bool:
-    """Tell whether a grant is about a database: % and _ in its name are patterns."""
+    """Tell whether a grant applies to a database: % and _ in its name are wildcards."""
     if pattern is None:  # of all
         return True
     parts = re.split(r"(\\.|%|_)", pattern.replace("``", "`"))

@@ -1,8 +1,8 @@
-"""The states that a history can bring a database to, and how far a schema is from each.
+"""The possible states of a database under a history, and the distance of a schema to each.
 
-A state is a set of revisions with all that they stand on; where each statement is committed by
-itself, some statements more. The distance counts changes that somebody may have made by hand: a
-table that is missing counts once, whatever was in it.
+A state is a set of revisions with all their ancestors; if each statement is committed by itself, it
+may also include the first statements of another revision. The distance counts changes that somebody
+may have made by hand: a missing table counts once, whatever was in it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from alembic_toolkit.schema.servers import comparable
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.schema.stored import Made, Part, apply, is_ignored
 
-MOST_STATES = 3000  # of a history with branches
+MOST_STATES = 3000  # for a history with branches
 _SHORTLIST = 60
-_MUCH, _AGREES = 0.4, 0.7  # parts of a state, or of the tables that both have
-_NEAR = 0.25  # two distances that differ by less say nothing
+_MUCH, _AGREES = 0.4, 0.7  # shares of a state, or of the common tables
+_NEAR = 0.25  # smaller differences between distances are not significant
 
 
 @dataclass(frozen=True)
 class State:
-    """A place where a database can stand."""
+    """A state in which a database can be."""
 
-    heads: tuple[str, ...]  # what the version table then has
+    heads: tuple[str, ...]  # the contents of the version table then
     within: str = ""  # the revision that has begun, after the heads
-    steps: int = 0  # of that one
+    steps: int = 0  # completed steps of that one
 
     @property
     def words(self) -> str:
@@ -39,7 +39,7 @@ class State:
 
 @dataclass
 class Difference:
-    """What a schema has otherwise than a state."""
+    """The differences between a schema and a state."""
 
     missing: dict[Thing, str] = field(default_factory=dict)
     extra: dict[Thing, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Compared:
 
     @cached_property
     def history(self) -> dict[Thing, set[str]]:
-        """Return every definition that a thing has in some revision."""
+        """Return all definitions that an object has in any revision."""
         found = defaultdict[Thing, set[str]](set)
         for made in self.part.revisions.values():
             for step in made.steps:
@@ -86,7 +86,7 @@ class Compared:
         return self._texts[key]
 
     def things(self, state: State) -> dict[Thing, str]:
-        """Return what a database in a state has."""
+        """Return the objects of a database in a state."""
         found = self.part.things(state.heads)
         if state.within:
             for step in self.part.revisions[state.within].steps[: state.steps]:
@@ -94,7 +94,7 @@ class Compared:
         return {thing: t for thing, t in found.items() if not is_ignored(thing, self.ignore)}
 
     def difference(self, state: State) -> Difference:
-        """Return how the schema differs from a state."""
+        """Return the differences between the schema and a state."""
         wanted, found = self.things(state), Difference()
         for thing, text in wanted.items():
             if thing not in self._got:
@@ -105,13 +105,13 @@ class Compared:
         return found
 
     def shares(self, state: State) -> float:
-        """Return which part of a state the schema has, of all that either has."""
+        """Return the share of objects that schema and state have in common."""
         wanted, found = self.things(state), self.difference(state)
         same = len(wanted) - len(found.missing) - len(found.changed)
         return same / max(1, len(wanted) + len(found.extra))
 
     def is_ours(self, state: State) -> bool:
-        """Tell whether a schema was made by this history: it has much of a state, or agrees.
+        """Tell whether this history created a schema: it has much of a state, or agrees with it.
 
         Another application may have a table of the same name, with other columns.
         """
@@ -125,7 +125,7 @@ class Compared:
     # How far
 
     def ranked(self) -> list[tuple[float, State]]:
-        """Return the nearest states, the nearest first, each with its distance."""
+        """Return the nearest states, nearest first, each with its distance."""
         rough = sorted(self._rough(), key=lambda one: one[0])
         exact = [one for one in rough if not one[0] and self.is_likely(one[1])]
         if exact:
@@ -135,11 +135,11 @@ class Compared:
         return sorted(((self.distance(state), state) for state in few), key=lambda one: one[0])
 
     def is_likely(self, state: State) -> bool:
-        """Tell whether a state is whole; or half-way from where the version table says it began."""
+        """Tell whether a state is complete; or partial where the version table says it began."""
         return not state.within or state.within in self.begun or state.heads == self.mark
 
     def _rough(self) -> Iterator[tuple[float, State]]:
-        """Count the things that differ, from state to state by what changes."""
+        """Count the differing objects, from state to state by what changes."""
         for state, schema, total, after in self._walk():
             yield total, state
             for made in after:
@@ -160,7 +160,7 @@ class Compared:
         return 0.0 if got == self._text(thing, text) else 1.0
 
     def _walk(self) -> Iterator[tuple[State, Mapping[Thing, str], float, list[Made]]]:
-        """Give each state from the empty one up: its schema, what differs, and what comes next."""
+        """Yield each state from the empty one up: its schema, differences, and next states."""
         total = sum(self._weight(thing, None) for thing in self._got)
         waiting = {frozenset[str](): (State(()), dict[Thing, str](), total)}
         seen = 1
@@ -183,7 +183,7 @@ class Compared:
                 seen += 1
 
     def _next(self, passed: Collection[str]) -> list[Made]:
-        """Return the revisions that can be run when these have been."""
+        """Return the revisions that can run after these."""
         ends = {child for id_ in passed for child in self._children.get(id_, ())}
         return [
             self.part.revisions[id_]
@@ -204,7 +204,7 @@ class Compared:
         return found
 
     def distance(self, state: State) -> float:
-        """Return how many changes by hand there must have been, if it was in this state before."""
+        """Return the number of manual changes, if the database was in this state before."""
         found = self.difference(state)
         gone = {thing.name for thing in found.missing if thing.kind in _WHOLE}
         made = {thing.name for thing in found.extra if thing.kind in _WHOLE}
@@ -214,21 +214,21 @@ class Compared:
                 total += 0.2 if self._follows(thing, found.missing, gone) else 1.0
         for thing, text in found.extra.items():
             surprise = self._surprise(thing, text)
-            # Of a new table, only what a revision makes just so tells something.
+            # For a new table, only exact matches with a revision are significant.
             total += surprise if thing.owner not in made else 0.5 * (surprise == _JUST_SO)
         for was, wanted in found.changed.values():
             total += 1 - 0.5 * SequenceMatcher(None, was, wanted, autojunk=False).ratio()
         return total
 
     def _surprise(self, thing: Thing, text: str) -> float:
-        """Return how much what is extra says against a state: more if another one has just it."""
+        """Return how much extra objects count against a state: more if another state has them."""
         texts = self.history.get(thing)
         if texts is None:
             return 1.0
         return _JUST_SO if self._text(thing, text) in texts else 1.2
 
     def _follows(self, thing: Thing, missing: Mapping[Thing, str], gone: Collection[str]) -> bool:
-        """Tell whether a thing went with a column, or a table, that is missing too."""
+        """Tell whether an object was dropped with a column or table that is missing too."""
         if thing.kind in ("column", *_WHOLE):
             return False
         words = {*re.findall(r"\w+", missing[thing])}
@@ -243,7 +243,7 @@ _WHOLE = ("table", "foreign table")
 
 
 def nearest(ranked: list[tuple[float, State]]) -> list[State]:
-    """Return the states that are as near as the nearest one, of those that `ranked` returned."""
+    """Return the states of `ranked` that are as near as the nearest one."""
     least = ranked[0][0]
     limit = least + (_NEAR if least else 0)
     return [state for distance, state in ranked if distance <= limit]

@@ -41,7 +41,7 @@ def _lines(one: Answer) -> Iterator[str]:
 
 
 def findings(answers: Sequence[Answer]) -> list[Finding]:
-    """Return the databases whose schema is not what their version table says."""
+    """Return the databases whose schema does not match their version table."""
     found = []
     for one in answers:
         if one.error or one.is_sound:
@@ -56,7 +56,7 @@ def findings(answers: Sequence[Answer]) -> list[Finding]:
 
 
 def schema(one: Answer) -> str:
-    """Return in a few words what the schema is."""
+    """Return a short description of the schema."""
     first = ", ".join(one.revisions[0]) or "base"
     if one.kind == kinds.EMPTY:
         return "empty"

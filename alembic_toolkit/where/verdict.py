@@ -1,4 +1,4 @@
-"""What a schema says of a database, beside what its version table says."""
+"""Conclusions from a schema, compared with the version table."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ RIGHT, OTHER, UNMARKED = "right", "another revision", "not marked"
 HALF, EQUAL, NEAR = "half-way", "several revisions", "near"
 FOREIGN, EMPTY = "another application", "empty"
 EXACT = (RIGHT, OTHER, UNMARKED, EMPTY)
-# What else says where a database stands, and how much farther from the schema that may be than
-# the nearest state, in changes by hand.
+# Other evidence for a database's revision, and how many more manual changes than for the nearest
+# state are acceptable for it.
 MARK, JOURNAL = "the version table", "the journal"
 _FARTHER = {MARK: 1.0, JOURNAL: 2.0}
 
 
 @dataclass
 class Seen:
-    """What was read of one database."""
+    """The facts read from one database."""
 
     name: str
     server: str  # and its major version, as in the file of schemas
     is_marked: bool = False  # there is a version table
-    heads: tuple[str, ...] = ()  # its rows, by the names that they have now
+    heads: tuple[str, ...] = ()  # its rows, by their present names
     marked: tuple[str, ...] = ()  # its rows
-    inside: str = ""  # it goes on by revisions that a root replaces: why that is not compared
+    inside: str = ""  # it is among revisions that a root replaces: why it is not compared
     begun: tuple[str, ...] = ()  # revisions that are half done, by their marks
     ran: tuple[str, ...] = ()  # revisions that have run, by the journal
     things: Mapping[Thing, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
-    option: str = ""  # how the command line names it
+    option: str = ""  # its name on the command line
 
 
 @dataclass
 class Verdict:
-    """Where a database stands."""
+    """The conclusion about one database."""
 
     kind: str
-    states: list[State]  # those that it may be in; the likeliest one first
+    states: list[State]  # the possible states, most likely first
     difference: Difference = field(default_factory=Difference)  # from the first of them
-    shares: float = 1.0  # which part of all that it, or the first of them, has
-    of_mark: Difference | None = None  # from what its version table says, where that is no state
+    shares: float = 1.0  # the share of objects in common with the first
+    of_mark: Difference | None = None  # from the marked revisions, if no state
     outside: list[str] = field(default_factory=list)  # schemas that no revision names
-    next: list[State] = field(default_factory=list)  # what is nearly as near
-    same: list[State] = field(default_factory=list)  # after which only what does nothing comes
-    witness: str = ""  # what else says the first state: the journal, or the version table
-    nearer: list[State] = field(default_factory=list)  # of the states, than the first one
-    is_exact: bool = False  # the nearer ones are just what the database has
-    may_be_mark: bool = False  # one change by hand would make it another revision
+    next: list[State] = field(default_factory=list)  # nearly as near states
+    same: list[State] = field(default_factory=list)  # differing by revisions without effect
+    witness: str = ""  # the evidence for the first state
+    nearer: list[State] = field(default_factory=list)  # states nearer than the first one
+    is_exact: bool = False  # the nearer ones match the database exactly
+    may_be_mark: bool = False  # one manual change would explain the marked revision
 
     @property
     def state(self) -> State:
@@ -85,9 +85,9 @@ def _is_exact(compared: Compared, state: State) -> bool:
 def within(
     things: Mapping[Thing, str], part: Part, ignore: Collection[str] = ()
 ) -> tuple[dict[Thing, str], list[str]]:
-    """Return what a history can be judged by, and the schemas that are left out.
+    """Return the objects to judge a history by, and the schemas that are excluded.
 
-    Those that no revision names belong to somebody else, as do extensions.
+    Schemas that no revision names belong to somebody else, and so do extensions.
     """
     named = {thing for made in part.revisions.values() for step in made.steps for thing in step[2]}
     spaces = {_space(thing) for thing in named} | {""}
@@ -110,18 +110,18 @@ def _space(thing: Thing) -> str:
 
 
 def mark_of(seen: Seen, part: Part) -> State | None:
-    """Return the state that the version table says; None when it says none that is known."""
+    """Return the state given by the version table; None if it gives no known state."""
     known = all(head in part.revisions for head in seen.heads)
     return State(tuple(sorted(seen.heads))) if seen.heads and known else None
 
 
 def ran_of(seen: Seen, part: Part) -> State | None:
-    """Return the state that the journal says; None when it says none that is known."""
+    """Return the state given by the journal; None if it gives no known state."""
     if seen.inside or not seen.ran or not all(id_ in part.revisions for id_ in seen.ran):
         return None
     passed = {parent for id_ in seen.ran for parent in part.below([id_]) - {id_}}
     heads = tuple(sorted({*seen.ran} - passed))
-    # The journal may be younger than a branch of the history.
+    # The journal may be more recent than a branch of the history.
     mark = mark_of(seen, part)
     return mark if mark is not None and {*heads} <= {*mark.heads} else State(heads)
 
@@ -151,9 +151,9 @@ def _exact(seen: Seen, compared: Compared, exact: list[State]) -> Verdict:
 
 
 def _unless_it_ran(seen: Seen, compared: Compared, found: Verdict) -> Verdict:
-    """Return what the journal says instead, if little of it was undone by hand.
+    """Return the journal's state instead, if few manual changes explain the difference.
 
-    By chance that was just what the last revision did.
+    These may happen to undo exactly what the last revision did.
     """
     ran = ran_of(seen, compared.part)
     if ran is None or ran in [*found.states, *found.same]:
@@ -172,9 +172,9 @@ def _unless_it_ran(seen: Seen, compared: Compared, found: Verdict) -> Verdict:
 
 
 def _begun(seen: Seen, compared: Compared, exact: list[State]) -> State | None:
-    """Return the state of a revision that has begun, as its marks say, if the schema agrees.
+    """Return the state of a revision that has begun, by its marks, if the schema agrees.
 
-    All of its schema may be there, and what it does to rows not yet.
+    Its schema may be complete, while its changes to rows are not.
     """
     for revision in seen.begun:
         made = compared.part.revisions.get(revision)
@@ -192,7 +192,7 @@ def _begun(seen: Seen, compared: Compared, exact: list[State]) -> State | None:
 
 
 def without_empty(states: list[State], part: Part) -> list[State]:
-    """Leave out a state when another one only adds revisions that do nothing: merges, say."""
+    """Omit a state if another one only adds revisions without effect, such as merges."""
     below = {state: part.below(state.heads) for state in states}
 
     def is_passed(state: State) -> bool:
@@ -209,7 +209,7 @@ def _does_nothing(part: Part, revision: str) -> bool:
 
 def _inexact(seen: Seen, compared: Compared, ranked: list[tuple[float, State]]) -> Verdict:
     near, least = nearest(ranked), ranked[0][0]
-    # Of equal ones the later: somebody took something away, or has not run the rest.
+    # Of equal ones the later: somebody removed something, or has not run the rest.
     whole = [state for state in near if not state.within]
     near = whole[::-1] + [state for state in near if state.within]
     near = [state for state in near if state.heads or state.within]
@@ -231,7 +231,7 @@ def _inexact(seen: Seen, compared: Compared, ranked: list[tuple[float, State]]) 
 def _witness(
     seen: Seen, compared: Compared, near: list[State], least: float
 ) -> tuple[str, State | None]:
-    """Return what else says where the database stands, if the schema may be that, and what."""
+    """Return other evidence for the database's revision, if the schema may match it."""
     mark, ran = mark_of(seen, compared.part), ran_of(seen, compared.part)
     if near and near[0].within and compared.is_likely(near[0]):  # begun where the mark says
         return "", None

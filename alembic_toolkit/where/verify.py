@@ -1,4 +1,4 @@
-"""Whether databases have the schema that their revisions should have made; nothing is written."""
+"""Verify that databases have the schema that their revisions produce; nothing is written."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ TIMEOUT = 10.0  # seconds for a database to answer
 
 @dataclass
 class Verified:
-    """What was found of one database."""
+    """The result for one database."""
 
     name: str
     revisions: list[str] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)  # missing (-), besides (+), other (~)
+    differences: list[str] = field(default_factory=list)  # missing (-), extra (+), different (~)
     error: str = ""  # why it was not compared
 
     @property
     def is_sound(self) -> bool:
-        """Return whether it was compared, and is as its revisions make it."""
+        """Return whether it was compared, and matches its revisions."""
         return not self.differences and not self.error
 
     def __str__(self) -> str:
-        """Return what is shown of it."""
+        """Return the text to show for it."""
         at = ", ".join(self.revisions) or "no revision"
         if self.error:
             first, *more = self.error.splitlines()
@@ -59,7 +59,7 @@ def verify(
     x: Iterable[str] = (),
     timeout: float = TIMEOUT,
 ) -> list[Verified]:
-    """Compare the schema of each database with what ``schemas.json`` says of its revision.
+    """Compare each database's schema with that of its revision in ``schemas.json``.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
     :param x: for ``env.py``, as ``alembic -x``.
@@ -80,12 +80,12 @@ def verify(
 
 
 def to_json(found: Iterable[Verified]) -> list[dict[str, Any]]:
-    """Return what was found of each database for machines."""
+    """Return the result for each database for machines."""
     return [vars(one) | {"error": one.error or None, "sound": one.is_sound} for one in found]
 
 
 def findings(found: Iterable[Verified]) -> list[Finding]:
-    """Return the databases that have another schema than their revisions make."""
+    """Return the databases whose schema differs from that of their revisions."""
     return [
         Finding("schema", one.name, ", ".join(one.revisions), "", "its schema is another one",
                 tuple(one.differences))

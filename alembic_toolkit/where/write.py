@@ -27,12 +27,12 @@ Progress = Callable[[str, int, int, str], None]
 
 @dataclass
 class Written:
-    """What became of the file."""
+    """The result of writing the file."""
 
     path: Path
     parts: list[Part]  # those that were built
     is_new: bool  # the bytes of the file changed
-    stale: list[str]  # of other servers, as they were
+    stale: list[str]  # outdated parts of other servers, unchanged
 
 
 def write(
@@ -41,11 +41,11 @@ def write(
     x: Sequence[str] = (),
     progress: Progress = lambda *_: None,
 ) -> Written:
-    """Build the parts of some servers, and leave those of others as they are.
+    """Build the parts of some servers, and keep those of the others.
 
     :param config: ``alembic.ini``, or a ``pyproject.toml`` with ``[tool.alembic]``.
-    :param addresses: URLs of empty databases, which are empty again afterwards. Without one it is
-     that of the project's own server, where the toolkit can make one by itself.
+    :param addresses: URLs of empty databases, which are empty again afterwards. The default is one
+     of the project's own server, if the toolkit can create one by itself.
     :raises CommandError: a database cannot be used, a revision cannot be run: nothing is written.
     """
     directory = ScriptDirectory.from_config(read_config(config))
@@ -71,9 +71,9 @@ def write(
 def built_on(
     config: Path, name: str, version: str, x: tuple[str, ...], progress: Progress
 ) -> list[Part]:
-    """Build the part of a server that the toolkit can start by itself; none where it cannot.
+    """Build the part of a server that the toolkit can start by itself; none if it cannot.
 
-    :param name: the server's, as in the file of schemas; with a major version, or any.
+    :param name: the server's name in the file of schemas; with a major version, or any.
     """
     with default_scratch(name, version) as address:
         return [] if address is None else [built_at(config, address, x, progress)]
@@ -107,7 +107,7 @@ def _unnamed(name: str) -> CommandError:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what revisions print, and log, out of our own output."""
+    """Keep output and logs of revisions out of our own output."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -118,7 +118,7 @@ def _quiet() -> Iterator[None]:
 
 
 def findings(directory: ScriptDirectory, revisions: Sequence[Revision]) -> list[Finding]:
-    """Return for which servers the file is older than the history; nothing where there is none."""
+    """Return the servers for which the file is older than the history; none if there is no file."""
     path, seen = stored.path_of(directory), checks.seen(revisions)
     files = {one.id: one.path for one in seen}
     return [

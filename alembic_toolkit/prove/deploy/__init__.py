@@ -1,1 +1,1 @@
-"""Whose code a revision breaks: statements of the one schema, run on the other."""
+"""Find whose code a revision breaks, by running statements for one schema on the other."""

@@ -1,4 +1,4 @@
-"""The statements that code written for a schema runs: derived from the schema itself.
+"""The statements that code for a schema runs, derived from the schema itself.
 
 SELECT of all columns; INSERT with all values, with the required ones alone, with NULLs; UPDATE of
 each column; DELETE; an upsert on each key.
@@ -38,7 +38,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Key:
-    """A foreign key that only one of two schemas has, or has in this way."""
+    """A foreign key that only one of two schemas has, or that differs between them."""
 
     child: str
     columns: tuple[str, ...]
@@ -48,7 +48,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Schemas:
-    """The schema that code is written for, and the one that it is run on as well."""
+    """The schema that code is written for, and the other one on which it runs."""
 
     connection: Connection
     own: Tables
@@ -56,7 +56,7 @@ class Schemas:
     rows: Mapping[str, list[Row]]  # what is there, by table
 
     def uses(self, names: Iterable[str]) -> list[Use]:
-        """Return what code does to the tables of these names."""
+        """Return the statements of code on the tables with these names."""
         found: list[Use] = []
         for name in sorted(names):
             if name in self.own:
@@ -64,7 +64,7 @@ class Schemas:
         return found
 
     def orphans(self, keys: Iterable[Key]) -> list[Use]:
-        """Return what deletes rows that others refer to by these foreign keys."""
+        """Return the statements that delete rows to which these foreign keys refer."""
         found = []
         for key in keys:
             if key.child in self.own and key.parent in self.own:
@@ -73,7 +73,7 @@ class Schemas:
         return found
 
     def deletes(self, names: Iterable[str]) -> list[Use]:
-        """Return what deletes rows that others may refer to, of the tables of these names."""
+        """Return the statements that delete rows with possible references, on these tables."""
         return [
             use
             for name in sorted(names)
@@ -95,7 +95,7 @@ def rows_of(wanted: AbstractSet[str], *contents: Rows) -> dict[str, list[Row]]:
 
 
 class _Code:
-    """What code does to one table."""
+    """The statements of code on one table."""
 
     def __init__(self, schemas: Schemas, table: Table) -> None:
         self.connection, self.table = schemas.connection, table
@@ -129,12 +129,12 @@ class _Code:
         return found
 
     def deletes(self) -> list[Use]:
-        """Return what deletes a row that is there, and that others may refer to."""
+        """Return the statement that deletes an existing row with possible references."""
         wheres = filter(None, map(self._where, self.existing[:1]))
         return [self._use(f"DELETE FROM {self.sql} WHERE {where}") for where in wheres]
 
     def delete_with(self, child: _Code, key: Key) -> list[Use]:
-        """Return what deletes a new row that a new row of another table refers to."""
+        """Return the statements that delete a new row to which a new row refers."""
         columns = key.target_columns or self.table.primary
         if not {*key.columns} <= {*child.table.names} or not {*columns} <= {*self.table.names}:
             return []
@@ -165,7 +165,7 @@ class _Code:
         return self._insert([row])
 
     def _insert(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
-        """Write an INSERT, without the columns that no row has a value for."""
+        """Write an INSERT, without the columns for which no row has a value."""
         columns = self.columns if columns is None else columns
         columns = [c for c in columns if any(r.get(c.name, UNSET) is not UNSET for r in rows)]
         if not columns:
@@ -209,7 +209,7 @@ class _Code:
         return found
 
     def _where(self, row: Row) -> str:
-        """Write what is true of one row; nothing, where it has no key that code can know."""
+        """Write a condition for one row; empty if it has no key that code can know."""
         columns = [c for c in self.table.columns if c.name in self.table.primary]
         if not columns or any(row.get(c.name) in (None, UNSET) for c in columns):
             return ""
@@ -225,7 +225,7 @@ _LONGEST_TEXT, _LONGEST = 16, 240
 
 
 def shown(sql: str) -> str:
-    """Return a statement as people read it: its long texts cut."""
+    """Return a statement for readers, with its long strings shortened."""
 
     def cut(match: re.Match[str]) -> str:
         text = match[1]

@@ -1,4 +1,4 @@
-"""Which tables and views a revision changes for the code that uses them."""
+"""Find the tables and views that a revision changes for the code that uses them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROGRAMS = ("trigger", "rule", "policy")
 
 @dataclass(frozen=True)
 class Concerned:
-    """What of a schema code may meet in another way."""
+    """The objects of a schema that differ for code."""
 
     tables: frozenset[str]
     parents: frozenset[str]  # to which other foreign keys lead
@@ -34,7 +34,7 @@ class Concerned:
 def concerned(
     before: Snapshot, after: Snapshot, tables: Iterable[Tables], views: dict[str, str]
 ) -> Concerned:
-    """Return what two schemas have in different ways.
+    """Return the objects that differ between two schemas.
 
     :param tables: those before, and those after.
     :param views: the texts of all views before; they are those after, then.
@@ -78,7 +78,7 @@ def views_in(things: Mapping[Thing, str]) -> dict[str, str]:
 
 
 def _matters(thing: Thing, was: str, now: str) -> bool:
-    """Tell whether a difference may decide whether a statement runs."""
+    """Tell whether a difference may affect whether a statement runs."""
     return thing.kind != "index" or "UNIQUE" in was[:7] or "UNIQUE" in now[:7]
 
 

@@ -22,7 +22,7 @@ _WHO = {"old": "old code, on the new schema", "new": "new code, on the old schem
 
 
 def declared(revision: Script) -> str:
-    """Return when the module says that the code is deployed; nothing, where it does not say."""
+    """Return when the module says that the code is deployed; empty if it does not say."""
     found = getattr(revision.module, "deploy", None)
     return found if isinstance(found, str) else ""
 
@@ -43,7 +43,7 @@ def line_of(path: Path) -> int:
 
 
 def judge_declared(verdicts: Verdicts, revision: Script, position: int, order: Order) -> None:
-    """Find a declaration that is wrong; and that no order is right, where nothing is declared."""
+    """Find a wrong declaration; and, without a declaration, that no order is right."""
     said, path = declared(revision), Path(revision.path)
     wanted = _ORDERS.get(said)
     remedy = _NEITHER.format(revision=revision.revision)

@@ -64,14 +64,14 @@ class _Code:
         }
 
     def excuse(self, connection: Connection) -> None:
-        """Run what failed on its own schema; what fails there, too, does not count."""
+        """Run what failed on its own schema; if it fails there as well, it does not count."""
         by_sql = {use.sql: use for use in self.uses}
         left = [by_sql.get(sql, Use("", sql)) for sql in self.failed]
         own = runner_of(connection).fails_alone(connection, left) if left else {}
         self.failed = {sql: error for sql, error in self.failed.items() if sql not in own}
 
     def breaks(self, code: str) -> Iterable[Breaks]:
-        """Yield what breaks: of each table and error the first statement."""
+        """Yield the broken statements: the first one for each table and error."""
         of = {sql: use.table for use in self.uses for sql in (use.sql, *use.parts)}
         told = set()
         for sql, error in self.failed.items():
@@ -82,7 +82,7 @@ class _Code:
 
 @dataclass
 class _Trial:
-    """What is tried of one revision, from its upgrade to the one after its downgrade."""
+    """The trial of one revision, from its upgrade to the one after its downgrade."""
 
     concerned: Concerned
     before: Moment
@@ -98,7 +98,7 @@ class _Trial:
 
 @dataclass
 class OldCode:
-    """Judges in which order upgrades and code can be deployed, where that is wanted."""
+    """Judges in which order upgrades and code can be deployed, if requested."""
 
     steps: Steps
     known: Known
@@ -108,7 +108,7 @@ class OldCode:
     selects: dict[str, str] = field(default_factory=dict)  # what reads all columns of each view
 
     def wants(self, position: int) -> bool:
-        """Tell whether a revision is to be judged."""
+        """Tell whether a revision must be judged."""
         only = self.verdicts.wanted.only
         is_left = only is None or self.steps.order[position].revision in only
         return is_left and results.OLD_CODE in self.verdicts.wanted.checks
@@ -203,7 +203,7 @@ class OldCode:
         self.verdicts.note(position, results.OLD_CODE)
 
     def _takes_back(self, found: Concerned) -> bool:
-        """Tell whether rows that are written to these tables can be taken back."""
+        """Tell whether rows written to these tables can be rolled back."""
         named = (Thing("table", "", name) for name in found.tables | found.parents)
         some = Snapshot()
         some.update({t: self.known.snap[t] for t in named if t in self.known.snap})
@@ -294,7 +294,7 @@ class OldCode:
 
     @property
     def _unenforced(self) -> str:
-        """Return the error of what only a project that asks for it has refused."""
+        """Return the error that only some projects get: those that enforce foreign keys."""
         return "" if self.steps.project.enforces else self.steps.scratch.server.unenforced
 
     # What code does
@@ -331,7 +331,7 @@ class OldCode:
 
 
 def _columns(connection: Connection, sql: str) -> list[str]:
-    """Return the columns of a query; none, where it cannot be run."""
+    """Return the columns of a query; none if it cannot run."""
     if not connection.in_transaction():
         connection.begin()
     try:

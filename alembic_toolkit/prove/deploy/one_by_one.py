@@ -1,4 +1,4 @@
-"""Run statements one by one, where an error undoes one statement and leaves the transaction."""
+"""Run statements one by one, so that an error undoes one statement and keeps the transaction."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _undone(connection: Connection) -> Iterator[None]:
 
 
 def _error(connection: Connection, sql: str) -> str:
-    """Run a statement; return the server's words, if it fails."""
+    """Run a statement; return the server's message if it fails."""
     try:
         run(connection, sql)
     except Exception as error:  # the driver's own

@@ -1,4 +1,4 @@
-"""Hold up a statement that commits by itself, so that the lock that it waits for can be read.
+"""Delay a statement that commits by itself, so that the lock that it waits for can be read.
 
 A second session holds ROW EXCLUSIVE, as one does that writes a row, on the tables that the
 statement may be about; a third one reads what the statement has and waits for, and lets it go.
@@ -53,7 +53,7 @@ _ALONE = re.compile(
 
 
 def runs_alone(sql: str) -> bool:
-    """Return whether a statement may run only where no transaction is open, or ends one."""
+    """Return whether a statement may run only outside a transaction, or ends one."""
     return _ALONE.match(sql) is not None
 
 
@@ -72,7 +72,7 @@ def is_hidden(sql: str) -> bool:
 
 @dataclass
 class Holding:
-    """The sessions that hold a statement up."""
+    """The sessions that delay a statement."""
 
     scratch: Scratch
     session: int
@@ -83,7 +83,7 @@ class Holding:
     _thread: threading.Thread | None = None
 
     def hold(self) -> None:
-        """Take the locks, and let go in another thread when the statement waits."""
+        """Take the locks, and release them in another thread when the statement waits."""
         if not self.ids:
             return
         holder = self.scratch.engine.connect()
@@ -125,7 +125,7 @@ class Holding:
 def holding(
     scratch: Scratch, connection: Connection, sql: str, earlier: Mapping[int, Earlier]
 ) -> Holding:
-    """Return what holds a statement up: on the tables that it names, or whose indexes it names."""
+    """Return what delays a statement, on tables that it names, or whose indexes it names."""
     ids = {oid: one for oid, one in earlier.items() if _names(sql, one.plain)}
     if re.match(r"\s*(DROP|ALTER|REINDEX)\b", sql, re.I):
         words = sorted({unquoted(token) for token in code_tokens(sql)})

@@ -1,4 +1,4 @@
-"""What to write instead of a statement that has others wait, as code with the author's names."""
+"""Alternatives to a statement that makes others wait, as code with the author's names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Author:
 
 @dataclass(frozen=True)
 class Call:
-    """The author's call: its source, and what it is of."""
+    """The author's call: its source, and the operations that it belongs to."""
 
     node: ast.Call
     source: str  # of the file
@@ -75,7 +75,7 @@ class Call:
 
 
 def instead(author: Author, seen: Seen, uses: list[Use]) -> str:
-    """Return what to write instead of a statement that others wait for."""
+    """Return what to write instead of a statement that makes others wait."""
     call = _call(author, seen.line)
     text = _instead(author, seen, uses, call)
     alias = next(iter(_aliases(author.path)), "") if author.path else ""
@@ -102,12 +102,12 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
 
 
 def torn(held: str, work: str) -> str:
-    """Return how to part what one statement, a block of code, does."""
+    """Return how to split the work of a single statement, a ``DO`` block."""
     return f"# in this revision only what locks {held};\n{_OF_ITS_OWN}\n# what works on {work}"
 
 
 def apart(author: Author, seen: Seen, long: Seen) -> str:
-    """Return how to part a lock of a moment from the long work that follows it."""
+    """Return how to separate a short lock from the long work that follows it."""
     first, works = _source(author, seen), [use for use in long.uses if use.is_finding]
     then = instead(author, long, works) if works else _source(author, long)
     heads = f"# this revision, which ends here:\n{first}\n{_OF_ITS_OWN}\n"
@@ -131,7 +131,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _aliases(path: Path) -> list[str]:
-    """Return the names by which a revision knows the guarded verbs."""
+    """Return the names under which a revision imports the guarded verbs."""
     if path.suffix != ".py":
         return []
     return [
@@ -144,7 +144,7 @@ def _aliases(path: Path) -> list[str]:
 
 
 def _operations(path: Path) -> list[str]:
-    """Return the names by which a revision knows Alembic's operations."""
+    """Return the names under which a revision imports Alembic's operations."""
     return [
         alias.asname or alias.name
         for node in ast.walk(_tree(path))
@@ -178,7 +178,7 @@ def _call(author: Author, line: int) -> Call | None:
 
 
 def _source(author: Author, seen: Seen) -> str:
-    """Return the statement of the author's, or else the one that the server got."""
+    """Return the author's statement, or else the one that the server received."""
     statement = _statement(author, seen.line)
     if author.path is None or isinstance(statement, ast.FunctionDef | ast.ClassDef | None):
         return f"op.execute({' '.join(seen.sql.split())[:150]!r})"
@@ -203,7 +203,7 @@ _ALTERS = re.compile(r"\b(?:ALTER\s+TABLE|CREATE\s+(?:UNIQUE\s+)?INDEX)\b[^;$]*"
 
 
 def _of_block(sql: str, table: str) -> str:
-    """Return what a block of code does to a table; nothing, where it does several things."""
+    """Return the effect of a ``DO`` block on a table; empty if it does several things."""
     if not re.match(r"DO\b", sql, re.I):
         return sql
     found = [one.strip() for one in _ALTERS.findall(sql) if last(table) in one]
@@ -211,7 +211,7 @@ def _of_block(sql: str, table: str) -> str:
 
 
 def _concurrently(sql: str, table: str, call: Call | None) -> str:
-    """Return how to have the rows read while nobody waits."""
+    """Return how to read the rows while nobody waits."""
     call = None if call and call.is_batch else call
     verb = call.verb if call else ""
     if call and verb == "add_column" and not _ADDS_COLUMN.search(sql):
@@ -256,7 +256,7 @@ _CHECKED = re.compile(r"(.*\bADD\s+COLUMN\s+(\S+)\s.*?)\s+(CHECK\s*\(.*\))$", re
 
 
 def _text(argument: str) -> str:
-    """Return what an argument says, where it is a text."""
+    """Return the value of an argument if it is a string."""
     return argument.strip("'\"")
 
 
@@ -265,7 +265,7 @@ def _autocommit(call: Call, line: str) -> str:
 
 
 def _proven_not_null(call: Call, table: str, column: str) -> str:
-    """Return how plain Alembic forbids NULL behind a check that is proven."""
+    """Return how plain Alembic forbids NULL after a validated check."""
     name = f"ck_{table}_{column}_not_null"
     do = f'{call.prefix}.execute("ALTER TABLE {table}'
     return (
@@ -280,7 +280,7 @@ _CONSTRAINT = re.compile(r"\bADD\s+CONSTRAINT\s+(\S+)\s+(CHECK|FOREIGN|UNIQUE|PR
 
 
 def _concurrent_sql(sql: str, table: str) -> str:
-    """Return how SQL of the author's does it."""
+    """Return how the author's own SQL does it."""
     text = " ".join(sql.split()).rstrip(";")
     block = "with op.get_context().autocommit_block():\n    "
     if re.match(r"(CREATE (UNIQUE )?|DROP |RE)INDEX\b", text, re.I):
@@ -337,7 +337,7 @@ _ENDINGS = {"CHECK": "check", "FOREIGN": "fkey", "UNIQUE": "key", "PRIMARY": "pk
 
 
 def _named(table: str, text: str) -> tuple[str, str]:
-    """Return the table that is altered, and the statement with a name for its constraint.
+    """Return the altered table, and the statement with a name for its constraint.
 
     The name is the server's own: ``bills_user_id_fkey``.
     """
@@ -362,7 +362,7 @@ _TYPE = re.compile(
 
 
 def _beside(sql: str, table: str, call: Call | None) -> str:
-    """Return how to have another column beside the old one, which is filled in pages."""
+    """Return how to add another column beside the old one, and fill it in pages."""
     text = " ".join(sql.split()).rstrip(";")
     of, schema = _python(table)
     if match := _TYPE.search(text):
@@ -444,7 +444,7 @@ def _in_pages(sql: str, table: str, author: Author) -> str:
 
 
 def _set(text: str) -> tuple[str, str, str] | None:
-    """Return the column, its value and the condition of an UPDATE that sets one by itself."""
+    """Return column, value and condition of an UPDATE that sets a single column."""
     match = _SET.match(text)
     if match is None or _VALUES.search(text):
         return None
@@ -484,7 +484,7 @@ def _python(table: str) -> tuple[str, str]:
 
 
 def _mysql(seen: Seen, uses: list[Use], call: Call | None) -> str:
-    """Return what copies the table while others write, or locks fewer rows."""
+    """Return a command that copies the table while others write, or SQL that locks fewer rows."""
     command = online(seen.sql)
     if command and uses[0].how in (COPIED, READ):
         there = "the verb then says: already there"

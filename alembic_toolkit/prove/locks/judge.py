@@ -1,4 +1,4 @@
-"""Judge what was seen of a revision's statements: who waits for longer than a moment."""
+"""Judge the observed statements of a revision: who waits for longer than a moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST = 200  # letters of a statement
 
 @dataclass
 class Locks:
-    """Judges the locks of upgrades, where that is wanted."""
+    """Judges the locks of upgrades, if requested."""
 
     steps: Steps
     known: Known
@@ -121,7 +121,7 @@ class Locks:
 
 
 def _row_by_row(seen: list[Seen], rows: dict[str, int]) -> list[Seen]:
-    """Return what was seen, with one statement for all that a loop over a table's rows ran."""
+    """Return the observations, with one statement for a whole loop over a table's rows."""
     places = [(one.transaction, one.path, one.line, *target(one.sql)) for one in seen]
     times: Counter[tuple[str, str, int, str, str]] = Counter()
     for one, place in zip(seen, places, strict=True):
@@ -145,7 +145,7 @@ def _row_by_row(seen: list[Seen], rows: dict[str, int]) -> list[Seen]:
 
 @dataclass
 class _Group:
-    """The uses of one line that have the application wait in the same way."""
+    """The uses on one line that make the application wait in the same way."""
 
     seen: Seen
     who: str
@@ -154,7 +154,7 @@ class _Group:
 
 
 def _by_line(seen: list[Seen], held: list[_Held]) -> Iterator[_Group]:
-    """Yield what is a finding by itself: of each line and table the worst."""
+    """Yield the findings in themselves: the worst one for each line and table."""
     covered = {(one.seen.transaction, one.use.table) for one in held}
     worst: dict[tuple[str, int], dict[str, tuple[Use, Seen]]] = {}
     for one in seen:
@@ -180,7 +180,7 @@ def _badness(use: Use) -> tuple[int, int]:
 
 @dataclass
 class _Held:
-    """A lock of a moment that long work in the same transaction holds."""
+    """A short lock that long work in the same transaction holds."""
 
     seen: Seen
     use: Use
@@ -189,7 +189,7 @@ class _Held:
 
 
 def _held(seen: list[Seen]) -> Iterator[_Held]:
-    """Yield each lock of a moment, with the first work that it is held by."""
+    """Yield each short lock, with the first long work that holds it."""
     told: set[tuple[str, str]] = set()
     for number, one in enumerate(seen):
         for use in one.uses:
@@ -229,7 +229,7 @@ _NO_ORDER = "a function locks {} and works on {}: in which order is not seen"
 
 
 def _unordered(seen: list[Seen]) -> Iterator[str]:
-    """Yield why it is not known whether a lock is held by the work of the same statement."""
+    """Yield why it is unknown whether work in the same statement holds a lock."""
     for one in seen:
         for use in one.uses:
             moment = use.is_kept and use.blocks and use.how == results.MOMENT
@@ -239,13 +239,13 @@ def _unordered(seen: list[Seen]) -> Iterator[str]:
 
 
 def _says_itself(work: Use, held: Use) -> bool:
-    """Return whether long work is a finding that says the same of the table."""
+    """Return whether the long work is itself a finding about the same table."""
     same = work.table == held.table and work.is_finding and work.how != results.END
     return same and WHO.index(work.who) >= WHO.index(held.who)
 
 
 def _does(long: Seen, of: Use) -> str:
-    """Return what long work does, as a part of a sentence."""
+    """Return the long work as a part of a sentence."""
     verb, name = target(long.sql)
     words = {"INSERT": "fills", "REPLACE": "fills", "UPDATE": "changes", "DELETE": "deletes from"}
     what = f"{words[verb]} {name}" if verb in words else f"reads all rows of {of.table}"

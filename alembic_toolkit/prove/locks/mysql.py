@@ -1,4 +1,4 @@
-"""What a statement locks on MariaDB and MySQL: by the way in which an empty twin may be altered.
+"""The locks of a statement on MariaDB and MySQL: by how an empty twin may be altered.
 
 https://mariadb.com/kb/en/innodb-online-ddl-overview/
 https://dev.mysql.com/doc/refman/8.4/en/innodb-locks-set.html
@@ -84,7 +84,7 @@ class Observer:
     def after(
         self, connection: Connection, sql: str, before: Way | None, rows: int | None, failed: bool
     ) -> list[Use]:
-        """Return what a statement did to the tables that were there before."""
+        """Return what a statement did to the earlier tables."""
         if _OPAQUE.match(sql) or _calls(connection, sql):
             self.unseen.append(_HIDDEN)
         name, _written = altered(sql)
@@ -97,7 +97,7 @@ class Observer:
         return [*self._locking(sql), *self._changing(sql, rows)]
 
     def finish(self, _: Connection, failed: bool) -> None:
-        """Nothing was begun."""
+        """Do nothing, because nothing was begun."""
 
     def _locking(self, sql: str) -> list[Use]:
         match = _LOCKS.match(sql)
@@ -131,7 +131,7 @@ def _calls(connection: Connection, sql: str) -> bool:
 
 
 def _tells(connection: Connection, sql: str, name: str) -> bool:
-    """Return whether a statement tells, when it has run, if it had others wait.
+    """Return whether a completed statement shows if it made others wait.
 
     A copy affects the rows that there are; and nothing else has anybody wait, but for a few kinds.
     https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html

@@ -1,4 +1,4 @@
-"""What a statement locks on PostgreSQL: its own session knows its locks, files and counts.
+"""The locks of a statement on PostgreSQL: the session itself shows locks, files and counts.
 
 https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES
 """
@@ -99,7 +99,7 @@ _SHARED = pinned(
 
 @dataclass(frozen=True)
 class _State:
-    """What is known of a table at a moment."""
+    """The known state of a table."""
 
     file: int | None  # None: it was dropped
     scans: int = 0
@@ -136,7 +136,7 @@ class Observer:
         return any(rank >= _WRITERS for rank in self.held.values())
 
     def begin(self, connection: Connection) -> None:
-        """Have the planner choose as it does on large tables; know the settings."""
+        """Make the planner choose as it does on large tables; read the settings."""
         for name in _PLANS:
             run(connection, f"SET {name} = off")
         [(counts, version)] = run(connection, _SETTINGS)
@@ -157,7 +157,7 @@ class Observer:
             connection.connection.dbapi_connection.commit()  # type: ignore[union-attr]
 
     def before(self, connection: Connection, sql: str, _: Any) -> Holding | None:
-        """Note what is known of each table, when a transaction begins."""
+        """Record the state of each table, when a transaction begins."""
         idle = is_idle(connection)
         if idle and commits_each(connection):
             if runs_alone(sql):
@@ -197,7 +197,7 @@ class Observer:
         rows: int | None,
         failed: bool,
     ) -> list[Use]:
-        """Return what a statement did to the tables that were there before."""
+        """Return what a statement did to the earlier tables."""
         if before is not None:
             return self._after_alone(connection, sql, before)
         if failed:
@@ -218,7 +218,7 @@ class Observer:
         return _at_once(sql, [use for use in uses if use is not None])
 
     def _use(self, sql: str, oid: int, was: int, rank: int, now: _State) -> Use | None:
-        """Return what a statement did to a table; None if it is nobody's business."""
+        """Return what a statement did to a table; None if it is irrelevant."""
         of = (self.earlier or {}).get(oid)
         if of is None:
             return None

@@ -1,1 +1,1 @@
-"""What tables are: what must be known to fill and to read them."""
+"""Descriptions of tables: what is needed to fill and to read them."""

@@ -1,4 +1,4 @@
-"""Read what the tables of a database are: in few statements for all, or for those named."""
+"""Read descriptions of a database's tables: in few statements for all, or for named ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def look(
     names: Collection[str] | None = None,
     ignore: Collection[str] = IGNORE,
 ) -> Tables:
-    """Read what the tables are: all of them, or those named ("table", "schema.table")."""
+    """Read descriptions of tables: all of them, or those named ("table", "schema.table")."""
     if names is not None and not names:
         return {}
     found = server_of(connection).look(connection, names)

@@ -1,4 +1,4 @@
-"""Read what tables are from MariaDB and MySQL."""
+"""Read descriptions of tables from MariaDB and MySQL."""
 
 from __future__ import annotations
 

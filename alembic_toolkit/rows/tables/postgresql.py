@@ -1,4 +1,4 @@
-"""Read what tables are from PostgreSQL."""
+"""Read descriptions of tables from PostgreSQL."""
 
 from __future__ import annotations
 

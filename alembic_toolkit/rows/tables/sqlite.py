@@ -1,4 +1,4 @@
-"""Read what tables are from SQLite."""
+"""Read descriptions of tables from SQLite."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _columns(found: list[Any]) -> Iterator[Column]:
 
 
 def _checks(sql: str) -> Iterator[str]:
-    """Yield what stands in the parentheses after each CHECK."""
+    """Yield the expression in the parentheses after each CHECK."""
     tokens = tokenize(sql)
     for at, token in enumerate(tokens):
         if token.upper() == "CHECK":

@@ -1,4 +1,4 @@
-"""What must be known of a table to fill and to read it."""
+"""The description of a table that is needed to fill and to read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic_toolkit.rows.forms import fits
 
 @dataclass(frozen=True)
 class Column:
-    """A column, and what its type can hold."""
+    """A column, and the values its type can hold."""
 
     name: str
     type: str  # as the server writes it; of a domain, the type below it
@@ -51,7 +51,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """What must be known of a table to fill and to read it."""
+    """The description of a table that is needed to fill and to read it."""
 
     name: str  # "table", or "schema.table" outside the default schema
     sql: str  # quoted, for statements
@@ -81,7 +81,7 @@ Tables = dict[str, Table]
 
 
 def related(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
-    """Return the names and, in turn, all tables that refer to them: a cascade may reach those."""
+    """Return these tables and, recursively, all that refer to them: a cascade may reach them."""
     children: dict[str, set[str]] = {}
     for table in tables.values():
         for key in table.foreign:
@@ -90,7 +90,7 @@ def related(tables: Mapping[str, Table], names: Iterable[str]) -> set[str]:
 
 
 def reached(graph: Mapping[str, Collection[str]], names: Iterable[str]) -> set[str]:
-    """Return the names, and all that the graph leads to from there."""
+    """Return the names, and everything reachable from them in the graph."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -111,7 +111,7 @@ def labelled(
     labels: Mapping[tuple[str, str], tuple[str, ...]],
     forms: Mapping[tuple[str, str], str],
 ) -> Tables:
-    """Note the only texts that columns hold, by table and column."""
+    """Set the only values that string columns can have, by table and column."""
 
     def column(table: Table, one: Column) -> Column:
         key = (table.name.rpartition(".")[2], one.name)
@@ -159,7 +159,7 @@ _TYPE = re.compile(r'^\s*"?([^\W\d]\w*)"?\s*(varying|precision)?\s*(?:\(([^)]*)\
 
 @lru_cache(maxsize=8192)
 def typed(column: Column) -> Column:
-    """Note what a column's type can hold, from the text of the type."""
+    """Set which values a column's type can hold, from the text of the type."""
     if column.type.endswith("[]"):
         element = typed(replace(column, type=column.type[:-2], labels=column.labels))
         return replace(column, kind="array", element=element)
@@ -207,7 +207,7 @@ def strings_in(type_: str) -> tuple[str, ...]:
 
 
 def without_strings(sql: str) -> str:
-    """Blank out strings and comments, and keep every position."""
+    """Blank out strings and comments, keeping every position."""
     pattern = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/"
     return re.sub(pattern, lambda match: " " * len(match.group()), sql, flags=re.S)
 

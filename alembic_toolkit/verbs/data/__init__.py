@@ -1,1 +1,1 @@
-"""Verbs about rows."""
+"""Verbs for rows."""

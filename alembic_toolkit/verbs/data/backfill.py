@@ -1,4 +1,4 @@
-"""``backfill``: rows updated page by page, each page committed by itself."""
+"""``backfill``: update rows page by page, each page committed by itself."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from alembic_toolkit.verbs.words import log_line, log_skip, meant, subject
 
 T = TypeVar("T")
 
-PAGE_SECONDS = 0.1  # that a page should take at most, while its rows are locked
-FIRST_PAGE = 1_000  # rows at most, until it is known how long they take
+PAGE_SECONDS = 0.1  # at most for each page, while its rows are locked
+FIRST_PAGE = 1_000  # rows at most, until their speed is known
 SHOWN_EVERY = 5.0  # seconds between two log lines
-WAITS = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds, before a page is tried again
+WAITS = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds before a page is retried
 
 
 @dataclass
 class Progress:
-    """How far a backfill is."""
+    """The progress of a backfill."""
 
     table: str
     total: int = 0
@@ -57,19 +57,19 @@ class Progress:
 
 @dataclass
 class Pages:
-    """What a backfill writes, where, and the primary key that divides the table into pages."""
+    """The update of a backfill, and the primary key that divides the table into pages."""
 
     step: Step
     table: sa.TableClause
     values: Mapping[str, Any]
     where: sa.ColumnElement[bool]
     keys: list[sa.ColumnClause[Any]]
-    may_be_null: list[sa.ColumnClause[Any]]  # of the keys
-    as_text: dict[str, Any]  # the keys that the driver cannot always read, with their types
+    may_be_null: list[sa.ColumnClause[Any]]  # among the keys
+    as_text: dict[str, Any]  # keys that the driver cannot always read, with their types
     progress: Progress
 
     def update(self, *more: Any) -> int:
-        """Update the rows to be done that also fulfil more conditions; return their number."""
+        """Update the remaining rows that also fulfil further conditions; return their number."""
         update = sa.update(self.table).values(self.values).where(self.where, *more)
         return self.step.database.connection.execute(update).rowcount
 
@@ -84,7 +84,7 @@ class Pages:
 def run_backfill(
     step: Step, values: Mapping[str, Any], *, where: Any, batch_size: int, pause: float
 ) -> None:
-    """Update the rows that ``where`` finds, page by page."""
+    """Update the rows that ``where`` selects, page by page."""
     if where is None:
         refuse_pages(step, "without where each run would do all rows again", "no where")
     if not values:
@@ -101,7 +101,7 @@ def run_backfill(
 def fill_rows(
     step: Step, values: Mapping[str, Any], where: Any, batch_size: int, pause: float
 ) -> None:
-    """Look, then update page by page."""
+    """Check, then update page by page."""
     step.wanted = f"{where} {' '.join(map(str, values.values()))}"
     if is_passed(step):
         return log_skip(step, PASSED)
@@ -110,7 +110,7 @@ def fill_rows(
     if first_key(pages, None) is None:
         return log_skip(step, "no row is to be done")
     with outside_transaction(step, "go page by page"):
-        count_rows(pages)  # no lock of the transaction before is held meanwhile
+        count_rows(pages)  # the previous transaction holds no lock meanwhile
         try:
             with refusals(step):
                 update_pages(pages, batch_size, pause)
@@ -121,7 +121,7 @@ def fill_rows(
 
 
 def write_backfill(step: Step, values: Mapping[str, Any], where: Any) -> None:
-    """Write all of it as one plain UPDATE."""
+    """Write everything as one plain UPDATE."""
     target = sa.table(step.table, *map(sa.column, values), schema=step.schema)
     given = {
         name: as_literal(step.database, sa.column(name), value) for name, value in values.items()
@@ -132,14 +132,14 @@ def write_backfill(step: Step, values: Mapping[str, Any], where: Any) -> None:
 
 def in_group(where: Any) -> sa.ColumnElement[bool]:
     """Return a condition in parentheses."""
-    end = "\n" if "--" in str(where) or "#" in str(where) else ""  # of a comment
+    end = "\n" if "--" in str(where) or "#" in str(where) else ""  # ends a comment
     text: Any = sa.text(f"{where}{end}") if isinstance(where, str) else where
-    grouped: Any = Grouping  # which SQLAlchemy left without types
+    grouped: Any = Grouping  # SQLAlchemy has no types for it
     return cast(sa.ColumnElement[bool], grouped(text))
 
 
 def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
-    """Look at the table, and refuse, before anything is changed, what its key does not allow."""
+    """Inspect the table, and refuse, before any change, if its key does not allow paging."""
     names = inspected_key(step.database, step.table, step.schema)
     if not names:
         why = "without a primary key there are no pages"
@@ -174,7 +174,7 @@ def pages_of(step: Step, values: Mapping[str, Any], where: Any) -> Pages:
 
 
 def count_rows(pages: Pages) -> None:
-    """Count the rows that are to be done, for the log and the time that is left."""
+    """Count the remaining rows, for the log and the estimated time."""
     count = pages.look(sa.func.count()).where(pages.where)
     total = pages.step.database.connection.execute(count).scalar() or 0
     pages.progress.total = total
@@ -196,7 +196,7 @@ def refuse_pages(step: Step, why: str, found: str, *way: str) -> NoReturn:
 
 
 def update_pages(pages: Pages, batch_size: int, pause: float) -> None:
-    """Update page after page, and make the next one as large as its time allows."""
+    """Update page after page, and choose the size of the next one by the time taken."""
     progress, size = pages.progress, max(1, min(batch_size, FIRST_PAGE))
     paging = pages.step.server.paging
     if paging.prepare is not None:
@@ -222,11 +222,11 @@ def update_pages(pages: Pages, batch_size: int, pause: float) -> None:
 
 
 def patiently(pages: Pages, act: Callable[[], T]) -> T:
-    """Update a page; where somebody holds one of its rows for long, wait without a lock and repeat.
+    """Update a page; if a row stays locked for long, wait without holding a lock and retry.
 
-    So too where a deadlock ended it, or where somebody changed rows that it had read.
+    The same applies after a deadlock, or if somebody changed rows that it had read.
 
-    To repeat the whole revision instead would do no harm, but it might never end.
+    Retrying the whole revision instead would do no harm, but it might never end.
     """
     for seconds in WAITS:
         try:
@@ -241,7 +241,7 @@ def patiently(pages: Pages, act: Callable[[], T]) -> T:
 
 
 def first_key(pages: Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
-    """Return the key of the next row that is to be done: looking locks nothing."""
+    """Return the key of the next row to update; this query locks nothing."""
     query = pages.look_for_key().where(pages.where)
     if last is not None:
         query = query.where(key_condition(pages, operator.gt, last))
@@ -249,9 +249,9 @@ def first_key(pages: Pages, last: Sequence[Any] | None) -> Sequence[Any] | None:
 
 
 def last_key(pages: Pages, first: Sequence[Any], size: int) -> Sequence[Any] | None:
-    """Return the key with which a page ends; None for the last page.
+    """Return the last key of a page; None for the last page.
 
-    It counts all rows, not only those to be done: the server locks what it reads.
+    All rows count, not only those to be updated, because the server locks what it reads.
     """
     query = pages.look_for_key().where(key_condition(pages, operator.ge, first))
     return pages.step.database.connection.execute(query.offset(size - 1)).first()
@@ -260,10 +260,10 @@ def last_key(pages: Pages, first: Sequence[Any], size: int) -> Sequence[Any] | N
 def key_condition(pages: Pages, compare: Any, key: Sequence[Any]) -> Any:
     """Return the condition that a row's key is before, at or after another one.
 
-    MariaDB and MySQL read the whole table where rows are compared, but a range of the key where
-    their columns are, one by one; PostgreSQL does the opposite.
+    MariaDB and MySQL read the whole table if rows are compared as tuples, but only a range of the
+    key if their columns are compared one by one; PostgreSQL does the opposite.
     """
-    # untyped: the driver takes what it gave, for example an enum, or a date of SQLite
+    # untyped: the driver accepts what it returned, for example an enum, or a date of SQLite
     values = [
         sa.cast(sa.literal(value, sa.Text()), pages.as_text[column.name])
         if column.name in pages.as_text
@@ -281,9 +281,9 @@ def key_condition(pages: Pages, compare: Any, key: Sequence[Any]) -> Any:
 
 
 def refuse_repeating(pages: Pages) -> None:
-    """Try one row, twice, and undo it: refuse when the second time changes it again.
+    """Update one row twice, and undo it; refuse if the second update changes it again.
 
-    A row that ``where`` still finds does no harm if it stays the same: a NULL copied from a NULL.
+    A row that ``where`` still selects is harmless if it stays the same: a NULL copied from a NULL.
     """
     first, database = first_key(pages, None), pages.step.database
     if first is None:
@@ -307,7 +307,7 @@ def refuse_repeating(pages: Pages) -> None:
 
 
 def show_progress(progress: Progress) -> None:
-    """Draw a bar on a terminal; elsewhere write a log line every few seconds."""
+    """Draw a bar on a terminal; otherwise write a log line every few seconds."""
     now, period = time.monotonic(), 0.1 if is_terminal(sys.stderr) else SHOWN_EVERY
     if now - progress.shown < period:
         return
@@ -318,7 +318,7 @@ def show_progress(progress: Progress) -> None:
 
 
 def draw_line(text: str) -> bool:
-    """Draw a line over the last one where there is a terminal; tell whether there is."""
+    """Draw a line over the last one if there is a terminal; tell whether there is."""
     if is_terminal(sys.stderr):
         sys.stderr.write(f"\r{text}\x1b[K")
         sys.stderr.flush()

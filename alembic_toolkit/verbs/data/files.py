@@ -1,4 +1,4 @@
-"""``execute_file``: a file of SQL, statement by statement."""
+"""``execute_file``: run an SQL file, statement by statement."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_statements(step: Step, where: Path, encoding: str, count: int) -> None:
 
 
 def read_statements(database: Database, path: Path, encoding: str) -> Iterator[Statement]:
-    """Read a file, of which memory need not hold more than one statement."""
+    """Read a file, holding no more than one statement in memory."""
     try:
         with path.open(encoding=encoding, newline="") as file:
             yield from split_statements(file, database.server.syntax(database.dialect))
@@ -59,7 +59,7 @@ def read_statements(database: Database, path: Path, encoding: str) -> Iterator[S
 
 
 def _undecodable(path: Path, encoding: str) -> int:
-    """Return the line that cannot be decoded; a decoder of a part of the file does not know it."""
+    """Return the undecodable line; a decoder that reads part of the file does not know it."""
     content = path.read_bytes()
     try:
         content.decode(encoding)
@@ -79,7 +79,7 @@ def refuse_file(path: Path, problem: str, way: str, line: int | None = None) -> 
 def refuse_failed(
     step: Step, path: Path, statement: Statement, number: str, error: sa.exc.DBAPIError
 ) -> NoReturn:
-    """Say which statement of a file the server refused, and what is kept of those before it."""
+    """Report which statement of a file the server refused, and which earlier ones are kept."""
     kept = (
         "Stopped there: the statements before it are undone with the revision."
         if step.context.impl.transactional_ddl

@@ -1,4 +1,4 @@
-"""``bulk_insert(key=...)``: the rows whose key is not there."""
+"""``bulk_insert(key=...)``: insert the rows whose keys are missing."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from alembic_toolkit.verbs.texts import require_values
 from alembic_toolkit.verbs.values import Database, Step
 from alembic_toolkit.verbs.words import log_line, log_skip, meant
 
-ROWS_AT_ONCE = 200  # that one query looks for
+ROWS_AT_ONCE = 200  # looked up by one query
 
 
 def placed(database: Database, table: sa.Table | sa.TableClause) -> sa.Table | sa.TableClause:
-    """Return the table in its real schema: SQLAlchemy translates that of a ``Table`` alone."""
+    """Return the table in its real schema: SQLAlchemy translates only that of a ``Table``."""
     real = database.real_schema(table.schema)
     if isinstance(table, sa.Table) or real == table.schema:
         return table
@@ -41,7 +41,7 @@ def placed(database: Database, table: sa.Table | sa.TableClause) -> sa.Table | s
 
 
 def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
-    """Refuse, before anything is changed, rows that cannot be looked for."""
+    """Refuse, before any change, rows that cannot be looked up."""
     if not isinstance(rows, list):
         raise TypeError("List expected")
     lacking = [f"table {table.name}"] if not keys or set(keys) - set(table.c.keys()) else []
@@ -75,7 +75,7 @@ def insert_plainly(table: Any, rows: Any, multiinsert: bool) -> None:
 
 
 def with_types(table: Any, rows: Any) -> Any:
-    """Give columns without a type that of their values, by which a script writes them."""
+    """Give untyped columns the types of their values, which a script needs to write them."""
     types = {column.name: column.type for column in table.columns}
     for row in rows:
         for name, value in row.items():
@@ -87,14 +87,14 @@ def with_types(table: Any, rows: Any) -> Any:
 
 
 def inserting(table: Any, rows: Any) -> str:
-    """Return the call, without values, which may be other ones each time."""
+    """Return the call without its values, which may differ each time."""
     return f"bulk_insert({table.fullname!r}, {list(table.c.keys())}, {len(rows)} rows)"
 
 
 def insert_missing(
     step: Step, table: Any, rows: Any, key: Sequence[str], multiinsert: bool
 ) -> None:
-    """Insert the rows whose key is not there."""
+    """Insert the rows whose keys are missing."""
     keys = list(key)
     require_rows(table, rows, keys)
     sql = (v for row in rows for v in row.values() if isinstance(v, sa.ClauseElement))
@@ -134,9 +134,9 @@ def look_and_insert(
 
 
 def require_columns(step: Step, table: Any, keys: list[str]) -> None:
-    """Refuse a table, or a column of it, that the database does not have."""
+    """Refuse a table, or a column of it, that does not exist in the database."""
     columns = [table.c[key] for key in keys]
-    kinds = [step.question("table"), step.question("view")]  # that rows can be inserted into
+    kinds = [step.question("table"), step.question("view")]  # both accept inserts
     asked = [step.question("column", column.name) for column in columns]
     found = ask_all(step.database, [*kinds, *asked])
     if all(there is None for there in found[: len(kinds)]):
@@ -155,9 +155,9 @@ def require_columns(step: Step, table: Any, keys: list[str]) -> None:
 
 
 def rounds(rows: list[dict[str, Any]], keys: list[str]) -> list[list[dict[str, Any]]]:
-    """Split rows so that no two of a turn can have one key, whatever the server takes for equal.
+    """Split rows so that no two of a round can have the same key on any server.
 
-    The second of two that look alike is looked for when the first has been inserted.
+    The second of two similar rows is looked up after the first one has been inserted.
     """
     turns: list[list[dict[str, Any]]] = []
     seen: Counter[tuple[str, ...]] = Counter()
@@ -170,7 +170,7 @@ def rounds(rows: list[dict[str, Any]], keys: list[str]) -> list[list[dict[str, A
 
 
 def loose_text(value: Any) -> str:
-    """Return a text that is the same for all values that some server may find equal."""
+    """Return a text that is the same for all values that a server may treat as equal."""
     if isinstance(value, sa.BindParameter):
         value = value.value
     if isinstance(value, (int, float, Decimal)) and math.isfinite(value):
@@ -187,14 +187,14 @@ def key_is_there(table: Any, row: dict[str, Any], keys: list[str]) -> Any:
 
 
 def alike(rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-    """Split rows into batches that give the same columns; tell of each whether it is all values."""
+    """Split rows into batches with the same columns; tell for each whether it has only values."""
     for names, batch in itertools.groupby(rows, key=dict.keys):
         same = list(batch)
         yield same, not any(isinstance(row[n], sa.ClauseElement) for row in same for n in names)
 
 
 def guarded_insert(database: Database, table: Any, row: dict[str, Any], keys: list[str]) -> str:
-    """Return an INSERT of one row that does nothing where its key is."""
+    """Return an INSERT of one row that does nothing if its key exists."""
     filled = python_defaults(table, row) | row
     values = {name: as_literal(database, table.c[name], value) for name, value in filled.items()}
     key = {k: None if row[k] is None else values[k] for k in keys}
@@ -204,7 +204,7 @@ def guarded_insert(database: Database, table: Any, row: dict[str, Any], keys: li
 
 
 def python_defaults(table: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Return what SQLAlchemy would fill in: in a script it would write NULL instead."""
+    """Return the defaults that SQLAlchemy would fill in: a script would write NULL instead."""
     defaults = {c.key: getattr(c, "default", None) for c in table.c if c.key not in row}
     return {
         key: default.arg(None) if default.is_callable else default.arg

@@ -1,4 +1,4 @@
-"""``execute(unless=..., once=..., if_exists=...)``: a statement that is not run twice."""
+"""``execute(unless=..., once=..., if_exists=...)``: statements that do not run twice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_plainly(sqltext: Any, options: dict[str, Any] | None) -> None:
 def execute_guarded(
     step: Step, sqltext: Any, guards: dict[str, Any], options: dict[str, Any] | None
 ) -> None:
-    """Run SQL unless it was run: by what a query finds, by what is gone, or by a mark."""
+    """Run SQL unless a query, a missing object or a mark shows that it is not needed."""
     call = f"execute({brief(sqltext)!r})"
     given = {name: guard for name, guard in guards.items() if guard is not None}
     if len(given) > 1:
@@ -66,7 +66,7 @@ def execute_guarded(
 
 
 def question_of(step: Step, call: str, needed: Any) -> Question:
-    """Return the question whether a table or a column is there."""
+    """Return the question whether a table or a column exists."""
     table = getattr(needed, "table", None) if isinstance(needed, sa.ColumnClause) else needed
     if not isinstance(table, sa.TableClause):
         stop(
@@ -84,7 +84,7 @@ def question_of(step: Step, call: str, needed: Any) -> Question:
 def run_under_condition(
     step: Step, sqltext: Any, unless: Any, question: Question | None, options: Any
 ) -> None:
-    """Run SQL, unless a query finds a row, or what it needs is gone."""
+    """Run SQL, unless a query returns a row, or an object that it needs is gone."""
     call = f"execute({brief(sqltext)!r})"
     with refused_sql(call):
         done = is_done(step, unless, question)
@@ -96,7 +96,7 @@ def run_under_condition(
 
 
 def is_done(step: Step, unless: Any, question: Question | None) -> str:
-    """Return why a statement is not to be run; nothing when it is."""
+    """Return why a statement need not run; an empty text if it must."""
     if question is not None:
         _, table, name, _ = question
         what = f"table {table}" if question[0] == "table" else f"column {table}.{name}"
@@ -114,7 +114,7 @@ def write_under_condition(step: Step, sqltext: Any, unless: Any, question: Quest
     else:
         query = sa.text(unless) if isinstance(unless, str) else unless
         asked = compiled(step.database, query, "execute").strip().removesuffix(";")
-        # on a line of its own, because the query may end with a comment
+        # on a separate line, because the query may end with a comment
         condition = f"NOT EXISTS ({asked}\n)"
     for sql in captured(step, lambda: alembic.op.execute(sqltext)):
         step.server.write_unless(step, condition, sql)
@@ -127,7 +127,7 @@ def write_plainly(step: Step, sqltext: Any) -> None:
 
 
 def require_mark(sqltext: Any, name: str) -> None:
-    """Refuse a name that its column cannot hold, or that MariaDB would take for another one."""
+    """Refuse a name that the column cannot hold, or that MariaDB would confuse with another one."""
     if len(name) <= LENGTH and name == name.strip():
         return
     found = f"{len(name)} characters" if name == name.strip() else "white space at an end"
@@ -163,12 +163,12 @@ def execute_once(step: Step, sqltext: Any, name: str, options: dict[str, Any] | 
 def run_once(
     step: Step, sqltext: Any, marks: sa.Table, mark: tuple[str, ...], options: Any
 ) -> None:
-    """Run a statement in one commit with its mark, unless the mark is there."""
+    """Run a statement in one commit with its mark, unless the mark exists."""
     database, connection, name = step.database, step.database.connection, mark[-1]
     if not has_table(database, marks.name, marks.schema):
         marks.create(connection)
     forget_when_complete(step.context)
-    begun = mark[0], f"{mark[1]}{BEGUN}", name  # a mark, too
+    begun = mark[0], f"{mark[1]}{BEGUN}", name  # this is a mark as well
     look = sa.select(marks.c.direction).where(is_marked(marks, mark) | is_marked(marks, begun))
     found = connection.scalars(look).all()
     if mark[1] in found:
@@ -186,10 +186,10 @@ def run_once(
 
 
 def run_between(step: Step, run: Any, marks: sa.Table, mark: Sequence[str], begun: Any) -> None:
-    """Run a statement that may commit by itself, between the mark that it begins and its own.
+    """Run a statement that may commit by itself, between a mark for its start and one for its end.
 
-    No text tells whether it commits: it may be called, or prepared.  The server does: a commit
-    takes the savepoints with it.  https://mariadb.com/kb/en/savepoint/
+    Its text does not tell whether it commits: it may call a procedure, or prepare a statement.  The
+    server does: a commit removes all savepoints.  https://mariadb.com/kb/en/savepoint/
     """
     connection = step.database.connection
     connection.execute(marks.insert().values(begun))
@@ -209,7 +209,7 @@ def run_between(step: Step, run: Any, marks: sa.Table, mark: Sequence[str], begu
     committed = savepoint.is_gone(connection, SAVEPOINT)
     connection.execute(marks.insert().values(mark))
     connection.execute(marks.delete().where(is_marked(marks, begun)))
-    if committed:  # the statement is kept, and so must be its mark
+    if committed:  # the statement is kept, so its mark must be kept as well
         step.database.run("COMMIT")
 
 
@@ -219,7 +219,7 @@ SAVEPOINT = "alembic_toolkit_once"
 def refuse_begun(
     step: Step, sqltext: Any, marks: sa.Table, mark: Sequence[str], begun: Sequence[str]
 ) -> NoReturn:
-    """Refuse to run a statement of which nobody knows whether a run before has done it."""
+    """Refuse to run a statement if nobody can know whether an earlier run has done it."""
     table, text = marks.fullname, step.database.literal
     pairs = zip(COLUMNS, begun, strict=True)
     where = " AND ".join(f"{column} = {text(value)}" for column, value in pairs)
@@ -240,7 +240,7 @@ def is_marked(marks: sa.Table, mark: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def forget_when_complete(context: Any) -> None:
-    """Have Alembic delete the marks in the commit that writes the new version."""
+    """Make Alembic delete the marks in the commit that writes the new version."""
     if forget_marks not in context.on_version_apply_callbacks:
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, forget_marks)
 
@@ -252,22 +252,22 @@ def forget_marks(*, ctx: Any, step: Any, **_: Any) -> None:
     gone = marks.delete().where(
         sa.or_(*(Same(marks.c.revision, id_) for id_ in ("", *step.up_revision_ids)))
     )
-    if ctx.as_sql:  # the table stays: a script cannot know whether it made it
+    if ctx.as_sql:  # the table stays: a script cannot know whether it created it
         ctx.impl.static_output(f"{with_values(gone, ctx.dialect)};")
         return
-    ctx.connection.execute(gone)  # first, for where the DROP commits the two
+    ctx.connection.execute(gone)  # first, because the DROP may commit both
     record = record_of(ctx.connection)
     if record is not None:
-        record.exists = True  # and is dropped when all is done
+        record.exists = True  # and is dropped when everything is done
         return
     if ctx.connection.execute(sa.select(marks).limit(1)).first() is None:
-        marks.drop(ctx.connection)  # else a revision of another branch is half done
+        marks.drop(ctx.connection)  # otherwise a revision of another branch is half done
 
 
 def write_once(step: Step, sqltext: Any, marks: sa.Table, mark: Sequence[str]) -> None:
-    """Write the statement and its mark so that the server runs both, or none of them.
+    """Write the statement and its mark so that the server runs both, or neither.
 
-    A mark goes when its revision is done; that it is done the script asks of the version table.
+    A mark is deleted when its revision is done, which the script checks in the version table.
     """
     database = step.database
     create = CreateTable(marks, if_not_exists=True).compile(dialect=database.dialect)
@@ -285,7 +285,7 @@ def write_once(step: Step, sqltext: Any, marks: sa.Table, mark: Sequence[str]) -
 
 
 def applied(step: Step, revision: str) -> str:
-    """Return the condition that the revision was run: the version table has it or a later one."""
+    """Return a condition for "the revision was run": the version table has it or a later one."""
     context = step.context
     ids = [revision]
     for id_ in ids if context.script else ():

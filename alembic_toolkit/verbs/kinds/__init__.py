@@ -1,1 +1,1 @@
-"""The kinds of things: how each is found, wanted and compared."""
+"""The kinds of objects: how each is found, defined and compared."""

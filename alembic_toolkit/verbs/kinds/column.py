@@ -1,4 +1,4 @@
-"""A column: what is there, what is wanted, and how to mend a conflict."""
+"""Columns: the existing one, the wanted one, and how to resolve a conflict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def want_column(step: Step) -> Definition | None:
 
 
 def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
-    """Let the server describe a column; with the others, which a computed column may use."""
+    """Let the server describe a column, with the other columns that a computed one may use."""
     others = plain_columns(step, without=column.name) if column.computed is not None else []
     try:
         with scratch_table(step, column, *others):
@@ -46,14 +46,14 @@ def scratch_column(step: Step, column: sa.Column[Any]) -> Definition:
 
 
 def known_definition(database: Database, column: sa.Column[Any]) -> Definition:
-    """Describe what is known of a column without the server: no default, and not every type."""
+    """Describe a column without asking the server: no default, and not every type."""
     word = canonical_type(database, column.type)
     known = {"null": "NULL" if column.nullable else "NOT NULL"}
     return known if word is None else known | {"type": word}
 
 
 def want_altered_column(step: Step, found: Definition) -> Definition:
-    """Describe the column as the operation asks for it, in the properties that it asks for."""
+    """Describe the column as requested, with only the properties that are requested."""
     operation = step.operation
     default = operation.modify_server_default
     asked = {"type": operation.modify_type, "null": operation.modify_nullable}
@@ -75,19 +75,19 @@ def want_altered_column(step: Step, found: Definition) -> Definition:
         comment=operation.modify_comment or None,
     )
     wanted = without_server_defaults(scratch_column(step, column), column)
-    # SQLite's BINARY is asked for as well, and is written as none.
+    # SQLite's BINARY can be requested as well, and is written as no collation.
     names_one = wanted.get("collate") or getattr(operation.modify_type, "collation", None)
-    if names_one or step.server.normal_forms:  # elsewhere a type keeps it
+    if names_one or step.server.normal_forms:  # on other servers a type keeps it
         keys |= {"collate"} if "type" in keys else set()
     if "comment" in keys:
         wanted = with_comment(step, wanted, operation.modify_comment or "")
-    if step.limits and "default" not in wanted:  # not to be told: the ALTER can be run again
+    if step.limits and "default" not in wanted:  # not worth reporting: the ALTER can be run again
         wanted |= {key: wanted.get(key, "?") for key in ("type", "default")}
     return {key: value for key, value in wanted.items() if key in keys}
 
 
 def with_comment(step: Step, definition: Definition, comment: str | None) -> Definition:
-    """Return the definition with the wanted comment; without one where none is asked for."""
+    """Return the definition with the wanted comment, or without one if none is requested."""
     rest = {key: value for key, value in definition.items() if key != "comment"}
     if comment is None or not step.database.dialect.supports_comments:
         return rest
@@ -95,10 +95,10 @@ def with_comment(step: Step, definition: Definition, comment: str | None) -> Def
 
 
 def without_server_defaults(definition: Definition, column: sa.Column[Any] | None) -> Definition:
-    """Return the definition without what the revision leaves to the server.
+    """Return the definition without properties that the revision leaves to the server.
 
-    The server chooses how an identity counts, unless the revision says so, and the name of the
-    sequence of a SERIAL column.
+    The server chooses the options of an identity, unless the revision gives them, and the name of
+    a SERIAL column's sequence.
     """
     identity = None if column is None else column.identity
     given = {key for key in COUNTING if getattr(identity, key, None) is not None}
@@ -115,7 +115,7 @@ def without_server_defaults(definition: Definition, column: sa.Column[Any] | Non
     return kept
 
 
-# PostgreSQL reads these once, when it makes the column, so that no two are the same
+# PostgreSQL evaluates these once, when it creates the column, so no two results are the same
 # (https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES)
 MOMENT = re.compile(r"(?i)\s*'?\s*(now|today|tomorrow|yesterday)\b\s*(\(\s*\))?\s*('.*)?$")
 
@@ -127,14 +127,14 @@ def counts_up(column: sa.Column[Any]) -> bool:
 
 
 def identity_of(found: Definition) -> sa.Identity:
-    """Return the identity of a column that has one, for Alembic to see what differs."""
+    """Return a column's identity, if it has one, so that Alembic can see what differs."""
     counting: dict[str, Any] = {key: int(found[key].split()[-1]) for key in COUNTING[:-1]}
     cycle = not found["cycle"].startswith("NO")
     return sa.Identity(always="ALWAYS" in found["identity"], cycle=cycle, **counting)
 
 
 def canonical_type(database: Database, type_: Any) -> str | None:
-    """Return the server's own word for a plain type, None where only the server can tell."""
+    """Return the server's own name for a plain type; None if only the server knows it."""
     words = database.server.canonical_types
     if type_ is None or not words:
         return None
@@ -144,7 +144,7 @@ def canonical_type(database: Database, type_: Any) -> str | None:
 
 
 def alter_code(step: Step, found: Definition, wanted: Definition, differing: list[str]) -> str:
-    """Return the verb that alters the column, or renames it where it cannot be altered."""
+    """Return the call that alters the column, or renames it if it cannot be altered."""
     column: sa.Column[Any] = step.wanted
     changes: dict[str, Any] = {}
     if "type" in differing:
@@ -165,7 +165,7 @@ def alter_code(step: Step, found: Definition, wanted: Definition, differing: lis
 
 
 def key_of_counter(step: Step, wanted: Definition) -> list[str]:
-    """Return the verb that makes a column a key, which one that counts up must be before."""
+    """Return the call that makes a column a key, which an auto-increment column must be first."""
     counts = step.server.counts_up
     if not counts or wanted.get("default") != counts:
         return []
@@ -175,34 +175,34 @@ def key_of_counter(step: Step, wanted: Definition) -> list[str]:
 
 
 def is_aside(code: str) -> bool:
-    """Tell whether code puts a column out of the way that cannot be altered."""
+    """Tell whether code renames a column that cannot be altered."""
     return "new_column_name=" in code
 
 
 def not_aside(step: Step, name: str) -> str:
-    """Return code that tells whether that was not done yet."""
+    """Return code that tells whether that rename is still to be done."""
     aside, schema = f"{name}_old", schema_code(step.schema)
     return f"not helpers.table_has_column({step.table!r}, {aside!r}{schema})"
 
 
 def add_code(step: Step, wanted: Definition) -> str:
-    """Return the verb that adds the wanted column."""
+    """Return the call that adds the wanted column."""
     column: sa.Column[Any] = step.wanted._copy()
     if column.computed is None and column.identity is None and "default" in wanted:
-        counts = wanted["default"] == step.server.counts_up  # which is no default
+        counts = wanted["default"] == step.server.counts_up  # this is no default
         column.server_default = None if counts else default_of(wanted)
     return code_of(ops.AddColumnOp(step.table, column, schema=step.schema))
 
 
 def default_of(wanted: Definition) -> sa.DefaultClause | None:
-    """Return the default of a column as the server writes it."""
+    """Return a column's default as the server writes it."""
     default = sa.text(wanted.get("default", "").removeprefix("DEFAULT "))
     keep_colons(default)
     return sa.DefaultClause(default) if default.text else None
 
 
 def with_collation(step: Step, collation: str) -> Any:
-    """Return the new type of a column, in its old collation unless it names one of its own."""
+    """Return a column's new type, with the old collation unless it has one of its own."""
     text = type_text(step.operation.modify_type, step.database.dialect)
     if not collation or not can_be_collated(text):
         return step.operation.modify_type
@@ -210,7 +210,7 @@ def with_collation(step: Step, collation: str) -> Any:
 
 
 def can_be_collated(type_: str) -> bool:
-    """Tell whether a type is one of texts, and leaves open in which collation."""
+    """Tell whether a type is a string type without a collation of its own."""
     return bool(TEXT.match(type_)) and not COLLATED.search(re.sub("'[^']*'", "", type_))
 
 
@@ -219,7 +219,7 @@ COLLATED = re.compile(r"(?i)\b(collate|character set|charset|binary|byte|ascii|u
 
 
 def cast_of(step: Step, column: str, type_: str) -> dict[str, str]:
-    """Return the cast that PostgreSQL must be given; ``%`` doubled, as the driver reads it."""
+    """Return the cast that PostgreSQL needs; ``%`` is doubled for the driver."""
     if not step.server.needs_cast:
         return {}
     using = f"{step.database.quoted(column)}::{type_}".replace("%", "%%")

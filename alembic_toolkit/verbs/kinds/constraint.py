@@ -1,4 +1,4 @@
-"""Constraints: what is there, and what is wanted."""
+"""Constraints: the existing one, and the wanted one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Defin
 
 
 def find_constraint(step: Step) -> Definition | None:
-    """Find what drop_constraint names: by name, and by type where one is given."""
+    """Find the constraint that drop_constraint names: by name, and by type if given."""
     database, type_ = step.database, step.operation.constraint_type
     found = constraint_type(database, step.table, str(step.name), step.place, type_)
     if found is None and step.server.conventional is not None:
@@ -36,14 +36,14 @@ def find_constraint(step: Step) -> Definition | None:
 
 
 def of_type(step: Step, found: str | None) -> Definition | None:
-    """Return what a drop has found, None when it is about a constraint of another type."""
+    """Return the constraint to drop; None if it is of another type."""
     if found is None or step.operation.constraint_type not in (None, found):
         return None
     return {"type": found}
 
 
 def find_constrained(step: Step) -> Definition | None:
-    """Find a constraint by its name, or by its definition where the revision gives no name."""
+    """Find a constraint by its name, or by its definition if the revision gives no name."""
     if step.name is None:
         wanted = WANT_CONSTRAINT[step.kind](step) or {}
         texts = [text for _, kind, text in describe_constraints(step) if kind == step.kind]
@@ -60,7 +60,7 @@ def find_constrained(step: Step) -> Definition | None:
 
 
 def find_primary(step: Step) -> Definition | None:
-    """Find the table's primary key, whatever its name: there can be only one."""
+    """Find the table's primary key, whatever its name: there is at most one."""
     keys = [(name, text) for name, kind, text in describe_constraints(step) if kind == "primary"]
     for name, text in keys:
         gone = step.batch.makes_key and (step.batch.frees_key or is_replaced(step, name, text))
@@ -69,7 +69,7 @@ def find_primary(step: Step) -> Definition | None:
 
 
 def is_replaced(step: Step, name: str | None, text: str) -> bool:
-    """Tell whether a batch's new primary key is to take the place of the one that is there."""
+    """Tell whether a batch's new primary key replaces the existing one."""
     fold = step.database.case_folded
     if set(key_columns(text)) == set(key_columns(want_key(step)["definition"])):
         return bool(step.name) and fold(name) != fold(step.name)
@@ -103,7 +103,7 @@ def want_check(step: Step) -> Definition | None:
         with scratch_table(step, *plain_columns(step), wanted):
             found = describe_constraints(step, SCRATCH, step.server.scratch_schema)
     except (NoScratch, sa.exc.CompileError, sa.exc.DBAPIError):
-        return None  # a type that SQLAlchemy does not know, or no right to make temporary tables
+        return None  # a type unknown to SQLAlchemy, or no right to create temporary tables
     late = " NOT VALID" if step.wanted.dialect_kwargs.get("postgresql_not_valid") else ""
     return next({"definition": text + late} for name, _, text in found if name == "wanted")
 
@@ -159,7 +159,7 @@ def describe_clause(
 
 
 def parse_reference(database: Database, tokens: list[str], columns: list[str]) -> dict[str, Any]:
-    """Return a foreign key in the form in which SQLAlchemy reflects one."""
+    """Return a foreign key in the form in which SQLAlchemy reflects it."""
     words = [token.upper() for token in tokens]
     target = tokens[words.index("REFERENCES") + 1 :]
     actions = " ".join(token.upper() for token in target)
@@ -185,7 +185,7 @@ def parse_reference(database: Database, tokens: list[str], columns: list[str]) -
 
 
 def foreign_key_text(database: Database, key: Any) -> str:
-    """Describe a foreign key that SQLAlchemy has reflected, with what the server keeps of it."""
+    """Describe a foreign key reflected by SQLAlchemy, with the properties the server keeps."""
     options = key.get("options", {})
     schema = key["referred_schema"]
     keys = database.server.foreign_keys
@@ -211,7 +211,7 @@ def foreign_key_text(database: Database, key: Any) -> str:
 
 
 def in_period(names: list[str]) -> list[str]:
-    """Return the columns of a foreign key in time, of which the last is a period.
+    """Return the columns of a temporal foreign key, of which the last is a period.
 
     https://www.postgresql.org/docs/18/sql-createtable.html#SQL-CREATETABLE-PARMS-REFERENCES
     """

@@ -1,4 +1,4 @@
-"""An enum type: what is there, what is wanted, and how to mend a conflict."""
+"""Enum types: the existing one, the wanted one, and how to resolve a conflict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def want_enum(step: Step) -> Definition | None:
 
 
 def mend_enum(step: Step) -> list[str]:
-    """Return code that gives the type its values: one by one, or under another name."""
+    """Return code that gives the type its values: one by one, or as a new type."""
     name, values = str(step.name), step.wanted
     schema = schema_code(step.schema)
     found = enum_values(step.database, name, step.place) or []

@@ -1,4 +1,4 @@
-"""An index: what is there, and what is wanted."""
+"""Indexes: the existing one, and the wanted one."""
 
 from __future__ import annotations
 

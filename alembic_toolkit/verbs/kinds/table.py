@@ -1,4 +1,4 @@
-"""A table: what is there, what is wanted, and how to mend a conflict."""
+"""Tables: the existing one, the wanted one, and how to resolve a conflict."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from alembic_toolkit.verbs.require import keys_within, require_free_name
 from alembic_toolkit.verbs.scratch import SCRATCH, NoScratch, scratch_table
 from alembic_toolkit.verbs.values import Definition, Step
 
-# Options of a table's storage, which temporary tables refuse
+# Storage options, which temporary tables do not accept
 STORAGE = ("row_format", "key_block_size", "tablespace", "directory", "partition", "compress")
 
 
 def find_table(step: Step) -> Definition:
-    """Describe the table, or refuse where its name is that of a view."""
+    """Describe the table, or refuse if its name belongs to a view."""
     require_free_name(step)
     return define_table(step, step.table, step.place)
 
@@ -55,7 +55,7 @@ def want_table(step: Step) -> Definition:
 
 
 def known_table(step: Step) -> Definition:
-    """Describe the wanted table as far as it is known without the server, checks by their names."""
+    """Describe the wanted table without asking the server, with checks by their names."""
     database, table, known = step.database, step.wanted, {}
     fold, there = database.case_folded, describe_columns(step.database, step.table, step.place)
     folded = {fold(name): definition for name, definition in there.items()}
@@ -83,7 +83,7 @@ def known_table(step: Step) -> Definition:
 def define_table(
     step: Step, table: str, schema: str | None, named: set[str] | None = None
 ) -> Definition:
-    """Describe a table: columns, then constraints, by name where they have one, else by text.
+    """Describe a table: columns, then constraints, by name if they have one, else by text.
 
     :param named: the names that count; None lists each constraint by its name and by its text.
     """
@@ -104,9 +104,9 @@ def define_table(
 
 
 def mend_table(step: Step, found: Definition, differing: list[str]) -> list[str]:
-    """Return code that gives a table each column and constraint as it is wanted.
+    """Return code that gives a table each wanted column and constraint.
 
-    A column that counts up comes last where the server wants it to be a key before.
+    An auto-increment column comes last if the server requires it to be a key first.
     """
     counter = step.wanted._autoincrement_column if step.server.counts_up else None
     parts = {key: mend_part(step, found, key) for key in differing}
@@ -116,7 +116,7 @@ def mend_table(step: Step, found: Definition, differing: list[str]) -> list[str]
     *aside, line = last
     counts = ops.AlterColumnOp(step.table, counter.name, schema=step.schema, autoincrement=True)
     after = [line]
-    if not line.startswith("helpers.alter_column"):  # once: else it is no more as it was added
+    if not line.startswith("helpers.alter_column"):  # once: afterwards it has changed
         schema = schema_code(step.schema)
         there = f"helpers.table_has_column({step.table!r}, {counter.name!r}{schema})"
         aside, after = [*aside, f"if not {there}:", f"    {line}"], [code_of(counts)]
@@ -125,7 +125,7 @@ def mend_table(step: Step, found: Definition, differing: list[str]) -> list[str]
 
 
 def mend_part(step: Step, found: Definition, key: str) -> list[str]:
-    """Return code that gives a table one column or constraint as it is wanted."""
+    """Return code that gives a table one wanted column or constraint."""
     database, (kind, _, name) = step.database, key.partition(" ")
     if kind == "column":
         columns = {database.case_folded(c.name): c for c in step.wanted.columns}
@@ -134,7 +134,7 @@ def mend_part(step: Step, found: Definition, key: str) -> list[str]:
     drop = ops.DropConstraintOp(name, step.table, schema=step.schema)
     constraint = wanted_constraint(step, key)
     add: ops.MigrateOperation = ops.AddConstraintOp.from_constraint(constraint)
-    if isinstance(constraint, sa.PrimaryKeyConstraint):  # of which Alembic takes the columns' keys
+    if isinstance(constraint, sa.PrimaryKeyConstraint):  # Alembic takes its columns' keys
         names = [column.name for column in constraint.columns]
         given = constraint.name, step.table, names
         add = ops.CreatePrimaryKeyOp(*given, schema=step.schema)
@@ -148,7 +148,7 @@ def mend_part(step: Step, found: Definition, key: str) -> list[str]:
 def mend_column(
     step: Step, name: str, column: sa.Column[Any] | None, *, is_there: bool
 ) -> list[str]:
-    if column is None:  # no row can be inserted without a value for it
+    if column is None:  # rows need a value for it
         null = ops.AlterColumnOp(step.table, name, modify_nullable=True, schema=step.schema)
         return [code_of(null)]
     part = replace(step, kind="column", name=name, wanted=column)
@@ -164,7 +164,7 @@ def mend_column(
 
 
 def wanted_constraint(step: Step, key: str) -> Any:
-    """Return the constraint of a wanted table that a property of its definition is about."""
+    """Return the wanted table's constraint that a property of its definition is about."""
     for constraint in step.wanted.constraints:
         if constraint.name and key.endswith(f" {step.database.truncated(constraint.name)}"):
             return constraint

@@ -1,4 +1,4 @@
-"""A view: what is there, what is wanted, and its SQL."""
+"""Views: the existing one, the wanted one, and its SQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def find_view(step: Step) -> Definition | None:
 
 def want_view(step: Step) -> Definition | None:
     if not step.server.temporary_views and step.verb != "replace_view":
-        return None  # it has no temporary views, and to make a lasting one commits
+        return None  # it has no temporary views, and creating a permanent one commits
     temporary = "TEMPORARY " if step.server.temporary_views else ""
     try:
         with discarded(step.database, "VIEW"):

@@ -1,4 +1,4 @@
-"""The servers that are known."""
+"""The supported servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alembic.util import CommandError
 from alembic_toolkit.verbs.servers import mysql, postgresql, sqlite
 from alembic_toolkit.verbs.values import Server
 
-SERVERS: dict[str, Server] = {  # by the name of SQLAlchemy's dialect
+SERVERS: dict[str, Server] = {  # by the name of the SQLAlchemy dialect
     "postgresql": postgresql.SERVER,
     "mysql": mysql.SERVER,
     "mariadb": mysql.SERVER,
@@ -18,7 +18,7 @@ SERVERS: dict[str, Server] = {  # by the name of SQLAlchemy's dialect
 def server_of(name: str) -> Server:
     """Return the server of this name.
 
-    :raises CommandError: it is none of those that are known.
+    :raises CommandError: the server is not supported.
     """
     if name not in SERVERS:
         raise CommandError(

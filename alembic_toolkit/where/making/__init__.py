@@ -1,1 +1,1 @@
-"""The SQL that makes what is missing, on each server in its own way."""
+"""The SQL that creates missing objects, for each server."""

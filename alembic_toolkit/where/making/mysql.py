@@ -1,4 +1,4 @@
-"""The SQL that makes what is missing on MariaDB and MySQL, from what SHOW CREATE says of it."""
+"""The SQL that creates missing objects on MariaDB and MySQL, from SHOW CREATE."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PARTS = ("column", "primary key", "unique", "index", "check")
 
 
 def make(wanted: Wanted) -> list[str]:
-    """Return the statements, in an order in which they can be run."""
+    """Return the statements in an executable order."""
     state = {thing: _requoted(thing, text, wanted) for thing, text in wanted.state.items()}
     wanted = replace(wanted, state=state)
     return [*_tables(wanted), *_keys(wanted), *_programs(wanted)]
 
 
 def _requoted(thing: Thing, text: str, wanted: Wanted) -> str:
-    """Put the names of columns in quotes again that are words of SQL, in expressions and views."""
+    """Quote column names that are SQL keywords again, in expressions and views."""
     names = {one.name for one in wanted.state if one.kind == "column"}
     reserved = "|".join(sorted(name for name in names if name.lower() in RESERVED))
     if not reserved or thing.kind not in ("column", "check", "view"):
@@ -70,18 +70,18 @@ def _altered(wanted: Wanted) -> list[str]:
 
 
 def _is_made(thing: Thing, _: str) -> bool:
-    """Tell whether it is an index that the server makes by itself, with a foreign key."""
+    """Tell whether the server creates an index by itself, with a foreign key."""
     return thing.kind == "index" and is_unnamed(thing)
 
 
 def _way(thing: Thing, text: str) -> str:
     if needs_value(thing, text):
-        return "MODIFY COLUMN "  # `_filled` has made it
+        return "MODIFY COLUMN "  # `_filled` has created it
     return "ADD COLUMN " if thing.kind == "column" else "ADD "
 
 
 def _filled(table: str, wanted: Wanted) -> Iterator[str]:
-    """Give columns that are to be NOT NULL values first; the server would take '' and 0."""
+    """Give columns that become NOT NULL values first; the server would use '' and 0."""
     found = {thing: was for thing, (was, _) in wanted.changed.items()}
     for thing, text in [*wanted.of(table, "column"), *wanted.differs("column")]:
         if thing.owner != table or not forbids_null(thing, text, found.get(thing, "")):
@@ -106,7 +106,7 @@ def _drop(thing: Thing) -> str:
 
 
 def _clause(thing: Thing, text: str) -> str:
-    """Write a part of a table as its CREATE does."""
+    """Write a part of a table as in its CREATE."""
     named = "" if is_unnamed(thing) else f"CONSTRAINT {_q(thing.name)} "
     if thing.kind == "column":
         return f"{_q(thing.name)} {text}"
@@ -130,7 +130,7 @@ _KEY = re.compile(r"(?<=[(,])(?!\d+\))\w+(?=[(,) ])")  # but the length of a pre
 
 
 def _columns(text: str) -> str:
-    """Write the columns of a key in quotes again; not those of an expression."""
+    """Quote the columns of a key again, except those of an expression."""
     if "((" in text:
         return text
     end = text.rfind(")") + 1

@@ -1,4 +1,4 @@
-"""The SQL that makes what is missing on PostgreSQL, from what its catalog says of it."""
+"""The SQL that creates missing objects on PostgreSQL, from its catalog."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TABLE = re.compile(
 
 
 def make(wanted: Wanted) -> list[str]:
-    """Return the statements, in an order in which they can be run."""
+    """Return the statements in an executable order."""
     return [*_beforehand(wanted), *_of_tables(wanted), *_afterwards(wanted)]
 
 
@@ -52,7 +52,7 @@ def _name(*parts: str) -> str:
 
 
 def _of(name: str) -> str:
-    """Return the name of a thing that may have that of its schema before it."""
+    """Return the name of an object, which may be qualified by a schema."""
     space, _, own = name.rpartition(".")
     return _name(*filter(None, (space, own)))
 
@@ -79,7 +79,7 @@ def _beforehand(wanted: Wanted) -> Iterator[str]:
 
 
 def _labels(thing: Thing, found: str, text: str) -> Iterator[str]:
-    """Add the labels of an enum that are missing, each behind the one that it follows."""
+    """Add missing enum labels, each after its predecessor."""
     there, labels = (re.findall(r"'(?:[^']|'')*'", one) for one in (found, text))
     for place, label in enumerate(labels):
         if label not in there:

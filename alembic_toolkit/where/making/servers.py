@@ -1,4 +1,4 @@
-"""Who writes the SQL of which server."""
+"""The SQL writer of each server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MAKERS: dict[str, Callable[[Wanted], list[str]]] = {
 
 
 def make(server: str, wanted: Wanted) -> list[str]:
-    """Return the statements that make what is missing, and what is otherwise.
+    """Return the statements that create missing objects and fix different ones.
 
-    :param server: its name, as in the file of schemas.
+    :param server: the server's name in the file of schemas.
     """
     return _MAKERS[server_of(server.partition(" ")[0]).name](wanted)

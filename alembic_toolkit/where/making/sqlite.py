@@ -1,6 +1,6 @@
-"""The SQL that makes what is missing on SQLite, whose ALTER TABLE can do little.
+"""The SQL that creates missing objects on SQLite, which supports only a few ALTER TABLEs.
 
-What it cannot do is done by a new table, which gets the rows of the old one.
+Other changes are made with a new table, which gets the rows of the old one.
 https://www.sqlite.org/lang_altertable.html#otheralter
 """
 
@@ -31,7 +31,7 @@ _REBUILT = (*_WORDS, "table")
 
 
 def make(wanted: Wanted) -> list[str]:
-    """Return the statements, in an order in which they can be run."""
+    """Return the statements in an executable order."""
     statements = [*_tables(wanted)]
     rebuilt = [*_rebuilt(wanted)]
     for table in rebuilt:
@@ -57,7 +57,7 @@ def _tables(wanted: Wanted) -> Iterator[str]:
 
 
 def _create(table: str, things: Things, name: str = "") -> str:
-    """Write a table with all that belongs to it."""
+    """Write a table with all its parts."""
     own = {thing: text for thing, text in things.items() if thing.owner == table}
     counted = next(
         (text for thing, text in own.items() if thing.kind == "primary key" and _COUNTS in text), ""
@@ -81,7 +81,7 @@ _COUNTS = "AUTOINCREMENT"
 
 
 def _rebuilt(wanted: Wanted) -> list[str]:
-    """Return the tables that ALTER TABLE cannot bring to what is wanted."""
+    """Return the tables that ALTER TABLE cannot fix."""
     owners = wanted.old_owners(*_WORDS)
     owners += [thing.owner or thing.name for thing, _ in wanted.differs(*_REBUILT, "column")]
     new = {thing.name for thing, _ in wanted.new_tables()}
@@ -92,7 +92,7 @@ def _rebuilt(wanted: Wanted) -> list[str]:
 
 
 def _can_be_added(text: str) -> bool:
-    """Tell whether ADD COLUMN takes a column: https://www.sqlite.org/lang_altertable.html."""
+    """Tell whether ADD COLUMN supports a column: https://www.sqlite.org/lang_altertable.html."""
     if "GENERATED ALWAYS" in text:
         return not text.endswith(" STORED")
     default = text.partition(" DEFAULT ")[2]
@@ -110,7 +110,7 @@ def _added(wanted: Wanted, rebuilt: list[str]) -> Iterator[str]:
 
 
 def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
-    """Rebuild a table with what is wanted, and what else it has."""
+    """Rebuild a table with the wanted definitions, keeping its other parts."""
     got = {thing: text for thing, text in wanted.got.items() if thing.owner == table}
     need = {
         thing: text
@@ -118,7 +118,7 @@ def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
         if thing.owner == table or (thing.kind, thing.name) == ("table", table)
     }
     changed_keys = {thing for thing in wanted.missing if thing.kind == "primary key"}
-    if changed_keys:  # there is one at most, and it has no name
+    if changed_keys:  # there is at most one, and it has no name
         got = {thing: text for thing, text in got.items() if thing.kind != "primary key"}
     both = need | {thing: text for thing, text in got.items() if thing not in need}
     space, _, own = table.rpartition(".")
@@ -134,7 +134,7 @@ def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
     }
     if values:
         columns, read = ", ".join(values), ", ".join(values.values())
-        # If it fails, all is rolled back, and what comes next finds nothing to drop.
+        # If it fails, everything is rolled back, and later statements find nothing to drop.
         yield f"INSERT OR ROLLBACK INTO {_q(table)} ({columns}) SELECT {read} FROM {before}"
     yield f"DROP TABLE {before}"
     for thing, text in both.items():
@@ -143,7 +143,7 @@ def _rebuild(table: str, wanted: Wanted) -> Iterator[str]:
 
 
 def _value(thing: Thing, text: str, got: Things) -> str:
-    """Return what a row of the old table has in a column of the new one; else its default."""
+    """Return an old row's value for a column of the new table; else the column's default."""
     name = identifier(_MARK, thing.name)
     if thing not in got:
         return VALUE if needs_value(thing, text) else ""
@@ -153,7 +153,7 @@ def _value(thing: Thing, text: str, got: Things) -> str:
     return f"coalesce({name}, {default})"
 
 
-# The first two outside of a transaction. Without the second one a rename changes all views,
+# The first two run outside a transaction. Without the second one a rename changes all views,
 # triggers and keys. https://www.sqlite.org/pragma.html#pragma_foreign_keys,
 # #pragma_legacy_alter_table
 _BEFORE = ("PRAGMA foreign_keys = OFF", "PRAGMA legacy_alter_table = ON", "BEGIN")

@@ -23,7 +23,7 @@ SERVER = Server(
     },
     counts_up="AUTO_INCREMENT",
     kept_comment=catalog.kept_comment,
-    # NO ACTION is RESTRICT, DEFERRABLE is read and forgotten: https://mariadb.com/kb/en/foreign-keys/
+    # NO ACTION is RESTRICT, DEFERRABLE is ignored: https://mariadb.com/kb/en/foreign-keys/
     foreign_keys=ForeignKeys(
         default_actions=frozenset({"NO ACTION", "RESTRICT"}), are_deferrable=False
     ),
@@ -41,7 +41,7 @@ SERVER = Server(
     require_existing=existing.require_existing,
     adds_whole=True,
     referring=lambda step: [(key.name, table) for key, table in keys.referring_keys(step)],
-    # sql_require_primary_key, and MariaDB's innodb_force_primary_key: of temporary tables, too.
+    # sql_require_primary_key, and MariaDB's innodb_force_primary_key: also for temporary tables.
     # https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_sql_require_primary_key
     requires_key=True,
     kept_type=existing.kept_type,
@@ -61,7 +61,7 @@ SERVER = Server(
         "replace_check": act.replace_check,
     },
     paging=Paging(unpaged=re.compile(r"(?i)enum|set|float|bit|json"), compares_rows=False),
-    if_exists=frozenset({"create_table", "drop_table", "drop_view"}),  # MySQL has no others
+    if_exists=frozenset({"create_table", "drop_table", "drop_view"}),  # MySQL has it for no others
     scripts=COMMON_SCRIPTS
     | {
         "alter_type": script.write_alter,

@@ -1,4 +1,4 @@
-"""What MariaDB and MySQL do in their own way."""
+"""The implementations specific to MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ from alembic_toolkit.verbs.translate import parts_of
 from alembic_toolkit.verbs.values import Database, Step, by_name
 from alembic_toolkit.verbs.words import log_done, log_line, log_skip
 
-# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/, behind white space and
-# comments; the server runs what is in a comment that begins with an exclamation mark
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/, after white space and
+# comments; the server executes a comment that begins with an exclamation mark
 COMMITS = re.compile(
     r"""(?: \s | /\*M?!\d* | /\*(?!M?!).*?\*/ | (?:\#|--\s)[^\n]*(?:\n|$) )*
     (?: (?:CREATE|DROP)\b(?!\s+(?:OR\s+REPLACE\s+)?TEMPORARY)
@@ -72,9 +72,9 @@ def syntax(dialect: sa.Dialect) -> Syntax:
 
 
 def alter_column(step: Step) -> None:
-    """Give MODIFY the whole column, because it drops what is left out, a check included.
+    """Run a MODIFY with the whole column, because it drops what is left out, even a check.
 
-    A rename goes with it, for each statement is committed.
+    It includes a rename, because each statement is committed.
     https://mariadb.com/kb/en/alter-table/#modify-column
     """
     database, name = step.database, str(step.name)
@@ -90,20 +90,20 @@ def alter_column(step: Step) -> None:
     if "type" in changed and "default" not in changed:
         parts["default"] = with_precision(parts["default"], parts["type"])
     if "type" in changed and "JSON_VALID" in parts["check"].upper():
-        parts["check"] = ""  # JSON brings it along
+        parts["check"] = ""  # JSON has its own check
     table, column = database.quoted(step.table, step.schema), database.quoted(name)
-    alter = f"MODIFY {database.quoted(read_part(item).name)}"  # else it is spelled anew
+    alter = f"MODIFY {database.quoted(read_part(item).name)}"  # otherwise the spelling changes
     if new_name is not None:
         alter = f"CHANGE {column} {database.quoted(str(new_name))}"
         parts["check"] = with_renamed(parts["check"], name, str(new_name))
-    if "GENERATED" in parts["default"]:  # MySQL alone has NOT NULL there, behind it
+    if "GENERATED" in parts["default"]:  # only MySQL allows NOT NULL here, after it
         parts["counts"] = parts.pop("null")
     more = {} if new_name is None else following(step, str(new_name))
     run_following(step, f"ALTER TABLE {table} {alter} {''.join(parts.values())}", more)
 
 
 def with_precision(default: str, type_: str) -> str:
-    """Return the default of a moment with as many digits as its type: MySQL takes no other.
+    """Return a time default with its type's number of digits: MySQL accepts no other.
 
     https://dev.mysql.com/doc/refman/8.4/en/timestamp-initialization.html
     """
@@ -115,16 +115,16 @@ def with_precision(default: str, type_: str) -> str:
 
 
 def run_following(step: Step, alter: str, more: dict[str, str]) -> None:
-    """Run an ALTER with more clauses, each with the line for the log when it is done."""
+    """Run an ALTER with more clauses, each with a log line for when it is done."""
     step.database.run(", ".join([alter, *more]))
     for line in more.values():
         log_line(line)
 
 
 def following(step: Step, new_name: str) -> dict[str, str]:
-    """Return the clauses that let checks and indexes of expressions follow a column's new name.
+    """Return the clauses that update checks and expression indexes to a column's new name.
 
-    MySQL refuses the name as long as they use the old one.
+    MySQL refuses the new name as long as they use the old one.
     https://dev.mysql.com/doc/refman/8.4/en/create-table-check-constraints.html
     """
     if is_mariadb(step.database.dialect):
@@ -147,7 +147,7 @@ def following(step: Step, new_name: str) -> dict[str, str]:
 
 
 def with_renamed(check: str, name: str, new_name: str) -> str:
-    """Return the check of a column that is renamed."""
+    """Return a check in which the column is renamed."""
     tokens = tokenize(check)
     new = identifier("`", new_name)
     return "".join(
@@ -170,9 +170,9 @@ def current_parts(database: Database, item: str) -> dict[str, str]:
 
 
 def requested_parts(step: Step, with_existing: bool = False) -> dict[str, str | None]:
-    """Return the parts of a column that the revision gives; None for each that it does not give.
+    """Return the column parts that the revision gives; None for each that it does not give.
 
-    :param with_existing: whether ``existing_*`` counts, in a script, which cannot look.
+    :param with_existing: whether ``existing_*`` counts: in a script, which cannot ask.
     """
     operation = step.operation
     type_, nullable = operation.modify_type, operation.modify_nullable
@@ -217,7 +217,7 @@ def comment_part(database: Database, comment: str | None) -> str:
 
 
 def drop_index(step: Step) -> None:
-    """Drop the index, or skip; refuse one without its table, by which alone it is known."""
+    """Drop the index, or skip; refuse a call without the table, which identifies the index."""
     if not step.table:
         stop(
             CommandError,
@@ -246,7 +246,7 @@ def create_table(step: Step) -> sa.Table:
 def add_column(step: Step) -> None:
     """Add the column with its constraints and indexes in one statement.
 
-    One that counts up must be a key at once: it is the table's primary key where there is none.
+    An auto-increment column must be a key at once: the primary key, if the table has none.
     """
     if counts_up(step.wanted):
         keys = [kind for _, kind, _ in describe_constraints(step) if kind == "primary"]
@@ -264,7 +264,7 @@ def add_column(step: Step) -> None:
 
 
 def create_index(step: Step) -> None:
-    """Create it; drop what a foreign key had for the lack of it in the same ALTER."""
+    """Create it; in the same ALTER, drop the index that a foreign key used instead."""
     clause = unescaped_percent(index_clause(step, step.wanted), step.database.dialect)
     columns = [getattr(column, "name", "") for column in step.wanted.expressions]
     add_serving(step, clause, columns, default_create_index)
@@ -277,7 +277,7 @@ def add_unique(step: Step) -> None:
 
 
 def add_serving(step: Step, clause: str, columns: list[str], act: Callable[[Step], None]) -> None:
-    """Add an index, without those of foreign keys that it serves as well."""
+    """Add an index, and drop the indexes of foreign keys that it makes redundant."""
     items = table_items(step.database, step.table, step.schema)
     needless = own_indexes(items, str(step.name), columns)
     if not needless:
@@ -287,7 +287,7 @@ def add_serving(step: Step, clause: str, columns: list[str], act: Callable[[Step
 
 
 def drop_listed_index(step: Step) -> None:
-    """Drop it; make the index that a foreign key then needs in the same ALTER."""
+    """Drop it; in the same ALTER, create the index that a foreign key then needs."""
     name = str(step.name)
     items = table_items(step.database, step.table, step.schema)
     needed = needed_indexes(step, items, [name])
@@ -296,9 +296,9 @@ def drop_listed_index(step: Step) -> None:
 
 
 def drop_column(step: Step) -> None:
-    """Drop the keys and checks that use the column with it, as the other servers do.
+    """Drop the column with the keys and checks that use it, as the other servers do.
 
-    It is one ALTER: where the server refuses the column, they stay.
+    This is one ALTER: if the server refuses to drop the column, they stay.
     """
     name = str(step.name)
     items = table_items(step.database, step.table, step.schema)
@@ -317,9 +317,9 @@ def drop_column(step: Step) -> None:
 
 
 def uses(item: str, column: str) -> bool:
-    """Tell whether an item of a table is a key, a check or an index's expression with a column.
+    """Tell whether a key, a check or an index expression of a table uses a column.
 
-    An index over the column itself goes with it, or goes on without it.
+    An index on the column itself is dropped with it, or continues without it.
     """
     if any(mentions(text, column) for text in expressions(read_part(item))):
         return True
@@ -328,7 +328,7 @@ def uses(item: str, column: str) -> bool:
 
 
 def mentions(text: str, column: str) -> bool:
-    """Tell whether a column is in a text of the server's, where each is in its quotes."""
+    """Tell whether a text of the server's, where every column is quoted, mentions a column."""
     names = (unquoted(token).lower() for token in tokenize(text) if token[0] in '`"')
     return column.lower() in names
 
@@ -344,7 +344,7 @@ def drop_clause(step: Step, kind: str, name: str) -> str:
 
 
 def drop_constraint(step: Step) -> None:
-    """Drop it by its type, which the grammar needs, and the index that came with a foreign key."""
+    """Drop it by its type, which the grammar needs, and the index created for a foreign key."""
     assert step.found is not None
     type_, name = step.found["type"], str(step.name)
     items = table_items(step.database, step.table, step.schema)
@@ -364,6 +364,6 @@ def drop_constraint(step: Step) -> None:
 
 
 def replace_check(step: Step) -> None:
-    """Put a check in the place of the one of its name."""
+    """Replace the check of this name."""
     clause = unescaped_percent(compiled_definition(step)["definition"], step.database.dialect)
     run_alter(step, drop_clause(step, "check", str(step.name)), f"ADD {clause}")

@@ -1,4 +1,4 @@
-"""What the catalogs of MariaDB and MySQL tell, and SHOW CREATE TABLE."""
+"""Read the catalogs of MariaDB and MySQL, and SHOW CREATE TABLE."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ QUESTIONS = {
 
 
 def kept_comment(text: str) -> str:
-    """Return a comment with a question mark for each letter that the catalog cannot hold.
+    """Return a comment with a question mark for each character the catalog cannot store.
 
-    It has three bytes for a letter, whatever the tables have:
+    It has three bytes for a character, whatever the tables have:
     https://dev.mysql.com/doc/refman/8.4/en/charset-metadata.html
     """
     return "".join(letter if letter <= "\uffff" else "?" for letter in text)
 
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
-    """Answer several questions, without asking for a name that nothing can have."""
+    """Answer several questions, without asking for impossible names."""
     possible = [q for q in questions if not is_impossible(f"{q[1]}{q[2]}{q[3] or ''}")]
     if (shown := answer_from_text(database, possible)) is not None:
         return [shown.get(question) for question in questions]
@@ -92,16 +92,16 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
 
 
 def is_of_name(database: Database, question: Question, found: Any) -> bool:
-    """Tell whether what was found has the name that was asked for.
+    """Tell whether the object that was found has the name that was asked for.
 
-    MariaDB compares names in its catalog without their accents; it keeps both all the same.
+    MariaDB ignores accents when it compares names in its catalog, but allows both names.
     """
     fold = database.case_folded
     is_name = question[0] in ("column", "named index") and isinstance(found, str)
     return not is_name or fold(found) == fold(question[2])
 
 
-# What SHOW CREATE TABLE tells as well. The catalog takes ten times as long where it has columns.
+# SHOW CREATE TABLE answers these as well. For columns, the catalog takes ten times as long.
 IN_TEXT = {kind: kind for kind in ("table", "column", "named index", "primary")}
 IN_TEXT |= dict.fromkeys(("constraint", "constraint types"), "constraint types")
 
@@ -109,9 +109,9 @@ IN_TEXT |= dict.fromkeys(("constraint", "constraint types"), "constraint types")
 def answer_from_text(
     database: Database, questions: Sequence[Question]
 ) -> dict[Question, str | None] | None:
-    """Answer questions about one table from its text; None where only the catalog can tell.
+    """Answer questions about one table from its text; None if only the catalog can tell.
 
-    The server takes ``e`` and ``é`` in two names for one letter, which we do not.
+    The server treats ``e`` and ``é`` in names as equal; this function does not.
     """
     asked = {q: IN_TEXT.get(q[0] if q[0] in QUESTIONS else "table", "") for q in questions}
     is_one = len({(table, schema) for _, table, _, schema in questions}) == 1
@@ -133,7 +133,7 @@ def answer_from_text(
 
 
 def things_in(items: list[str]) -> dict[tuple[str, str], str]:
-    """Return what a table has, by the question after it and the name in lower case."""
+    """Return the objects of a table, by the kind of question and the name in lower case."""
     found: dict[tuple[str, str], str] = {}
     constraints: list[tuple[str, str]] = []
     for item in items:
@@ -155,7 +155,7 @@ def things_in(items: list[str]) -> dict[tuple[str, str], str]:
     return found
 
 
-ORDER = ["PRIMARY KEY", "UNIQUE", "CHECK", "FOREIGN KEY", ""]  # in which the catalog has them
+ORDER = ["PRIMARY KEY", "UNIQUE", "CHECK", "FOREIGN KEY", ""]  # the catalog's order
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
@@ -165,23 +165,23 @@ def placeholders(database: Database, question: Question) -> dict[str, str]:
 
 
 def has_escapes(dialect: sa.Dialect) -> bool:
-    """Tell whether a backslash is an escape, by the sql_mode as the engine found it."""
+    """Tell whether a backslash is an escape, by the sql_mode that the engine found."""
     return bool(getattr(dialect, "_backslash_escapes", True))
 
 
 def is_impossible(name: str) -> bool:
-    """Tell whether nothing can be called so: https://mariadb.com/kb/en/identifier-names/"""
+    """Tell whether no object can have this name: https://mariadb.com/kb/en/identifier-names/"""
     return any(ord(char) > 0xFFFF for char in name)
 
 
-# what InnoDB makes of a TEXT column without a length: 3072 bytes, by the width of a character
+# InnoDB's prefix of a TEXT column without a length: 3072 bytes, by the width of a character
 WHOLE = (None, 768, 1024, 3072)
 
 
 def index(
     database: Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    """Look whether it is there; how it is defined takes longer to ask: `index_defined`."""
+    """Check whether it exists; its definition takes longer to query: `index_defined`."""
     if not table or is_impossible(f"{table}{name}{schema or ''}"):
         return None
     question: Question = ("named index", table, name, schema)
@@ -225,9 +225,9 @@ def index_in_catalog(
 
 
 def index_in(items: list[str], table: str, name: str) -> Definition | None:
-    """Return an index as SHOW CREATE TABLE has it, where expressions are as they were meant.
+    """Return an index as in SHOW CREATE TABLE, where expressions are as written.
 
-    The catalog has their strings in another character set, and escaped once more.
+    In the catalog, their strings have another character set, and are escaped once more.
     """
     for part in map(read_part, items):
         if part.kind in ("index", "unique") and part.name.lower() == name.lower():
@@ -237,9 +237,9 @@ def index_in(items: list[str], table: str, name: str) -> Definition | None:
 
 
 def index_text(step: Step) -> str:
-    """Return the index as the server has it: no method, no length that is the whole column's.
+    """Return the index as the server shows it: no method, no prefix of the whole column's length.
 
-    Of an expression only the server knows how it writes it.
+    Only the server knows how it writes an expression.
     https://dev.mysql.com/doc/refman/8.4/en/create-index.html#create-index-functional-key-parts
     """
     is_plain = all(isinstance(e, sa.Column) for e in step.wanted.expressions)
@@ -253,19 +253,19 @@ def index_text(step: Step) -> str:
 
 
 def made_index_text(step: Step) -> str:
-    """Return what the server makes of an index of expressions."""
+    """Return the server's form of an index on expressions."""
     columns, name = plain_columns(step), str(step.name)
     try:
         with with_clauses(step, [index_clause(step, step.wanted)]), scratch_table(step, *columns):
             items = table_items(step.database, SCRATCH, step.server.scratch_schema)
-    except sa.exc.DBAPIError as error:  # what it cannot make, it says where it is to be made
+    except sa.exc.DBAPIError as error:  # an impossible index fails later, on the real table
         raise NoScratch from error
     found = index_in(items, step.table, name)
     return found["definition"] if found is not None else compiled_index_text(step)
 
 
 def table_defaults(step: Step) -> dict[str, Any]:
-    """Return the option that decides the collation of a column without one."""
+    """Return the option that sets the collation of columns without one."""
     if not step.table:
         return {}
     found = ask(step.database, "collation", step.table, "", step.schema)
@@ -292,9 +292,9 @@ EXPRESSIONS = (
 
 
 def items_to_write(step: Step) -> list[str]:
-    """Return the items of a table for what writes them back: with each character that they have.
+    """Return a table's items for writing them back, with all of their characters.
 
-    To compare they are not for: of a scratch table MySQL tells only what SHOW CREATE TABLE shows.
+    They must not be compared: for a scratch table MySQL has only what SHOW CREATE TABLE shows.
     """
     items = table_items(step.database, step.table, step.schema)
     if is_mariadb(step.database.dialect) or not any("????" in item for item in items):
@@ -305,7 +305,7 @@ def items_to_write(step: Step) -> list[str]:
 
 
 def show_create(database: Database, table: str, schema: str | None) -> str:
-    """Ask for the text of a table once for each verb, until it acts."""
+    """Query the text of a table once for each verb, until it acts."""
     sql = f"SHOW CREATE TABLE {database.quoted(table, schema)}"
     if sql not in database.read:
         text = str(database.rows(sql)[0][1])
@@ -325,12 +325,12 @@ def items_of(text: str) -> list[str]:
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
-    """Read the columns from SHOW CREATE TABLE, which also knows temporary tables."""
+    """Read the columns from SHOW CREATE TABLE, which also works for temporary tables."""
     items = [(read_part(item), item) for item in table_items(database, table, schema)]
     return {part.name: define_column(item) for part, item in items if part.kind == "column"}
 
 
-# SQLAlchemy has MySQL keep now(), 0.5 and -1 as expressions, which say the same as a value:
+# With SQLAlchemy, MySQL stores now(), 0.5 and -1 as expressions, which are equal to the values:
 # https://dev.mysql.com/doc/refman/8.4/en/timestamp-initialization.html
 MOMENT = re.compile(r"(?i)^DEFAULT \((?:now|current_timestamp)\((\d*)\)\)")
 NUMBER = re.compile(r"^DEFAULT \((-?)\(?(\d+(?:\.\d+)?)\)?\)$")
@@ -341,7 +341,7 @@ def moment(found: re.Match[str]) -> str:
 
 
 def plain_default(column: Column) -> str:
-    """Return the default of a column, a value as the server writes one of the column's type."""
+    """Return a column's default, with a value as the server writes it for the column's type."""
     if (found := NUMBER.match(column.default)) is None:
         return MOMENT.sub(moment, column.default)
     places = re.match(r"decimal\(\d+,(\d+)\)", column.type)
@@ -375,10 +375,10 @@ def constraints(database: Database, table: str, schema: str | None) -> list[Cons
 
 
 def users(step: Step) -> dict[str, tuple[str, str]]:
-    """Return the text of each view, and a statement that reads it. A trigger's body says nothing.
+    """Return the text of each view, and a statement that reads it. A trigger's body tells nothing.
 
     A view whose table is gone stays: https://mariadb.com/kb/en/drop-table/
-    Whether there is one at all is asked first: to read their texts, MariaDB opens every table.
+    First it asks whether there are any: to read their texts, MariaDB opens every table.
     """
     place = f" FROM {step.database.quoted(step.schema)}" if step.schema else ""
     if not step.database.fetch(f"SHOW FULL TABLES{place} WHERE Table_type = 'VIEW'")[0]:

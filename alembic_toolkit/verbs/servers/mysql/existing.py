@@ -1,4 +1,4 @@
-"""What an ``alter_column`` says of the column as it is, and what it leaves as it is."""
+"""What an ``alter_column`` states about the existing column, and what it keeps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kept_type(step: Step, found: Definition) -> Any:
 
 
 def is_json(step: Step, kept: Any) -> bool:
-    """Tell whether the collation that would be kept is what MariaDB's JSON brought along."""
+    """Tell whether the collation to keep is the one that MariaDB's JSON implies."""
     if kept is step.operation.modify_type:
         return False
     items = table_items(step.database, step.table, step.schema)
@@ -46,9 +46,9 @@ def is_json(step: Step, kept: Any) -> bool:
 
 
 def require_existing(step: Step, found: Definition) -> None:
-    """Refuse what ``existing_*`` says and the column has not, where Alembic would write it.
+    """Refuse false ``existing_*`` values, if Alembic would write them.
 
-    Its MODIFY is given what the revision says of the column; ours keeps what is there.
+    Alembic's MODIFY contains what the revision states about the column; ours keeps what exists.
     """
     said = said_of(step) if writes_whole(step) else {}
     known = {"type": "existing_type", "null": "existing_nullable"}
@@ -68,13 +68,13 @@ def require_existing(step: Step, found: Definition) -> None:
         return
     name = str(step.name)
     changes: dict[str, Any] = {CHANGES[key]: said[key] for key in differing}
-    if "default" in differing:  # which only the new type may be able to have
+    if "default" in differing:  # perhaps only the new type can have it
         changes.setdefault("modify_type", step.operation.modify_type)
     alter = ops.AlterColumnOp(step.table, name, schema=step.schema, **changes)
     words = " and ".join(known[key] for key in differing)
     way = [f"{code_of(alter)}  # before this line, if the revision is right"]
     leave = f"# or leave out {words}, if the database is"
-    if found.get("computed"):  # which the server does not alter to what has a value
+    if found.get("computed"):  # the server does not alter it to a stored value
         way, leave = [], f"# leave out {words}"
     stop(
         SchemaConflict,
@@ -92,7 +92,7 @@ CHANGES |= {"comment": "modify_comment"}
 
 
 def is_so(step: Step, found: Definition, key: str, value: Any) -> bool:
-    """Tell whether what is said of the column is plainly what it is: no need to ask the server."""
+    """Tell whether a statement about the column is obviously true, without asking the server."""
     if key == "null":
         return found["null"] == ("NULL" if value else "NOT NULL")
     word = canonical_type(step.database, value) if key == "type" else None
@@ -100,7 +100,7 @@ def is_so(step: Step, found: Definition, key: str, value: Any) -> bool:
 
 
 def writes_whole(step: Step) -> bool:
-    """Tell whether Alembic would write the whole column: it sets most defaults alone."""
+    """Tell whether Alembic would write the whole column; most defaults it sets separately."""
     operation = step.operation
     given = operation.modify_type, operation.modify_nullable, operation.kw.get("autoincrement")
     if any(part is not None for part in given) or operation.modify_comment is not False:
@@ -112,7 +112,7 @@ def writes_whole(step: Step) -> bool:
 
 
 def said_of(step: Step) -> dict[str, Any]:
-    """Return what is said of the column and is not to change."""
+    """Return the properties that the call states and does not change."""
     operation, said = step.operation, {}
     if operation.modify_type is None and operation.existing_type is not None:
         said["type"] = operation.existing_type
@@ -121,7 +121,7 @@ def said_of(step: Step) -> dict[str, Any]:
     default = operation.existing_server_default
     is_said = isinstance(default, str | sa.ClauseElement | sa.DefaultClause)
     if operation.modify_server_default is False and is_said:
-        # Alembic renders no other as code.
+        # Alembic renders no other one as code.
         is_bare = isinstance(default, sa.ClauseElement)
         said["default"] = sa.DefaultClause(default) if is_bare else default
     if operation.modify_comment is False and operation.existing_comment is not None:
@@ -130,7 +130,7 @@ def said_of(step: Step) -> dict[str, Any]:
 
 
 def wanted_of(step: Step, found: Definition, said: dict[str, Any]) -> Definition | None:
-    """Return what the server makes of what is said of the column.
+    """Return the server's form of the properties that the call states.
 
     None for a type that this server cannot have: Alembic could not write it either.
     """
@@ -144,7 +144,7 @@ def wanted_of(step: Step, found: Definition, said: dict[str, Any]) -> Definition
             comment=said.get("comment"),
             autoincrement=False,
         )
-        # A default that only the new type can have is another one than what is there.
+        # A default that only the new type can have differs from the existing one.
         with suppress(sa.exc.CompileError, sa.exc.DBAPIError):
             made = comparable(scratch_column(step, column), said.get("type"), step)
             return {key: value for key, value in made.items() if key in said}
@@ -152,7 +152,7 @@ def wanted_of(step: Step, found: Definition, said: dict[str, Any]) -> Definition
 
 
 def comparable(definition: Definition, type_: Any, step: Step) -> Definition:
-    """Return the definition; without the collation of a text, where a type does not say it."""
+    """Return the definition, without a string's collation if the type does not give it."""
     if type_ is None or COLLATED.search(type_text(type_, step.database.dialect)):
         return definition
     return definition | {"type": COLLATION.sub("", definition["type"])}

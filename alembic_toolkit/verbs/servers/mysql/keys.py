@@ -1,4 +1,4 @@
-"""The indexes that foreign keys need, and what goes in one ALTER, since each is committed."""
+"""The indexes that foreign keys need, and changes combined in one ALTER, as each is committed."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from alembic_toolkit.verbs.values import Step
 
 @contextmanager
 def with_clauses(step: Step, clauses: list[str]) -> Iterator[None]:
-    """Write more into the CREATE TABLE or the ALTER TABLE that Alembic runs within.
+    """Add clauses to the CREATE TABLE or ALTER TABLE that Alembic runs in the block.
 
-    :param clauses: as SQLAlchemy compiles them, for a driver that reads ``%``.
+    :param clauses: as SQLAlchemy compiles them, for a driver that interprets ``%``.
     """
     connection = step.database.connection
 
     def rewrite(_1: Any, _2: Any, sql: str, parameters: Any, _3: Any, _4: Any) -> tuple[str, Any]:
         if sql.lstrip().upper().startswith("ALTER TABLE"):
             return ", ".join([sql, *(f"ADD {clause}" for clause in clauses)]), parameters
-        if not sql.lstrip().upper().startswith("CREATE"):  # the end of a scratch table
+        if not sql.lstrip().upper().startswith("CREATE"):  # the DROP of a scratch table
             return sql, parameters
         tokens = tokenize(sql)
         end = closing_parenthesis(tokens)
@@ -74,7 +74,7 @@ class Key:
 
 
 def run_alter(step: Step, *clauses: str) -> None:
-    """Run one ALTER TABLE: all of it is done, or nothing."""
+    """Run one ALTER TABLE: it is all or nothing."""
     step.database.run(f"ALTER TABLE {step.quoted_table} {', '.join(clauses)}")
 
 
@@ -88,7 +88,7 @@ def foreign_keys(items: list[str]) -> list[Key]:
 
 
 def indexes(items: list[str]) -> list[Key]:
-    """Return the indexes that a foreign key can use, the primary key included."""
+    """Return the indexes that a foreign key can use, including the primary key."""
     found = []
     for part in map(read_part, items):
         if part.kind in ("primary key", "unique", "index") and part.text.startswith("("):
@@ -98,7 +98,7 @@ def indexes(items: list[str]) -> list[Key]:
 
 
 def usable_columns(text: str) -> tuple[str, ...]:
-    """Return the columns of an index up to the first of which it holds only the beginning."""
+    """Return the columns of an index up to the first one with a prefix length."""
     columns: list[str] = []
     for part in split_list(split_parentheses(code_tokens(text))[0]):
         if "(" in part:
@@ -118,9 +118,9 @@ def expressions(part: Part) -> list[str]:
 def needed_indexes(
     step: Step, items: list[str], gone: Collection[str], gone_keys: Collection[str] = ()
 ) -> list[str]:
-    """Return the clauses that make what a foreign key needs when these indexes are gone.
+    """Return the clauses that create indexes needed by foreign keys without these ones.
 
-    The server had an index of its own for the key, until the one that goes made it needless:
+    The server had its own index for the key, until the index to be dropped made it redundant:
     https://mariadb.com/kb/en/foreign-keys/
     """
     dropped = {name.lower() for name in gone}
@@ -139,10 +139,10 @@ def needed_indexes(
 
 
 def own_indexes(items: list[str], name: str, columns: list[str]) -> list[str]:
-    """Return the indexes of foreign keys that a new index over these columns makes needless.
+    """Return the indexes of foreign keys that a new index on these columns makes redundant.
 
-    The server drops them if it made them by itself.  One that was made for it, because another
-    index went, is not to stay either: so the same steps lead to the same table.
+    The server drops those that it created itself.  One that was created on its behalf, because
+    another index was dropped, must not stay either, so that equal steps lead to equal tables.
     """
     new = tuple(column.lower() for column in columns)
     there = indexes(items)
@@ -162,7 +162,7 @@ REFERRING = (
 
 
 def referring_keys(step: Step) -> list[tuple[Key, str]]:
-    """Return the foreign keys that refer to the table, and the table that has each."""
+    """Return the foreign keys that refer to the table, and the table of each."""
     rows = ask_rows(step.database, REFERRING, step.question("referring"))
     columns: dict[tuple[str, str], tuple[str, ...]] = {}
     for row in rows:
@@ -174,7 +174,7 @@ def referring_keys(step: Step) -> list[tuple[Key, str]]:
 def require_unreferred(
     step: Step, items: list[str], gone: Collection[str], column: str = ""
 ) -> None:
-    """Refuse to take away an index, or a column, to which foreign keys refer."""
+    """Refuse to drop an index, or a column, to which foreign keys refer."""
     dropped = {name.lower() for name in gone}
     kept = [index for index in indexes(items) if index.name.lower() not in dropped]
     for key, table in referring_keys(step):
@@ -187,10 +187,10 @@ def require_unreferred(
 def run_unreferred(
     step: Step, items: list[str], gone: Collection[str], *clauses: str, column: str = ""
 ) -> None:
-    """Run one ALTER that takes away an index, or a column, unless foreign keys refer to it.
+    """Run one ALTER that drops an index or a column, unless foreign keys refer to it.
 
-    To find these, MariaDB reads all tables of all databases: so they are asked for when it has
-    refused the ALTER, which changes nothing.  Where a session does not check foreign keys it
+    To find these, MariaDB reads all tables of all databases, so they are queried only after it has
+    refused the ALTER, which changes nothing.  If a session does not check foreign keys, it
     refuses nothing: https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#foreign_key_checks
     """
     if not step.database.fetch("SELECT @@foreign_key_checks")[0][0][0]:
@@ -220,7 +220,7 @@ def require_no_computed(step: Step, items: list[str]) -> None:
 
 
 def require_uncounted(step: Step, items: list[str], gone: Collection[str]) -> None:
-    """Refuse to take away the only key that begins with the column that counts up.
+    """Refuse to drop the only key that begins with the auto-increment column.
 
     https://dev.mysql.com/doc/refman/8.4/en/create-table.html#create-table-types-attributes
     """

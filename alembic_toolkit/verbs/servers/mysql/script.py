@@ -1,4 +1,4 @@
-"""What scripts for MariaDB and MySQL do in their own way."""
+"""Scripts specific to MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ MODES = (
 
 
 def write_if(step: Step, condition: str, sql: str) -> None:
-    """Write a prepared statement: outside of a procedure there is no block with a condition."""
+    """Write a prepared statement: there are no conditional blocks outside procedures."""
     step.comment(sql)
     look_if(step, condition, sql)
 
 
 def look_if(step: Step, condition: str, sql: str) -> None:
-    """Write what only asks the server something, for a statement that comes after it."""
+    """Write a query only, for use by a later statement."""
     run = Verbatim if isinstance(sql, Verbatim) else Guarded
     write_prepared(step, f"IF({condition}, {step.database.literal(sql)}, 'DO 0')", run)
 
 
 def write_prepared(step: Step, expression: str, run: type[Marked] = Guarded) -> None:
-    """Write what runs the statement that an SQL expression results in."""
-    if run is not Guarded:  # it is read in the author's mode
+    """Write SQL that runs the statement produced by an SQL expression."""
+    if run is not Guarded:  # it is parsed in the author's mode
         step.write(Guarded(f"SET @alembic_sql = {expression}"))
         for statement in RUN_PREPARED:
             step.write(run(statement))
@@ -54,7 +54,7 @@ def write_prepared(step: Step, expression: str, run: type[Marked] = Guarded) -> 
 
 
 def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
-    """Write a transaction of the two, because only a single statement can be PREPAREd."""
+    """Write a transaction of both, because only a single statement can be PREPAREd."""
     step.write("START TRANSACTION")
     step.write_if(condition, sql)
     step.write_if(condition, mark)
@@ -62,7 +62,7 @@ def write_both_if(step: Step, condition: str, sql: str, mark: str) -> None:
 
 
 def write_statement(step: Step, statement: Statement) -> None:
-    """Write a statement; one with semicolons inside cannot be PREPAREd, and needs a DELIMITER.
+    """Write a statement; with inner semicolons it cannot be PREPAREd, and needs a DELIMITER.
 
     https://dev.mysql.com/doc/refman/8.4/en/sql-prepared-statements.html
     """
@@ -77,12 +77,12 @@ DELIMITERS = ["//", "$$", ";;", *(f"//{number}" for number in range(1, 1000))]
 
 
 def write_alter(step: Step) -> None:
-    """Write a MODIFY of the whole column; what the revision does not give comes from the catalog.
+    """Write a MODIFY of the whole column; the catalog supplies what the revision omits.
 
-    A MODIFY drops what is left out of it, and a script cannot look.  So the server puts the
-    statement together when the script runs.
+    A MODIFY drops every property it omits, and a script cannot query the database in advance.  So
+    the server assembles the statement when the script runs.
     """
-    with suppress(CommandError):  # it is not told the type, and only the database knows it
+    with suppress(CommandError):  # the type is not given, and only the database knows it
         if step.is_plain:
             return write_as_it_is(step)
     literal, column = step.database.literal, str(step.name)
@@ -98,9 +98,9 @@ def write_alter(step: Step) -> None:
         plain = parts["null"], parts.pop("default"), parts.pop("counts")
         parts["null"] = GENERATED.format(*plain)
     kept_check = "@alembic_check"
-    if step.operation.modify_type is not None:  # JSON brings its own along
+    if step.operation.modify_type is not None:  # JSON has its own
         kept_check = "IF(@alembic_check LIKE '%json_valid%', '', @alembic_check)"
-    # As it is, not as the revision writes it; names are utf8mb3, which must not be all of it.
+    # The stored one, not the revision's; names are utf8mb3, which must not apply to the whole.
     spelled = "CONVERT(REPLACE(column_name, '`', '``') USING utf8mb4)"
     alter = [literal(f"ALTER TABLE {table} MODIFY `"), spelled, literal("` ")]
     pieces = [*alter, *parts.values(), kept_check]
@@ -114,7 +114,7 @@ def write_alter(step: Step) -> None:
     given = "".join([type_ or "(its type)", *filter(None, others)])
     step.comment(f"ALTER TABLE {table} MODIFY {name} {given}\n(what it does not name is kept)")
     step.write(Guarded("SET @alembic_check = ''"))
-    look_if(step, "VERSION() LIKE '%MariaDB%'", check)  # MySQL's checks are all the table's
+    look_if(step, "VERSION() LIKE '%MariaDB%'", check)  # in MySQL all checks belong to the table
     write_prepared(step, f"COALESCE({text}, {missing})")
 
 
@@ -131,20 +131,20 @@ OWN_COLLATION = (
     "IF(collation_name IS NULL, '',"
     " CONCAT(' CHARACTER SET ', character_set_name, ' COLLATE ', collation_name))"
 )
-# MySQL shows each byte of an expression as a character: take these for bytes.
+# MySQL shows each byte of an expression as a character: convert these to bytes.
 AS_BYTES = (
     "COALESCE(IF(HEX(CONVERT({0} USING ucs2)) REGEXP '^(00..)*$', CONVERT(UNHEX(REGEXP_REPLACE("
     "HEX(CONVERT({0} USING ucs2)), '00(..)', '$1')) USING utf8mb4), NULL), {0})"
 )
-# And as if it stood in a string; here a backslash by its number, for any sql_mode.
+# And escaped as in a string; here a backslash is given by its number, for any sql_mode.
 MEANT = (
     f"IF(VERSION() LIKE '%MariaDB%', {{0}}, REPLACE(REPLACE(REPLACE({AS_BYTES},"
     " CHAR(92, 92 USING utf8mb4), CHAR(1 USING utf8mb4)),"
     " CHAR(92, 39 USING utf8mb4), CHAR(39 USING utf8mb4)),"
     " CHAR(1 USING utf8mb4), CHAR(92 USING utf8mb4)))"
 )
-# A string of both servers, as a regular expression in SQL; and what takes the strings out of a
-# text, but not those quotes that are in a name.
+# A string on both servers, as a regular expression in SQL; and a pattern that removes strings from
+# a text, but not quotes within a name.
 STRING = r"\'(?:[^\'\\\\]|\\\\.|\'\')*\'"
 OUTSIDE = f"REGEXP_REPLACE({{0}}, '(`(?:[^`]|``)*`)|{STRING}', '{{1}}')"
 ONE, ONE_MARIADB = "$1", r"\\1"  # the first group
@@ -171,7 +171,7 @@ GENERATED = (
 
 
 def write_drop_column(step: Step) -> None:
-    """Write one ALTER, with the keys and the checks that use the column, as the server has them."""
+    """Write one ALTER, with the keys and checks that use the column, as the server has them."""
     if step.is_plain:
         return write_as_it_is(step)
     name = str(step.name)
@@ -180,7 +180,7 @@ def write_drop_column(step: Step) -> None:
     step.write(Guarded("SET @alembic_checks = NULL"))
     for version, checks in CHECKS.items():
         parts = (filled_question(step, p, step.table, name) for p in checks.split("{}"))
-        asked = column.join(parts)  # filled in last: its name may look like a placeholder
+        asked = column.join(parts)  # last, because its name may look like a placeholder
         look_if(step, f"VERSION() {version} '%MariaDB%'", asked)
     clauses = [filled_question(step, keys, step.table, name) for keys in (FOREIGN, UNIQUE)]
     drop = step.database.literal(f"DROP COLUMN {step.database.quoted(name)}")
@@ -195,7 +195,7 @@ def show_plain(step: Step) -> None:
 
 
 def write_alter_of(step: Step, condition: str, *clauses: str) -> None:
-    """Write an ALTER TABLE of clauses that are SQL expressions, those that are NULL left out."""
+    """Write an ALTER TABLE from clauses that are SQL expressions, omitting those that are NULL."""
     alter = step.database.literal(f"ALTER TABLE {step.quoted_table} ")
     text = f"CONCAT({alter}, CONCAT_WS(', ', {', '.join(clauses)}))"
     write_prepared(step, f"IF({condition}, {text}, 'DO 0')")
@@ -206,14 +206,14 @@ FOREIGN = (
     " REPLACE(constraint_name, '`', '``'), '`')) FROM information_schema.key_column_usage"
     f" {OF_TABLE} AND column_name = :name AND referenced_table_name IS NOT NULL"
 )
-# MariaDB does not shorten a unique key of several columns, as it does an index
+# MariaDB shortens an index, but not a unique key, of several columns
 UNIQUE = (
     "SELECT GROUP_CONCAT(DISTINCT CONCAT('DROP INDEX `',"
     " REPLACE(index_name, '`', '``'), '`')) FROM information_schema.statistics"
     f" {OF_TABLE} AND column_name = :name AND non_unique = 0 AND index_name <> 'PRIMARY'"
 )
-# Both servers write a column in a check in its quotes, which a string may hold as well.  MySQL has
-# indexes of expressions, too, and the names of its checks are of the whole database:
+# Both servers quote a column in a check, and a string may contain the same text.  MySQL also has
+# indexes on expressions, and its check names are unique in the whole database:
 # https://dev.mysql.com/doc/refman/8.4/en/information-schema-check-constraints-table.html
 CHECKS = {
     "LIKE": "SELECT GROUP_CONCAT(CONCAT('DROP CONSTRAINT `', REPLACE(constraint_name, '`', '``'),"
@@ -233,14 +233,14 @@ CHECKS = {
     " WHERE s.table_schema = COALESCE(:schema, DATABASE()) AND s.table_name = :table"
     f" AND LOCATE(LOWER({{}}), LOWER({OUTSIDE.format(MEANT.format('s.expression'), ONE)}))"
     " AND NOT EXISTS"
-    # those UNIQUE drops already
+    # except those that UNIQUE drops already
     f" (SELECT 1 FROM information_schema.statistics {OF_TABLE} AND index_name = s.index_name"
     " AND column_name = :name AND non_unique = 0))), '') INTO @alembic_checks",
 }
 
 
 def write_rename_column(step: Step, new_name: str, condition: str) -> None:
-    """Write one ALTER, with the checks and the indexes of expressions that follow on MySQL."""
+    """Write one ALTER; on MySQL, with updated checks and expression indexes."""
     database, name = step.database, str(step.name)
     step.comment(rename_column_sql(step, new_name))
     asked = filled_question(step, step.server.questions["column"], step.table, name)
@@ -254,8 +254,8 @@ def write_rename_column(step: Step, new_name: str, condition: str) -> None:
 
 
 OLD = "CONVERT(@alembic_old USING utf8mb4) COLLATE utf8mb4_bin"
-# In a text, the new name in the place of the old one: from where the last one was found, over
-# strings and other names.  https://unicode-org.github.io/icu/userguide/strings/regexp.html
+# Replaces the old name by the new one in a text: from the last match on, skipping strings and
+# other names.  https://unicode-org.github.io/icu/userguide/strings/regexp.html
 EXACTLY = (
     r"CONCAT('\\Q', REPLACE(CONVERT(@alembic_old USING utf8mb4), '\\E', '\\E\\\\E\\Q'), '\\E')"
 )
@@ -302,7 +302,7 @@ FOLLOWING = (
 
 
 def write_drop_index(step: Step) -> None:
-    """Write the drop, with the index that a foreign key then needs."""
+    """Write the DROP, with the index that a foreign key then needs."""
     if step.is_plain:
         return write_as_it_is(step)
     show_plain(step)
@@ -311,7 +311,7 @@ def write_drop_index(step: Step) -> None:
 
 
 def needed_indexes(step: Step) -> str:
-    """Return an SQL expression for what makes the indexes that foreign keys need without one."""
+    """Return an SQL expression for the clauses that create the indexes foreign keys then need."""
     return f"({filled_question(step, NEEDED, step.table, str(step.name))})"
 
 
@@ -332,7 +332,7 @@ NEEDED = (
 
 
 def write_drop_constraint(step: Step) -> None:
-    """Write the drop; of a foreign key, with the index that came with it, unless it is needed."""
+    """Write the DROP; for a foreign key, with its index, unless that is needed."""
     type_ = step.operation.constraint_type
     alter = f"ALTER TABLE {step.quoted_table}"
     name = step.database.quoted(str(step.name))
@@ -357,7 +357,7 @@ def write_drop_constraint(step: Step) -> None:
         step.write_if(f"@alembic_key AND {unneeded}", f"{alter} DROP INDEX {name}")
 
 
-# an index of that name whose first column no foreign key needs, of this table or to it
+# an index of that name whose first column is needed by no foreign key, in either direction
 UNNEEDED = (
     "SELECT 1 FROM information_schema.statistics AS s"
     " WHERE s.table_schema = COALESCE(:schema, DATABASE()) AND s.table_name = :table"

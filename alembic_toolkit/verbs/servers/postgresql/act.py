@@ -1,4 +1,4 @@
-"""What PostgreSQL does in its own way."""
+"""The implementations specific to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alembic_toolkit.verbs.words import log_line, log_skip, subject
 
 
 def create_table(step: Step) -> sa.Table:
-    """Create the table; a type that is there already is confirmed, not made twice."""
+    """Create the table; an existing type is confirmed, not created twice."""
     table: sa.Table = step.wanted
     types: list[Any] = [column.type for column in table.columns]
     if any(True for type_ in types for _ in named_types(type_, step.database.dialect)):
@@ -66,7 +66,7 @@ def create_index(step: Step) -> None:
 
 
 def drop_invalid(step: Step, **flags: Any) -> None:
-    """Drop an index that a failed build has left, with these flags of DROP INDEX."""
+    """Drop an index that a failed build left behind, with these flags of DROP INDEX."""
     if not step.is_invalid:
         return
     drop = ops.DropIndexOp(str(step.name), step.table, schema=step.schema, **flags)
@@ -77,7 +77,7 @@ def drop_invalid(step: Step, **flags: Any) -> None:
 def drop_index(step: Step) -> None:
     concurrently = step.operation.kw.get("postgresql_concurrently", False)
     if step.schema is None and step.found and "hidden_in" in step.found:
-        step.operation.schema = step.found["hidden_in"]  # by its name alone another would be found
+        step.operation.schema = step.found["hidden_in"]  # without it another one would be found
     if not concurrently:
         run_alembic(step)
         return
@@ -88,7 +88,7 @@ def drop_index(step: Step) -> None:
 
 
 def replace_view(step: Step) -> None:
-    """Replace it; drop and create it where PostgreSQL refuses because its columns change."""
+    """Replace it; drop and create it if PostgreSQL refuses because its columns change."""
     run = step.database.run
     try:
         with undone_by_error(step.database):
@@ -115,7 +115,7 @@ INVALID_TABLE_DEFINITION = "42P16"
 
 
 def require_undivided(step: Step, parts: list[str | None] | None) -> None:
-    """Refuse, before anything is committed, what cannot be done concurrently to partitions.
+    """Refuse, before any commit, what cannot be done concurrently to a partitioned table.
 
     :param parts: the partitions, None for a table that is not partitioned.
 
@@ -141,7 +141,7 @@ def require_undivided(step: Step, parts: list[str | None] | None) -> None:
 
 
 def is_for_undivided(step: Step) -> bool:
-    """Tell whether the step is one that PostgreSQL refuses for a partitioned table."""
+    """Tell whether PostgreSQL refuses the step for a partitioned table."""
     if step.kind == "foreignkey":  # https://www.postgresql.org/docs/18/release-18.html
         late = step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid")
         return bool(late) and (step.database.dialect.server_version_info or ()) < (18,)
@@ -150,7 +150,7 @@ def is_for_undivided(step: Step) -> bool:
 
 
 def undivided_code(step: Step, name: str, table: str) -> str:
-    """Return the verb as code, for this name and table, without what partitions cannot have."""
+    """Return the call as code, for this name and table, without unsupported options."""
     operation: Any
     if step.verb == "drop_index":
         operation = ops.DropIndexOp(name, table, schema=step.schema)

@@ -1,4 +1,4 @@
-"""``alter_column`` on PostgreSQL: what is kept, and in which order it is done."""
+"""``alter_column`` on PostgreSQL: what is kept, and the order of the steps."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def kept_type(step: Step, found: Definition) -> Any:
 
 
 def alter_column(step: Step) -> None:
-    """Alter it; a default that is said is taken away before the type changes, and set after.
+    """Alter it; a given default is dropped before the type changes, and set afterwards.
 
-    The server casts the default that is there to the new type, and mostly cannot:
+    The server casts the existing default to the new type, and usually cannot:
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
     """
     if step.operation.modify_type is not None and (step.found or {}).get("default"):
@@ -40,7 +40,7 @@ def alter_column(step: Step) -> None:
 
 
 def without_default(step: Step) -> ops.AlterColumnOp:
-    """Return what takes the default away."""
+    """Return the operation that drops the default."""
     given = step.table, str(step.name)
     return ops.AlterColumnOp(*given, modify_server_default=None, schema=step.schema)
 
@@ -59,7 +59,7 @@ def require_castable_default(step: Step) -> None:
             database.run(f"{alter} TYPE {type_} USING NULL::{type_.partition(' COLLATE ')[0]}")
     except sa.exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) not in UNCASTABLE:
-            return  # as the server says it of the column itself
+            return  # the server reports that for the column itself
         said = copy.copy(operation)
         said.modify_server_default = default_as(step, default, type_)
         keep_colons(said)
@@ -74,7 +74,7 @@ def require_castable_default(step: Step) -> None:
 
 
 def default_as(step: Step, default: str, type_: str) -> sa.TextClause | None:
-    """Return the default as one of another type, where its value can be one, else None."""
+    """Return the default in another type if its value is valid there, else None."""
     value = LITERAL.fullmatch(default)
     if value is None:
         return None
@@ -88,10 +88,10 @@ def default_as(step: Step, default: str, type_: str) -> sa.TextClause | None:
     return sa.text(value[1])
 
 
-# 'x'::character varying, which is a value and the type that it is of
+# 'x'::character varying: a value and its type
 LITERAL = re.compile(r"('(?:[^']|'')*'|[\w.+-]+)(?:::[\w\s.\"(),]+)?")
 
 
-# datatype_mismatch, and what a cast of the value itself can say:
+# datatype_mismatch, and the errors of casting the value itself:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNCASTABLE = {"42804", "42846", "22P02"}

@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalog tells."""
+"""Read PostgreSQL's catalog."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ INDEX_OF_TABLE = (
 PLAIN_QUESTIONS = {
     "table": f"{RELATION} AND relkind IN ('r', 'p', 'f')",
     "indexable": f"{RELATION} AND relkind IN ('r', 'p', 'f', 'm')",
-    "relation": "SELECT to_regclass(:table)",  # no catalog: half the time of planning
+    "relation": "SELECT to_regclass(:table)",  # without a catalog, planning takes half the time
     # ALTER TABLE RENAME takes them all: https://www.postgresql.org/docs/current/sql-altertable.html
     "renamable": RELATION,
     "sort": "SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
@@ -80,19 +80,19 @@ PLAIN_QUESTIONS = {
     " FROM pg_constraint AS k WHERE conrelid = to_regclass(:table) AND conname = :name",
     "labels": "SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e"
     " WHERE e.enumtypid = to_regtype(:table) GROUP BY e.enumtypid",
-    # what has the new name where the old one is, or, where there is no old one, on the whole path
+    # the object with the new name beside the old one, or, without an old one, on the whole path
     "renamed": "SELECT relname FROM pg_class WHERE oid = coalesce((SELECT c.oid FROM pg_class AS o"
     " JOIN pg_class AS c ON c.relnamespace = o.relnamespace"
     " WHERE o.oid = to_regclass(:table) AND c.relname = :name),"
     " CASE WHEN to_regclass(:table) IS NULL THEN to_regclass(:index)::oid END)",
-    # why nothing that lasts can be made where the path leads to
+    # why no permanent object can be created through the search path
     "place": "SELECT CASE WHEN current_schema() IS NULL THEN 'none'"
     " WHEN starts_with(current_schema()::text, 'pg_temp_') THEN 'temporary'"
     " WHEN to_regclass(quote_ident(:name))::oid"
     " = to_regclass('pg_temp.' || quote_ident(:name))::oid THEN 'hidden' END",
 }
 QUESTIONS = {what: pinned(sql) for what, sql in PLAIN_QUESTIONS.items()}
-# An index is made in the schema of its table.
+# An index is created in the schema of its table.
 QUESTIONS["sort beside"] = QUESTIONS["sort"].replace(
     pinned("to_regclass(:table)"),
     pinned(
@@ -152,7 +152,7 @@ ORDER BY a.attnum
 """
 COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', PLAIN_COLUMNS)
 COLUMNS = pinned(PLAIN_COLUMNS)
-# All that there is to know of an ordinary column: to plan this takes a quarter of the time.
+# All facts about an ordinary column: planning this query takes a quarter of the time.
 # The collations are none, and "default".
 ORDINARY_COLUMN = pinned(f"""
 SELECT a.attname AS name,
@@ -208,7 +208,7 @@ def canonical_default(text: str, type_: str) -> str:
     return f"DEFAULT {bare if is_number else value}"
 
 
-# Columns that older servers do not have are read from the row as JSON.
+# Columns missing on older servers are read from the row as JSON.
 CONSTRAINTS = pinned("""
 SELECT k.conname AS name, k.contype::text AS type, pg_get_expr(k.conbin, k.conrelid) AS "check",
        pg_get_constraintdef(k.oid) LIKE 'UNIQUE NULLS NOT DISTINCT%' AS nulls_not_distinct,
@@ -293,7 +293,7 @@ INDEX_ON = pinned(
     f"{INDEX} c.relname = :name AND c.relnamespace ="
     " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
 )
-# All that there is to know of most indexes: on that table, valid, and of no constraint.
+# All facts about most indexes: on that table, valid, and not of a constraint.
 ORDINARY_INDEX = pinned("""
 SELECT indexrelid AS oid, indrelid = to_regclass(:table) AND indisvalid
        AND NOT (indisunique OR indisexclusion) AS is_ordinary
@@ -304,7 +304,7 @@ FROM pg_index WHERE indexrelid = to_regclass(:index)
 def index(
     database: Database, table: str | None, name: str, schema: str | None
 ) -> Definition | None:
-    """Look without ``pg_get_indexdef``, which waits for whoever alters the table."""
+    """Check without ``pg_get_indexdef``, which waits for sessions that alter the table."""
     question = ("index", table or "", name, schema)
     ordinary = ask_rows(database, ORDINARY_INDEX, question) if table else []
     if table and ordinary and ordinary[0]["is_ordinary"]:
@@ -321,7 +321,7 @@ def index(
 
 
 def index_defined(database: Database, found: Definition) -> Definition:
-    """Return an index that was found with its definition, as the server writes it."""
+    """Return an index with its definition, as the server writes it."""
     sql = str(database.run(f"SELECT pg_catalog.pg_get_indexdef({found['oid']})").scalar())
     _, method = sql.split(" USING ", 1)
     kept = {key: value for key, value in found.items() if key not in ("oid", "hidden_in")}
@@ -329,7 +329,7 @@ def index_defined(database: Database, found: Definition) -> Definition:
 
 
 def index_text(step: Step) -> str:
-    """Let the server write the wanted index, made on a scratch table with the same columns."""
+    """Let the server write the wanted index, created on a scratch table with the same columns."""
     operation = copy.copy(step.operation)
     operation.index_name, operation.table_name = sa.schema.conv(SCRATCH_INDEX), SCRATCH
     operation.schema = scratch_schema(step)
@@ -342,7 +342,7 @@ def index_text(step: Step) -> str:
 
 
 def hidden_schema(database: Database, schema: str, table: str) -> str | None:
-    """Return the schema that a table must be named with; None when the search path finds it."""
+    """Return the schema by which a table must be named; None if the search path finds it."""
     short = postgresql_literal(database.quoted(table))
     long = postgresql_literal(database.quoted(table, schema))
     same = pinned("SELECT to_regclass(:short) = to_regclass(:long)")

@@ -1,4 +1,4 @@
-"""``postgresql_concurrently=True``: in steps that block nobody, each committed."""
+"""``postgresql_concurrently=True``: steps that block nobody, each committed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from alembic_toolkit.verbs.words import log_done
 
 
 def add_column(step: Step) -> None:
-    """Add it, unless the server would write a value into each row while nobody can use the table.
+    """Add it, unless the server would write a value into each row while it locks the table.
 
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
     """
@@ -75,9 +75,9 @@ VOLATILE += pinned(" AND provolatile = 'v' LIMIT 1")
 
 
 def differs_by_row(step: Step, default: str) -> bool:
-    """Tell whether a default calls a function that may answer otherwise for each row.
+    """Tell whether a default calls a function whose result may differ for each row.
 
-    The server knows which do (https://www.postgresql.org/docs/current/xfunc-volatility.html);
+    The server knows these functions (https://www.postgresql.org/docs/current/xfunc-volatility.html);
     a script can only know that ``now()`` does not.
     """
     tokens = code_tokens(re.sub(r"::[\w ]+(\([\d, ]*\))?", "", default))  # without casts
@@ -91,7 +91,7 @@ def differs_by_row(step: Step, default: str) -> bool:
 
 
 def add_constraint(step: Step) -> None:
-    """Add it; concurrently as NOT VALID first, because it takes long to read all rows."""
+    """Add it; concurrently as NOT VALID first, because reading all rows takes long."""
     if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
         return default_add_constraint(step)
     step.wanted.dialect_kwargs["postgresql_not_valid"] = True
@@ -110,7 +110,7 @@ def add_unique(step: Step) -> None:
 
 
 def unique_index(step: Step) -> ops.CreateIndexOp:
-    """Return the operation that makes the index of a unique constraint."""
+    """Return the operation that creates the index of a unique constraint."""
     names = [column.name for column in step.wanted.columns]
     kw = {k: v for k, v in step.wanted.dialect_kwargs.items() if k.startswith("postgresql_")}
     kw |= {"postgresql_concurrently": True}
@@ -126,7 +126,7 @@ def using_index_sql(step: Step) -> str:
 
 
 def alter_column(step: Step) -> None:
-    """Alter it; concurrently NOT NULL comes last, when a check has read the rows.
+    """Alter it; concurrently NOT NULL comes last, after a check has read the rows.
 
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
     """
@@ -136,7 +136,7 @@ def alter_column(step: Step) -> None:
     rest, not_null = split_nullable(step)
     if rest.operation.has_changes() or rest.operation.modify_name is not None:
         run_alembic(rest)
-    step = not_null  # by its new name
+    step = not_null  # under its new name
     name = sa.schema.conv(not_null_name(step))
     condition: Any = sa.column(str(step.name)).is_not(None)
     kw: dict[str, Any] = {"schema": step.schema, "postgresql_concurrently": True}
@@ -159,7 +159,7 @@ def alter_column(step: Step) -> None:
 
 
 def split_nullable(step: Step) -> tuple[Step, Step]:
-    """Return what an ``alter_column`` asks for without its NOT NULL, and that alone."""
+    """Return an ``alter_column`` without its NOT NULL, and the NOT NULL alone."""
     rest = replace(step, operation=copy.copy(step.operation))
     rest.operation.modify_nullable = None
     name = str(step.operation.modify_name or step.name)
@@ -168,7 +168,7 @@ def split_nullable(step: Step) -> tuple[Step, Step]:
 
 
 def not_null_name(step: Step) -> str:
-    """Return the name of the check that reads the rows before NOT NULL does."""
+    """Return the name of the check that reads the rows before NOT NULL is set."""
     return f"_alembic_not_null_{step.name}"
 
 
@@ -178,7 +178,7 @@ def drop_not_null_check(step: Step) -> None:
 
 
 def drop_leftover(step: Step) -> None:
-    """Drop the check that a run left which was killed after SET NOT NULL."""
+    """Drop the check left by a run that was killed after SET NOT NULL."""
     if step.operation.modify_nullable is not False:
         return
     name = not_null_name(step)
@@ -187,7 +187,7 @@ def drop_leftover(step: Step) -> None:
 
 
 def finish(step: Step, found: Definition) -> Definition:
-    """Validate a constraint that a killed run left NOT VALID; return what is there then."""
+    """Validate a constraint that a killed run left NOT VALID; return its new definition."""
     if not found.get("definition", "").endswith(" NOT VALID"):
         return found
     whole = {"definition": found["definition"].removesuffix(" NOT VALID")}

@@ -59,7 +59,7 @@ def rename_value(step: Step) -> None:
 
 
 def value_aside(step: Step, value: str) -> str:
-    """Return code that puts a value out of the way of the wanted one, once."""
+    """Return code that renames a value, once, to make room for the wanted one."""
     aside = f"{value}_old"
     rename = rename_value_sql(replace(step, wanted=(value, aside)))
     type_ = postgresql_literal(step.database.quoted(str(step.name), step.schema))
@@ -75,7 +75,7 @@ def keeping_colons(sql: str) -> str:
 
 
 def require_values(step: Step, wanted: list[str]) -> list[str]:
-    """Return the values of an enum type; refuse when it is not there, or lacks a wanted one."""
+    """Return the values of an enum type; refuse if it does not exist, or lacks a wanted one."""
     labels = enum_values(step.database, str(step.name), step.schema)
     if labels is None or set(wanted) - set(labels):
         stop(

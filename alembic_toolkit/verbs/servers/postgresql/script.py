@@ -1,4 +1,4 @@
-"""What PostgreSQL's scripts do in their own way."""
+"""Scripts specific to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from alembic_toolkit.verbs.values import Step
 
 
 def write_if(step: Step, condition: str, sql: str) -> None:
-    """Write a statement in a DO block, which looks before it runs it."""
+    """Write a statement in a DO block, which checks before it runs it."""
     text = f"BEGIN\n  IF {condition} THEN\n    EXECUTE {dollar_quoted(sql)};\n  END IF;\nEND"
     step.write(do_block(text))
 
 
 def write_index(step: Step) -> None:
-    """Write CREATE or DROP INDEX, outside of the transaction where it is CONCURRENTLY.
+    """Write CREATE or DROP INDEX, outside the transaction if it is CONCURRENTLY.
 
-    What a failed build left is dropped first: IF NOT EXISTS would be content with it.
+    An index that a failed build left is dropped first: IF NOT EXISTS would accept it.
     """
     if not step.operation.kw.get("postgresql_concurrently", False):
         return write_guarded(step)
@@ -59,15 +59,15 @@ def write_index(step: Step) -> None:
 
 
 def write_add_value(step: Step) -> None:
-    """Write ADD VALUE outside of the transaction, so that what follows can use the value."""
+    """Write ADD VALUE outside the transaction, so that later statements can use the value."""
     with step.context.autocommit_block():
         step.write(add_value_sql(step))
 
 
 def write_rename_value(step: Step) -> None:
-    """Write the rename; it is skipped where only the new value is there.
+    """Write the rename; it is skipped if only the new value exists.
 
-    Where both are there, or neither, the server raises its own error.
+    If both exist, or neither, the server raises its own error.
     """
     sql = step.server.questions["label"]
     old, new = (condition(step, sql, str(step.name), value) for value in step.wanted)
@@ -75,7 +75,7 @@ def write_rename_value(step: Step) -> None:
 
 
 def write_view(step: Step) -> None:
-    """Write a replacement that falls back to DROP and CREATE where the columns change."""
+    """Write a replacement that falls back to DROP and CREATE if the columns change."""
     if step.is_plain:
         return step.write(replace_view_sql(step))
     statements = replace_view_sql(step), drop_sql(step), create_view_sql(step)
@@ -88,7 +88,7 @@ def write_view(step: Step) -> None:
 
 
 def write_constraint(step: Step) -> None:
-    """Write it; concurrently as NOT VALID, then its validation, each a transaction of its own."""
+    """Write it; concurrently as NOT VALID, then its validation, each in its own transaction."""
     if not step.concurrently or step.wanted.dialect_kwargs.get("postgresql_not_valid"):
         return write_guarded(step)
     step.wanted.dialect_kwargs["postgresql_not_valid"] = True
@@ -112,7 +112,7 @@ def write_add_column(step: Step) -> None:
 
 
 def write_alter(step: Step) -> None:
-    """Write it; concurrently the steps to NOT NULL come last, each a transaction of its own."""
+    """Write it; concurrently the steps to NOT NULL come last, each in its own transaction."""
     if step.operation.modify_type is not None:
         bring_types(step, [step.operation.modify_type])
     if not (step.concurrently and step.operation.modify_nullable is False):
@@ -135,7 +135,7 @@ def write_alter(step: Step) -> None:
 
 
 def write_alter_type(step: Step) -> None:
-    """Write an ALTER; the start and the end of an identity with the guards that they need."""
+    """Write an ALTER; guarded where an identity is added or dropped."""
     is_identity = condition(step, IS_IDENTITY, step.table, str(step.name))
     for sql in plain_sql(write_type(step)):
         words = [token.upper() for token in tokenize(sql) if not is_noise(token)]
@@ -143,12 +143,12 @@ def write_alter_type(step: Step) -> None:
             step.write(f"{sql} IF EXISTS")
         elif "IDENTITY" in words and "GENERATED" in words and "ADD" in words:
             step.write_if(f"NOT {is_identity}", sql)
-        elif words[-2:-1] != ["COLUMN"]:  # Alembic writes that where an identity stays as it is
+        elif words[-2:-1] != ["COLUMN"]:  # Alembic writes that if an identity does not change
             step.write(sql)
 
 
 def write_type(step: Step) -> Step:
-    """Write what changes the type, where more than one ALTER is needed; return what is left."""
+    """Write the change of type, if it needs more than one ALTER; return what is left to do."""
     operation, database = step.operation, step.database
     default = operation.modify_server_default
     if operation.modify_type is None:

@@ -1,4 +1,4 @@
-"""What PostgreSQL describes as it was written, although it means the same in other words."""
+"""Descriptions in PostgreSQL's catalog that keep the author's spelling of equal expressions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
 
 
 def one_spelling(text: str) -> str:
-    """Return a description in which each of these is written in one way."""
+    """Return a description in which each of these has one spelling."""
     meant = list(SAME.values())
     pieces = QUOTED.split(text)
     for place in range(0, len(pieces), 2):

@@ -1,4 +1,4 @@
-"""The types that a column brings along: made or confirmed before it."""
+"""The types that a column needs: created or confirmed before it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from alembic_toolkit.verbs.words import log_done, log_skip
 
 
 def bring_types(step: Step, types: Iterable[Any]) -> None:
-    """Make or confirm the enum types and domains of columns.
+    """Create or confirm the enum types and domains of columns.
 
-    One with ``create_type=False`` the revision leaves to the database.
+    The revision leaves a type with ``create_type=False`` to the database.
     """
     made: set[tuple[str | None, str]] = set()
     for type_ in (one for given in types for one in named_types(given, step.database.dialect)):
@@ -35,9 +35,9 @@ def bring_types(step: Step, types: Iterable[Any]) -> None:
 
 
 def bring_enum(step: Step) -> None:
-    """Make an enum type, or confirm the one that is there.
+    """Create an enum type, or confirm the existing one.
 
-    A script for review asks, too: whether an earlier revision made it only the database knows.
+    A script for review checks as well: only the database knows if an earlier revision created it.
     """
     if step.is_plain and step.server.write_if is not None:
         [sql] = plain_sql(step)
@@ -48,7 +48,7 @@ def bring_enum(step: Step) -> None:
 
 
 def named_types(type_: Any, dialect: sa.Dialect) -> Iterator[Any]:
-    """Yield the types with a name of their own that a type is made of, wherever they are in it."""
+    """Yield the named types within a type, at any depth."""
     made = sa.types.to_instance(type_)
     made = getattr(made, "_variant_mapping", {}).get(dialect.name, made)
     if isinstance(made, sa.types.TypeDecorator):
@@ -63,7 +63,7 @@ def named_types(type_: Any, dialect: sa.Dialect) -> Iterator[Any]:
 
 
 def bring_domain(step: Step, domain: DOMAIN) -> None:
-    """Make a domain, or leave the one that is there: its definition is not compared."""
+    """Create a domain, or keep the existing one: its definition is not compared."""
     dialect = step.database.dialect
     sql = unescaped_percent(str(CreateDomainType(domain).compile(dialect=dialect)), dialect)
     name = postgresql_literal(step.database.quoted(str(domain.name), domain.schema))

@@ -1,4 +1,4 @@
-"""What SQLite does in its own way: with its ``ALTER TABLE`` where that suffices, else a rebuild."""
+"""The implementations specific to SQLite: ``ALTER TABLE`` if that suffices, else a rebuild."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from alembic_toolkit.verbs.words import log_skip
 
 @contextmanager
 def ordinary_table(step: Step) -> Iterator[None]:
-    """Refuse in words what SQLite does to ordinary tables alone."""
+    """Refuse, with a readable error, operations that SQLite supports only on ordinary tables."""
     try:
         yield
     except sa.exc.OperationalError:
@@ -64,7 +64,7 @@ def create_index(step: Step) -> None:
 
 
 def add_column(step: Step) -> None:
-    """Add it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
+    """Add it natively if SQLite can: https://www.sqlite.org/lang_altertable.html#altertabaddcol"""
     column = step.wanted
     text = str(CreateColumn(column).compile(dialect=step.database.dialect))
     default = next((c for c in split_clauses(text) if c.upper().startswith("DEFAULT")), "")
@@ -82,7 +82,7 @@ def add_column(step: Step) -> None:
             step.operations.impl.add_column(step.table, column, schema=step.schema)
         return
     if is_last:
-        position = sum(map(is_column, items))  # the columns come before the constraints
+        position = sum(map(is_column, items))  # columns precede constraints
     elif before is not None:
         position = column_position(items, str(before))
     else:
@@ -91,21 +91,21 @@ def add_column(step: Step) -> None:
 
 
 def numbers_rows(step: Step, items: list[str]) -> bool:
-    """Tell whether a new column is to be the primary key, and so the number of each row.
+    """Tell whether a new column becomes the primary key, and so numbers the rows.
 
-    Only an INTEGER is: https://www.sqlite.org/lang_createtable.html#rowid
+    Only an INTEGER does: https://www.sqlite.org/lang_createtable.html#rowid
     """
     column, key = step.wanted, step.batch.key
     is_new_key = [name.lower() for name in key] == [column.name.lower()]
     is_free = not has_key(items) or (is_new_key and step.batch.frees_key)
     is_integer = type_text(column.type, step.database.dialect) == "INTEGER"
-    # An Identity is none here: SQLite counts by the key itself.
+    # An Identity is not one here: SQLite counts by the key itself.
     is_given = column.server_default is not None and column.identity is None
     return is_free and is_integer and not is_given and (is_new_key or column.primary_key)
 
 
 def drop_column(step: Step) -> None:
-    """Drop it natively where SQLite can: https://www.sqlite.org/lang_altertable.html#altertabdropcol"""
+    """Drop it natively if possible: https://www.sqlite.org/lang_altertable.html#altertabdropcol"""
     name = str(step.name)
     items = table_text(step).items
     column = items[column_position(items, name)]
@@ -129,7 +129,7 @@ def drop_column(step: Step) -> None:
             for index in indexes_on(step, name):
                 step.database.run(f"DROP INDEX {step.database.quoted(index, step.schema)}")
             run_alembic(step)
-    except sa.exc.OperationalError:  # a comment confuses it; or a view uses the column
+    except sa.exc.OperationalError:  # a comment confuses it, or a view uses the column
         rebuild(step, rest)
 
 
@@ -139,7 +139,7 @@ def is_update_of(sql: str, column: str) -> bool:
 
 
 def is_in_triggers(step: Step, column: str) -> bool:
-    """Tell whether a trigger may use a column, which SQLite's own DROP COLUMN overlooks.
+    """Tell whether a trigger may use a column, which SQLite's own DROP COLUMN does not notice.
 
     A trigger that writes to the column would stay, and SQLite 3.40 crashes when it fires.
     """
@@ -157,7 +157,7 @@ def indexes_on(step: Step, column: str) -> dict[str, str]:
 
 
 def index_keeper(step: Step) -> Callable[[], None]:
-    """Note the indexes on a column that a batch drops and adds; return what makes them again.
+    """Note the indexes on a column that a batch drops and adds; return how to recreate them.
 
     In Alembic's own batch, which rebuilds the table only once, they would stay.
     """
@@ -192,7 +192,7 @@ def alter_column(step: Step) -> None:
     if operation.modify_type is not None:
         new = changed[0].strip()
         type_ = new.removeprefix(tokenize(new)[0])
-        name = leading_noise(name) + code_tokens(name)[0] + type_  # its name as it is spelled
+        name = leading_noise(name) + code_tokens(name)[0] + type_  # keep the spelling of its name
         if any(clause.startswith("COLLATE") for clause in changed):
             clauses = replace_clauses(clauses, changed, ("COLLATE",))
     if operation.modify_nullable is not None:
@@ -204,7 +204,7 @@ def alter_column(step: Step) -> None:
 
 
 def kept_type(step: Step, found: Definition) -> Any:
-    """Return the new type; INTEGER for another integer where it makes a key count up.
+    """Return the new type; INTEGER for another integer type if its key auto-increments.
 
     It holds 64 bits: https://www.sqlite.org/lang_createtable.html#rowid
     """
@@ -218,7 +218,7 @@ def kept_type(step: Step, found: Definition) -> Any:
 
 
 def is_rowid(step: Step) -> bool:
-    """Tell whether an INTEGER column is the whole primary key, and so the number of its row."""
+    """Tell whether an INTEGER column is the whole primary key, and so the rowid."""
     text, name = table_text(step), str(step.name).lower()
     keys = [
         [column.lower() for column in on or names_in(split_name(clause)[1])]
@@ -229,9 +229,9 @@ def is_rowid(step: Step) -> bool:
 
 
 def rename_column(step: Step) -> None:
-    """Rename it, which also rewrites indexes, triggers and views; then do what else is asked for.
+    """Rename it, which also rewrites indexes, triggers and views; then do the other changes.
 
-    Where that fails, its name is what it was.
+    If these fail, the old name is restored.
     """
     old, new = str(step.name), str(step.operation.modify_name)
     rest = replace(step, name=new, operation=copy.copy(step.operation))
@@ -248,7 +248,7 @@ def rename_column(step: Step) -> None:
 
 
 def replace_clauses(clauses: list[str], changed: list[str], starts: tuple[str, ...]) -> list[str]:
-    """Return the clauses, those that begin with one of the words from the changed definition."""
+    """Replace the clauses that begin with one of the words by those of the changed definition."""
 
     def begins(clause: str) -> bool:
         _, tokens = split_name(clause)
@@ -261,7 +261,7 @@ def replace_clauses(clauses: list[str], changed: list[str], starts: tuple[str, .
 def add_constraint(step: Step) -> None:
     found = survey(step)
     items = found.text.items
-    if step.kind == "primary":  # in a batch it takes the place of the one that is there
+    if step.kind == "primary":  # in a batch it replaces the existing one
         items = without_constraints(items, is_key)
     rebuild(step, [*items, f" {compiled_definition(step)['definition']}"], found)
 
@@ -286,7 +286,7 @@ def drop_constraint(step: Step) -> None:
 
 
 def replace_check(step: Step) -> None:
-    """Put a check in the place of the one of its name."""
+    """Replace the check of this name."""
     name = str(step.name).lower()
 
     def matches(clause: str, column: list[str]) -> bool:
@@ -306,7 +306,7 @@ def has_key(items: list[str]) -> bool:
 
 
 def without_constraints(items: list[str], matches: Callable[[str, list[str]], bool]) -> list[str]:
-    """Return the items without the constraints that match, be they a table's or a column's."""
+    """Return the items without the matching constraints, be they of a table or a column."""
 
     def without(item: str) -> str:
         if not is_column(item):
@@ -320,7 +320,7 @@ def without_constraints(items: list[str], matches: Callable[[str, list[str]], bo
 
 
 def rename_table(step: Step) -> None:
-    """Rename it; by way of another name where only the case differs, which SQLite refuses."""
+    """Rename it; via a temporary name if only the case differs, which SQLite refuses."""
     if step.table.lower() != str(step.name).lower():
         run_alembic(step)
         return
@@ -332,7 +332,7 @@ def rename_table(step: Step) -> None:
 
 
 def drop_table(step: Step) -> None:
-    """Drop it, unless SQLite would delete the rows that reference it as well."""
+    """Drop it, unless SQLite would also delete the rows that reference it."""
     database = step.database
     children = children_of(step) if database.run("PRAGMA foreign_keys").scalar() else {}
     for child, columns in children.items():
@@ -357,9 +357,9 @@ def replace_view(step: Step) -> None:
 
 
 def leave_transaction(database: Database) -> None:
-    """Commit a transaction that is open though Alembic has left its own.
+    """Commit a transaction that is still open although Alembic has left its own.
 
-    An ``env.py`` by SQLAlchemy's recipe begins one in an autocommit block, too.
+    An ``env.py`` that follows SQLAlchemy's recipe begins one even in an autocommit block.
     """
     if database.in_transaction:
         database.run("COMMIT")

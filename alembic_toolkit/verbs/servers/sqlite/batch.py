@@ -1,4 +1,4 @@
-"""What only SQLite can do in a batch: another order of columns, options, unnamed keys."""
+"""Batch features that only SQLite has: a new order of columns, options, unnamed keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from alembic_toolkit.verbs.words import log_done, log_line, log_skip, subject
 
 
 def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any]) -> None:
-    """Give the table another order of columns or an AUTOINCREMENT, unless it has them."""
+    """Give the table a new order of columns or an AUTOINCREMENT, unless it has them."""
     require_table(step)
     text = table_text(step)
     items = in_order(text.items, order)
@@ -46,9 +46,9 @@ def reshape(step: Step, order: Sequence[Sequence[str]], options: dict[str, Any])
 
 @contextmanager
 def one_act(step: Step) -> Iterator[None]:
-    """Do all of a block, or nothing, as the one rebuild does that Alembic makes of it.
+    """Do all of a block or nothing, like Alembic, which makes one rebuild of it.
 
-    Where ``env.py`` has DDL in its transaction, that one keeps it together.
+    If ``env.py`` has DDL in its transaction, that transaction keeps the block together.
     """
     is_external = getattr(step.context, "_in_external_transaction", False)
     if step.offline or step.context.impl.transactional_ddl or is_external:
@@ -65,10 +65,10 @@ def one_act(step: Step) -> Iterator[None]:
 def drop_uncopied(step: Step, copy: sa.Table) -> None:
     """Drop a table's unnamed unique and foreign keys that a batch's ``copy_from`` lacks.
 
-    To leave one out is the way to drop it, for it has no name.  What has a name has a verb.
+    Leaving a key out is how to drop it, since it has no name.  For named keys there is a verb.
     """
     if not has_table(step.database, step.table, step.schema):
-        return  # the batch's verbs say so
+        return  # the batch's verbs report that
     items = table_text(step).items
     rest = without_constraints(items, partial(is_uncopied, copy))
     if rest != items:
@@ -77,7 +77,7 @@ def drop_uncopied(step: Step, copy: sa.Table) -> None:
 
 
 def is_uncopied(copy: sa.Table, clause: str, column: list[str]) -> bool:
-    """Tell whether a clause is an unnamed key over columns of the copy that has no such key."""
+    """Tell whether a clause is an unnamed key that the copy's columns do not have."""
     name, tokens = split_name(clause)
     kind = kind_of(clause)
     if name is not None or kind not in KEYS:
@@ -96,11 +96,11 @@ KEYS: dict[str | None, type] = {
 
 
 def in_order(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
-    """Return the items with the columns in an order that keeps each of the sequences wanted."""
+    """Return the items with their columns in an order that satisfies each wanted sequence."""
     columns = {column_name(item): item for item in items if is_column(item)}
     pairs = [pair for names in order for pair in itertools.pairwise(map(str.lower, names))]
     ordered: list[str] = []
-    while len(ordered) < len(columns):  # the first, in today's order, that waits for no other
+    while len(ordered) < len(columns):  # the first, in the present order, that depends on no other
         left = [name for name in columns if name not in ordered]
         waiting = {later for earlier, later in pairs if earlier in left}
         ready = [name for name in left if name not in waiting]
@@ -112,7 +112,7 @@ def in_order(items: list[str], order: Sequence[Sequence[str]]) -> list[str]:
 
 
 def is_sole_key(item: str) -> bool:
-    """Tell whether an item is a primary key of the table over one column."""
+    """Tell whether an item is a table's primary key on a single column."""
     return kind_of(item) == "primary" and len(names_in(split_name(item)[1])) == 1
 
 

@@ -1,4 +1,4 @@
-"""What SQLite's catalog and the texts of its tables tell."""
+"""Read SQLite's catalog and the texts of its tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.constraint import describe_clause, parse_reference
 from alembic_toolkit.verbs.values import Constraint, Database, Definition, Question, Step
 
-# sqlite_master has no index: it is only read for a name that a pragma knows
+# sqlite_master has no index: it is read only for names that a pragma knows
 IF_KNOWN = "(SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_table_xinfo(:table, :schema))) CROSS JOIN "
 NAMED = f"{IF_KNOWN}:database.sqlite_master WHERE name = :table COLLATE NOCASE AND type"
 INDEX = (
@@ -48,13 +48,13 @@ QUESTIONS = {
     "primary": "SELECT 1 FROM pragma_table_xinfo(:table, :schema) WHERE pk > 0",
     "named index": f"SELECT name FROM {INDEX}",
 }
-QUESTIONS["constraint"] = QUESTIONS["sql"]  # in whose text it is looked for
+QUESTIONS["constraint"] = QUESTIONS["sql"]  # searched in the table's text
 UNGUARDED = {what: sql.replace(IF_KNOWN, "") for what, sql in QUESTIONS.items()}
-HIDDEN = "alembic_helpers: tables of this session"  # the key of Connection.info for their names
+HIDDEN = "alembic_helpers: tables of this session"  # the key in Connection.info for their names
 
 
 def fold(name: str) -> str:
-    """Return the name in lower case, of which SQLite knows the letters of ASCII alone.
+    """Return the name in lower case; SQLite folds only ASCII letters.
 
     https://www.sqlite.org/datatype3.html#collation
     """
@@ -66,7 +66,7 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
     possible = [question for question in questions if existing[question[3]]]
     try:
         answers = iter(answer_all(database, possible, QUESTIONS))
-    except sa.exc.OperationalError:  # a view on a table that is gone has no columns to be known by
+    except sa.exc.OperationalError:  # a view on a missing table has no known columns
         answers = iter(answer_all(database, possible, UNGUARDED))
     found = [next(answers) if existing[schema] else None for *_, schema in questions]
     return [
@@ -76,7 +76,7 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
 
 
 def type_within(database: Database, sql: str | None, name: str) -> str | None:
-    """Return the type of the constraint of this name in the text of a table."""
+    """Return the type of the constraint with this name in a table's text."""
     fold = database.case_folded
     found = constraints_within(database, items_of(sql))
     return next((kind for own, kind, _ in found if own and fold(own) == fold(name)), None)
@@ -128,7 +128,7 @@ def columns(database: Database, table: str, schema: str | None) -> dict[str, Def
 
 
 def reflected(database: Database, table: str, schema: str | None) -> list[dict[str, Any]]:
-    """Return what the pragma tells: SQLAlchemy reads the text, too, and trips over a comment."""
+    """Return the pragma's answer: SQLAlchemy also parses the text, and fails on some comments."""
     dialect: Any = database.dialect
     rows = database.run(
         'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?, ?)'
@@ -157,7 +157,7 @@ def define_column(database: Database, column: dict[str, Any]) -> Definition:
 
 
 def canonical_default(text: str) -> str:
-    """Return one spelling for the several that SQLite keeps as the author wrote them."""
+    """Return one spelling for equivalent defaults, which SQLite stores as written."""
     while text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
     text = re.sub(r"^'(-?\d+(\.\d+)?)'$", r"\1", text)
@@ -165,7 +165,7 @@ def canonical_default(text: str) -> str:
 
 
 def clauses_without_pragma(item: str) -> Definition:
-    """Describe what no pragma tells of a column: its collation, and how it is computed."""
+    """Describe column properties that no pragma shows: collation and computed expression."""
     found: Definition = {}
     for clause in split_clauses(item)[1:]:
         _, tokens = split_name(clause)
@@ -245,7 +245,7 @@ def conventional(step: Step) -> str | None:
 
 
 def name_by_convention(step: Step, clause: str, column: list[str]) -> str | None:
-    """Return the name that a batch's naming convention gives to an unnamed key.
+    """Return the name that a batch's naming convention gives an unnamed key.
 
     :param column: the name of the column whose clause it is; empty for a table's constraint.
     """
@@ -300,7 +300,7 @@ def belongings_of(step: Step) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-# Only tables whose text has the name are looked into.
+# Only tables whose text contains the name are inspected.
 CHILDREN = (
     'SELECT m.name AS child, k."from" AS "column", m.rowid AS number FROM :master AS m'
     " CROSS JOIN pragma_foreign_key_list(m.name, :schema) AS k"
@@ -310,7 +310,7 @@ CHILDREN = (
 
 
 def children_of(step: Step) -> dict[str, list[str]]:
-    """Return the tables with a foreign key to this one, itself included: name -> key's columns."""
+    """Return the tables with a foreign key to this one, including itself: name -> key's columns."""
     names = {"table": step.table, "schema": step.schema or "main", "part": searched_name(step)}
     values = {key: literal(name) for key, name in names.items()} | {"master": master_table(step)}
     children: dict[str, list[str]] = {}
@@ -320,7 +320,7 @@ def children_of(step: Step) -> dict[str, list[str]]:
 
 
 def searched_name(step: Step) -> str:
-    """Return what the text of a table has that refers to this one.
+    """Return the text that a table referring to this one must contain.
 
     A name with a quote in it is left out, because the text may spell it in two ways.
     """

@@ -1,4 +1,4 @@
-"""What a rebuild must not make worse: rows, foreign keys, views and triggers."""
+"""Conditions that a rebuild must not make worse: rows, foreign keys, views and triggers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from alembic_toolkit.verbs.values import Step
 
 @dataclass
 class Health:
-    """The state of a table and of what depends on it."""
+    """The condition of a table and of objects that depend on it."""
 
     rows: int
     dangling: Counter[tuple[str, str]]  # rows without a parent, by table and parent
-    broken: dict[str, str]  # what cannot be used, and SQLite's error
+    broken: dict[str, str]  # unusable objects, with SQLite's error
 
 
 def health_of(step: Step, found: Survey) -> Health:
@@ -32,7 +32,7 @@ def health_of(step: Step, found: Survey) -> Health:
     dangling: Counter[tuple[str, str]] = Counter()
     broken = {}
     for name, statement in statements_using(step, found.programs).items():
-        try:  # to plan the statement is enough
+        try:  # planning the statement is enough
             database.run(explained(statement)).close()
         except sa.exc.OperationalError as error:
             broken[name] = str(error.orig)
@@ -41,7 +41,7 @@ def health_of(step: Step, found: Survey) -> Health:
         try:
             lost = database.run(f"PRAGMA {schema}.foreign_key_check({database.quoted(table)})")
             dangling.update((row[0], row[2]) for row in lost)
-        except sa.exc.OperationalError as error:  # a key that references no unique columns
+        except sa.exc.OperationalError as error:  # a foreign key to columns that are not unique
             if not (step.batch.makes_key or key_follows(step)):
                 broken[f"foreign key of {table}"] = str(error.orig)
     return Health(int(rows or 0), dangling, broken)
@@ -76,7 +76,7 @@ def described(step: Step, programs: Programs) -> dict[str, tuple[str, str]]:
 
 
 def users(step: Step) -> dict[str, tuple[str, str]]:
-    """Return the text of each view and trigger, and a statement that only plans to use it."""
+    """Return the text of each view and trigger, and a statement that only plans its use."""
     rows = step.database.run(
         "SELECT type, name, tbl_name, sql"
         f" FROM {master_table(step)} WHERE type IN ('view', 'trigger')"
@@ -86,7 +86,7 @@ def users(step: Step) -> dict[str, tuple[str, str]]:
 
 
 def compare_health(step: Step, before: Health, after: Health) -> None:
-    """Refuse a rebuild after which something is worse than before."""
+    """Refuse a rebuild if anything is worse after it."""
     broken = sorted(after.broken.keys() - before.broken.keys())
     problems = [f"{name}: {after.broken[name]}" for name in broken]
     dangling = (after.dangling - before.dangling).items()

@@ -1,6 +1,6 @@
-"""A table rebuilt from its own text with one clause changed.
+"""Rebuild a table from its own text with one clause changed.
 
-The rest of the text stays, so nothing in it is lost: a collation, an unnamed check, AUTOINCREMENT.
+The rest of the text is kept, so no collation, unnamed check or AUTOINCREMENT is lost.
 The order of the steps is SQLite's: https://www.sqlite.org/lang_altertable.html#otheralter
 """
 
@@ -41,14 +41,14 @@ from alembic_toolkit.verbs.words import log_line
 
 
 def rebuild(step: Step, items: list[str], found: Survey | None = None) -> None:
-    """Rebuild the table with these items, keeping rows, indexes, triggers and what refers to it.
+    """Rebuild the table with these items; keep rows, indexes, triggers and references to it.
 
-    :param found: what is there, where it was asked already.
+    :param found: the survey of the table, if there is one already.
     """
     database, found = step.database, found or survey(step)
     items, tail = with_conventional_names(step, items), found.text.tail
     with foreign_keys_off(step, items, found):
-        is_kept = database.in_transaction  # so that nobody can change what was found
+        is_kept = database.in_transaction  # if so, nobody can change anything
         with atomic(database):
             if not is_kept:
                 require_unchanged(step, found)
@@ -56,12 +56,12 @@ def rebuild(step: Step, items: list[str], found: Survey | None = None) -> None:
 
 
 def build_anew(step: Step, items: list[str], tail: str, found: Survey) -> None:
-    """Make the table with these items under another name; put it in the place of the old one."""
+    """Create the table with these items under another name; replace the old table by it."""
     database, run = step.database, step.database.run
     table = database.quoted(found.name, step.schema)
     temporary = database.quoted(f"_alembic_tmp_{step.table}", step.schema)
     before, belongings = health_of(step, found), Belongings(step, found)
-    run(f"DROP TABLE IF EXISTS {temporary}")  # left by a rebuild that died half-way
+    run(f"DROP TABLE IF EXISTS {temporary}")  # left behind by a rebuild that was killed
     try_to_create(step, f"CREATE TABLE {temporary} ({','.join(items)}{tail}", found)
     columns = copied_columns(step, tail)
     with dangling_in_words(step, found.name):
@@ -74,7 +74,7 @@ def build_anew(step: Step, items: list[str], tail: str, found: Survey) -> None:
 
 
 def with_conventional_names(step: Step, items: list[str]) -> list[str]:
-    """Write out the names that a batch's convention gives, as Alembic does in a rebuild.
+    """Write out the names that a batch's naming convention gives, as Alembic does in a rebuild.
 
     A later revision can then drop such a constraint by its name.
     """
@@ -100,7 +100,7 @@ def with_conventional_names(step: Step, items: list[str]) -> list[str]:
 
 @contextmanager
 def dangling_in_words(step: Step, table: str) -> Iterator[None]:
-    """Refuse in words to copy rows whose parents are not there, which SQLite checks on the way."""
+    """Refuse, with a readable error, to copy rows without parents, which SQLite checks."""
     try:
         yield
     except sa.exc.IntegrityError as error:
@@ -134,9 +134,9 @@ def try_to_create(step: Step, sql: str, found: Survey) -> None:
 
 
 def copied_columns(step: Step, tail: str) -> str:
-    """Return the columns that the new table stores and the old one has, the rowid included.
+    """Return the columns that both tables store, including the rowid.
 
-    One that is generated no more keeps its values.
+    A column that is no longer generated keeps its values.
     """
     new = {name.lower() for name in stored_columns(step, f"_alembic_tmp_{step.table}")}
     old = stored_columns(step, step.table, generated=True)
@@ -148,7 +148,7 @@ def copied_columns(step: Step, tail: str) -> str:
 
 
 class Belongings:
-    """What SQLite drops with a table, and a rebuild makes again."""
+    """Objects that SQLite drops with a table, and a rebuild recreates."""
 
     def __init__(self, step: Step, found: Survey) -> None:
         self.table, self.made, self.temporary = found.name, found.belongings, found.temporary
@@ -156,7 +156,7 @@ class Belongings:
         self.statistics = statistics_of(step, found.own_tables - {"sqlite_sequence"})
 
     def restore(self, step: Step) -> None:
-        """Make the indexes and triggers again, but those of a dropped column, and their numbers."""
+        """Recreate indexes and triggers, except those of a dropped column, and their statistics."""
         dropped = str(step.name) if step.verb == "drop_column" else None
         for kind, _, sql in self.made:
             gone = kind == "index" and dropped is not None
@@ -168,7 +168,7 @@ class Belongings:
         run = step.database.run
         if self.counter is not None:
             sequence = sequence_table(step)
-            # SQLite looks for the table's name as it is spelled.
+            # SQLite looks for the exact spelling of the table's name.
             run(f"DELETE FROM {sequence} WHERE name = ? COLLATE NOCASE", (step.table,))
             run(f"INSERT INTO {sequence} (name, seq) VALUES (?, ?)", (self.table, self.counter))
         if not self.statistics:
@@ -190,7 +190,7 @@ def temporary_triggers(step: Step) -> set[str]:
 
 
 def statistics_of(step: Step, tables: set[str]) -> list[tuple[str, Any]]:
-    """Return what ANALYZE noted of the table: where, and the rows.
+    """Return the statistics of ANALYZE for the table: their table, and the rows.
 
     https://www.sqlite.org/fileformat2.html#the_sqlite_stat1_table
     """
@@ -204,7 +204,7 @@ def statistics_of(step: Step, tables: set[str]) -> list[tuple[str, Any]]:
 
 
 def counter_of(step: Step) -> int | None:
-    """Return the AUTOINCREMENT counter, which a new table would begin again."""
+    """Return the AUTOINCREMENT counter, which a new table would start again."""
     sql = f"SELECT seq FROM {sequence_table(step)} WHERE name = ? COLLATE NOCASE"
     counter: int | None = step.database.run(sql, (step.table,)).scalar()
     return counter
@@ -215,7 +215,7 @@ def sequence_table(step: Step) -> str:
 
 
 def make_again(step: Step, sql: str) -> None:
-    """Make an index or trigger from its own text, which does not name its schema."""
+    """Recreate an index or trigger from its own text, which does not name its schema."""
     schema = f"{step.database.quoted(step.schema)}." if step.schema else ""
     head = re.match(r"CREATE\s+(UNIQUE\s+)?(INDEX|TRIGGER)\s+", sql, re.I)
     assert head is not None
@@ -224,7 +224,7 @@ def make_again(step: Step, sql: str) -> None:
 
 @contextmanager
 def atomic(database: Database) -> Iterator[None]:
-    """Do all that is within, or nothing, whether or not the driver began a transaction."""
+    """Do all of the block or nothing, whether or not the driver began a transaction."""
     is_nested = database.in_transaction
     database.run("SAVEPOINT alembic_helpers" if is_nested else "BEGIN IMMEDIATE")
     try:
@@ -239,7 +239,7 @@ def atomic(database: Database) -> Iterator[None]:
 
 @contextmanager
 def references_left_alone(database: Database) -> Iterator[None]:
-    """Have a rename leave what refers to the table as it is.
+    """Make a rename leave references to the table unchanged.
 
     https://www.sqlite.org/pragma.html#pragma_legacy_alter_table
     """
@@ -253,10 +253,10 @@ def references_left_alone(database: Database) -> Iterator[None]:
 
 @contextmanager
 def foreign_keys_off(step: Step, items: list[str], found: Survey) -> Iterator[None]:
-    """Suspend foreign keys, whose actions would empty the children of a table that is rebuilt.
+    """Suspend foreign keys, whose actions would empty the children of a rebuilt table.
 
     The pragma is ignored inside a transaction (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
-    With ``transactional_ddl`` the transaction is not ours to commit, so the rebuild is refused.
+    With ``transactional_ddl`` it must not be committed here, so the rebuild is refused.
     Without it the transaction holds only rows, which Python's sqlite3 once committed before DDL.
     """
     database, run = step.database, step.database.run

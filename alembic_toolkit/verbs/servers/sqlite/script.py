@@ -1,4 +1,4 @@
-"""What SQLite's scripts do in their own way."""
+"""Scripts specific to SQLite."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def write_unless(step: Step, condition: str, sql: str) -> None:
     body = f"AFTER INSERT ON alembic_unless BEGIN\n{lines}\nEND"
     step.write(Guarded(f"CREATE TEMP TRIGGER alembic_execute {body}"))
     step.write(f"INSERT INTO alembic_unless SELECT 0 WHERE {condition}")
-    step.write(Guarded("DROP TABLE alembic_unless"))  # and the trigger with it
+    step.write(Guarded("DROP TABLE alembic_unless"))  # this also drops the trigger

@@ -1,4 +1,4 @@
-"""All that a rebuild must know of a table and of what is around it, asked in one statement."""
+"""All facts that a rebuild needs about a table and its surroundings, from one statement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alembic_toolkit.verbs.values import Step
 
 @dataclass(frozen=True)
 class Survey:
-    """A table, and what is around it."""
+    """A table and its surroundings."""
 
     name: str
     sql: str
@@ -27,7 +27,7 @@ class Survey:
     programs: list[tuple[str, str, str, str]]  # all views and triggers: type, name, table, SQL
     temporary: dict[str, str]  # this session's triggers on it: name -> SQL
     children: dict[str, list[str]]  # tables with a foreign key to it: name -> key's columns
-    own_tables: set[str]  # of SQLite's: numbers that count up, and statistics
+    own_tables: set[str]  # SQLite's own: AUTOINCREMENT counters and statistics
     checks_keys: bool = field(compare=False)
 
     @property
@@ -48,7 +48,7 @@ QUERY = (
 
 
 def survey(step: Step) -> Survey:
-    """Return what there is; a virtual table is refused.
+    """Return the facts; a virtual table is refused.
 
     :raises UnsafeOperation: the table is a virtual one.
     """
@@ -65,7 +65,7 @@ def survey(step: Step) -> Survey:
                 children.setdefault(name, []).append(on)
             case "setting":
                 settings.append(bool(int(name)))
-            case "temporary" if step.schema != "temp":  # else they are in the table's own schema
+            case "temporary" if step.schema != "temp":  # else in the table's own schema
                 temporary[name] = re.sub(r"CREATE\s+", "CREATE TEMP ", sql, count=1)
             case "table" if step.database.case_folded(name) == own:
                 found.append((name, sql))
@@ -92,7 +92,7 @@ def survey(step: Step) -> Survey:
 
 
 def require_unchanged(step: Step, found: Survey) -> None:
-    """Refuse to go on where another session changed something since the survey."""
+    """Refuse to continue if another session changed something since the survey."""
     if survey(step) != found:
         stop(
             UnsafeOperation,
