@@ -596,7 +596,7 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     command.add_argument("--drift", action="store_true", help="compare with the models, too")
     about = "for --drift: an empty database of the same server, for the models' tables"
     command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
-    about = "take the file of a revision, edited or deleted since it was applied, as it is now"
+    about = "accept the present file of a revision that was edited or deleted after it was applied"
     command.add_argument("--accept", action="append", metavar="REV", default=[], help=about)
     add_timeout(command, statuses.TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
@@ -671,7 +671,7 @@ def _add_where(command: argparse.ArgumentParser) -> None:
 
 def _add_adopt(command: argparse.ArgumentParser) -> None:
     add_databases(command, f"{_NAMED} (default: the one of env.py)", default=[])
-    about = "which one it is, of several that have the same schema"
+    about = "the revision to choose if several have the same schema"
     command.add_argument("--revision", type=revision, metavar="REV", help=about)
     add_scratch(command)
     add_timeout(command, places.TIMEOUT)

@@ -58,7 +58,7 @@ USAGES = {
     ),
     "sql": Usage(
         "print one script that fits any database",
-        "Print a script of SQL that brings any database of the history to a revision. "
+        "Print an SQL script that brings any database of the history to a revision. "
         "It connects to nothing.",
         (
             "alembic-toolkit sql --dialect postgresql > upgrade.sql",
@@ -124,7 +124,7 @@ USAGES = {
     "adopt": Usage(
         "mark a database that is exactly one revision",
         "Write the version of a database whose schema is exactly one revision's, "
-        "so that upgrades go on from there.",
+        "so that upgrades continue from there.",
         (
             f"alembic-toolkit adopt {_DATABASE}",
             f"alembic-toolkit adopt {_DATABASE} --revision 0007",

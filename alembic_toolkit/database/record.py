@@ -321,7 +321,7 @@ class Record:
             f"{function} of {self.revision}: the file was edited above of where it stopped.\n"
             f"  database has:    {done[0].text}, done as call {done[0].position}\n"
             f"  revision wants:  {called}, in its place\n"
-            "Stopped, because what is done cannot be another thing now.\n"
+            "Stopped, because completed work cannot be changed afterwards.\n"
             "What to do next:\n"
             "    # write it as it was, run the command again, and change it in a new revision;\n"
             "    # or have the function begin again, where what it did was undone by hand:\n"

@@ -222,7 +222,7 @@ def _explained(
             at(where, f"{_name(step)}: the database refused a statement; {_remains(partly)}."),
             (errors.words(error), sql),
             "Stopped, because the server does not run this statement.",
-            "# correct the statement, or what it meets in the database; then run the command again",
+            "# fix the statement, or the data that it conflicts with; then run the command again",
             *([f"# {line}" for line in RESUMED.splitlines()] if partly else []),
             "# the traceback: alembic --raiseerr ...",
         )

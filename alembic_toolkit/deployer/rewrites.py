@@ -53,7 +53,7 @@ def refuse(connection: Connection, sql: str, limit: int) -> None:
             at(place(), f"{brief(sql, 100)}: refused, because the server would copy {name}."),
             (f"about {rows:,} rows in {name}", f"a statement for which {how}"),
             f"Stopped before it began, because of refuse_rewrite_over={limit:,}:"
-            " all rows would be copied, which takes the longer, the more there are.",
+            " all rows would be copied; the more rows, the longer it takes.",
             *way,
         )
     )

@@ -169,7 +169,7 @@ class ForeignKeyCheck:
             raise CommandError(
                 f"revision {step.up_revision_id} breaks foreign keys, "
                 f"so its {function} was rolled back:{lines}\n"
-                f"Mend or delete these rows in {function}, or keep the rows that they refer to."
+                f"Fix or delete these rows in {function}, or keep the rows that they refer to."
             )
 
 

@@ -319,7 +319,7 @@ def _notes(line: Line) -> list[str]:
         why = "the code here is older, or from elsewhere"
         notes.append(f"{line.name}: no file here has {', '.join(line.unknown)}: {why}")
     for revision in line.edited or ():
-        way_on = f"what ran is not what is there; if that is meant: --accept {revision}"
+        way_on = f"the file differs from what was applied; if that is intended: --accept {revision}"
         what = "deleted" if revision in line.deleted else "edited"
         notes.append(f"{line.name}: the file of {revision} was {what}: {way_on}")
     if line.last is not None and line.last.error:

@@ -107,7 +107,7 @@ def refuse_kind(verb: str, operation: Any, name: str, given: Any, code: str) -> 
         CommandError,
         f"{call}: {name} is {given!r}.  Did you mean {code}?",
         ("nothing was looked at", f"{name}={given!r}"),
-        "Stopped, because that is no object of SQLAlchemy's.",
+        "Stopped, because that is not an SQLAlchemy object.",
         f"helpers.{call[:-1]}, {name}={code})  # in place of this line",
     )
 
@@ -216,7 +216,7 @@ def refuse_keyword(call: str, names: Iterable[str], name: str, value: Any) -> No
         f"{call}: there is no keyword {name}.{meant}",
         ("nothing was looked at", f"{name}={value!r}"),
         "Stopped, because the keyword would mean nothing.",
-        way if not close else f"{way}  # with what else the call has",
+        way if not close else f"{way}  # with the other arguments of the call",
     )
 
 
@@ -293,7 +293,7 @@ def require_change(operation: ops.AlterColumnOp) -> None:
     stop(
         CommandError,
         f"{call}: it asks for nothing.{hint}",
-        ("nothing was looked at", "no change: existing_* only says what is there"),
+        ("nothing was looked at", "no change: existing_* only describes the existing column"),
         "Stopped, because the line would do nothing.",
         f"helpers.{call[:-1]}, {meant[0] if meant else 'type_'}=...)  # or remove the line",
     )

@@ -38,7 +38,7 @@ from alembic_toolkit.verbs.source import (
 )
 from alembic_toolkit.verbs.values import HERE, Database, Question, Step
 
-PASSED = "this revision is past it: what it does later is there"
+PASSED = "this revision is past this step: its later changes exist"
 Thing = Question
 """A kind of thing, its table, its name, its schema: as the catalog is asked for it.
 
@@ -299,7 +299,7 @@ def refuse_again(step: Step, last: str) -> NoReturn:
             f"a journal that says that the revision was done, {direction}",
             "to do what looks the same before and after it",
         ),
-        "Stopped, because done again it would take away what it made, or change it back.",
+        "Stopped, because running it again would undo its own work.",
         "# see whether it is done; where it is:",
         done,
         "# where it was undone by hand, have the journal forget it, and run the command again:",

@@ -137,9 +137,7 @@ def refused_sql(call: str) -> Iterator[None]:
         where = at_place(f"{call}: the database refused it.")
         shown = errors.words(error), brief(error.statement, 200)
         why = "Stopped, because the server does not run this statement."
-        way = (
-            "# correct the statement, or what it meets in the database; then run the command again"
-        )
+        way = "# fix the statement, or the data that it conflicts with; then run the command again"
         raise refusal(error, four_parts(where, shown, why, way)) from error
 
     with told(refuse_sql):
@@ -155,7 +153,7 @@ def way_on(step: Step, error: DBAPIError) -> list[str]:
     if errors.is_read_only(error) and (found := standby(step.database.connection)):
         return [found.way]
     if errors.is_operators(error):
-        return ["# have the database's operator mend that; then run the command again"]
+        return ["# ask the database's operator to fix that; then run the command again"]
     if errors.is_taken(error):
         return renamed(step, said)
     if lines := users_of(step, said):

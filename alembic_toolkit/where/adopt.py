@@ -70,7 +70,7 @@ def adopt(
 
     Every other database is refused, with the differences: nothing is ever guessed.
 
-    :param revision: which one it is, of several that have the same schema.
+    :param revision: the revision to choose if several have the same schema.
     :param scratches: as for `find`.
     :param wait: seconds to wait for another deployer.
     :raises CommandError: the history, or a scratch database, cannot be used.
@@ -131,9 +131,7 @@ def _why(one: Answer, revision: str | None = None) -> str:
         wanted = f"--revision, one of {names}: they have the same schema"
     elif revision is not None and one.kind == kinds.UNMARKED:
         wanted = f"--revision {' '.join(one.revisions[0])}, or none"
-    return (
-        f"{text([one])}\n  wanted         {wanted}\nNothing was written: to adopt is never a guess."
-    )
+    return f"{text([one])}\n  wanted         {wanted}\nNothing was written: adopt never guesses."
 
 
 # In the process of one database
@@ -160,7 +158,7 @@ def _stamp(task: Adopting, context: MigrationContext) -> str:
             return NOTHING  # somebody else has adopted it in the meantime
         if now.heads or now.things != task.things:
             raise CommandError(
-                "it has changed since it was looked at: nothing was written.\n"
+                "it has changed in the meantime: nothing was written.\n"
                 f"  found   marked {', '.join(now.heads) or 'as nothing'}\n"
                 "What to do next:\n    alembic-toolkit where"
             )

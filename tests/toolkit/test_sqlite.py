@@ -200,7 +200,7 @@ def test_revision_is_rolled_back_when_it_leaves_orphans(
     assert message.splitlines() == [
         "revision 0002 breaks foreign keys, so its upgrade() was rolled back:",
         "  children -> parents: 2 rows",
-        "Mend or delete these rows in upgrade(), or keep the rows that they refer to.",
+        "Fix or delete these rows in upgrade(), or keep the rows that they refer to.",
     ]
     assert current(database) == ["0001"]
     assert rows(database, "SELECT id FROM parents") == [1]

@@ -88,7 +88,7 @@ def run_backfill(
     if where is None:
         refuse_pages(step, "without where each run would do all rows again", "no where")
     if not values:
-        refuse_pages(step, "there is nothing to write into a row", "no values")
+        refuse_pages(step, "no values are given", "no values")
     require_values(step.call, where, *(v for v in values.values() if not isinstance(v, str)))
     if step.offline:
         return write_backfill(step, values, where)

@@ -57,7 +57,7 @@ def require_rows(table: Any, rows: Any, keys: list[str]) -> None:
             f"{at_place(call)}: no such column in {lacking[0]}.\n"
             f"  table has:       {', '.join(table.c.keys())}\n"
             f"  revision wants:  {', '.join(keys) or 'no column'} as the key\n"
-            "Stopped, because without the key nobody can tell which rows are there.\n"
+            "Stopped, because without the key it is unknown which rows exist.\n"
             "What to do next:\n"
             f"    helpers.bulk_insert({table.name}, rows, key=[...])  # columns that each row has"
         )
@@ -149,7 +149,7 @@ def require_columns(step: Step, table: Any, keys: list[str]) -> None:
                 MissingParent,
                 f"bulk_insert({table.fullname!r}, ...): there is no such column.{near}",
                 (f"no column {column.name} in {table.name}", f"{', '.join(keys)} as the key"),
-                "Stopped, because without the key nobody can tell which rows are there.",
+                "Stopped, because without the key it is unknown which rows exist.",
                 f"helpers.add_column({table.name!r}, sa.Column({column.name!r}, ...))  # before",
             )
 

@@ -128,7 +128,7 @@ def try_to_create(step: Step, sql: str, found: Survey) -> None:
             UnsafeOperation,
             f"{step.call}: the table cannot be rebuilt: {error.orig}.",
             (" ".join(found.text.items), " ".join(sql.split())),
-            "Stopped, because what is left of the table would not work without it.",
+            "Stopped, because the rest of the table would not work without it.",
             f"helpers.drop_column({step.table!r}, ...)  # what uses it, before this line",
         )
 
