@@ -75,6 +75,12 @@ class Project:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def have_models(self) -> None:
+        """Write models without a table into the present `env.py`."""
+        text = (self.directory / "migrations" / "env.py").read_text(encoding="utf-8")
+        models = "import sqlalchemy\ntarget_metadata = sqlalchemy.MetaData()\n"
+        self.write("migrations/env.py", models + text)
+
     def revision(
         self,
         id_: str,

@@ -176,6 +176,7 @@ def test_command_is_refused_on_a_look_alike(
     project: Project, database: Database, command: str
 ) -> None:
     project.table("0001")
+    project.have_models()  # which `alembic check` wants
     pretend(database, LOOK_ALIKES["postgresql", "YugabyteDB"][0])
     message = project.refusal(*command.split())
     assert " is YugabyteDB, which is not tested: nothing is run\n" in message
