@@ -275,7 +275,7 @@ def text(lines: Sequence[Line]) -> str:
 
 def _cells(line: Line, drift: bool) -> list[str]:
     if line.error:
-        return [line.name, line.error.partition("\n")[0]]
+        return [line.name, line.error.partition("\n")[0].removeprefix(f"{line.name} ")]
     revisions = ", ".join(line.revisions) or ("(empty)" if line.empty else "(none)")
     if line.unknown:
         revisions += " (unknown)"

@@ -170,7 +170,7 @@ def test_journal_is_that_beside_the_version_table(project: Project, database: Da
 def test_status_names_the_database_that_env_py_names(offline: Project) -> None:
     outcome = command(offline, "status")
     assert outcome.status == 2
-    assert "postgresql+psycopg://nobody:***@127.0.0.1:1/none  cannot be reached" in outcome.out
+    assert "postgresql+psycopg://nobody:***@127.0.0.1:1/none  cannot be used: " in outcome.out
     for name in ("journal", "verify", "where"):
         said = command(offline, name)
         assert "postgresql+psycopg://nobody:***@127.0.0.1:1/none" in said.out, said
