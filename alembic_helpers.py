@@ -41,14 +41,12 @@ so it is refused.
 **Servers**: SQLite 3.35, PostgreSQL 12, MariaDB 10.5, MySQL 8 and later.  Others are refused.
 ``postgresql_concurrently=True`` makes a change in steps that do not block the application.  The
 revision's earlier changes are committed first, and a killed run resumes where it stopped.  Other
-servers ignore the keyword.  If ``env.py`` began the transaction, such a step raises
-UnsafeOperation.
+servers ignore it.  If ``env.py`` began the transaction, such a step raises UnsafeOperation.
 
 **Offline** (``--sql``) a verb writes SQL that the server skips if the object already exists, or is
 already gone: with ``IF [NOT] EXISTS``, a ``DO`` block (PostgreSQL) or a prepared statement
-(MariaDB, MySQL).  A script checks names only and does not compare definitions.  SQLite has no
-conditional statements: if its grammar has no ``IF [NOT] EXISTS`` for a statement, the verb raises
-OfflineUnsupported.  Questions always raise it.
+(MariaDB, MySQL).  A script does not compare definitions.  If SQLite's grammar has no ``IF [NOT]
+EXISTS`` for a statement, the verb raises OfflineUnsupported.  Questions always raise it.
 
 The implementation is in ``alembic_toolkit/``: ``verbs`` (with a folder for each server) uses
 ``sql`` and ``database``; CONTRIBUTING.md shows the structure on one page.
@@ -240,8 +238,7 @@ def create_table(
     :return: the ``sa.Table``, whether it was created or confirmed.
     :raises SchemaConflict: a table of that name exists with another definition.
     :raises MissingParent: a foreign key refers to a table that does not exist; not on SQLite, where
-        that table may be created later
-        (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
+        it may be created later (https://www.sqlite.org/foreignkeys.html#fk_schemacommands).
     :raises UnsafeOperation: on PostgreSQL, the search path contains no permanent schema, or a
         temporary table hides the name.
     """
@@ -266,8 +263,7 @@ def drop_table(
 def rename_table(old_table_name: str, new_table_name: str, *, schema: str | None = None) -> None:
     """Rename the table, or skip if only the new name exists.
 
-    Offline: guarded in the same way; if both names exist, or neither, the server reports its own
-    error.
+    Offline: guarded in the same way; if both names exist, or neither, the server's own error.
 
     :raises SchemaConflict: both names exist, or neither.
     :raises OfflineUnsupported: offline on SQLite.
@@ -364,19 +360,17 @@ def add_column(
     """Add the column, or confirm that it exists with the same definition.
 
     It compares the type, nullability, server default, computed expression and identity, and the
-    comment if one is given.  Properties that the same function of the revision alters later are
-    not compared.  The column's keys, checks and indexes are created or confirmed by their own
-    verbs; on MariaDB and MySQL they are created in one statement with the column.  A named type (an
-    enum, also as the element of an array) is created or confirmed first.  If the table has no
-    primary key, an INTEGER column can be added as its primary key on SQLite, MariaDB and MySQL; it
-    numbers the existing rows.
+    comment if one is given.  Properties that the same function alters later are not compared.  The
+    column's keys, checks and indexes are created or confirmed by their own verbs; on MariaDB and
+    MySQL they are created in one statement with the column.  A named type (an enum, also in an
+    array) is created or confirmed first.  If the table has no primary key, an INTEGER column can be
+    added as its primary key on SQLite, MariaDB and MySQL; it numbers the existing rows.
 
     :param postgresql_concurrently: create the column's keys, checks and indexes concurrently.
     :raises SchemaConflict: a column of that name exists with another definition.
     :raises MissingParent: the table does not exist.
     :raises UnsafeOperation: concurrently, the default is a function whose value differs
-        from row to row (``gen_random_uuid()``), so PostgreSQL would rewrite the table and block
-        everybody
+        from row to row (``gen_random_uuid()``), so PostgreSQL would rewrite and block the table
         (https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES).  The
         message has the lines to write instead: add, backfill, alter.
     :raises OfflineUnsupported: offline on SQLite.
@@ -654,9 +648,8 @@ def drop_constraint(
     """Drop the constraint, or skip if it or its table does not exist.
 
     The name is looked up as it is given, and as the naming convention of ``target_metadata`` writes
-    it.  If no constraint has that name, there may be an unnamed one, or one with another name, on
-    the columns that the name is made of.  In that case the verb stops, because that constraint
-    would stay in force.
+    it.  If no constraint has that name, but one without a name or with another one is on the columns
+    that the name is made of, the verb stops: that constraint would stay in force.
 
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
         that type is dropped.  No server needs it.
@@ -751,8 +744,7 @@ def add_enum_value(
     that ``env.py`` began nothing is committed, and the value can be used after that transaction.
     Offline: ``IF NOT EXISTS``, outside the script's transaction.
 
-    :param before, after: the neighbouring value; give one of the two, or neither to add the value
-        at the end.
+    :param before, after: the neighbouring value, one of the two; without them it goes to the end.
     :raises SchemaConflict: the value exists, on the wrong side of ``before`` or ``after``.
     :raises MissingParent: the type, or the neighbouring value, does not exist.
     """
@@ -797,9 +789,8 @@ def backfill(
     grow up to ``batch_size`` rows, and shrink when one takes more than a tenth of a second.  A page
     that meets a lock is retried for about twenty seconds.
 
-    ``where`` must exclude the rows that are already updated.  So a killed run resumes where it
-    stopped, and no row is updated twice.  This is tried on one row, and undone, before anything is
-    changed::
+    ``where`` must exclude updated rows, so that a killed run resumes where it stopped and no row is
+    updated twice.  This is tried on one row, and undone, before anything is changed::
 
         helpers.backfill("bills", {"cents": sa.text("amount * 100")}, where="cents IS NULL")
 
@@ -831,9 +822,8 @@ def bulk_insert(
     """Insert the rows; with ``key``, only those whose key is not in the table yet.
 
     Without ``key`` this is Alembic's own operation.  With ``key``, an existing row with that key is
-    left unchanged, whatever its other columns contain, and the first of two given rows with the
-    same key counts.  Keys are compared with the server's ``=`` and the column's collation, and NULL
-    equals NULL::
+    left unchanged, and the first of two given rows with the same key counts.  Keys are compared
+    with the server's ``=`` and the column's collation, and NULL equals NULL::
 
         helpers.bulk_insert(kinds, [{"code": "a", "name": "one"}], key=["code"])
 
@@ -874,9 +864,8 @@ def execute(
             unless="SELECT 1 FROM bills WHERE paid IS NOT NULL",
         )
 
-    A statement that reads a table or a column that a later line drops may find it gone on a second
-    run.  With ``if_exists=payments`` or ``if_exists=bills.c.status`` it runs only if that table or
-    column exists.
+    A table or column that a later line drops may be gone on a second run.  With
+    ``if_exists=payments`` or ``if_exists=bills.c.status`` the statement runs only if that exists.
 
     If no query can tell whether the statement has run, use ``once``: a mark of this name is
     committed together with the rows, so a revision that is run again after a crash skips the step.
@@ -887,8 +876,7 @@ def execute(
 
     On MariaDB and MySQL the first mark creates that table, which commits all earlier changes, so
     begin with the steps that have a mark.  A statement that may commit internally (``CALL``,
-    ``EXECUTE IMMEDIATE``) runs again if it failed; if it was killed, the next run stops and offers
-    the choice.
+    ``EXECUTE IMMEDIATE``) runs again if it failed; if it was killed, the next run stops and asks.
 
     Offline the server decides when the script is run: with a ``DO`` block on PostgreSQL, with
     ``PREPARE`` on MariaDB and MySQL, and on SQLite with a temporary trigger, which can only contain
