@@ -648,8 +648,8 @@ def drop_constraint(
     """Drop the constraint, or skip if it or its table does not exist.
 
     The name is looked up as it is given, and as the naming convention of ``target_metadata`` writes
-    it.  If no constraint has that name, but one without a name or with another one is on the columns
-    that the name is made of, the verb stops: that constraint would stay in force.
+    it.  If none has that name, but another one, or one without a name, is on the columns that the
+    name is made of, the verb stops: that constraint would stay in force.
 
     :param type_: ``"unique"``, ``"check"``, ``"foreignkey"`` or ``"primary"``: only a constraint of
         that type is dropped.  No server needs it.
