@@ -233,7 +233,7 @@ def test_command_on_engines_of_an_application_works_with_the_code_that_is_shown(
     flask: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["-c", "migrations/alembic.ini"]
-    assert main(["status", *argv]) == 1
+    assert main(["status", *argv]) == 2
     pushed = capsys.readouterr().out.partition("current_app is first used:\n")[2]
     assert "app_context().push()" in pushed
     assert main(["sql", *argv]) == 2
