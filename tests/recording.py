@@ -17,6 +17,7 @@ BEGINS, ENDS = "# Sample data:", "# Your turn:"  # the part of the demo that is 
 LEFT_OUT = re.compile(r"INFO  (Context impl|Will assume) ")
 # What differs from machine to machine.
 MASKS = {r"sqlite:///\S*/demo\.db": "sqlite:////home/me/demo.db", r"\d+\.\d+ m?s\b": "0.1 s"}
+MASKS[r"(?<=127\.0\.0\.1:)\d+"] = "8000"  # the page takes any free port
 # Commands, headings, refusals, and all else; the longest line that has room.
 COLOURS = {"$ ": "#7ee787", "# ": "#8b949e", "error: ": "#ffa198", "": "#e6edf3"}
 WIDTH, LEADING, MARGIN, LONGEST = 1120, 17, 16, 138
