@@ -37,6 +37,7 @@ from alembic_toolkit.usage import (
     USAGES,
     Formatter,
     Parser,
+    add_between,
     add_config,
     add_databases,
     add_scratch,
@@ -511,13 +512,10 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     about = "the server that runs it (default: as env.py says)"
     which.add_argument("--dialect", choices=sorted(DIALECTS), help=about)
     which.add_argument("--url", help="a database of that server; it is not connected to")
-    about = "the lowest revision that a database stands at (default: %(default)s)"
-    command.add_argument(
-        "--from", dest="start", type=revision, metavar="REV", default="base", help=about
-    )
-    about = "the revision to bring it to (default: %(default)s)"
-    command.add_argument(
-        "--to", dest="end", type=revision, metavar="REV", default="heads", help=about
+    add_between(
+        command,
+        "the lowest revision that a database stands at (default: %(default)s)",
+        "the revision to bring it to (default: %(default)s)",
     )
     about = "write it without guards, for review and for linters; not to be run twice"
     command.add_argument("--plain", action="store_true", help=about)
@@ -571,13 +569,10 @@ def _add_since(command: argparse._ActionsContainer) -> None:
 def _add_locks(command: argparse.ArgumentParser) -> None:
     add_databases(command, "an empty database, once for each (default: a file of SQLite)")
     _add_since(command)
-    about = "only revisions after this one (default: %(default)s)"
-    command.add_argument(
-        "--from", dest="start", type=revision, metavar="REV", default="base", help=about
-    )
-    about = "only revisions up to this one (default: %(default)s)"
-    command.add_argument(
-        "--to", dest="end", type=revision, metavar="REV", default="heads", help=about
+    add_between(
+        command,
+        "only revisions after this one (default: %(default)s)",
+        "only revisions up to this one (default: %(default)s)",
     )
     about = "say whose code each upgrade breaks, too; markdown always does"
     command.add_argument("--old-code", action="store_true", help=about)

@@ -247,6 +247,16 @@ def add_databases(command: argparse.ArgumentParser, about: str, **given: Any) ->
     command.add_argument("-x", action="append", metavar="NAME=VALUE", default=[], help="for env.py")
 
 
+def add_between(command: argparse.ArgumentParser, lowest: str, highest: str) -> None:
+    for name, dest, default, about in (
+        ("--from", "start", "base", lowest),
+        ("--to", "end", "heads", highest),
+    ):
+        command.add_argument(
+            name, dest=dest, type=revision, metavar="REV", default=default, help=about
+        )
+
+
 def add_timeout(command: argparse.ArgumentParser, default: float) -> None:
     about = "for one database to answer (%(default)g)"
     seconds = positive(float)

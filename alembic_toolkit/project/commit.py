@@ -18,21 +18,21 @@ def commit(directory: ScriptDirectory) -> str:
     places = [place.resolve() for place in revisions.locations(directory) if place.is_dir()]
     if not places:
         return ""
-    found = _git(places[0], "rev-parse", "--short=12", "--verify", "--quiet", "HEAD")
+    found = git(places[0], "rev-parse", "--short=12", "--verify", "--quiet", "HEAD")
     if not found:
         return ""
-    changed = _git(places[0], "status", "--porcelain", "--", *map(str, places))
+    changed = git(places[0], "status", "--porcelain", "--", *map(str, places))
     return f"{found}, with changes that are not committed" if changed else found
 
 
 def repository(directory: Path) -> str:
     """Return the commit that a directory is at, and how many files differ; '' without Git."""
-    found = _git(directory, "rev-parse", "--short=10", "--verify", "--quiet", "HEAD")
+    found = git(directory, "rev-parse", "--short=10", "--verify", "--quiet", "HEAD")
     if not found:
         return ""
     changed = [
         line
-        for line in _git(directory, "status", "--porcelain", "--untracked-files=all").splitlines()
+        for line in git(directory, "status", "--porcelain", "--untracked-files=all").splitlines()
         # A page or a database that lies about changes nothing.
         if not line.startswith("??") or line.strip('"').endswith(_CODE)
     ]
@@ -40,7 +40,7 @@ def repository(directory: Path) -> str:
     return found + (more if changed else "")
 
 
-def _git(place: Path, *arguments: str) -> str:
+def git(place: Path, *arguments: str) -> str:
     """Return Git's output; '' if Git is not installed, or fails."""
     command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
     try:

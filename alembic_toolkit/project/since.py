@@ -13,6 +13,7 @@ from alembic.util import CommandError, to_tuple
 
 from alembic_toolkit.messages import typed
 from alembic_toolkit.project import revisions
+from alembic_toolkit.project.commit import git
 
 
 def between(directory: ScriptDirectory, start: str, end: str) -> frozenset[str]:
@@ -166,12 +167,7 @@ def _part(revision: str) -> str:
 
 def _says(place: Path, *question: str) -> bool:
     """Return whether Git prints ``true``."""
-    command = ["git", "-C", str(place), *question]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return False
-    return done.stdout.strip() == "true"
+    return git(place, *question) == "true"
 
 
 def _refused(problem: str, shown: tuple[str, str], why: str, *way: str) -> CommandError:

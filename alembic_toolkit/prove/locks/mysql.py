@@ -7,8 +7,7 @@ https://dev.mysql.com/doc/refman/8.4/en/innodb-locks-set.html
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,10 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit.database.copying import Way, altered, asked, plain, way_of
 from alembic_toolkit.database.driver import commits_each, run
 from alembic_toolkit.prove.locks.rows import is_endless, named, sources, target
-from alembic_toolkit.prove.locks.seen import Use
+from alembic_toolkit.prove.locks.seen import Observing, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, MOMENT, NOBODY, READ, WRITERS
-from alembic_toolkit.prove.scratch import Scratch
-from alembic_toolkit.rows.tables.table import Tables
 from alembic_toolkit.sql.quoting import literal
 
 _OPAQUE = re.compile(r"\s*(CALL|EXECUTE|BEGIN\s+NOT\s+ATOMIC|PREPARE)\b", re.I)
@@ -47,18 +44,11 @@ _ISOLATION = (
 
 
 @dataclass
-class Observer:
+class Observer(Observing):
     """Observes one step; see `watch`."""
 
-    scratch: Scratch
-    tables: Tables
-    own: tuple[str, ...]
-    unseen: list[str]
-    rows: Mapping[str, int]
-    transaction: str = ""
     holds: bool = False
     reads_lock: bool = True  # INSERT ... SELECT locks the rows that it reads
-    freed: set[str] = field(default_factory=set)
 
     def begin(self, connection: Connection) -> None:
         """Know how rows are locked."""

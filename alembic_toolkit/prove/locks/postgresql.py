@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from alembic_toolkit.database.driver import commits_each, is_idle, run
 from alembic_toolkit.prove.locks.alone import Earlier, Holding, holding, is_hidden, runs_alone
 from alembic_toolkit.prove.locks.rows import is_endless, is_several, named, says, target
-from alembic_toolkit.prove.locks.seen import HOW, Use
+from alembic_toolkit.prove.locks.seen import HOW, Observing, Use
 from alembic_toolkit.prove.results import (
     COPIED,
     DEPLOYERS,
@@ -26,8 +26,6 @@ from alembic_toolkit.prove.results import (
     READ,
     WRITERS,
 )
-from alembic_toolkit.prove.scratch import Scratch
-from alembic_toolkit.rows.tables.table import Tables
 from alembic_toolkit.sql.pinned import pinned
 
 # From the weakest; what conflicts with whom: the table on the page above.
@@ -112,17 +110,10 @@ class _State:
 
 
 @dataclass
-class Observer:
+class Observer(Observing):
     """Observes one step; see `watch`."""
 
-    scratch: Scratch
-    tables: Tables
-    own: tuple[str, ...]
-    unseen: list[str]
-    rows: Mapping[str, int]
-    transaction: str = ""
     earlier: dict[int, Earlier] | None = None
-    freed: set[str] = field(default_factory=set)  # tables whose lock a savepoint gave up
     is_begun: bool = False  # a transaction, to look into
     known: dict[int, _State] = field(default_factory=dict)
     held: dict[int, int] = field(default_factory=dict)

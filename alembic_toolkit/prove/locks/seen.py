@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from alembic_toolkit.prove.results import (
@@ -16,6 +16,8 @@ from alembic_toolkit.prove.results import (
     READ,
     WRITERS,
 )
+from alembic_toolkit.prove.scratch import Scratch
+from alembic_toolkit.rows.tables.table import Tables
 
 WHO = (NOBODY, DEPLOYERS, WRITERS, EVERYBODY)  # the fewest first
 HOW = (MOMENT, READ, COPIED, END)
@@ -54,6 +56,19 @@ class Seen:
     uses: list[Use] = field(default_factory=list)
     times: int = 1  # how often it ran: once for each set of values
     freed: frozenset[str] = frozenset()  # tables whose lock was given up before it, to a savepoint
+
+
+@dataclass
+class Observing:
+    """What the observer of every server has: what it looks at in one step, and what it has seen."""
+
+    scratch: Scratch
+    tables: Tables
+    own: tuple[str, ...]
+    unseen: list[str]
+    rows: Mapping[str, int]
+    transaction: str = ""
+    freed: set[str] = field(default_factory=set)  # tables whose lock a savepoint gave up
 
 
 def tables_in(sql: str, tables: Collection[str]) -> list[str]:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.driver import commits_each, is_idle, run
 from alembic_toolkit.prove.locks.rows import is_endless, named, target
-from alembic_toolkit.prove.locks.seen import Use, tables_in
+from alembic_toolkit.prove.locks.seen import Observing, Use, tables_in
 from alembic_toolkit.prove.results import COPIED, END, MOMENT, NOBODY, READ, WRITERS
-from alembic_toolkit.prove.scratch import Scratch
-from alembic_toolkit.rows.tables.table import Tables
 
 _ROOTS = "SELECT tbl_name, rootpage FROM sqlite_master WHERE rootpage > 0"
 _REBUILDS = re.compile(r"\s*INSERT\s+INTO\s+\W?(?:\w+\W+)?_alembic_(?:tmp|new)_", re.I)
@@ -37,16 +34,9 @@ class _Program:
 
 
 @dataclass
-class Observer:
+class Observer(Observing):
     """Observes one step; see `watch`."""
 
-    scratch: Scratch
-    tables: Tables
-    own: tuple[str, ...]
-    unseen: list[str]
-    rows: Mapping[str, int]
-    transaction: str = ""
-    freed: set[str] = field(default_factory=set)
     connection: Connection | None = None
     was_open: bool = False  # a transaction, after the last statement
 
