@@ -1,5 +1,6 @@
 """`alembic revision`: the next number, the template of this repository, and no database."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,6 @@ def test_id_is_0001_when_there_is_no_revision(offline: Project) -> None:
         (["1", "2"], "3"),
         (["099"], "100"),
         (["9999"], "10000"),
-        (["ab12", "first"], "0001"),
         (["0003", "ab12"], "0004"),
         (["0003", "123456789012"], "0004"),  # one of Alembic's own, by chance without a letter
     ],
@@ -89,6 +89,14 @@ def test_ids_that_are_no_numbers_do_not_count(
         after = id_
     assert offline.alembic("revision", "-m", "x").status == 0
     assert f"{number}_x.py" in files(offline)
+
+
+def test_id_is_alembics_own_in_a_history_without_numbers(offline: Project) -> None:
+    offline.table("ab12")
+    offline.table("first", "ab12")
+    assert offline.alembic("revision", "-m", "x").status == 0
+    (written,) = set(files(offline)) - {"ab12_test.py", "first_test.py"}
+    assert re.fullmatch(r"[0-9a-f]{12}_x\.py", written)
 
 
 def test_id_is_that_of_the_user_when_given(offline: Project) -> None:
