@@ -23,13 +23,5 @@ else:
         if name in _WHERE:
             return getattr(import_module(_WHERE[name]), name)
         if name == "__version__":
-            return _version()
+            return import_module("alembic_toolkit.installed").installed()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    def _version() -> str:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("alembic-toolkit")
-        except PackageNotFoundError:  # the files are present, but the package is not installed
-            return "(not installed)"

@@ -23,6 +23,7 @@ from alembic_toolkit.fleet import status as statuses
 from alembic_toolkit.fleet import upgrade as upgrades
 from alembic_toolkit.fleet.applied import applied
 from alembic_toolkit.fleet.databases import Database, listed, named
+from alembic_toolkit.installed import installed
 from alembic_toolkit.messages import at, note_typed, printable_lines, shortest, typed
 from alembic_toolkit.project import baselines, checks, pyproject, rebase, since
 from alembic_toolkit.project import commit as commits
@@ -42,7 +43,6 @@ from alembic_toolkit.usage import (
     add_databases,
     add_scratch,
     add_timeout,
-    installed,
     positive,
     range_,
     revision,

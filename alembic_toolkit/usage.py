@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from alembic_toolkit import exits
@@ -261,11 +260,3 @@ def add_timeout(command: argparse.ArgumentParser, default: float) -> None:
     about = "for one database to answer (%(default)g)"
     seconds = positive(float)
     command.add_argument("--timeout", type=seconds, metavar="SECONDS", default=default, help=about)
-
-
-def installed() -> str:
-    """Return the version of this package that is installed."""
-    try:
-        return version("alembic-toolkit")
-    except PackageNotFoundError:
-        return "(not installed)"

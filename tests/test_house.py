@@ -46,20 +46,21 @@ HOUSE = PRODUCT | house("bills/**/*.py", "migrations/**/*.py")
 # stands beside it; one file of a room is named by its path. The number is the floor.
 TABLE: dict[str, tuple[int, set[str]]] = {
     "sql": (1, set()),
-    "database": (1, {"sql", "messages"}),
+    "database": (1, {"sql", "messages", "installed"}),
     "progress": (1, set()),
     "messages": (1, set()),
     "exits": (1, set()),
+    "installed": (1, set()),
     "usage": (2, {"exits", "database"}),
     "readiness": (2, {"database"}),
-    "__init__": (4, {"readiness", "runner"}),
+    "__init__": (4, {"readiness", "runner", "installed"}),
     "bills": (4, {"readiness", "__init__"}),
     "project": (2, {"database", "messages"}),
     "verbs": (2, {"sql", "database", "progress", "messages"}),
     "schema": (2, {"sql", "database"}),
     "alembic_helpers": (3, {"verbs"}),
     "rows": (3, {"schema", "sql", "database"}),
-    "script": (3, {"project", "database/journal", "sql"}),
+    "script": (3, {"project", "database/journal", "sql", "installed"}),
     "drift": (3, {"schema", "database", "sql"}),
     "fleet": (
         4,
@@ -78,19 +79,30 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "migrations": (5, {"runner", "bills"}),
     "migrations/versions": (5, {"alembic_helpers"}),
     "plugin": (5, {"prove"}),
-    "report": (5, {"prove/results", "prove/statements", "exits", "progress", "messages"}),
+    "report": (
+        5,
+        {"prove/results", "prove/statements", "exits", "progress", "messages", "installed"},
+    ),
     "__main__": (6, {"cli"}),
     "cli": (
         6,
         {"sql", "database", "progress", "project", "verbs", "schema", "rows", "script", "fleet"}
         | {"deployer", "prove", "runner", "plugin", "report", "messages", "where", "exits"}
-        | {"usage"},
+        | {"usage", "installed"},
     ),
 }
 MAY_IMPORT = {room: others for room, (_, others) in TABLE.items()}
 
 # What revisions are run with: these rooms and the face know no package but two.
-BEHIND_THE_FACE = {"sql", "database", "progress", "messages", "verbs", "alembic_helpers"}
+BEHIND_THE_FACE = {
+    "sql",
+    "database",
+    "progress",
+    "messages",
+    "installed",
+    "verbs",
+    "alembic_helpers",
+}
 
 # The file of verbs/ that may know the servers: the entrance, which stands above them.
 ABOVE_SERVERS = {f"{TOOLKIT}/verbs/operations.py"}

@@ -20,7 +20,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ from alembic_toolkit.database.errors import (
 )
 from alembic_toolkit.database.same import Same
 from alembic_toolkit.database.schemas import schema_beside
+from alembic_toolkit.installed import OURS, named
 from alembic_toolkit.messages import printable
 from alembic_toolkit.sql.masking import masked, masked_words
 
@@ -444,10 +444,5 @@ def who() -> str:
 
 
 def _versions() -> str:
-    found = [f"python {platform.python_version()}"]
-    for package in ("alembic", "sqlalchemy", "alembic-toolkit"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    packages = named(["alembic", "sqlalchemy", OURS])
+    return f"python {platform.python_version()}{packages and f', {packages}'}"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = {"alembic-toolkit": "alembic-toolkit", "Alembic": "alembic", "SQLAlchemy": "sqlalchemy"}
+from alembic_toolkit.installed import OURS, named
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,6 @@ def made_now(commit: str) -> Made:
 
     :param commit: that of the history's files, with what was not committed; empty without git.
     """
-    found = []
-    for name, package in _PACKAGES.items():
-        with suppress(PackageNotFoundError):  # a clone that is not installed
-            found.append(f"{name} {version(package)}")
-    found.append(f"Python {platform.python_version()}")
+    packages = named([OURS, "Alembic", "SQLAlchemy"])
     when = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
-    return Made(when, commit, ", ".join(found))
+    return Made(when, commit, f"{packages and f'{packages}, '}Python {platform.python_version()}")

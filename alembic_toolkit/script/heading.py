@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from alembic_toolkit.installed import OURS, installed
 from alembic_toolkit.project.commit import commit
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -19,10 +19,7 @@ def written(directory: ScriptDirectory) -> str:
 
     :raises CommandError: SOURCE_DATE_EPOCH is no number of seconds.
     """
-    try:
-        tool = f"alembic-toolkit {version('alembic-toolkit')}"
-    except PackageNotFoundError:
-        tool = "alembic-toolkit"
+    tool = f"{OURS} {installed()}"
     found = commit(directory)
     return f"-- Written on {_day()} by {tool}{f' from commit {found}' if found else ''}"
 
