@@ -1,6 +1,7 @@
 """A project of its own for each test: an alembic.ini, an env.py that calls `run`, revisions."""
 
 import contextlib
+import functools
 import io
 import textwrap
 from dataclasses import dataclass, field
@@ -50,6 +51,12 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+@functools.cache
+def command_line() -> CommandLine:
+    """Return Alembic's parser: building it takes a part of each command."""
+    return CommandLine()
 
 
 @dataclass
@@ -109,7 +116,7 @@ class Project:
 
     def alembic(self, *argv: str) -> Outcome:
         """Run an `alembic` command in this process; what it raises otherwise comes through."""
-        command = CommandLine()
+        command = command_line()
         options = command.parser.parse_args(argv)
         out, err = io.StringIO(), io.StringIO()
         config = Config(
