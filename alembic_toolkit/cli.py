@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import configparser
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,12 @@ from alembic.util import CommandError
 
 from alembic_toolkit import exits, progress
 from alembic_toolkit.database.address import dialect_of, without_passwords
-from alembic_toolkit.fleet import history as histories
-from alembic_toolkit.fleet import status as statuses
-from alembic_toolkit.fleet import upgrade as upgrades
-from alembic_toolkit.fleet.applied import applied
-from alembic_toolkit.fleet.databases import Database, listed, named
+from alembic_toolkit.fleet.databases import TIMEOUT, Database, listed, named
 from alembic_toolkit.installed import installed
 from alembic_toolkit.messages import at, note_typed, printable_lines, shortest, typed
-from alembic_toolkit.project import baselines, checks, pyproject, rebase, since
-from alembic_toolkit.project import commit as commits
+from alembic_toolkit.project import pyproject, since
 from alembic_toolkit.project.env import read_config
-from alembic_toolkit.prove import baseline, given, results, roundtrip, settings
-from alembic_toolkit.report import machines, notices, orders, page, text, waits
-from alembic_toolkit.report.findings import count
-from alembic_toolkit.report.made import made_now
-from alembic_toolkit.script.parts import DIALECTS, LONGEST
-from alembic_toolkit.script.write import write
+from alembic_toolkit.prove import results, settings
 from alembic_toolkit.usage import (
     USAGES,
     Formatter,
@@ -47,13 +36,9 @@ from alembic_toolkit.usage import (
     range_,
     revision,
 )
-from alembic_toolkit.where import adopt as adoptions
-from alembic_toolkit.where import find as places
-from alembic_toolkit.where import verify
-from alembic_toolkit.where import write as written
-from alembic_toolkit.where.answer import to_json
-from alembic_toolkit.where.text import findings
-from alembic_toolkit.where.text import text as where_text
+
+# Each command imports what it alone needs in its own functions: to import everything takes longer
+# than most commands.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,8 +94,8 @@ def _ended(arguments: argparse.Namespace) -> int:
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; an unknown argument is an error of its command."""
-    parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments, unknown = _parser(argv).parse_known_args(argv)
     if unknown:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
@@ -142,11 +127,15 @@ def _broken(error: Exception) -> str | None:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print problems in the history's files, or one line that says they are sound."""
+    from alembic_toolkit.project import checks
+    from alembic_toolkit.report.findings import count
+    from alembic_toolkit.where.stale import findings
+
     if arguments.baseline:
         return _compared(arguments)
     config = read_config(Path(arguments.config))
     revisions, found = checks.check(config)
-    found += written.findings(ScriptDirectory.from_config(config), revisions)
+    found += findings(ScriptDirectory.from_config(config), revisions)
     for finding in found:
         print(finding)
     if found:
@@ -160,6 +149,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _compared(arguments: argparse.Namespace) -> int:
     """Print whether a root creates the same schema as the revisions that it replaces."""
+    from alembic_toolkit.prove import baseline
+
     path = Path(arguments.config)
     wanted = settings.read(path)
     urls = arguments.url or wanted.urls or [None]
@@ -172,14 +163,19 @@ def _compared(arguments: argparse.Namespace) -> int:
 
 def proven(arguments: argparse.Namespace) -> int:
     """Prove every revision, up, down and up again, and print the report."""
+    from alembic_toolkit.project import commit
+    from alembic_toolkit.prove.roundtrip import roundtrip
+    from alembic_toolkit.report import page
+    from alembic_toolkit.report.made import made_now
+
     path = Path(arguments.config)
     if arguments.html:
-        _refuse_unwritable(Path(arguments.html))
+        page.refuse_unwritable(Path(arguments.html))
     wanted = _wanted(path, arguments)
     wanted.ask(name for name in settings.ASKED if getattr(arguments, name))
     wanted.ask(settings.THREE if arguments.all else ())
-    made = made_now(commits.repository(path.resolve().parent))  # as of the files being read
-    report = _proven(path, wanted, roundtrip.roundtrip)
+    made = made_now(commit.repository(path.resolve().parent))  # as of the files being read
+    report = _proven(path, wanted, roundtrip)
     if arguments.json:
         _print(report, "json")
     else:
@@ -191,11 +187,13 @@ def proven(arguments: argparse.Namespace) -> int:
 
 def locked(arguments: argparse.Namespace) -> int:
     """Print who waits for each upgrade, and how long; 1 if it is longer than a moment."""
+    from alembic_toolkit.prove.roundtrip import locks
+
     path = Path(arguments.config)
     wanted = _wanted(path, arguments)
     if arguments.old_code or arguments.format == "markdown":
         wanted.ask([results.OLD_CODE])
-    report = _proven(path, wanted, roundtrip.locks)
+    report = _proven(path, wanted, locks)
     _print(report, arguments.format)
     return report.status
 
@@ -223,6 +221,8 @@ _Prove = Callable[[Path, settings.Settings, Callable[[str, int, int, str], None]
 
 def _print(report: results.Report, form: str) -> None:
     """Print a report in the requested format."""
+    from alembic_toolkit.report import machines, notices, orders, text
+
     shown = {
         "text": lambda: text.text(report) + "\n",
         "json": lambda: machines.to_json(report, typed("").partition(" ")[2]),
@@ -253,22 +253,10 @@ def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
     return None
 
 
-def _refuse_unwritable(page: Path) -> None:
-    """Refuse, before a long proof, a file that could not be written after it.
-
-    :raises CommandError: the file cannot be written.
-    """
-    is_there = page.exists()
-    try:
-        page.open("a").close()
-    except OSError as error:
-        raise CommandError(f"--html {page} cannot be written: {error.strerror}") from None
-    if not is_there:
-        page.unlink()
-
-
 def sql(arguments: argparse.Namespace) -> int:
     """Print one script that brings any database of the history to a revision."""
+    from alembic_toolkit.script.write import write
+
     config = read_config(Path(arguments.config), arguments)
     if arguments.url is not None:
         config.set_main_option("sqlalchemy.url", arguments.url.replace("%", "%%"))
@@ -289,6 +277,10 @@ def sql(arguments: argparse.Namespace) -> int:
 
 def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, list[str]]:
     """Return who waits for each upgrade of a script, as observed on a scratch database."""
+    from alembic_toolkit.prove import given
+    from alembic_toolkit.prove.roundtrip import locks
+    from alembic_toolkit.report import waits
+
     path = Path(arguments.config)
     wanted = settings.read(path)
     wanted.x += arguments.x or []
@@ -299,7 +291,7 @@ def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, l
         address = stack.enter_context(given.empty(dialect, arguments.scratch))
         wanted.urls = [address] if address else []  # a temporary file
         bar = stack.enter_context(progress.Progress())
-        report = roundtrip.locks(path, wanted, bar.update)
+        report = locks(path, wanted, bar.update)
     for one in report.proofs:
         if one.error:
             raise CommandError(f"--locks: could not run on {one.database}: {one.error}")
@@ -308,6 +300,8 @@ def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, l
 
 def status(arguments: argparse.Namespace) -> int:
     """Print where each database is; 1 unless all are reachable and at head, as applied."""
+    from alembic_toolkit.fleet import status as statuses
+
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -331,8 +325,10 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def _print_json(status: int, findings: Iterable[results.Finding], **more: Any) -> None:
+    from alembic_toolkit.report.machines import document
+
     command = typed("").partition(" ")[2]
-    print(machines.document(command, status, findings, **more), end="")
+    print(document(command, status, findings, **more), end="")
 
 
 def _databases(arguments: argparse.Namespace) -> list[Database]:
@@ -344,19 +340,23 @@ def _databases(arguments: argparse.Namespace) -> list[Database]:
 
 def journal(arguments: argparse.Namespace) -> int:
     """Print what ran on each database; 2 if one cannot be read."""
+    from alembic_toolkit.fleet import history
+
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
-    found = histories.history(path, _databases(arguments), arguments.x, arguments.timeout)
-    ends = histories.exit_status(found)
+    found = history.history(path, _databases(arguments), arguments.x, arguments.timeout)
+    ends = history.exit_status(found)
     if arguments.json:
-        _print_json(ends, [], databases=histories.to_json(found))
+        _print_json(ends, [], databases=history.to_json(found))
     else:
-        print(histories.text(found))
+        print(history.text(found))
     return ends
 
 
 def verified(arguments: argparse.Namespace) -> int:
     """Print whether databases have the schema of their revision; 2 if one was not compared."""
+    from alembic_toolkit.where import verify
+
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     found = verify.verify(path, _databases(arguments), arguments.x, arguments.timeout)
@@ -371,6 +371,9 @@ def verified(arguments: argparse.Namespace) -> int:
 
 def rebased(arguments: argparse.Namespace) -> int:
     """Put a revision after the other head, if no database has run it, and print how."""
+    from alembic_toolkit.fleet.applied import applied
+    from alembic_toolkit.project import rebase
+
     path = Path(arguments.config)
     directory = ScriptDirectory.from_config(read_config(path))
     plan = rebase.plan(directory, Path(arguments.file), arguments.onto)
@@ -391,9 +394,11 @@ def rebased(arguments: argparse.Namespace) -> int:
 
 def upgrade(arguments: argparse.Namespace) -> int:
     """Upgrade or downgrade databases, and print each result; 1 if one is not there."""
+    from alembic_toolkit.fleet import upgrade as upgrades
+
     path = Path(arguments.config)
     down = arguments.command == "downgrade"
-    _refuse_unknown(path, arguments.revision, down)
+    upgrades.refuse_unknown(path, arguments.revision, down)
     databases = named(arguments.url, pyproject.databases(path))
     width = max(len(one.name) for one in databases)
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -426,22 +431,12 @@ def upgrade(arguments: argparse.Namespace) -> int:
     return ends
 
 
-def _refuse_unknown(path: Path, revision: str, down: bool) -> None:
-    """Refuse an unknown revision once, before any database is asked.
-
-    :raises CommandError: no file has this revision.
-    """
-    with suppress(ImportError):  # raised by a revision, until env.py has run
-        directory = ScriptDirectory.from_config(read_config(path))
-        baselines.apply(directory, (), (revision,))  # kept files, or the root
-        if not down:
-            directory._upgrade_revs(revision, ())  # type: ignore[arg-type]
-        elif not re.search(r"[+-]\d+$", revision):  # relative to a database's revision
-            directory.get_revisions(revision)
-
-
 def where(arguments: argparse.Namespace) -> int:
     """Print which revision each database is, by its schema; or write the file that tells this."""
+    from alembic_toolkit.where import find, text
+    from alembic_toolkit.where import write as written
+    from alembic_toolkit.where.answer import to_json
+
     path = Path(arguments.config)
     read_config(path)  # an error in it is reported once, not for each database
     with progress.Progress() if sys.stderr.isatty() else nullcontext() as bar:
@@ -450,7 +445,7 @@ def where(arguments: argparse.Namespace) -> int:
             made = written.write(path, arguments.scratch, arguments.x, tell)
             print(written.text(made))
             return exits.FINE
-        answers = places.find(
+        answers = find.find(
             path,
             _databases(arguments),
             x=arguments.x,
@@ -461,14 +456,16 @@ def where(arguments: argparse.Namespace) -> int:
     judged = not any(one.error for one in answers)
     ends = exits.of_all((one.is_sound for one in answers), judged=judged)
     if arguments.json:
-        _print_json(ends, findings(answers), databases=to_json(answers))
+        _print_json(ends, text.findings(answers), databases=to_json(answers))
     else:
-        print(where_text(answers))
+        print(text.text(answers))
     return ends
 
 
 def adopt(arguments: argparse.Namespace) -> int:
     """Mark databases whose schema is exactly one revision's; 1 if one is refused, 2 if unknown."""
+    from alembic_toolkit.where import adopt as adoptions
+
     path = Path(arguments.config)
     read_config(path)
     done = adoptions.adopt(
@@ -484,7 +481,8 @@ def adopt(arguments: argparse.Namespace) -> int:
     return exits.of_all((one.is_sound for one in done), judged=judged)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Container[str] = USAGES) -> argparse.ArgumentParser:
+    """Return the parser, with the options of those commands that a command line can name."""
     parser = Parser(prog="alembic-toolkit", description="Check hand-written Alembic revisions.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {installed()}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
@@ -493,7 +491,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words.short, formatter_class=Formatter)
         command.description, command.epilog = words.does, words.epilog
         command.set_defaults(parser=command)
-        add(command)
+        if name in argv:
+            add(command)
     return parser
 
 
@@ -507,6 +506,8 @@ def _add_check(command: argparse.ArgumentParser) -> None:
 
 
 def _add_sql(command: argparse.ArgumentParser) -> None:
+    from alembic_toolkit.script.parts import DIALECTS, LONGEST
+
     add_config(command)
     which = command.add_mutually_exclusive_group()
     about = "the server that runs it (default: as env.py says)"
@@ -593,7 +594,7 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scratch", action="append", metavar="URL", default=[], help=about)
     about = "accept the present file of a revision that was edited or deleted after it was applied"
     command.add_argument("--accept", action="append", metavar="REV", default=[], help=about)
-    add_timeout(command, statuses.TIMEOUT)
+    add_timeout(command, TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=status)
 
@@ -601,7 +602,7 @@ def _add_status(command: argparse.ArgumentParser) -> None:
 def _add_journal(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
     add_databases(command, about, metavar="[NAME=]URL", default=[])
-    add_timeout(command, histories.TIMEOUT)
+    add_timeout(command, TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=journal)
 
@@ -609,7 +610,7 @@ def _add_journal(command: argparse.ArgumentParser) -> None:
 def _add_verify(command: argparse.ArgumentParser) -> None:
     about = f"{_NAMED} (default: all that it names, or the one of env.py)"
     add_databases(command, about, metavar="[NAME=]URL", default=[])
-    add_timeout(command, verify.TIMEOUT)
+    add_timeout(command, TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=verified)
 
@@ -640,12 +641,14 @@ def _add_downgrade(command: argparse.ArgumentParser) -> None:
 
 def _add_moving(command: argparse.ArgumentParser) -> None:
     """Add the options that upgrade and downgrade share."""
+    from alembic_toolkit.fleet.upgrade import AT_ONCE
+
     add_databases(command, _NAMED, metavar="[NAME=]URL", required=True)
     about = "write nothing, and say for each database what would run"
     command.add_argument("--dry-run", action="store_true", help=about)
     about = "how many at once (%(default)s)"
     command.add_argument(
-        "-j", "--jobs", type=positive(int), metavar="N", default=upgrades.AT_ONCE, help=about
+        "-j", "--jobs", type=positive(int), metavar="N", default=AT_ONCE, help=about
     )
     about = "show all that revisions log, and not only warnings"
     command.add_argument("-v", "--verbose", action="store_true", help=about)
@@ -659,7 +662,7 @@ def _add_where(command: argparse.ArgumentParser) -> None:
     about = "write the schemas of all revisions beside env.py, from a run on an empty database"
     command.add_argument("--write", action="store_true", help=about)
     add_scratch(command)
-    add_timeout(command, places.TIMEOUT)
+    add_timeout(command, TIMEOUT)
     command.add_argument("--json", action="store_true", help="print it for machines")
     command.set_defaults(run=where)
 
@@ -669,7 +672,7 @@ def _add_adopt(command: argparse.ArgumentParser) -> None:
     about = "the revision to choose if several have the same schema"
     command.add_argument("--revision", type=revision, metavar="REV", help=about)
     add_scratch(command)
-    add_timeout(command, places.TIMEOUT)
+    add_timeout(command, TIMEOUT)
     command.set_defaults(run=adopt)
 
 

@@ -13,7 +13,6 @@ from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.project.baselines import refuse_inside
 from alembic_toolkit.project.pyproject import ignored
-from alembic_toolkit.schema.expected import Expected
 
 
 class Verification:
@@ -24,6 +23,8 @@ class Verification:
 
         :raises CommandError: it does not cover this server, or is older than the history.
         """
+        from alembic_toolkit.schema.expected import Expected  # few commands need it
+
         self.context, self.connection = environment.get_context(), connection
         config = environment.config
         given = config.config_file_name or config.toml_file_name or "alembic.ini"

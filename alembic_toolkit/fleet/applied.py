@@ -14,13 +14,10 @@ from sqlalchemy import inspect
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.same import Same
 from alembic_toolkit.database.schemas import schema_beside
-from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
-
-AT_ONCE = 8
-TIMEOUT = 10.0  # seconds for a database to answer
 
 
 def applied(

@@ -12,6 +12,9 @@ from sqlalchemy import make_url
 
 from alembic_toolkit.database.address import concealed, parse_known, shown
 
+AT_ONCE = 8  # databases that are only looked at
+TIMEOUT = 10.0  # seconds for one to answer
+
 
 @dataclass(frozen=True)
 class Database:

@@ -16,14 +16,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic_toolkit import exits
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
-from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
 from alembic_toolkit.messages import printable
-
-AT_ONCE = 8
-TIMEOUT = 10.0  # seconds for a database to answer
 
 
 @dataclass

@@ -23,7 +23,7 @@ from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.database.schemas import real_schema
-from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
@@ -32,9 +32,6 @@ from alembic_toolkit.messages import printable
 from alembic_toolkit.project.baselines import apply, baselines_of, refuse_inside
 from alembic_toolkit.project.pyproject import ignored
 from alembic_toolkit.prove.results import Finding
-
-AT_ONCE = 8
-TIMEOUT = 10.0  # seconds for a database to answer
 
 
 @dataclass

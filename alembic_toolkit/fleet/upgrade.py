@@ -7,8 +7,10 @@ Each is upgraded in a separate process, see `processes`, by the project's ``env.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -23,6 +25,8 @@ from alembic_toolkit.fleet.env import run_env
 from alembic_toolkit.fleet.plan import Plan, plan, steps_of
 from alembic_toolkit.fleet.processes import Answer, Task, each, message
 from alembic_toolkit.messages import printable, printable_lines
+from alembic_toolkit.project.baselines import apply
+from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove.results import Finding
 
 AT_ONCE = 4
@@ -71,6 +75,20 @@ def exit_status(report: Report) -> int:
     if report.interrupt is not None:
         return exits.of_interrupt(report.interrupt)
     return exits.of_all([report.is_sound], judged=report.is_judged)
+
+
+def refuse_unknown(path: Path, revision: str, down: bool) -> None:
+    """Refuse an unknown revision once, before any database is asked.
+
+    :raises CommandError: no file has this revision.
+    """
+    with suppress(ImportError):  # raised by a revision, until env.py has run
+        directory = ScriptDirectory.from_config(read_config(path))
+        apply(directory, (), (revision,))  # kept files, or the root
+        if not down:
+            directory._upgrade_revs(revision, ())  # type: ignore[arg-type]
+        elif not re.search(r"[+-]\d+$", revision):  # relative to a database's revision
+            directory.get_revisions(revision)
 
 
 def upgrade(

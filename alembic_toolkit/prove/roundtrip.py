@@ -38,7 +38,6 @@ from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config, refuse_another_server
 from alembic_toolkit.project.handed import another_driver
 from alembic_toolkit.prove import idle, results, wording
-from alembic_toolkit.prove.prover import prove
 from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report
 from alembic_toolkit.prove.scratch import TEMPORARY, Place, Scratch, close, empty, opened, scratch
 from alembic_toolkit.prove.settings import Settings, read
@@ -359,6 +358,8 @@ def _run(
     path: Path, name: str, url: str, settings: Settings, pipe: Pipe, ended: dict[Place, str]
 ) -> None:
     """Prove one database, and send the results through the pipe."""
+    from alembic_toolkit.prove.prover import prove  # the process that waits does not need it
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
     messages.note_typed(settings.command)
     logging.disable(logging.CRITICAL)
@@ -391,8 +392,7 @@ def _run(
         place = project.place(error) if project else ""
         text = f"{type(error).__name__}: {error}{place}{hint(error)}"
         found.error = concealed(one.url, text)
-    if why := another_driver(one.url):
-        found.notes.append(why)
+    found.notes += filter(None, [another_driver(one.url)])
     found.seconds = time.perf_counter() - begin
     try:
         pipe.send(("done", found))

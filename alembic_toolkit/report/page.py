@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
 import sqlparse
+from alembic.util import CommandError
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.results import Report, RevisionProof
@@ -48,6 +50,20 @@ from alembic_toolkit.report.orders import CODE, breaks_of, verdicts_of
 _STEP = {results.UP: "up", results.DOWN: "down", results.UP_AGAIN: "up again"}
 _LONGEST_SQL = 20_000  # letters of one text on the page
 _WIDEST = 100  # characters of a line of SQL that is shown as it is
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse, before a long proof, a file that could not be written after it.
+
+    :raises CommandError: the file cannot be written.
+    """
+    is_there = path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--html {path} cannot be written: {error.strerror}") from None
+    if not is_there:
+        path.unlink()
 
 
 def html(report: Report, made: Made | None = None) -> str:

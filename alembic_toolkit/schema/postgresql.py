@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -402,12 +403,20 @@ def _statement(sources: dict[str, str], touch: str, branches: list[str]) -> str:
     return pinned(sql)
 
 
-_WHOLE_SCHEMA = _statement(_WHOLE, "", [*_BRANCHES, *_OTHERS])
-_RELATIONS = _WHOLE | {"relations": _TOUCHED["relations"]}
-_LOOKS = {
-    "alembic_toolkit_all": _statement(_TOUCHED, _TOUCH, _BRANCHES),
-    "alembic_toolkit_relations": _statement(_RELATIONS, _TOUCH_RELATIONS, _OF_RELATIONS),
-}
+@cache  # not at import: it takes longer than importing the module, and other servers do not need it
+def _whole_schema() -> str:
+    return _statement(_WHOLE, "", [*_BRANCHES, *_OTHERS])
+
+
+@cache
+def _look(name: str) -> str:
+    if name == "alembic_toolkit_all":
+        return _statement(_TOUCHED, _TOUCH, _BRANCHES)
+    relations = _WHOLE | {"relations": _TOUCHED["relations"]}
+    return _statement(relations, _TOUCH_RELATIONS, _OF_RELATIONS)
+
+
+_LOOKS = ("alembic_toolkit_all", "alembic_toolkit_relations")
 _BEYOND_RELATIONS = normal.words("rename domain function procedure aggregate") | {ABOUT_TYPES}
 _ROUTINES = ("function", "procedure", "aggregate")
 _BELONGING = normal.words(
@@ -429,7 +438,7 @@ def take(
     for look in _LOOKS:
         connection.info.pop(look, None)  # DISCARD ALL may have removed it
     snapshot = Snapshot()
-    for item in _items(ask(connection, _WHOLE_SCHEMA), default, ignore):
+    for item in _items(ask(connection, _whole_schema()), default, ignore):
         snapshot.add(*item)
     schemas = {thing.name for thing in snapshot if thing.kind == "schema"} - {default}
     snapshot.spaces = ("", *(f"{schema}." for schema in schemas))
@@ -477,7 +486,7 @@ def _touched(
     few = not names & _BEYOND_RELATIONS
     look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
     arguments, nothing = "pg_catalog.name[], boolean", "ARRAY[]::pg_catalog.name[], false"
-    prepare(connection, look, arguments, _LOOKS[look], nothing)
+    prepare(connection, look, arguments, _look(look), nothing)
     array = ", ".join(postgresql_literal(name) for name in sorted(asked) if "\0" not in name)
     renamed = "true" if "rename" in names else "false"
     rows = ask(connection, f"EXECUTE {look} (ARRAY[{array}]::pg_catalog.name[], {renamed})")

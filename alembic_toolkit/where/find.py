@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.processes import Answer as Outcome
 from alembic_toolkit.fleet.processes import Task, each
@@ -22,9 +22,6 @@ from alembic_toolkit.where.answer import Answer, answer
 from alembic_toolkit.where.look import Looking, read
 from alembic_toolkit.where.verdict import Seen
 from alembic_toolkit.where.write import Progress, built_at, built_on
-
-AT_ONCE = 8
-TIMEOUT = 10.0  # seconds for a database to answer
 
 
 @dataclass

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
-from alembic_toolkit.fleet.databases import Database
+from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Answer, Task, each
@@ -21,9 +21,6 @@ from alembic_toolkit.project.baselines import apply, refuse_inside
 from alembic_toolkit.project.pyproject import ignored
 from alembic_toolkit.prove.results import Finding
 from alembic_toolkit.schema.expected import Expected
-
-AT_ONCE = 8
-TIMEOUT = 10.0  # seconds for a database to answer
 
 
 @dataclass

@@ -13,9 +13,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit.database.servers import server_of
-from alembic_toolkit.project import baselines, checks
+from alembic_toolkit.project import baselines
 from alembic_toolkit.project.env import Project, own_drivername, read_config
-from alembic_toolkit.project.revisions import Finding, Revision
 from alembic_toolkit.prove.scratch import scratch
 from alembic_toolkit.schema import stored
 from alembic_toolkit.schema.stored import Part
@@ -115,21 +114,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def findings(directory: ScriptDirectory, revisions: Sequence[Revision]) -> list[Finding]:
-    """Return the servers for which the file is older than the history; none if there is no file."""
-    path, seen = stored.path_of(directory), checks.seen(revisions)
-    files = {one.id: one.path for one in seen}
-    return [
-        Finding(
-            path,
-            f"is older than the history, for {name}: {said}",
-            f"{stored.write_command(name)}  # and commit the file",
-        )
-        for name, part in stored.read(path).items()
-        if (said := stored.older(part, files))
-    ]
 
 
 def text(written: Written) -> str:
