@@ -19,7 +19,7 @@ from tests.toolkit.deployers import journal, start, until
 from tests.toolkit.test_interrupts import SIGNALS, assert_in_words, interrupted
 from tests.toolkit.test_refusals import SLOW
 
-DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mariadb": "aiomysql"}
+DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mariadb": "asyncmy"}
 # How env.py comes to its database.
 FORMS = {
     "ini": "run(context)",
