@@ -31,7 +31,7 @@ from alembic_toolkit.prove import baseline, given, results, roundtrip, settings
 from alembic_toolkit.report import machines, notices, orders, page, text, waits
 from alembic_toolkit.report.findings import count
 from alembic_toolkit.report.made import made_now
-from alembic_toolkit.script.parts import DIALECTS, LONGEST
+from alembic_toolkit.script.parts import DIALECTS, LONGEST, Notes
 from alembic_toolkit.script.write import write
 from alembic_toolkit.usage import (
     USAGES,
@@ -287,7 +287,7 @@ def sql(arguments: argparse.Namespace) -> int:
     return exits.FINE
 
 
-def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, list[str]]:
+def _observed(arguments: argparse.Namespace, dialect: str | None) -> Notes:
     """Return who waits for each upgrade of a script, as observed on a scratch database."""
     path = Path(arguments.config)
     wanted = settings.read(path)
@@ -519,7 +519,7 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     )
     about = "write it without guards, for review and for linters; not to be run twice"
     command.add_argument("--plain", action="store_true", help=about)
-    about = "say of each revision who waits for it, as seen when it is run on a scratch database"
+    about = "say of each statement who waits for it, as seen when it runs on a scratch database"
     command.add_argument("--locks", action="store_true", help=about)
     about = "for --locks: an empty database (default: of SQLite, or of a package's PostgreSQL)"
     command.add_argument("--scratch", metavar="URL", help=about)

@@ -291,5 +291,6 @@ def test_signal_of_an_application_interrupts_the_other_thread(
 
 RUNNING = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'",
-    "mariadb": "SELECT count(*) FROM information_schema.processlist WHERE info = 'SELECT SLEEP(60)'",
+    "mariadb": "SELECT count(*) FROM information_schema.processlist"
+    " WHERE info = 'SELECT SLEEP(60)'",
 }
