@@ -549,7 +549,7 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
 def _add_checks(command: argparse.ArgumentParser) -> None:
     """Add the options for further checks."""
     for name, what in (
-        (results.RERUN, "run each step twice, its mark taken away"),
+        (results.RERUN, "run each step twice, with its mark removed"),
         (results.CRASH, "stop each step after each statement, and run it again"),
         (results.OFFLINE, "run the --sql script of each step instead"),
     ):

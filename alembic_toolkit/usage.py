@@ -122,7 +122,7 @@ USAGES = {
         "one cannot be judged",
     ),
     "adopt": Usage(
-        "mark a database that is exactly one revision",
+        "mark a database that matches one revision",
         "Write the version of a database whose schema is exactly one revision's, "
         "so that upgrades continue from there.",
         (

@@ -1677,7 +1677,7 @@ def unusable(
 ) -> Case:
     """Return a case whose step breaks what is there and is not named."""
     function = "upgrade()" if check == UP else "downgrade()"
-    says = (f"{function} leaves what cannot be used any more", *says)
+    says = (f"{function} leaves something that can no longer be used", *says)
     return Case(f"unusable: {name}", up, down, check, says, on, **more)  # type: ignore[arg-type]
 
 
