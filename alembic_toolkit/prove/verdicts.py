@@ -43,7 +43,7 @@ class Verdicts:
         if not left:
             self.note(position, results.DOWN)
             return left
-        problem = "downgrade() leaves the schema other than it was before upgrade()"
+        problem = "downgrade() does not bring back the schema from before upgrade()"
         remedy = f"in downgrade(), what makes it as it was: {wording.undo(left)}"
         if all(map(LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
