@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -36,6 +36,9 @@ from alembic_toolkit.usage import (
     range_,
     revision,
 )
+
+if TYPE_CHECKING:
+    from alembic_toolkit.script.parts import Notes
 
 # Each command imports what it alone needs in its own functions: to import everything takes longer
 # than most commands.
@@ -275,7 +278,7 @@ def sql(arguments: argparse.Namespace) -> int:
     return exits.FINE
 
 
-def _observed(arguments: argparse.Namespace, dialect: str | None) -> dict[str, list[str]]:
+def _observed(arguments: argparse.Namespace, dialect: str | None) -> Notes:
     """Return who waits for each upgrade of a script, as observed on a scratch database."""
     from alembic_toolkit.prove import given
     from alembic_toolkit.prove.roundtrip import locks
@@ -520,7 +523,7 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
     )
     about = "write it without guards, for review and for linters; not to be run twice"
     command.add_argument("--plain", action="store_true", help=about)
-    about = "say of each revision who waits for it, as seen when it is run on a scratch database"
+    about = "say of each statement who waits for it, as seen when it runs on a scratch database"
     command.add_argument("--locks", action="store_true", help=about)
     about = "for --locks: an empty database (default: of SQLite, or of a package's PostgreSQL)"
     command.add_argument("--scratch", metavar="URL", help=about)
@@ -550,7 +553,7 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
 def _add_checks(command: argparse.ArgumentParser) -> None:
     """Add the options for further checks."""
     for name, what in (
-        (results.RERUN, "run each step twice, its mark taken away"),
+        (results.RERUN, "run each step twice, with its mark removed"),
         (results.CRASH, "stop each step after each statement, and run it again"),
         (results.OFFLINE, "run the --sql script of each step instead"),
     ):

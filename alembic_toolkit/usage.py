@@ -95,7 +95,7 @@ USAGES = {
             "alembic-toolkit upgrade --url one=sqlite:///one.db --url two=sqlite:///two.db",
             f"alembic-toolkit upgrade 0007 {_DATABASE} --dry-run",
         ),
-        "every database is there; or with --dry-run, can be asked and nothing is refused",
+        "each database is at the target; with --dry-run: each can be read, nothing is refused",
         "one failed, or would be refused",
     ),
     "downgrade": Usage(
@@ -105,7 +105,7 @@ USAGES = {
             f"alembic-toolkit downgrade -1 {_DATABASE} --dry-run",
             "alembic-toolkit downgrade 0006 --url one=sqlite:///one.db --url two=sqlite:///two.db",
         ),
-        "every database is there; or with --dry-run, can be asked and nothing is refused",
+        "each database is at the target; with --dry-run: each can be read, nothing is refused",
         "one failed, or would be refused",
     ),
     "where": Usage(
@@ -121,7 +121,7 @@ USAGES = {
         "one cannot be judged",
     ),
     "adopt": Usage(
-        "mark a database that is exactly one revision",
+        "mark a database that matches one revision",
         "Write the version of a database whose schema is exactly one revision's, "
         "so that upgrades continue from there.",
         (

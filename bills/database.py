@@ -22,7 +22,7 @@ class DatabaseProblem(Exception):
 
 
 class WrongRevision(DatabaseProblem):
-    """Say in one line which revision the database is at; the command that mends it comes last."""
+    """Say in one line which revision the database is at; the command that fixes it comes last."""
 
 
 def url() -> str:
@@ -83,7 +83,7 @@ def check(engine: Engine) -> str:
 
 
 def _problem(found: Ready) -> str:
-    """Return what is wrong with the revision, and the command that mends it."""
+    """Return what is wrong with the revision, and the command that fixes it."""
     at, stamp = ", ".join(found.revisions), f"run: alembic stamp --purge {REVISION}"
     stamp = f"once you have checked that its schema is right, {stamp}"
     problems = {

@@ -1,8 +1,8 @@
 """The bills as a web page: ``python -m bills serve``, or `application` in another WSGI server.
 
 Each request asks first whether the database is at the revision that this code needs. While it is
-not, or cannot be reached, the answer is 503 with the line that says what mends it; and the bills
-are there again as soon as it is mended, without a restart.
+not, or cannot be reached, the answer is 503 with the line that says how to fix it; and the bills
+are there again as soon as it is fixed, without a restart.
 """
 
 from collections.abc import Iterable

@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[int, set[str]]] = {
     "schema": (2, {"sql", "database"}),
     "alembic_helpers": (3, {"verbs"}),
     "rows": (3, {"schema", "sql", "database"}),
-    "script": (3, {"project", "database/journal", "sql", "installed"}),
+    "script": (3, {"project", "database/journal", "sql", "messages", "installed"}),
     "drift": (3, {"schema", "database", "sql"}),
     "fleet": (
         4,

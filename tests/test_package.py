@@ -1,7 +1,9 @@
 """What `pip install` of this repository brings."""
 
 import email
+import json
 import re
+import shutil
 import sys
 import sysconfig
 import tarfile
@@ -16,11 +18,12 @@ from packaging.requirements import Requirement
 
 import alembic_helpers
 from tests.copies import IS_CLONE, ROOT, copy_repository, repository_files, run
-from tests.test_adopt import MODELS, blocks
+from tests.test_adopt import ENGINE, MODELS, blocks
 
 PIP = f"'{sys.executable}' -m pip --quiet --disable-pip-version-check"
 STUBS = "alembic_helpers-stubs/__init__.pyi"
 VERSIONS = ROOT / "docs" / "versions.md"
+Mistake = tuple[str, int, str]  # the file, the line, the kind of mistake
 
 
 def isolation() -> str:
@@ -189,10 +192,16 @@ RIGHT = {
                 op.irreversible(str(error))
         ''',
 }
-# What docs/adopt.md has adopters write.
-for _heading in ("Plain Alembic", "Flask-Migrate", "Several databases"):
-    [_text] = [block.text for name, block in blocks(_heading) if name == "migrations/env.py"]
-    RIGHT[f"{_heading.partition(' ')[0].lower().replace('-', '_')}.py"] = _text
+# What docs/adopt.md has adopters write: for each kind of project its env.py, and its application.
+for _heading in ("Plain Alembic", "FastAPI", "Flask-Migrate", "Several databases"):
+    for _name, _block in blocks(_heading):
+        if _name.endswith(".py"):
+            _kind = _heading.partition(" ")[0].lower().replace("-", "_")
+            RIGHT[f"{_kind}_{Path(_name).stem}.py"] = _block.text
+# Of FastAPI's the page gives the last line alone.
+RIGHT["fastapi_env.py"] = "".join(
+    [*RIGHT["plain_env.py"].splitlines(keepends=True)[:-1], RIGHT["fastapi_env.py"]]
+)
 
 # Each line that ends with a comment has the mistake that it names.
 WRONG = '''\
@@ -219,7 +228,7 @@ WRONG = '''\
             op.get_bind().exec_driver_sqls("SELECT 1")  # attr-defined
         number: int = op.table_exists("bills") + ""  # operator
         try:
-            op.create_enum("kind", values=[1])  # list-item
+            op.create_enum("kind", values=1)  # arg-type
         except op.SchemaConflict as error:
             error.way_on()  # attr-defined
         except op.SchemaConflicts:  # attr-defined
@@ -232,8 +241,8 @@ WRONG = '''\
 
 
 @pytest.fixture(scope="module")
-def errors(built: Path, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, int, str]]:
-    """Install the wheel, and return what mypy finds in files beside it: where, and what kind."""
+def user(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel, and return a directory with somebody's files."""
     directory = tmp_path_factory.mktemp("user")
     venv.create(directory / "venv", symlinks=True)
     outcome = run(
@@ -246,11 +255,16 @@ def errors(built: Path, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[s
     # than the name of a directory.
     [packages] = directory.glob("venv/lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    (directory / "myapp").mkdir()
-    for name, text in {**RIGHT, "wrong.py": WRONG, "myapp/models.py": MODELS}.items():
+    modules = {"myapp/models.py": MODELS, "app/db.py": ENGINE, "wrong.py": WRONG}
+    for name, text in (RIGHT | modules).items():
+        (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(textwrap.dedent(text), encoding="utf-8")
+    return directory
+
+
+def by_mypy(directory: Path, python: str = "venv/bin/python") -> set[Mistake]:
     outcome = run(
-        "venv/bin/python -I -m mypy --strict --show-error-codes --hide-error-context --no-pretty"
+        f"'{python}' -I -m mypy --strict --show-error-codes --hide-error-context --no-pretty"
         f" --no-color-output --cache-dir cache {' '.join(RIGHT)} wrong.py",
         directory,
     )
@@ -259,14 +273,48 @@ def errors(built: Path, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[s
     return {(name, int(line), kind) for name, line, kind in found}
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_type_checker_has_nothing_to_say_of_what_is_right(
-    name: str, errors: set[tuple[str, int, str]]
-) -> None:
-    assert {error for error in errors if error[0] == name} == set()
+def by_mypy_in_an_editable_install(directory: Path) -> set[Mistake]:
+    # The clone that scripts/setup has installed, used from somewhere else.
+    return by_mypy(directory, sys.executable)
 
 
-def test_type_checker_finds_each_mistake_in_a_revision(errors: set[tuple[str, int, str]]) -> None:
+def by_pyright(directory: Path) -> set[Mistake]:
+    if shutil.which("node") is None:
+        pytest.skip("pyright needs Node.js, and there is none on the PATH")
+    outcome = run(
+        f"'{sys.executable}' -m pyright --pythonpath venv/bin/python --outputjson"
+        f" {' '.join(RIGHT)} wrong.py",
+        directory,
+        PYRIGHT_PYTHON_IGNORE_WARNINGS="1",
+    )
+    found = json.loads(outcome.printed)["generalDiagnostics"]
+    return {
+        (Path(one["file"]).name, one["range"]["start"]["line"] + 1, KINDS[one.get("rule")])
+        for one in found
+    }
+
+
+# What pyright calls the mistakes that are named in WRONG as mypy does.
+KINDS = {
+    "reportAttributeAccessIssue": "attr-defined",
+    "reportArgumentType": "arg-type",
+    "reportCallIssue": "call-arg",
+    "reportOperatorIssue": "operator",
+}
+
+
+@pytest.fixture(scope="module", params=[by_mypy, by_mypy_in_an_editable_install, by_pyright])
+def errors(request: pytest.FixtureRequest, user: Path) -> set[Mistake]:
+    """Return what a type checker finds in somebody's files: where, and what kind."""
+    found: set[Mistake] = request.param(user)
+    return found
+
+
+def test_type_checker_has_nothing_to_say_of_what_is_right(errors: set[Mistake]) -> None:
+    assert {error for error in errors if error[0] != "wrong.py"} == set()
+
+
+def test_type_checker_finds_each_mistake_in_a_revision(errors: set[Mistake]) -> None:
     lines = enumerate(textwrap.dedent(WRONG).splitlines(), 1)
     planted = {("wrong.py", number, line.partition("  # ")[2]) for number, line in lines}
     planted = {mistake for mistake in planted if mistake[2]}

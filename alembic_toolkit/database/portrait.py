@@ -162,7 +162,7 @@ def _strict(where: str, mode: str) -> CommandError:
         f"  found   pxc_strict_mode = {mode}\n"
         "  wanted  pxc_strict_mode = PERMISSIVE, or DISABLED\n"
         "Stopped, because in that mode it refuses GET_LOCK, which keeps a second deployer out.\n"
-        "What to do next, on each node, and back when all is deployed:\n"
+        "What to do next, on each node (set it back after the deployment):\n"
         "    SET GLOBAL pxc_strict_mode = 'PERMISSIVE';"
     )
 

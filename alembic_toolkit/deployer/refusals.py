@@ -54,7 +54,7 @@ _ARGUMENTS = {
     "url": ("the database is the second argument", "run(context, url)"),
     "dialect_name": (
         "the URL says which dialect it is, and nothing is connected to with --sql",
-        "run(context, url)  # of a server that need not be there",
+        "run(context, url)  # of a server that need not be running",
     ),
     "starting_rev": ("the command says where a script begins", "alembic upgrade FROM:TO --sql"),
     "as_sql": ("the command says whether a script is written", "alembic upgrade head --sql"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,20 +79,31 @@ def _interruptible(driver: Any) -> Iterator[None]:
     https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.set_progress_handler
     """
     awaited = getattr(driver, "run_async", None)  # then the statement runs in another thread
+    cancelled = _cancellations()
+    before = cancelled()
 
-    def watch(handler: Callable[[], int] | None) -> None:
+    def watch(handler: Callable[[], bool] | None) -> None:
         every = _INSTRUCTIONS if handler else 0
         if awaited is None:
             driver.set_progress_handler(handler, every)
         else:
             awaited(lambda itself: itself.set_progress_handler(handler, every))
 
-    watch(lambda: len(received))
+    watch(lambda: bool(received) or cancelled() > before)
     try:
         yield
     finally:
         if is_open(driver):
             watch(None)
+
+
+def _cancellations() -> Callable[[], int]:
+    """Return what counts how often the running task was cancelled; Python 3.10 does not know."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        task = None
+    return getattr(task, "cancelling", lambda: 0)
 
 
 @contextmanager

@@ -47,6 +47,6 @@ class Verification:
                 f"after {name} {shown(self.connection.engine.url)} has another schema than"
                 f" {', '.join(heads)} makes (-), or more (+):\n{differing}\n"
                 "Stopped, because what comes after it counts on that schema.\n"
-                "What to do next: mend that, by hand or in a revision; "
+                "What to do next: fix that, by hand or in a revision; "
                 "or run without -x verify=yes"
             )

@@ -182,7 +182,7 @@ def _run(work: Work, task: Task, pipe: Pipe) -> None:
 def message(error: BaseException) -> str:
     """Return the message of an error, with the statement if it is a driver's."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; what it was at is rolled back, or goes on when it is run again"
+        return "interrupted; its current step is rolled back, or continues when it is run again"
     if isinstance(error, CommandError):
         return str(error)
     if isinstance(error, DBAPIError):

@@ -23,6 +23,7 @@ from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
 from alembic_toolkit.database.own import own
 from alembic_toolkit.database.schemas import real_schema
+from alembic_toolkit.drift.instead import in_the_models
 from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
@@ -327,6 +328,9 @@ def _notes(line: Line) -> list[str]:
         notes += [f"  {one}" for one in line.drift]
     if line.write:
         notes += ["  to write in the next revision:", *(f"    {one}" for one in line.write)]
+    if line.drift and not line.against and (instead := in_the_models(line.drift)):
+        notes.append("  or, where the database is right, in the models:")
+        notes += [f"    {one}" for one in instead]
     if line.unjudged:
         first, *others = line.unjudged.splitlines()
         notes += [f"{line.name}, not judged: {first}", *(f"  {one}" for one in others)]

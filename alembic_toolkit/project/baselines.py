@@ -36,7 +36,7 @@ class Node:
 class Problem:
     """A problem with a root that replaces others, or with successors of those."""
 
-    id: str  # of the revision whose file is to be mended
+    id: str  # of the revision whose file has to be changed
     what: str
     remedy: str
 
@@ -369,11 +369,11 @@ def _shown(script: Script, baselines: Baselines, view: View) -> Script:
 
 def _refused(node: Node, problem: Problem) -> CommandError:
     return CommandError(
-        f"revision {node.id} does not fit to what is replaced: {problem.what}: nothing was run\n"
+        f"revision {node.id} does not fit what is replaced: {problem.what}: nothing was run\n"
         f"  found   {node.path}\n"
         f"  wanted  {problem.remedy}\n"
         "Stopped, because nobody could tell which revisions a database has.\n"
-        "What to do next:\n    alembic-toolkit check  # when it is mended"
+        "What to do next:\n    alembic-toolkit check  # once that is fixed"
     )
 
 

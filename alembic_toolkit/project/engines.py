@@ -56,8 +56,8 @@ def refuse_several(config: Config, directory: ScriptDirectory, x: Iterable[str])
     raise CommandError(
         f"{Path(directory.dir, 'env.py')} runs each revision on several databases.\n"
         f"  found   {', '.join(known) or 'run_migrations(engine_name=...)'}\n"
-        "  wanted  the name of one, whose walk, line or script this is\n"
-        "Stopped, because they would be taken for one.\n"
+        "  wanted  the name of the one that is meant\n"
+        "Stopped, because all of them would be treated as one.\n"
         f"What to do next, in env.py, and then once for each of them:{lines}\n"
         f"    # alembic-toolkit ... -x engine={known[0] if known else 'NAME'}"
         + ("" if known else "  (the default one of Flask-SQLAlchemy: -x engine=)")

@@ -30,7 +30,7 @@ def between(directory: ScriptDirectory, start: str, end: str) -> frozenset[str]:
         raise _refused(
             f"--from {start} --to {end}: no revisions stand between them",
             (str(error), "two revisions of this history, the second one above the first"),
-            "it is not known what to judge",
+            "it is unknown which revisions to judge",
             "alembic history",
         ) from error
     return frozenset(found - low)
@@ -100,7 +100,7 @@ def _unknown_name(
     return _refused(
         f"{name}: {what}",
         (" ".join(said.split()) or "none", f"one of {', '.join(some) or '(there is none)'}"),
-        "it is not known what to judge",
+        "it is unknown which revisions to judge",
         "alembic history",
     )
 

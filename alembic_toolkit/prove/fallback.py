@@ -126,7 +126,7 @@ _LAST = (results.RERUN, True)
 # Which rows to try
 
 
-LEARNED = Sort("with what its new types hold in texts")
+LEARNED = Sort("with texts that its new types allow")
 PLAIN = Sort("with rows in which nothing is NULL, empty or twice", plain=True)
 ONE = Sort("with one row in each table", plain=True, most=1)
 

@@ -250,7 +250,7 @@ def _events(thing: Thing, text: str) -> set[str]:
 
 
 def _meant(things: list[Thing], event: str, why: str, texts: Mapping[Thing, str]) -> list[Thing]:
-    """Return the things that an error is of: those whose text has what it names, or all."""
+    """Return the objects that an error may concern: those whose text has its names, or all."""
     used = [thing for thing in things if event in _events(thing, texts[thing])]
     names = _words(" ".join(re.findall(r"[\w.]+$", why) + re.findall(r"[\"'`]([^\"'`]+)", why)))
     return [thing for thing in used if names & _words(texts[thing])] or used

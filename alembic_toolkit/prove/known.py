@@ -26,7 +26,7 @@ from alembic_toolkit.schema.take import take
 
 @dataclass(frozen=True)
 class Moment:
-    """What a database holds at a moment."""
+    """What a database holds at one moment."""
 
     snap: Snapshot
     rows: Rows

@@ -106,6 +106,6 @@ class Offline:
         if there != written.statements:
             lines = [*difflib.unified_diff(written.statements, there, lineterm="", n=0)][2:]
             problem = "the --sql script differs from one process to the next"
-            remedy = "what is in a set, in order: sorted(...); no names or dates made up on the way"
+            remedy = "sort what is in a set: sorted(...); generate no names or dates"
             self.verdicts.find(results.OFFLINE, position, problem, lines, remedy)
         return written

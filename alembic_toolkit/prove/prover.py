@@ -17,6 +17,7 @@ from pathlib import Path
 from alembic.script import Script
 from alembic.util import to_tuple
 
+from alembic_toolkit.drift.instead import in_the_models
 from alembic_toolkit.drift.judge import Drift, Looked, judge, look
 from alembic_toolkit.project.env import Project
 from alembic_toolkit.project.revisions import Revision, read_file, shown
@@ -417,6 +418,8 @@ class Prover:
         more = [f"not judged: {line}" for line in drift.unjudged.splitlines()[:1]]
         code = "\n".join(f"    {line}" for line in drift.code)
         remedy = f'a revision that makes it so: alembic revision -m "..."\n{code}'
+        if instead := "\n".join(f"    {line}" for line in in_the_models(drift.lines)):
+            remedy += f"\nor, where the database is right, in the models:\n{instead}"
         self.verdicts.find(results.MODELS, None, problem, [*drift.lines, *more], remedy)
 
     @property

@@ -43,7 +43,7 @@ class Verdicts:
         if not left:
             self.note(position, results.DOWN)
             return left
-        problem = "downgrade() leaves the schema other than it was before upgrade()"
+        problem = "downgrade() does not bring back the schema from before upgrade()"
         remedy = f"in downgrade(), what makes it as it was: {wording.undo(left)}"
         if all(map(LOOKS.match, executed)):
             problem = "downgrade() does nothing, and upgrade() did something"
@@ -76,7 +76,7 @@ class Verdicts:
         problem, remedy = {
             results.UP_AGAIN: (
                 "upgrade() after the downgrade makes another schema than the first time",
-                "names and values that are the same each time: written, not made up when it runs",
+                "names and values that are the same each time: written out, not generated",
             ),
             results.RERUN: (
                 f"{what} run a second time, after only its mark was lost, changes the schema again",
@@ -116,7 +116,7 @@ class Verdicts:
         The way down needs no look: the schema is what it was before, or that is a finding.
         """
         if broken:
-            problem = "upgrade() leaves what cannot be used any more"
+            problem = "upgrade() leaves something that can no longer be used"
             lines, remedy = health.lines(broken), health.remedy(broken)
             self.find(results.UP, position, problem, lines, remedy)
 

@@ -95,8 +95,8 @@ def _refusal(statement: ast.stmt) -> ast.Call | None:
 def declaration(error: BaseException, running: Running, revision: Script) -> str | None:
     """Return why a revision is irreversible, if the error of its downgrade says so.
 
-    The error of a declaration is known by its name: a project may have its own copy. Others say
-    it by a ``NotImplementedError``, as Alembic and SQLAlchemy do, who mean something else by it.
+    The error of a declaration is recognized by its name, because a project may have its own copy.
+    Others raise ``NotImplementedError`` for it; Alembic and SQLAlchemy mean something else by that.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
     words = str(error).strip().partition("\n")[0]

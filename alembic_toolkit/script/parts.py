@@ -7,7 +7,7 @@ import os
 import pickle
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,7 @@ from typing import IO
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.schema import CreateTable
 
+from alembic_toolkit.messages import place
 from alembic_toolkit.project.baselines import baselines_of
 from alembic_toolkit.project.revisions import shown
 from alembic_toolkit.script.journal import Journal
@@ -74,9 +75,22 @@ class Group:
         return bool(self.kept or self.last)
 
     def __iter__(self) -> Iterator[str]:
-        for place in self.kept:
-            yield from self.spool.read(place)
+        for start in self.kept:
+            yield from self.spool.read(start)
         yield from self.last
+
+
+Note = tuple[str, str]  # a statement, and who waits for it
+Notes = Mapping[str, Mapping[int, Sequence[Note]]]  # by revision, and by the line of its file
+
+
+def _unplaced(notes: Mapping[int, Sequence[Note]]) -> Iterator[str]:
+    """Yield what no statement of the script was written for, as lines."""
+    for line, there in sorted(notes.items()):
+        for statement, text in there:
+            if statement:
+                yield f"  {f'line {line}: ' if line else ''}{statement}"
+            yield f"    {text}" if statement else text
 
 
 @dataclass
@@ -88,7 +102,7 @@ class Part:
     title: str
     spool: Spool
     groups: list[Group] = field(default_factory=list)
-    notes: Sequence[str] = ()  # what else is to be said of it
+    notes: dict[int, list[Note]] = field(default_factory=dict)  # by line, until they are placed
 
     def __post_init__(self) -> None:
         self.groups.append(Group(True, self.spool))
@@ -121,7 +135,17 @@ class Part:
     def origin(self) -> str:
         """Return, as a comment, where the revision is, and why."""
         line = f"-- {self.path}: {self.title}" if self.title else f"-- {self.path}"
-        return "\n".join([line, *map(commented, self.notes)])
+        return "\n".join([line, *(commented(text) for text in _unplaced(self.notes))])
+
+    def notes_here(self) -> list[str]:
+        """Return, as comments and only once, what is to be said of the line that runs."""
+        _, _, line = place().rpartition(":")
+        notes = self.notes.pop(int(line), []) if line else []
+        one = len({statement for statement, _ in notes}) == 1
+        return [
+            commented(f"Locks: {text}" if one else f"Locks of {statement}: {text}")
+            for statement, text in notes
+        ]
 
     def begin(self, in_transaction: bool) -> None:
         if self.groups[-1].in_transaction != in_transaction or self.groups[-1]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from alembic_toolkit.project.baselines import apply
 from alembic_toolkit.project.engines import refuse_several
 from alembic_toolkit.project.env import intercepted
-from alembic_toolkit.script.parts import DIALECTS
+from alembic_toolkit.script.parts import DIALECTS, Notes
 from alembic_toolkit.script.servers import ScriptServer, name_here, server_of
 from alembic_toolkit.script.writer import Writer
 
@@ -42,7 +42,7 @@ def write(
     end: str = "heads",
     lock_timeout: float | None = None,
     is_plain: bool = False,
-    notes: Mapping[str, Sequence[str]] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Write the script that brings a database from anywhere between two revisions to the second.
 
@@ -58,7 +58,8 @@ def write(
      long as the server lets it.
     :param is_plain: write what Alembic would write, without guards, for review: a script for a
      database that stands at ``start``, which cannot be run twice.
-    :param notes: what else to say of a revision, by its id, as comments.
+    :param notes: what else to say, as comments: by revision and by line of its file, statements
+     and who waits for each; line 0 has what is to be said of the revision.
     :raises CommandError: a revision is not known or cannot be written as SQL; the dialect is one
      for which nothing is known that would skip a statement.
     """
@@ -113,7 +114,7 @@ class _Writers:
 
     lock_timeout: float | None
     is_plain: bool
-    notes: Mapping[str, Sequence[str]]
+    notes: Notes
     made: list[Writer] = field(default_factory=list)
 
     def make(self, context: MigrationContext, server: ScriptServer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
@@ -15,7 +15,16 @@ from alembic_toolkit.project.baselines import MarkAgain
 from alembic_toolkit.script.heading import written
 from alembic_toolkit.script.journal import Journal
 from alembic_toolkit.script.no_database import NoDatabase, failed
-from alembic_toolkit.script.parts import Part, Script, Spool, edges, marks, part, plain_heading
+from alembic_toolkit.script.parts import (
+    Notes,
+    Part,
+    Script,
+    Spool,
+    edges,
+    marks,
+    part,
+    plain_heading,
+)
 from alembic_toolkit.script.servers import ScriptServer, server_of
 from alembic_toolkit.sql.guarded import Single
 from alembic_toolkit.sql.offline import write_construct
@@ -40,7 +49,7 @@ class Writer:
     inside: bool = False
     lock_timeout: float | None = None  # seconds that a statement waits for a lock
     journal: bool = False  # the script writes what it ran into the journal
-    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by revision
+    notes: Notes = field(default_factory=dict)  # what else to say, as comments
     is_plain: bool = False  # without guards, for review; the verbs ask for it
     written: str = ""
 
@@ -85,15 +94,17 @@ class Writer:
         @wraps(function)
         def run(**kw: Any) -> None:
             self.parts.append(part(step, self.spool))
-            self.parts[-1].notes = self.notes.get(self.parts[-1].id, ())
-            if self.is_plain:
-                self.before.append(self.parts[-1].origin)
+            notes = self.notes.get(self.parts[-1].id, {})
+            self.parts[-1].notes = {line: [*there] for line, there in notes.items()}
+            here = len(self.before)
             self.inside = True
             try:
                 function(**kw)
             except Exception as error:
                 raise failed(error, step, self.context.dialect.name) from error
             self.inside = False
+            if self.is_plain:
+                self.before.insert(here, self.parts[-1].origin)
 
         return run
 
@@ -101,6 +112,9 @@ class Writer:
         """Take one statement, or comment, of Alembic's."""
         text = text.strip()
         words = ["_"] if isinstance(text, Single) else first_words(text, self.server.syntax)
+        if words and self.inside:
+            for note in self.parts[-1].notes_here():
+                (self.before.append if self.is_plain else self.parts[-1].add)(note)
         if self.is_stamp or self.is_plain:
             self.before.append(text)
         elif words in (["BEGIN", ";"], ["COMMIT", ";"]):  # each revision has its own anyway

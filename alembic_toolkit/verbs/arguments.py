@@ -256,7 +256,7 @@ def refuse_call(
         CommandError,
         f"{call}: {error}.",
         ("nothing was looked at", f"{verb}({', '.join(names)})"),
-        "Stopped, because the verb cannot be called so.",
+        "Stopped, because the verb cannot be called like this.",
         f"help(helpers.{verb})  # says what it takes",
     )
 

@@ -151,7 +151,7 @@ def duplicates(step: Step) -> Rows | None:
         f"each {name} once",
         "Stopped, because only a person knows which of these rows is right.",
         [
-            f"# before this line, mend these rows, or merge them (SELECT {name}, count(*)"
+            f"# before this line, correct these rows, or merge them (SELECT {name}, count(*)"
             f" FROM {sql_name(step)} GROUP BY {name} HAVING count(*) > 1):",
             f"helpers.execute({update_one(one, name)!r})",
         ],
@@ -180,7 +180,7 @@ def broken_check(step: Step) -> Rows | None:
         return None
     update = f"UPDATE {sql_name(step)} SET ... WHERE NOT ({text})"
     return Rows(
-        f"{found} that do not fulfil it{keys(look)}",
+        f"{found} that violate it{keys(look)}",
         f"CHECK ({text})",
         "Stopped, because only a person knows what these rows should have.",
         [f"helpers.execute({update!r})  # before this line"],

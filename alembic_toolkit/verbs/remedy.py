@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -21,19 +23,31 @@ def code_of(operation: ops.MigrateOperation) -> str:
         names = f"{operation.constraint_name!r}, {operation.table_name!r}, {[*operation.columns]}"
         schema = f", schema={operation.schema!r}" if operation.schema else ""
         return f"helpers.create_primary_key({names}{schema})"
-    plugins = logging.getLogger("alembic.runtime.plugins")
-    before, plugins.disabled = plugins.disabled, True  # it would log that it is loaded
-    text = render_python_code(
-        ops.UpgradeOps([operation]),
-        alembic_module_prefix="helpers.",
-        render_item=lambda kind, item, _: item_code(kind, item),
-    )
-    plugins.disabled = before
+    with _silent_alembic():
+        text = render_python_code(
+            ops.UpgradeOps([operation]),
+            alembic_module_prefix="helpers.",
+            render_item=lambda kind, item, _: item_code(kind, item),
+        )
     lines = text.splitlines()[1:-1]  # between two comments
     code = " ".join(line.strip() for line in lines)
     kw = getattr(operation, "kw", {})
     more = [f", {name}={kw[name]!r}" for name in UNRENDERED if kw.get(name) is not None]
     return f"{code[:-1]}{''.join(more)})" if more else code
+
+
+@contextmanager
+def _silent_alembic() -> Iterator[None]:
+    """Log nothing of the plugins that Alembic loads, and of the context without a server."""
+    loggers = [logging.getLogger(f"alembic.runtime.{name}") for name in ("plugins", "migration")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def item_code(kind: str, item: Any) -> str | Literal[False]:

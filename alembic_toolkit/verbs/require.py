@@ -69,7 +69,7 @@ def require_place(step: Step, answer: str | None = None) -> None:
         has = "a search_path without a schema that exists"
     stop(
         UnsafeOperation,
-        f"{step.call}: there is no schema to make it in.",
+        f"{step.call}: there is no schema to create it in.",
         (has, f"a schema for {step.kind} {step.name or step.table}"),
         "Stopped, because it would be lost when the session ends, or made nowhere.",
         "helpers.execute('SET LOCAL search_path TO ...')  # before this line: a schema that is"
@@ -111,7 +111,7 @@ def require_names(step: Step) -> None:
         stop(
             UnsafeOperation,
             f"{step.call}: cannot do this concurrently without a name.",
-            (f"a {unnamed[0].kind} without a name", "a name, by which to find it half done"),
+            (f"a {unnamed[0].kind} without a name", "a name, so that it is found when half done"),
             "Stopped, because after a crash the verb could not find its constraint again.",
             f"{unnamed[0].verb}('{step.table}_...', ...)  # name it, or leave out"
             " postgresql_concurrently",

@@ -192,7 +192,7 @@ class _Speaker:
                 name = f"{lack.thing.owner}.{lack.thing.name}"
                 yield (
                     f"{name} is NOT NULL without a default: where {lack.thing.owner} has rows,"
-                    f" write their value into the SQL, instead of NULL, as {lack.place} has it"
+                    f" write their value into the SQL in place of NULL, as in {lack.place}"
                 )
 
     def _words(self, state: State) -> str:
@@ -244,7 +244,7 @@ class _Speaker:
                 heads = " ".join(other.heads) or "base"
                 adopts = other.heads and not one.marked
                 way = f"{self._adopt()} --revision {heads}" if adopts else self._stamp(one, heads)
-                yield f"{way}  # if this has run, and no more"
+                yield f"{way}  # if this has run, and nothing after it"
         elif kind == kinds.NEAR:
             yield from self._mend(one, heads)
         elif kind == kinds.FOREIGN:

@@ -44,7 +44,7 @@ class Verified:
             first, *more = self.error.splitlines()
             return "\n".join([f"{self.name}: not compared: {first}", *(f"  {o}" for o in more)])
         if not self.differences:
-            return f"{self.name}: {at}, and its schema is what that makes"
+            return f"{self.name}: {at}, with the schema of that revision"
         number = len(self.differences)
         head = f"{self.name}: {at}, and {number} difference{'s' if number > 1 else ''}:"
         return "\n".join([head, *(f"    {line}" for line in self.differences)])

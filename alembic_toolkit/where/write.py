@@ -95,10 +95,10 @@ def _own_server(config: Path, x: tuple[str, ...]) -> str:
 
 def _unnamed(name: str) -> CommandError:
     return CommandError(
-        f"no empty database is named, and one of {name} is not made by itself.\n"
+        f"no empty database is named, and none of {name} can be created here.\n"
         f"  found   a project on {name}\n"
         f"  wanted  --scratch URL, or a project on {' or '.join(DEFAULTS)}\n"
-        "Stopped, because the schemas are those of a run on such a server.\n"
+        "Stopped, because the revisions have to be run on such a server.\n"
         "What to do next:\n"
         f"    {stored.WRITE} --scratch {name}://user:password@host/scratch"
     )

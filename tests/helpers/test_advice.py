@@ -232,13 +232,15 @@ MATRIX = [
 
 @pytest.mark.parametrize(("server", "name"), MATRIX)
 def test_advice_makes_the_verb_succeed_twice(
-    server: str, name: str, new_database: Callable[[str], Database]
+    server: str, name: str, new_database: Callable[[str], Database], caplog: Any
 ) -> None:
+    caplog.set_level("INFO")
     database, case = new_database(server), CASES[name]
     prepare(database, *case.before)
     with pytest.raises(CommandError) as refused, revision(database):
         case.act()
     message = str(refused.value)
+    assert "DefaultImpl" not in caplog.text  # the context in which Alembic writes the code
     for _ in range(2):
         with revision(database):
             follow(message)

@@ -138,7 +138,7 @@ def test_backfill_acts_and_skips(bills: Database) -> None:
     with revision(bills):
         outcome = assert_applied(once)
         assert outcome.lines == [
-            "backfill bills: 10 rows are to be done",
+            "backfill bills: 10 rows to update",
             "filled 10 rows of bills in 1 pages",
         ]
         assert_skipped(once, "no row is to be done")

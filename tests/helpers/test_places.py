@@ -319,7 +319,7 @@ def test_create_refuses_when_the_path_leads_to_no_schema_that_lasts(
 ) -> None:
     with revision(database) as connection:
         run(connection, f"SET LOCAL search_path = {path}")
-        assert_unsafe(HERE[verb], "no schema to make it in")
+        assert_unsafe(HERE[verb], "no schema to create it in")
         run(connection, "SET LOCAL search_path = public")
         assert_applied(HERE[verb])
 

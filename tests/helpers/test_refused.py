@@ -89,7 +89,7 @@ ROWS: dict[str, Case] = {
     ),
     "a bad check": Case(
         lambda: helpers.create_check_constraint("ck", "bills", "amount > 0"),
-        "2 rows that do not fulfil it: id = 2, 3",
+        "2 rows that violate it: id = 2, 3",
         "CHECK (amount > 0)",
         mend="UPDATE bills SET amount = 1 WHERE NOT (amount > 0)",
     ),

@@ -447,7 +447,7 @@ def left(
     on: tuple[str, ...] = ALL,
     silent: tuple[str, ...] = (),
 ) -> Case:
-    """Return a case whose downgrade leaves the schema other than it was."""
+    """Return a case whose downgrade does not bring back the schema."""
     return Case(f"down: {name}", up, down, DOWN, says, on, silent)
 
 
@@ -459,7 +459,7 @@ def forgets(
         f"forgets {name}",
         ADD_NOTE + up,
         DROP_NOTE,
-        "other than it was",
+        "does not bring back the schema",
         *says,
         on=on,
         silent=silent,
@@ -582,7 +582,7 @@ DOWNS = [
         'op.create_table("things", sa.Column("kind", sa.Enum("a", "b", name="kind")))',
         'op.drop_table("things")',
         "kind",
-        "other than it was",
+        "does not bring back the schema",
         on=(POSTGRESQL,),
         silent=(SQLITE, MARIADB),
     ),
@@ -1677,7 +1677,7 @@ def unusable(
 ) -> Case:
     """Return a case whose step breaks what is there and is not named."""
     function = "upgrade()" if check == UP else "downgrade()"
-    says = (f"{function} leaves what cannot be used any more", *says)
+    says = (f"{function} leaves something that can no longer be used", *says)
     return Case(f"unusable: {name}", up, down, check, says, on, **more)  # type: ignore[arg-type]
 
 

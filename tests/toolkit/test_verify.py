@@ -40,7 +40,7 @@ def test_upgrade_ends_when_the_schema_is_right(project: Project, database: Datab
     assert verified(project, "downgrade", "0001")[0] == 0
     assert verified(project, "upgrade", "head")[0] == 0
     outcome = command(project, "verify", one=database.url)
-    assert outcome.out == "one: 0003, and its schema is what that makes\n"
+    assert outcome.out == "one: 0003, with the schema of that revision\n"
     assert outcome.status == 0
 
 

@@ -21,7 +21,7 @@ from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, MOMENT, NOBODY
 from alembic_toolkit.sql.quoting import literal
 
 _OPAQUE = re.compile(r"\s*(CALL|EXECUTE|BEGIN\s+NOT\s+ATOMIC|PREPARE)\b", re.I)
-_HIDDEN = "a procedure runs it: how the server does each of its statements cannot be asked"
+_HIDDEN = "it runs in a procedure: the server cannot be asked how it does each statement"
 _LOCKS = re.compile(r"\s*LOCK\s+TABLES?\s+(.+)", re.I | re.S)
 _LOCKED = re.compile(r"((?:[\w$]+|`[^`]+`)+)(?:\s+(?:AS\s+)?\w+)?\s+(READ|WRITE)\b", re.I)
 # A moment of everybody's

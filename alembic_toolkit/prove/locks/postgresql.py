@@ -76,9 +76,7 @@ ORDER BY l.relation
 )
 _ALTERS = re.compile(r"\s*(?:ALTER|CREATE)\b(?!.*;\s*\S)", re.I | re.S)
 _QUERY = re.compile(r"\s*(?:SELECT|WITH|TABLE|VALUES|COPY)\b(?!.*;\s*\S)", re.I | re.S)
-_NOT_NAMED = (
-    "a statement ends its own transactions, and does not say of what: its locks are not seen"
-)
+_NOT_NAMED = "a statement ends its own transactions: its locks cannot be seen"
 _VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.I)
 _TRANSACTION = pinned(
     "SELECT virtualtransaction FROM pg_locks"
@@ -324,7 +322,7 @@ def _at_once(sql: str, uses: list[Use]) -> list[Use]:
 
 
 def _difference(was: _State, now: _State) -> _State:
-    """Return what changed; the file is 1 where there is another one."""
+    """Return what changed; the file counts 1 if it is another one."""
     if now.file is None:
         return _State(0)
     return _State(

@@ -62,7 +62,7 @@ class Watch:
         own: tuple[str, ...],
         rows: Mapping[str, int],
     ) -> Iterator[None]:
-        """Watch what is executed meanwhile.
+        """Watch what is executed within the block.
 
         :param tables: those that are there before.
         :param own: those that belong to no revision.

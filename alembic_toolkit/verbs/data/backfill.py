@@ -178,7 +178,7 @@ def count_rows(pages: Pages) -> None:
     count = pages.look(sa.func.count()).where(pages.where)
     total = pages.step.database.connection.execute(count).scalar() or 0
     pages.progress.total = total
-    log_line(f"backfill {subject(pages.step)}: {total} rows are to be done")
+    log_line(f"backfill {subject(pages.step)}: {total} rows to update")
 
 
 def refuse_pages(step: Step, why: str, found: str, *way: str) -> NoReturn:

@@ -227,7 +227,7 @@ def refuse_begun(
         UnsafeOperation,
         f"execute({brief(sqltext)!r}, once={mark[-1]!r}): a run that was killed began it.",
         ("the mark of a statement that committed by itself before it ended", "it done, or not"),
-        "Stopped, because only a person knows whether it was done: again it may be done twice.",
+        "Stopped, because only a person knows whether it was done: if so, it would be done twice.",
         "# see whether it was done; where it was, in a client of the database:",
         f"UPDATE {table} SET direction = {text(mark[1])} WHERE {where};",
         "# where it was not:",

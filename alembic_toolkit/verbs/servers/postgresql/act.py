@@ -201,11 +201,11 @@ def validate(step: Step) -> None:
         rows, said = offending(step), words(error)
         stop(
             UnsafeOperation,
-            f"{step.call}: some rows do not fulfil it.",
+            f"{step.call}: some rows violate it.",
             (f"{rows.found} ({said})" if rows else said, "rows that all fulfil it"),
             "Stopped, and left NOT VALID: it holds for what is written from now on, so that an"
-            " UPDATE of such a row fails, too, unless it mends it.",
-            f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: mend the rows",
+            " UPDATE of such a row fails, too, unless it corrects it.",
+            f"helpers.execute('UPDATE {step.table} SET ...')  # before this line: correct the rows",
             f"# or lift it until then: helpers.drop_constraint({names})",
         )
 

@@ -66,7 +66,7 @@ def value_aside(step: Step, value: str) -> str:
     done = f"SELECT 1 FROM pg_enum WHERE enumtypid = CAST({type_} AS regtype)"
     done += f" AND enumlabel = {postgresql_literal(aside)}"
     call = f"helpers.execute({keeping_colons(rename)!r}, unless={keeping_colons(done)!r})"
-    return f"{call}  # and see to the rows that hold it"
+    return f"{call}  # and change the rows that have it"
 
 
 def keeping_colons(sql: str) -> str:

@@ -116,7 +116,7 @@ def dangling_in_words(step: Step, table: str) -> Iterator[None]:
             (f"{len(rows)} of them: {keys or 'under the new key'}", "a parent for each row"),
             "Stopped, and rolled back: SQLite must rebuild the table, and would not take them.",
             f"helpers.execute('UPDATE {table} SET ... = NULL WHERE ...')"
-            "  # before this line: mend or delete them",
+            "  # before this line: correct or delete them",
         )
 
 
