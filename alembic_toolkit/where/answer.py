@@ -10,11 +10,12 @@ from typing import Any
 from alembic_toolkit.messages import shortest
 from alembic_toolkit.schema.snapshot import Thing, described
 from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.schema.within import within
 from alembic_toolkit.where import verdict as kinds
 from alembic_toolkit.where.making.order import Wanted, needs_value
 from alembic_toolkit.where.making.servers import make
 from alembic_toolkit.where.states import Compared, Difference, State
-from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of, within
+from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of
 
 
 @dataclass

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alembic_toolkit.schema.moments import as_wanted
 from alembic_toolkit.schema.snapshot import Thing
-from alembic_toolkit.schema.stored import Part, is_ignored
+from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.schema.within import within
 from alembic_toolkit.where.states import Compared, Difference, State, nearest
 
 RIGHT, OTHER, UNMARKED = "right", "another revision", "not marked"
@@ -35,6 +35,7 @@ class Seen:
     things: Mapping[Thing, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     option: str = ""  # its name on the command line
+    closed: Mapping[str, str] = field(default_factory=dict)  # schemas that the user may not use
 
 
 @dataclass
@@ -80,33 +81,6 @@ def judge(seen: Seen, part: Part) -> Verdict:
 
 def _is_exact(compared: Compared, state: State) -> bool:
     return compared.is_likely(state) and compared.difference(state).is_none
-
-
-def within(
-    things: Mapping[Thing, str], part: Part, ignore: Collection[str] = ()
-) -> tuple[dict[Thing, str], list[str]]:
-    """Return the objects to judge a history by, and the schemas that are excluded.
-
-    Schemas that no revision names belong to somebody else, and so do extensions.
-    """
-    named = {thing for made in part.revisions.values() for step in made.steps for thing in step[2]}
-    spaces = {_space(thing) for thing in named} | {""}
-    ours = {
-        thing: as_wanted(part.moments.get(thing), text)
-        for thing, text in things.items()
-        if _space(thing) in spaces
-        and (thing.kind not in _GIVEN or thing in named)
-        and not is_ignored(thing, ignore)
-    }
-    return ours, sorted({_space(thing) for thing in things} - spaces)
-
-
-_GIVEN = ("extension", "schema", "event trigger", "foreign-data wrapper", "server", "publication")
-
-
-def _space(thing: Thing) -> str:
-    name = thing.owner or thing.name.partition("(")[0]
-    return thing.name if thing.kind == "schema" else name.rpartition(".")[0]
 
 
 def mark_of(seen: Seen, part: Part) -> State | None:
