@@ -233,6 +233,10 @@ class _Speaker:
             yield "alembic upgrade head"
         elif kind == kinds.UNMARKED:
             yield self._adopt()
+        elif kind == kinds.OTHER and self.verdict.may_be_half:
+            half = self.verdict.may_be_half
+            yield f"{self._stamp(one, heads)}  # if {half} has changed its rows too"
+            yield f"alembic upgrade head  # if {half} was stopped before that"
         elif kind == kinds.OTHER:
             mark, either = " ".join(self.seen.heads), self.verdict.may_be_mark
             yield self._stamp(one, heads) + f"  # if {mark} has not run here" * either

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.schema.snapshot import Thing
 from alembic_toolkit.schema.stored import Part
 from alembic_toolkit.schema.within import within
@@ -54,6 +55,7 @@ class Verdict:
     nearer: list[State] = field(default_factory=list)  # states nearer than the first one
     is_exact: bool = False  # the nearer ones match the database exactly
     may_be_mark: bool = False  # one manual change would explain the marked revision
+    may_be_half: str = ""  # the revision after the mark: a deploy may have ended before its rows
 
     @property
     def state(self) -> State:
@@ -76,7 +78,24 @@ def judge(seen: Seen, part: Part) -> Verdict:
         found.of_mark = compared.difference(said)
         is_near = compared.distance(said) <= _FARTHER[MARK]
         found.may_be_mark = is_near and found.kind in (OTHER, EQUAL) and not found.witness
+        if found.kind == OTHER and not found.witness:
+            found.may_be_half = _lacks_rows(seen, part, said, found.state)
     return found
+
+
+def _lacks_rows(seen: Seen, part: Part, mark: State, state: State) -> str:
+    """Return the next revision, if its schema is complete and its changes to rows may be missing.
+
+    Where DDL is committed by itself, a killed deploy leaves that, and the mark of the revision
+    before.
+    """
+    after = part.below(state.heads) - part.below(mark.heads)
+    if len(after) != 1 or part.below(mark.heads) - part.below(state.heads):
+        return ""
+    [revision] = after
+    made, server = part.revisions[revision], server_of(part.server.partition(" ")[0])
+    commits = made.commits or not server.has_transactional_ddl
+    return revision if commits and made.rows and revision not in seen.ran else ""
 
 
 def _is_exact(compared: Compared, state: State) -> bool:

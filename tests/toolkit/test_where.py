@@ -460,6 +460,24 @@ def test_where_asks_for_a_scratch_database_when_there_is_no_file(
 
 
 @committing
+def test_stamp_is_not_the_only_way_when_a_killed_deploy_may_lack_rows(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    project.table("0002", "0001", upgrade="op.execute('INSERT INTO t_0002 VALUES (1)')")
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "0001")
+    execute(database, "CREATE TABLE t_0002 (id INTEGER NOT NULL AUTO_INCREMENT PRIMARY KEY)")
+    _, found = where(project, database)
+    assert (found["kind"], found["revisions"]) == (kinds.OTHER, [["0002"]])
+    assert found["todo"] == [
+        "alembic stamp 0002  # if 0002 has changed its rows too",
+        "alembic upgrade head  # if 0002 was stopped before that",
+    ]
+
+
+@committing
 def test_where_is_refused_when_the_user_does_not_see_all(
     history: Project, database: Database
 ) -> None:
