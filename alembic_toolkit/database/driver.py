@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing, suppress
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -32,6 +33,65 @@ def fetch(connection: Connection, sql: str) -> list[Any]:
     if not connection.in_transaction():
         connection.begin()  # as any statement does; a later commit ends it
     return run(connection, sql)
+
+
+AT_ONCE = 1000  # statements in one round trip
+
+
+def fetch_each(connection: Connection, statements: Sequence[str]) -> list[list[Any]]:
+    """Read the rows of several statements, on MariaDB and MySQL in as few round trips as possible.
+
+    Each must return rows. They have no parameters; errors are the driver's own.
+    """
+    found: list[list[Any]] = []
+    for start in range(0, len(statements), AT_ONCE):
+        some = statements[start : start + AT_ONCE]
+        found += _at_once(connection, some) or [fetch(connection, one) for one in some]
+    return found
+
+
+def _at_once(connection: Connection, statements: Sequence[str]) -> list[list[Any]]:
+    """Return the rows of statements that are sent together; nothing if that cannot be done."""
+    if connection.dialect.driver != "pymysql" or len(statements) < 2:
+        return []
+    sent, itself = "; ".join(statements), connection.connection.driver_connection
+    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    with suppress(Exception):  # each statement by itself tells which one failed, and why
+        if is_mariadb:  # https://mariadb.com/kb/en/begin-end/
+            return _results(connection, f"BEGIN NOT ATOMIC {sent}; END", len(statements))
+        with _several_statements(itself):
+            return _results(connection, sent, len(statements))
+    return []
+
+
+def _results(connection: Connection, sql: str, number: int) -> list[list[Any]]:
+    if not connection.in_transaction():
+        connection.begin()  # as any statement does; a later commit ends it
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql)
+        found = [list(cursor.fetchall())]
+        while len(found) < number and cursor.nextset():
+            found.append(list(cursor.fetchall()))
+        return found if len(found) == number else []
+
+
+@contextmanager
+def _several_statements(itself: Any) -> Iterator[None]:
+    """Let PyMySQL's connection send several statements at once, in the block.
+
+    https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_set_option.html
+    """
+    set_option, on, off, may_always = 0x1B, 0, 1, 1 << 16
+    if itself.client_flag & may_always:
+        yield
+        return
+    itself._execute_command(set_option, struct.pack("<H", on))
+    itself._read_packet()
+    try:
+        yield
+    finally:
+        itself._execute_command(set_option, struct.pack("<H", off))
+        itself._read_packet()
 
 
 def commits_each(connection: Connection) -> bool:

@@ -97,7 +97,7 @@ def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
         own_engine = sa.create_engine(engine.url, poolclass=NullPool)
         try:
             own, noise, failed = _compared(looked, own_engine)
-            why = _unmade(failed)
+            why = _unmade(failed, _elsewhere(looked))
         except Exception as error:
             why = f"the models' tables cannot be made: {_words(error)}"
         finally:
@@ -118,10 +118,19 @@ def judge(looked: Looked, engine: Engine | None, why: str = "") -> Drift:
     return Drift(lines, _code(changes, looked), unjudged)
 
 
-def _unmade(failed: Mapping[str, Exception]) -> str:
-    """Return which tables of the models cannot be created, and why; empty if all can."""
+def _elsewhere(looked: Looked) -> list[str]:
+    """Return the models' tables in other databases: in the empty one there is no place for them."""
+    tables, spaces = looked.models.all_tables(), looked.spaces
+    return [looked.models.named(table) for table in tables if spaces.is_elsewhere(table.schema)]
+
+
+def _unmade(failed: Mapping[str, Exception], elsewhere: Collection[str]) -> str:
+    """Return which tables of the models are not created, and why; empty if all are."""
     lines = [
         f"table {name} of the models cannot be made: {_words(failed[name])}" for name in failed
+    ]
+    lines += [
+        f"table {name} of the models is in another database than this one" for name in elsewhere
     ]
     return "\n".join([*lines, "of these:"] if lines else [])
 

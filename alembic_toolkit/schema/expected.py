@@ -21,6 +21,7 @@ from alembic_toolkit.schema.stored import (
 )
 from alembic_toolkit.schema.stored import shown as shown_file
 from alembic_toolkit.schema.take import take
+from alembic_toolkit.schema.within import within
 
 MOST = 30  # the maximum number of differences to show
 
@@ -55,7 +56,8 @@ class Expected:
                 f"{shown_file(self.directory)} knows no revision {unknown[0]}: nothing was"
                 " compared\nWhat to do next: use the code that has this revision"
             )
-        got = judged(take(connection, ignore=own_tables), connection, self.ignore)
+        seen = judged(take(connection, ignore=own_tables), connection)
+        got, _ = within(seen, self.part, self.ignore)
         wanted = {
             thing: text
             for thing, text in self.part.things(heads).items()

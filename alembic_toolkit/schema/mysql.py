@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 
-from alembic_toolkit.schema.ask import ask
+from alembic_toolkit.schema.ask import ask, ask_each
 from alembic_toolkit.schema.names import DEFINING
 from alembic_toolkit.schema.snapshot import MADE, Item, Snapshot, Thing, replaced
 from alembic_toolkit.sql.quoting import identifier, mysql_literal
@@ -30,8 +30,7 @@ def take(
     else:
         gone, tables = _touched(connection, known, names)
         items = []
-    for table in sorted(tables - ignore):
-        items += _table_items(connection, table)
+    items += _tables_items(connection, sorted(tables - ignore))
     if known is None or _programs_touched(known, names):
         gone.add(_PROGRAMS)
         items += [item for item in _programs(connection) if item[1].owner not in ignore]
@@ -87,27 +86,44 @@ def _touched(
     return gone, tables
 
 
-def _table_items(connection: sa.Connection, name: str) -> list[Item]:
-    """Read a table, view or sequence; return nothing if it does not exist."""
+def _tables_items(connection: sa.Connection, names: list[str]) -> list[Item]:
+    """Read tables, views and sequences; omit those that do not exist."""
+    found: list[Item] = []
+    sequences: list[str] = []
+    for name, sql in _shown(connection, names):
+        if sql.startswith("CREATE TEMPORARY"):
+            continue
+        if not sql.startswith("CREATE TABLE"):
+            found.append((name, Thing("view", "", name), _view(sql)))
+        elif re.search(r"\) ENGINE=\S+ SEQUENCE=1", sql):
+            sequences.append(name)
+        else:
+            found += [
+                (name, Thing(kind, "" if kind == "table" else name, part or name), text)
+                for kind, part, text in _table(sql)
+            ]
+    queries = [f"SHOW CREATE SEQUENCE {identifier('`', name)}" for name in sequences]
+    for name, [row] in zip(sequences, ask_each(connection, queries), strict=True):
+        found.append((name, Thing("sequence", "", name), row[1].partition("` ")[2]))
+    return found
+
+
+def _shown(connection: sa.Connection, names: list[str]) -> Iterator[tuple[str, str]]:
+    """Return the name and the text of each table, view or sequence that exists."""
+    queries = [f"SHOW CREATE TABLE {identifier('`', name)}" for name in names]
     try:
-        [row] = ask(connection, f"SHOW CREATE TABLE {identifier('`', name)}")
+        found = ask_each(connection, queries)
     except Exception as error:  # of any driver
         # ER_NO_SUCH_TABLE https://mariadb.com/kb/en/mariadb-error-codes/
         if error.args[:1] != (1146,):
             raise
-        return []
-    name, sql = row[0], row[1]
-    if sql.startswith("CREATE TEMPORARY"):
-        return []
-    if not sql.startswith("CREATE TABLE"):
-        return [(name, Thing("view", "", name), _view(sql))]
-    if re.search(r"\) ENGINE=\S+ SEQUENCE=1", sql):
-        [row] = ask(connection, f"SHOW CREATE SEQUENCE {identifier('`', name)}")
-        return [(name, Thing("sequence", "", name), row[1].partition("` ")[2])]
-    return [
-        (name, Thing(kind, "" if kind == "table" else name, part or name), text)
-        for kind, part, text in _table(sql)
-    ]
+        if len(names) == 1:
+            return
+        for name in names:
+            yield from _shown(connection, [name])
+        return
+    for [row] in found:
+        yield row[0], row[1]
 
 
 def _view(sql: str) -> str:
@@ -201,8 +217,9 @@ def _programs(connection: sa.Connection) -> Iterator[Item]:
         " WHERE routine_schema = DATABASE() UNION ALL SELECT 'EVENT', event_name"
         " FROM information_schema.events WHERE event_schema = DATABASE()"
     )
-    for kind, name in ask(connection, programs):
-        [row] = ask(connection, f"SHOW CREATE {kind} {identifier('`', name)}")
+    listed = ask(connection, programs)
+    queries = [f"SHOW CREATE {kind} {identifier('`', name)}" for kind, name in listed]
+    for (kind, name), [row] in zip(listed, ask_each(connection, queries), strict=True):
         text = row[3 if kind == "EVENT" else 2] or ""
         # An event starts when it is created, unless it has its own time: that is not a difference.
         if kind == "EVENT":

@@ -69,6 +69,7 @@ class Part:
 
     server: str  # with its major version: "postgresql 16"
     revisions: dict[str, Made] = field(default_factory=dict)
+    beside: frozenset[Thing] = frozenset()  # made by env.py, before any revision
 
     @cached_property
     def moments(self) -> dict[Thing, str]:
@@ -342,7 +343,7 @@ def read(path: Path) -> dict[str, Part]:
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}, this version reads {FORMAT}")
         return {
-            server: Part(server, dict(_read_revisions(found)))
+            server: Part(server, dict(_read_revisions(found)), _read_beside(document, server))
             for server, found in document["servers"].items()
         }
     except FileNotFoundError:
@@ -353,6 +354,10 @@ def read(path: Path) -> dict[str, Part]:
             f"{path} cannot be read: {' '.join(why.split())}.\n"
             f"What to do next: delete it, and write it again:\n    {WRITE}"
         ) from error
+
+
+def _read_beside(document: Mapping[str, Any], server: str) -> frozenset[Thing]:
+    return frozenset(Thing(*one) for one in document.get("env.py", {}).get(server, ()))
 
 
 def _read_revisions(found: Mapping[str, Any]) -> Iterator[tuple[str, Made]]:
@@ -406,7 +411,9 @@ def to_text(parts: Mapping[str, Part]) -> str:
     servers = ",\n".join(
         f"{_compact(name)}: {{\n{_revisions(parts[name])}\n}}" for name in sorted(parts)
     )
-    return f'{{"format": {FORMAT},\n"servers": {{\n{servers}\n}}}}\n'
+    beside = {name: sorted(parts[name].beside) for name in sorted(parts) if parts[name].beside}
+    made = f'"env.py": {_compact(beside)},\n' if beside else ""
+    return f'{{"format": {FORMAT},\n{made}"servers": {{\n{servers}\n}}}}\n'
 
 
 def _revisions(part: Part) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 from alembic_toolkit.messages import shortest
 from alembic_toolkit.schema.snapshot import Thing, described
 from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.schema.within import within
 from alembic_toolkit.where import verdict as kinds
 from alembic_toolkit.where.making.order import Wanted, needs_value
 from alembic_toolkit.where.making.servers import make
 from alembic_toolkit.where.states import Compared, Difference, State
-from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of, within
+from alembic_toolkit.where.verdict import Seen, Verdict, judge, mark_of
 
 
 @dataclass
@@ -232,6 +233,10 @@ class _Speaker:
             yield "alembic upgrade head"
         elif kind == kinds.UNMARKED:
             yield self._adopt()
+        elif kind == kinds.OTHER and self.verdict.may_be_half:
+            half = self.verdict.may_be_half
+            yield f"{self._stamp(one, heads)}  # if {half} has changed its rows too"
+            yield f"alembic upgrade head  # if {half} was stopped before that"
         elif kind == kinds.OTHER:
             mark, either = " ".join(self.seen.heads), self.verdict.may_be_mark
             yield self._stamp(one, heads) + f"  # if {mark} has not run here" * either

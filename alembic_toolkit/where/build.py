@@ -65,8 +65,9 @@ def build(
             connection = context.connection
             assert connection is not None
             watch = _Watch(connection, own(context.version_table))
-            found.append(Part(part_of(connection), watch.made))
             with watch.listening():
+                beside = frozenset(judge(connection, watch.known))
+                found.append(Part(part_of(connection), watch.made, beside))
                 _settle(context)
                 for number, script in enumerate(order):
                     progress(number, len(order), script.revision)

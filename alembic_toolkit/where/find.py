@@ -17,9 +17,11 @@ from alembic_toolkit.project import checks, pyproject, revisions
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.schema import stored
 from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.schema.within import spaces_of
 from alembic_toolkit.where import verdict as kinds
 from alembic_toolkit.where.answer import Answer, answer
 from alembic_toolkit.where.look import Looking, read
+from alembic_toolkit.where.servers import refuse_closed
 from alembic_toolkit.where.verdict import Seen
 from alembic_toolkit.where.write import Progress, built_at, built_on
 
@@ -125,7 +127,9 @@ def look_at(
 def _answered(seen: Seen, option: str, parts: Parts) -> Found:
     seen.option = option
     try:
-        found = answer(seen, parts.of(seen.server), parts.files)
+        part = parts.of(seen.server)
+        refuse_closed(seen.name, seen.closed, spaces_of(part))
+        found = answer(seen, part, parts.files)
         if seen.inside and found.kind not in (kinds.OTHER, kinds.EQUAL):
             raise CommandError(seen.inside)
         return Found(found, seen)

@@ -19,7 +19,7 @@ from alembic_toolkit.project import baselines
 from alembic_toolkit.schema.servers import part_of
 from alembic_toolkit.schema.stored import judged
 from alembic_toolkit.schema.take import take
-from alembic_toolkit.where.servers import refuse_without_rights
+from alembic_toolkit.where.servers import closed_schemas, refuse_without_rights
 from alembic_toolkit.where.verdict import Seen
 
 
@@ -58,6 +58,7 @@ def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
         ran_in(context),
         judged(take(connection, ignore=tables), connection),
         ignore,
+        closed=closed_schemas(connection),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,43 @@ def refuse_without_rights(connection: Connection) -> None:
     ask = _RIGHTS.get(server_of(connection.dialect.name).name)
     lack = ask(connection) if ask is not None else None
     if lack is not None:
-        found, wanted, way = lack
-        raise CommandError(
-            f"{shown(connection.engine.url)}: this user cannot see the whole schema.\n"
-            f"  found   {found}\n"
-            f"  wanted  {wanted}\n"
-            "Stopped, because what cannot be seen would be taken for missing.\n"
-            f"What to do next, as one who may:\n    {way}"
-        )
+        raise _refusal(shown(connection.engine.url), lack)
+
+
+def refuse_closed(name: str, closed: Mapping[str, str], schemas: Collection[str]) -> None:
+    """Refuse a user who may not use a schema of the history.
+
+    :param closed: the result of `closed_schemas`.
+    :param schemas: those that the history names.
+    :raises CommandError: one of them is closed.
+    """
+    lacking = [schema for schema in closed if schema in schemas]
+    if lacking:
+        listed, ways = ", ".join(lacking), [closed[schema] for schema in lacking]
+        found = f"no USAGE on the schema {listed}, which revisions name"
+        raise _refusal(name, (found, f"USAGE on {listed}", "\n    ".join(ways)))
+
+
+def closed_schemas(connection: Connection) -> dict[str, str]:
+    """Return the schemas that the user may not use, and what gives the right."""
+    if server_of(connection.dialect.name).name != "postgresql":
+        return {}
+    query = pinned(
+        "SELECT nspname::text, format('GRANT USAGE ON SCHEMA %I TO %I;', nspname, current_user)"
+        " FROM pg_namespace WHERE NOT has_schema_privilege(oid, 'USAGE') ORDER BY 1"
+    )
+    return dict(tuple(row) for row in fetch(connection, query))
+
+
+def _refusal(name: str, lack: Lack) -> CommandError:
+    found, wanted, way = lack
+    return CommandError(
+        f"{name}: this user cannot see the whole schema.\n"
+        f"  found   {found}\n"
+        f"  wanted  {wanted}\n"
+        "Stopped, because what cannot be seen would be taken for missing.\n"
+        f"What to do next, as one who may:\n    {way}"
+    )
 
 
 Lack = tuple[str, str, str]  # what was found, what is needed, and how to get it

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alembic_toolkit.schema.moments import as_wanted
+from alembic_toolkit.database.servers import server_of
 from alembic_toolkit.schema.snapshot import Thing
-from alembic_toolkit.schema.stored import Part, is_ignored
+from alembic_toolkit.schema.stored import Part
+from alembic_toolkit.schema.within import within
 from alembic_toolkit.where.states import Compared, Difference, State, nearest
 
 RIGHT, OTHER, UNMARKED = "right", "another revision", "not marked"
@@ -35,6 +36,7 @@ class Seen:
     things: Mapping[Thing, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     option: str = ""  # its name on the command line
+    closed: Mapping[str, str] = field(default_factory=dict)  # schemas that the user may not use
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Verdict:
     nearer: list[State] = field(default_factory=list)  # states nearer than the first one
     is_exact: bool = False  # the nearer ones match the database exactly
     may_be_mark: bool = False  # one manual change would explain the marked revision
+    may_be_half: str = ""  # the revision after the mark: a deploy may have ended before its rows
 
     @property
     def state(self) -> State:
@@ -75,38 +78,28 @@ def judge(seen: Seen, part: Part) -> Verdict:
         found.of_mark = compared.difference(said)
         is_near = compared.distance(said) <= _FARTHER[MARK]
         found.may_be_mark = is_near and found.kind in (OTHER, EQUAL) and not found.witness
+        if found.kind == OTHER and not found.witness:
+            found.may_be_half = _lacks_rows(seen, part, said, found.state)
     return found
+
+
+def _lacks_rows(seen: Seen, part: Part, mark: State, state: State) -> str:
+    """Return the next revision, if its schema is complete and its changes to rows may be missing.
+
+    Where DDL is committed by itself, a killed deploy leaves that, and the mark of the revision
+    before.
+    """
+    after = part.below(state.heads) - part.below(mark.heads)
+    if len(after) != 1 or part.below(mark.heads) - part.below(state.heads):
+        return ""
+    [revision] = after
+    made, server = part.revisions[revision], server_of(part.server.partition(" ")[0])
+    commits = made.commits or not server.has_transactional_ddl
+    return revision if commits and made.rows and revision not in seen.ran else ""
 
 
 def _is_exact(compared: Compared, state: State) -> bool:
     return compared.is_likely(state) and compared.difference(state).is_none
-
-
-def within(
-    things: Mapping[Thing, str], part: Part, ignore: Collection[str] = ()
-) -> tuple[dict[Thing, str], list[str]]:
-    """Return the objects to judge a history by, and the schemas that are excluded.
-
-    Schemas that no revision names belong to somebody else, and so do extensions.
-    """
-    named = {thing for made in part.revisions.values() for step in made.steps for thing in step[2]}
-    spaces = {_space(thing) for thing in named} | {""}
-    ours = {
-        thing: as_wanted(part.moments.get(thing), text)
-        for thing, text in things.items()
-        if _space(thing) in spaces
-        and (thing.kind not in _GIVEN or thing in named)
-        and not is_ignored(thing, ignore)
-    }
-    return ours, sorted({_space(thing) for thing in things} - spaces)
-
-
-_GIVEN = ("extension", "schema", "event trigger", "foreign-data wrapper", "server", "publication")
-
-
-def _space(thing: Thing) -> str:
-    name = thing.owner or thing.name.partition("(")[0]
-    return thing.name if thing.kind == "schema" else name.rpartition(".")[0]
 
 
 def mark_of(seen: Seen, part: Part) -> State | None:

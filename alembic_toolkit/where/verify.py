@@ -21,6 +21,8 @@ from alembic_toolkit.project.baselines import apply, refuse_inside
 from alembic_toolkit.project.pyproject import ignored
 from alembic_toolkit.prove.results import Finding
 from alembic_toolkit.schema.expected import Expected
+from alembic_toolkit.schema.within import spaces_of
+from alembic_toolkit.where.servers import closed_schemas, refuse_closed, refuse_without_rights
 
 
 @dataclass
@@ -102,9 +104,11 @@ def _verified(name: str, ignore: tuple[str, ...], context: MigrationContext) -> 
     heads = tuple(sorted(context.get_current_heads()))
     one = Verified(name or shown(connection.engine.url), [*heads])
     try:
+        refuse_without_rights(connection)
         standing: Any = apply(directory, heads).heads
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
+        refuse_closed(one.name, closed_schemas(connection), spaces_of(expected.part))
         one.differences = expected.differences(connection, standing, own(context.version_table))
     except CommandError as error:
         one.error = str(error)

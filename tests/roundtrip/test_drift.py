@@ -288,6 +288,20 @@ def test_tables_that_can_be_made_are_judged_when_one_cannot(
     assert len(found.lines) == 4
 
 
+@pytest.mark.databases("mariadb", "mysql")
+def test_table_of_another_database_is_said_not_to_be_compared_wholly(
+    database: Database, judged: Judge
+) -> None:
+    metadata = sa.MetaData()
+    for name, schema in (("here", None), ("there", "information_schema")):
+        sa.Table(name, metadata, sa.Column("id", sa.Integer, primary_key=True), schema=schema)
+    execute(database, "CREATE TABLE here (id INTEGER NOT NULL AUTO_INCREMENT PRIMARY KEY)")
+    found = judged(metadata)
+    said = "table information_schema.there of the models is in another database than this one\nof"
+    assert found.unjudged.startswith(said)
+    assert "compared was what Alembic compares" in found.unjudged
+
+
 @pytest.mark.databases("postgresql")
 def test_what_tables_need_is_taken_from_the_database(database: Database, judged: Judge) -> None:
     metadata = sa.MetaData()

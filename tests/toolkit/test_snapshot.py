@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
+from alembic_toolkit.schema import mysql
 from alembic_toolkit.schema.names import names_in
 from alembic_toolkit.schema.snapshot import difference
 from alembic_toolkit.schema.take import take
@@ -275,6 +276,39 @@ def test_mariadb_default_collation_is_no_change_of_columns(connection: sa.Connec
 
 
 # Names
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_many_tables_are_read_in_few_round_trips(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [
+        f"CREATE TABLE `t{n}` (id INT PRIMARY KEY, `a;'` INT, CHECK (id > 0))" for n in range(9)
+    ]
+    run(connection, *made, "CREATE VIEW v AS SELECT id FROM t1")
+    run(connection, *(f"CREATE FUNCTION f{n}() RETURNS INT NO SQL RETURN 1" for n in range(3)))
+    driver: Any = connection.connection.driver_connection
+    sent: list[object] = []
+    execute = driver._execute_command
+
+    def counted(*command: object) -> None:
+        sent.append(command)
+        execute(*command)
+
+    monkeypatch.setattr(driver, "_execute_command", counted)
+    few = take(connection)
+    trips = len(sent)
+    monkeypatch.setattr("alembic_toolkit.database.driver.AT_ONCE", 1)
+    assert take(connection) == few
+    assert (trips < 11, len(sent) - trips >= 17) == (True, True), (trips, len(sent))
+    with pytest.raises(sa.exc.ProgrammingError):  # the connection takes one statement, as before
+        run(connection, "SELECT 1; SELECT 2")
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_table_that_is_gone_takes_no_other_one_along(connection: sa.Connection) -> None:
+    run(connection, "CREATE TABLE a (id INT)", "CREATE TABLE b (id INT)")
+    assert [name for name, _ in mysql._shown(connection, ["a", "gone", "b"])] == ["a", "b"]
 
 
 def test_names_are_those_of_the_statement_in_any_quotes() -> None:

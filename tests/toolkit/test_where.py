@@ -460,6 +460,24 @@ def test_where_asks_for_a_scratch_database_when_there_is_no_file(
 
 
 @committing
+def test_stamp_is_not_the_only_way_when_a_killed_deploy_may_lack_rows(
+    project: Project, database: Database
+) -> None:
+    project.table("0001")
+    project.table("0002", "0001", upgrade="op.execute('INSERT INTO t_0002 VALUES (1)')")
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "0001")
+    execute(database, "CREATE TABLE t_0002 (id INTEGER NOT NULL AUTO_INCREMENT PRIMARY KEY)")
+    _, found = where(project, database)
+    assert (found["kind"], found["revisions"]) == (kinds.OTHER, [["0002"]])
+    assert found["todo"] == [
+        "alembic stamp 0002  # if 0002 has changed its rows too",
+        "alembic upgrade head  # if 0002 was stopped before that",
+    ]
+
+
+@committing
 def test_where_is_refused_when_the_user_does_not_see_all(
     history: Project, database: Database
 ) -> None:
@@ -499,6 +517,67 @@ def test_where_is_refused_when_the_user_may_not_use_the_schema(
         outcome = command(history, "where", it=mine)
         assert outcome.status == 2
         assert "permission denied for table alembic_version" in outcome.out
+    finally:
+        execute(database, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
+
+
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
+def test_what_env_py_makes_by_itself_is_no_difference(project: Project, database: Database) -> None:
+    code = "CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, n INTEGER UNIQUE)"
+    env = f"""
+import sqlalchemy as sa
+from alembic import context
+from sqlalchemy import text
+url = context.config.get_main_option("sqlalchemy.url")
+engine = sa.create_engine(url, poolclass=sa.NullPool)
+with engine.connect() as connection:
+    if not sa.inspect(connection).has_table("audit"):
+        connection.execute(text({code!r}))
+    connection.commit()
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+    project.write("migrations/env.py", env)
+    project.table("0001")
+    project.revision("0002", "0001", "op.add_column('audit', sa.Column('x', sa.Integer))")
+    database.engine.dispose()
+    file = write(project.directory / "alembic.ini", [database.url]).path
+    assert '"audit"' in file.read_text().partition('"servers"')[0]
+    for revision in ("0001", "0002"):
+        project.alembic("upgrade", revision)
+        assert f"{revision}, exactly" in command(project, "where", it=database.url).out
+        assert command(project, "verify", it=database.url).status == 0
+    execute(database, "CREATE TABLE another (id INT)")
+    assert [one["name"] for one in where(project, database)[1]["extra"]] == ["another"]
+
+
+@pytest.mark.databases("postgresql")
+def test_user_who_may_not_use_a_schema_of_the_history_is_refused(
+    project: Project, database: Database
+) -> None:
+    code = "op.execute('CREATE SCHEMA audit')\nop.execute('CREATE TABLE audit.log (id INT)')\n"
+    project.table("0001", upgrade=code)
+    database.engine.dispose()
+    write(project.directory / "alembic.ini", [database.url])
+    project.alembic("upgrade", "head")
+    url = sa.make_url(database.url)
+    user = f"u_{url.database}"
+    execute(
+        database,
+        f"CREATE ROLE {user} LOGIN",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}",
+        "CREATE SCHEMA other",
+    )
+    try:
+        mine = url.set(username=user).render_as_string(hide_password=False)
+        for verb in ("where", "verify", "adopt"):
+            outcome = command(project, verb, it=mine)
+            assert outcome.status == 2, outcome
+            assert f"GRANT USAGE ON SCHEMA audit TO {user};" in outcome.out
+        execute(database, f"GRANT USAGE ON SCHEMA audit TO {user}")
+        assert command(project, "where", it=mine).status == 0
+        assert command(project, "verify", it=mine).status == 0
     finally:
         execute(database, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
 
