@@ -370,6 +370,23 @@ def test_locks_are_a_test_of_the_plugin(file: Project) -> None:
     assert "1 failed, 2 passed" in done.stdout
 
 
+@pytest.mark.databases("postgresql")
+def test_locks_that_a_role_may_not_see_are_not_judged(waiting: Project, database: Database) -> None:
+    role = "DO 'BEGIN CREATE ROLE blind LOGIN; EXCEPTION WHEN duplicate_object THEN END'"
+    for sql in (
+        role,
+        "GRANT ALL ON SCHEMA public TO blind",
+        "REVOKE SELECT ON pg_locks FROM PUBLIC",
+    ):
+        execute(database, sql)
+    outcome = locks(waiting, "--url", str(database.engine.url.set(username="blind")))
+    said = " ".join(outcome.out.split())
+    assert "the server does not let this role look" in said
+    assert "permission denied for view pg_locks" in said
+    assert "3 not wholly judged" in said
+    assert "upgrade() fails" not in said
+
+
 # What `run` refuses
 
 COPIES = {
