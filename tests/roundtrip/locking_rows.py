@@ -26,6 +26,7 @@ USERS = {("users", WRITERS, END)}
 BOTH = {POSTGRESQL: ROWS, MARIADB: ROWS}
 FREE = {POSTGRESQL: NOBODY, MARIADB: NOBODY}
 HELD_BILLS = {("bills", EVERYBODY, HELD)}
+FROM_USERS = "FROM users WHERE users.id = bills.user_id"
 DAYS = sql("UPDATE bills SET days = 1")
 
 
@@ -51,8 +52,24 @@ WHICH = [
     ),
     Case(
         "the key of another table",
-        (sql("UPDATE bills SET days = 1 FROM users WHERE users.id = 5 AND bills.days > 3"),),
+        (sql("UPDATE bills SET days = 1, note = 'a' FROM users WHERE users.id = bills.user_id"),),
         {POSTGRESQL: ROWS},
+        (
+            f"helpers.backfill('bills', {{'days': sa.text('(SELECT 1 {FROM_USERS})'), 'note': sa.text(\"(SELECT 'a' {FROM_USERS})\")}}, where=\"EXISTS (SELECT 1 {FROM_USERS}) AND (days IS DISTINCT FROM",
+        ),
+    ),
+    Case(
+        "the same in pages",
+        (
+            f'{VERBS}helpers.backfill("bills", {{"days": sa.text("(SELECT 1 {FROM_USERS})")}}, where="EXISTS (SELECT 1 {FROM_USERS}) AND (days IS DISTINCT FROM (SELECT 1 {FROM_USERS}))")',
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "a value that is another one when it is done twice",
+        (sql("UPDATE bills SET days = days + 1"),),
+        BOTH,
+        ("# what is not done yet",),
     ),
     Case(
         "a key that is another table's, of a name with a digit",
