@@ -247,13 +247,16 @@ _FORMATS = ("text", "json", "github", "gitlab", "sarif", "markdown")
 def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
     """Return the ids of the requested revisions; None for all."""
     directory = ScriptDirectory.from_config(read_config(path))
+    ends = getattr(arguments, "start", "base"), getattr(arguments, "end", "heads")
+    if ends != ("base", "heads") and (arguments.since or arguments.revision) is not None:
+        arguments.parser.error("--from and --to: not allowed with REV|A:B or --since")
     if arguments.since is not None:
-        return since.since(directory, arguments.since)
-    if arguments.command == "roundtrip":
-        return None if arguments.revision is None else since.chosen(directory, arguments.revision)
-    if (arguments.start, arguments.end) != ("base", "heads"):
-        return since.between(directory, arguments.start, arguments.end)
-    return None
+        ids = since.since(directory, arguments.since)
+    elif arguments.revision is not None:
+        ids = since.chosen(directory, arguments.revision)
+    else:
+        ids = since.between(directory, *ends)
+    return None if ids == {one.revision for one in directory.walk_revisions()} else ids
 
 
 def sql(arguments: argparse.Namespace) -> int:
@@ -537,10 +540,7 @@ def _add_sql(command: argparse.ArgumentParser) -> None:
 def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     about = "an empty database, once for each (default: a temporary file of SQLite)"
     add_databases(command, about)
-    about = "only this revision, or those from A to B, both included (default: all)"
-    which = command.add_mutually_exclusive_group()
-    which.add_argument("revision", nargs="?", type=range_, metavar="REV|A:B", help=about)
-    _add_since(which)
+    _add_which(command)
     _add_checks(command)
     command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
     command.add_argument("--json", action="store_true", help="print the report for machines")
@@ -565,14 +565,17 @@ def _add_checks(command: argparse.ArgumentParser) -> None:
     command.add_argument("--old-code", action="store_true", dest=results.OLD_CODE, help=about)
 
 
-def _add_since(command: argparse._ActionsContainer) -> None:
+def _add_which(command: argparse.ArgumentParser) -> None:
+    about = "only this revision, or those from A to B, both included (default: all)"
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("revision", nargs="?", type=range_, metavar="REV|A:B", help=about)
     about = "only revisions that are new or changed since this commit, branch or tag of Git"
-    command.add_argument("--since", metavar="GIT_REF", help=about)
+    which.add_argument("--since", metavar="GIT_REF", help=about)
 
 
 def _add_locks(command: argparse.ArgumentParser) -> None:
     add_databases(command, "an empty database, once for each (default: a file of SQLite)")
-    _add_since(command)
+    _add_which(command)
     add_between(
         command,
         "only revisions after this one (default: %(default)s)",

@@ -29,6 +29,7 @@ _INDEX = re.compile(
     re.I | re.S,
 )
 _RENAMES = re.compile(r"RENAME\s+(?!COLUMN|INDEX|KEY)", re.I)
+_PARTITION = re.compile(r"[A-Z]+\s+PARTITION\b", re.I)
 _ASKS = re.compile(r",?\s*\b(?:ALGORITHM|LOCK)\s*=?\s*(?:DEFAULT|INSTANT|NOCOPY|INPLACE|COPY|NONE"
                    r"|SHARED|EXCLUSIVE)\b", re.I)  # fmt: skip
 _ASKED = re.compile(r"\b(ALGORITHM|LOCK)\s*=?\s*(DEFAULT|INSTANT|NOCOPY|INPLACE|COPY|NONE|SHARED"
@@ -82,6 +83,8 @@ def altered(sql: str) -> tuple[str, Callable[[str, Way], str] | None]:
         name, rest = match[1], _ASKS.sub("", _bare(match[2])).strip()
         if _RENAMES.match(rest):
             return name, None
+        if _PARTITION.match(rest):  # which nothing may follow
+            return name, lambda twin, way: f"ALTER TABLE {twin} {way}, {rest}"
         return name, lambda twin, way: f"ALTER TABLE {twin} {rest}, {way}"
     if match := _INDEX.match(sql):
         before, name, rest = match[1], match[2], _ASKS.sub("", _bare(match[3])).strip()

@@ -28,10 +28,17 @@ _ALTER = re.compile(
 )
 _ALWAYS = re.compile(rf"\s*(?:CLUSTER|VACUUM\s*(?:\([^)]*FULL[^)]*\)|FULL))\s+{_NAME}", re.I)
 _MOVES = re.compile(r"\bSET\s+(?:LOGGED|UNLOGGED|TABLESPACE)\b", re.I)  # a twin cannot show these
+# Of all parts of the table. What a session reports after an ANALYZE that saw its rows already is
+# counted twice in `n_live_tup`; there are not more than the file has room for.
 _ROWS = pinned("""
-SELECT greatest(c.reltuples, s.n_live_tup, 0)::int8
-FROM pg_class AS c LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
-WHERE c.oid = to_regclass(:table)
+WITH RECURSIVE parts AS (
+  SELECT to_regclass(:table)::oid AS oid
+  UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN parts ON parts.oid = i.inhparent)
+SELECT coalesce(sum(greatest(c.reltuples, least(s.n_live_tup,
+  CASE WHEN c.relpages > 0 AND c.reltuples > 0 THEN c.reltuples / (c.relpages / greatest(
+  pg_relation_size(c.oid) / current_setting('block_size')::float8, 1)) END), 0)), 0)::int8
+FROM parts JOIN pg_class AS c ON c.oid = parts.oid AND c.relkind <> 'p'
+LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
 """)
 _TWIN = "pg_temp._alembic_twin"
 _FILE = pinned("SELECT pg_relation_filenode(to_regclass(':twin'))").replace(":twin", _TWIN)

@@ -26,6 +26,7 @@ USERS = {("users", WRITERS, END)}
 BOTH = {POSTGRESQL: ROWS, MARIADB: ROWS}
 FREE = {POSTGRESQL: NOBODY, MARIADB: NOBODY}
 HELD_BILLS = {("bills", EVERYBODY, HELD)}
+FROM_USERS = "FROM users WHERE users.id = bills.user_id"
 DAYS = sql("UPDATE bills SET days = 1")
 
 
@@ -48,6 +49,37 @@ WHICH = [
         "rows between two keys",
         (sql("UPDATE bills SET days = 1 WHERE id >= 1 AND id < 9"),),
         everywhere(NOBODY),
+    ),
+    Case(
+        "the key of another table",
+        (sql("UPDATE bills SET days = 1, note = 'a' FROM users WHERE users.id = bills.user_id"),),
+        {POSTGRESQL: ROWS},
+        (
+            f"helpers.backfill('bills', {{'days': sa.text('(SELECT 1 {FROM_USERS})'), 'note': sa.text(\"(SELECT 'a' {FROM_USERS})\")}}, where=\"EXISTS (SELECT 1 {FROM_USERS}) AND (days IS DISTINCT FROM",
+        ),
+    ),
+    Case(
+        "the same in pages",
+        (
+            f'{VERBS}helpers.backfill("bills", {{"days": sa.text("(SELECT 1 {FROM_USERS})")}}, where="EXISTS (SELECT 1 {FROM_USERS}) AND (days IS DISTINCT FROM (SELECT 1 {FROM_USERS}))")',
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "a value that is another one when it is done twice",
+        (sql("UPDATE bills SET days = days + 1"),),
+        BOTH,
+        ("# what is not done yet",),
+    ),
+    Case(
+        "a key that is another table's, of a name with a digit",
+        (sql("UPDATE bills SET days = 1 FROM users AS u2 WHERE bills.id = u2.id"),),
+        {POSTGRESQL: ROWS},
+    ),
+    Case(
+        "a key by the table's other name",
+        (sql("UPDATE bills AS b2 SET days = 1 FROM users AS u2 WHERE b2.id = 5 AND u2.id > 0"),),
+        {POSTGRESQL: NOBODY},
     ),
     Case("a key, or anything", (sql("UPDATE bills SET days = 1 WHERE id = 3 OR days = 7"),), BOTH),
     Case(
@@ -293,7 +325,43 @@ PAGES = [
     ),
 ]
 
-MORE = [*WHICH, *BLOCKS, *NAMES, *FILE, *PAGES]
+PARTED = "CREATE TABLE parted (id INT PRIMARY KEY, n INT) PARTITION BY {}"
+RANGES = "RANGE (id) (PARTITION p0 VALUES LESS THAN (1000))"
+
+# How a twin is asked
+TWINS = [
+    Case(
+        "a foreign key of a table without rows, to one that was read before",
+        (
+            sql("DELETE FROM bills WHERE id > 0"),
+            sql(
+                "SELECT id FROM users",
+                "ALTER TABLE bills ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users (id)",
+            ),
+        ),
+        {MARIADB: COPY},
+        cascades=True,
+    ),
+    Case(
+        "one more part of those that a hash fills",
+        (
+            sql(PARTED.format("HASH (id) PARTITIONS 2")),
+            sql("ALTER TABLE parted ADD PARTITION PARTITIONS 1"),
+        ),
+        {MARIADB: {("parted", WRITERS, COPIED)}, MYSQL: {("parted", WRITERS, READ)}},
+        cascades=True,
+    ),
+    Case(
+        "one more part of ranges",
+        (
+            sql(PARTED.format(RANGES)),
+            sql("ALTER TABLE parted ADD PARTITION (PARTITION p1 VALUES LESS THAN (2000))"),
+        ),
+        {MARIADB: NOBODY},
+    ),
+]
+
+MORE = [*WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
 
 MORE_UNSEEN = [
     (
@@ -330,6 +398,16 @@ MORE_UNSEEN = [
         + "\n"
         + alone("CALL p()"),
         "ends its own transactions",
+    ),
+    (
+        MYSQL,
+        "a table without rows, of which nothing can be asked",
+        sql("CREATE TABLE aside (id int)")
+        + "\n"
+        + sql("DELETE FROM bills WHERE id BETWEEN 0 AND 99999")
+        + "\n"
+        + sql("ALTER TABLE bills PARTITION BY HASH (id) PARTITIONS 2"),
+        "no rows of it tell",
     ),
     (
         MARIADB,

@@ -317,6 +317,14 @@ def test_roundtrip_proves_the_revisions_that_are_named(
 
 
 @pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("name", [":", "base:head"])
+def test_roundtrip_of_a_range_without_ends_is_that_of_the_whole_history(name: str) -> None:
+    outcome = run("roundtrip", name, "--json")
+    assert len(rows(outcome)) == 4
+    assert "models, base: not judged" not in outcome.out
+
+
+@pytest.mark.usefixtures("four")
 @pytest.mark.parametrize("name", ["0009", "0003:0001", "head-9", "base", "0001:nope", "x+y"])
 def test_roundtrip_says_which_revisions_there_are_when_one_is_unknown(name: str) -> None:
     outcome = run("roundtrip", name)

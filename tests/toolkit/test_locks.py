@@ -281,6 +281,27 @@ def test_locks_says_the_git_command_that_helps(
 
 
 @pytest.mark.parametrize(
+    ("asked", "status", "number"),
+    [
+        (("0003",), 1, "1 revision,"),
+        (("0001:0002",), 0, "2 revisions"),
+        (("-1:",), 1, "2 revisions"),
+        ((":",), 1, "3 revisions"),
+        (("9999",), 2, "one of 0001, 0002, 0003"),
+        (("0003", "--from", "0002"), 2, "not allowed with REV|A:B"),
+        (("--since", "HEAD", "--to", "0002"), 2, "not allowed with REV|A:B or --since"),
+    ],
+)
+def test_locks_judges_the_revisions_that_are_named(
+    file: Project, asked: tuple[str, ...], status: int, number: str
+) -> None:
+    outcome = locks(file, *asked)
+    assert outcome.status == status, outcome
+    assert number in outcome.out + outcome.err
+    assert (FOUND in outcome.out) == (status == 1)
+
+
+@pytest.mark.parametrize(
     ("asked", "why"),
     [
         (("--from", "none"), "none"),
@@ -347,6 +368,23 @@ def test_locks_are_a_test_of_the_plugin(file: Project) -> None:
     )
     assert "FAILED alembic.ini::0003[sqlite-locks] - " in done.stdout
     assert "1 failed, 2 passed" in done.stdout
+
+
+@pytest.mark.databases("postgresql")
+def test_locks_that_a_role_may_not_see_are_not_judged(waiting: Project, database: Database) -> None:
+    role = "DO 'BEGIN CREATE ROLE blind LOGIN; EXCEPTION WHEN duplicate_object THEN END'"
+    for sql in (
+        role,
+        "GRANT ALL ON SCHEMA public TO blind",
+        "REVOKE SELECT ON pg_locks FROM PUBLIC",
+    ):
+        execute(database, sql)
+    outcome = locks(waiting, "--url", str(database.engine.url.set(username="blind")))
+    said = " ".join(outcome.out.split())
+    assert "the server does not let this role look" in said
+    assert "permission denied for view pg_locks" in said
+    assert "3 not wholly judged" in said
+    assert "upgrade() fails" not in said
 
 
 # What `run` refuses
@@ -420,6 +458,34 @@ def test_upgrade_counts_rows_whatever_their_keys_are(large: Project, database: D
     execute(database, "DELETE FROM t_0001 WHERE id < 300")
     execute(database, "INSERT INTO t_0001 (id, n) VALUES (5000000000, 1)")
     assert large.alembic("-x", "refuse_rewrite_over=200", "upgrade", "head").status == 0
+
+
+@pytest.mark.databases("postgresql")
+def test_upgrade_counts_rows_once_that_were_just_loaded(large: Project, database: Database) -> None:
+    with database.engine.connect() as one:
+        for first in (301, 401):  # of the second one it tells the statistics later
+            rows_ = ", ".join(f"({number}, 1)" for number in range(first, first + 100))
+            one.exec_driver_sql(f"INSERT INTO t_0001 (id, n) VALUES {rows_}")
+            one.commit()
+        execute(database, "ANALYZE t_0001")
+    assert rows(database, "SELECT count(*) FROM t_0001") == [500]
+    assert large.alembic("-x", "refuse_rewrite_over=500", "upgrade", "head").status == 0
+
+
+@pytest.mark.databases("postgresql")
+def test_upgrade_counts_the_rows_of_all_partitions(project: Project, database: Database) -> None:
+    project.table("0001")
+    assert project.alembic("upgrade", "head").status == 0
+    execute(database, "CREATE TABLE parted (id int, n int) PARTITION BY RANGE (id)")
+    for first in (0, 200):
+        of = f"PARTITION OF parted FOR VALUES FROM ({first}) TO ({first + 200})"
+        execute(database, f"CREATE TABLE parted_{first} {of}")
+    execute(database, "INSERT INTO parted SELECT n, 1 FROM generate_series(0, 399) AS n")
+    execute(database, "ANALYZE parted")
+    project.revision("0002", "0001", "op.execute('ALTER TABLE parted ALTER n TYPE bigint')")
+    message = project.refusal("-x", "refuse_rewrite_over=399", "upgrade", "head")
+    assert "400 rows in parted" in message
+    assert project.alembic("-x", "refuse_rewrite_over=400", "upgrade", "head").status == 0
 
 
 def test_upgrade_refuses_a_limit_that_is_no_number(project: Project) -> None:

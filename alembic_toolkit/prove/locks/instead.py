@@ -417,7 +417,9 @@ def _expanded(table: str, column: str, author_s: str, type_: str, using: str) ->
 
 _SET = re.compile(r"UPDATE\s+(?:ONLY\s+)?(\S+)\s+SET\s+", re.I)
 _WHERE = re.compile(r"\bWHERE\b", re.I)
+_FROM = re.compile(r"\bFROM\b", re.I)
 _ONE = re.compile(r"(\w+)\s*=\s*(.+)$", re.S)
+_COUNTS_ON = re.compile(r"[-+*/%]|\|\|")
 _VALUES = re.compile(r"%\(\w+\)s|%s")  # which are not in the text
 _MORE = re.compile(r"=|\b(?:FROM|JOIN|RETURNING|ORDER|LIMIT)\b", re.I)
 
@@ -434,27 +436,58 @@ def _in_pages(sql: str, table: str, author: Author) -> str:
         return f"{head}: lock those of a page, change them, commit"
     of, schema = _python(table)
     if verb == "UPDATE" and (found := _set(text)):
-        column, value, where = found
-        differs = f"{column} IS NULL OR {column} <> {value}"
-        where = where or (f"{column} IS NOT NULL" if value.upper() == "NULL" else differs)
-        values = f"{{{column!r}: sa.text({value!r})}}"
-        return f"{head}\nhelpers.backfill({of}, {values}, where={where!r}{schema})"
+        values, where = found
+        listed = ", ".join(f"{column!r}: sa.text({value!r})" for column, value in values.items())
+        return f"{head}\nhelpers.backfill({of}, {{{listed}}}, where={where!r}{schema})"
     done = "# what is not done yet"
     return f"{head}\nhelpers.backfill({of}, {{...}}, where=...{schema})  {done}"
 
 
-def _set(text: str) -> tuple[str, str, str] | None:
-    """Return column, value and condition of an UPDATE that sets a single column."""
+def _set(text: str) -> tuple[dict[str, str], str] | None:
+    """Return what an UPDATE sets, and a condition that excludes what is done."""
     match = _SET.match(text)
     if match is None or _VALUES.search(text):
         return None
     rest = text[match.end() :]
-    where = _WHERE.search(outside(rest))
-    values = rest[: where.start()].strip() if where else rest
-    one = _ONE.match(values)
-    if one is None or _MORE.search(outside(without_strings(one[2]))):
-        return None
-    return one[1], one[2], rest[where.end() :].strip() if where else ""
+    flat = outside(without_strings(rest))
+    where, source = _WHERE.search(flat), _FROM.search(flat)
+    condition = rest[where.end() :].strip() if where else ""
+    if source and (where is None or where.start() < source.start()):
+        return None  # each row of the other table with each of this
+    ends = source or where
+    values = _values(rest[: ends.start()] if ends else rest)
+    if not values or not source or not where:
+        return (values, condition or _unlike(values)) if values else None
+    of = f"FROM {rest[source.end() : where.start()].strip()} WHERE {condition}"
+    values = {column: f"(SELECT {value} {of})" for column, value in values.items()}
+    differs = " OR ".join(f"{column} IS DISTINCT FROM {value}" for column, value in values.items())
+    return values, f"EXISTS (SELECT 1 {of}) AND ({differs})"
+
+
+def _values(text: str) -> dict[str, str]:
+    """Return the columns that an UPDATE sets, and their values; none if they cannot be moved."""
+    starts = [match.start() for match in re.finditer(",", outside(without_strings(text)))]
+    ends = [*starts, len(text)]
+    parts = [text[start:end].strip(", ") for start, end in zip([0, *starts], ends, strict=True)]
+    found = [_ONE.match(part) for part in parts]
+    values = {one[1]: one[2].strip() for one in found if one}
+    if len(values) < len(parts):
+        return {}
+    for column, value in values.items():
+        flat = without_strings(value)
+        if _MORE.search(outside(flat)) or (_COUNTS_ON.search(flat) and column in flat):
+            return {}  # done twice, it is another value
+    return values
+
+
+def _unlike(values: dict[str, str]) -> str:
+    """Return the condition that a row has not these values yet."""
+    return " OR ".join(
+        f"{column} IS NOT NULL"
+        if value.upper() == "NULL"
+        else f"{column} IS NULL OR {column} <> {value}"
+        for column, value in values.items()
+    )
 
 
 def _deleted(text: str, author: Author) -> str:

@@ -124,6 +124,12 @@ class Observer(Observing):
         """Return whether the application waits for something now."""
         return any(rank >= _WRITERS for rank in self.held.values())
 
+    def probe(self, connection: Connection) -> None:
+        """Look once: later, a refusal would end the revision's transaction."""
+        for question in (_SETTINGS, _TRANSACTION, _ALL, _LOCKED):
+            run(connection, question)
+        self._end(connection)
+
     def begin(self, connection: Connection) -> None:
         """Make the planner choose as it does on large tables; read the settings."""
         for name in _PLANS:

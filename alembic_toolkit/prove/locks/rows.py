@@ -34,7 +34,7 @@ _KEPT = re.compile(
     r"(?:FUNCTION|PROCEDURE|TRIGGER|RULE|EVENT|AGGREGATE|PACKAGE)\b",
     re.I,
 )
-_VALUE = r"""\(*\s*(?:\w*['\d:?$%]|-\d|CAST\(|NULL\b)"""
+_VALUE = r"""\(*\s*(?:\w*'|-?\d|[:?$%]|CAST\(|NULL\b)"""
 _ONE = rf"""["`\]]?\s*(?:=\s*ANY\b|=\s*\(\s*SELECT\b|(?:=|IN\b|BETWEEN\b)\s*{_VALUE})"""
 _ABOVE = rf"""["`\]]?\s*>=?\s*{_VALUE}"""
 _BELOW = rf"""["`\]]?\s*<=?\s*{_VALUE}"""
@@ -134,7 +134,24 @@ def is_limited(text: str, table: Table | None) -> bool:
     condition = text[where.end() :] if where else ""
     if _LIMIT.search(condition) or _LIMIT.search(outside(text)):
         return True
-    return table is not None and bool(condition) and _limits(condition, [*_keys(table)])
+    if table is None or not condition:
+        return False
+    return _limits(_own(condition, text, table), [*_keys(table)])
+
+
+_QUALIFIED = re.compile(r"""(?<![\w$."`])(["`]?)([\w$]+)\1\.(?=["`\w$])""")
+
+
+def _own(condition: str, text: str, table: Table) -> str:
+    """Return a condition in which only columns of this table have no other table's name."""
+
+    def named_(match: re.Match[str]) -> str:
+        name = re.escape(last(table.name))
+        alias = rf"""\b{name}["`\]]?\s+(?:AS\s+)?["`]?{re.escape(match[2])}\b"""
+        is_own = match[2].lower() == last(table.name).lower() or re.search(alias, text, re.I)
+        return "" if is_own else f"{match[2]}$"
+
+    return _QUALIFIED.sub(named_, condition)
 
 
 def _limits(condition: str, keys: list[tuple[str, ...]]) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from alembic_toolkit.prove.results import (
     COPIED,
     DEPLOYERS,
@@ -69,6 +71,9 @@ class Observing:
     rows: Mapping[str, int]
     transaction: str = ""
     freed: set[str] = field(default_factory=set)  # tables whose lock a savepoint gave up
+
+    def probe(self, connection: Connection) -> None:
+        """Fail where this role may not look."""
 
 
 def tables_in(sql: str, tables: Collection[str]) -> list[str]:

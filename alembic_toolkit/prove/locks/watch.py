@@ -35,6 +35,7 @@ _BLOCK = re.compile(r"\s*BEGIN\s+NOT\s+ATOMIC\b", re.I)
 _LOCKS_ROWS = re.compile(
     r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+SHARE\b|\bLOCK\s+IN\s+SHARE\s+MODE\b", re.I
 )
+_NO_LOOK = "the server does not let this role look ({})"
 _PAST = "it sends rows or a script by {}: what that locks is not seen"
 _PAGES = "alembic_toolkit.verbs.data.backfill"
 # Methods of drivers' cursors that send more than a statement.
@@ -52,6 +53,7 @@ class Watch:
     connection: Connection | None = None  # the walk's, while a step is watched
     is_busy: bool = False  # a statement runs that is watched already, or it is one of ours
     is_opening: bool = False  # SQLAlchemy opens a connection: of that, it tells
+    refusal: str | None = None  # why the server cannot be asked; None: not tried yet
     _token: Any = None
 
     @contextmanager
@@ -71,14 +73,27 @@ class Watch:
         self.seen, self.unseen = [], []
         self.observer = observer_of(connection)(self.scratch, tables, own, self.unseen, rows)
         with self._ours():
-            self.observer.begin(connection)
-        self.connection = connection
+            self._begin(connection)
+        self.connection = None if self.refusal else connection
         try:
             yield
         finally:
             self.connection, self._token, self.is_busy = None, None, False
             with self._ours():
                 self.observer.end(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin to observe, or note that the server does not let this role look."""
+        try:
+            if self.refusal is None:
+                self.observer.probe(connection)
+            self.observer.begin(connection)
+            self.refusal = self.refusal or ""
+        except Exception as error:
+            connection.connection.dbapi_connection.rollback()  # type: ignore[union-attr]
+            self.refusal = _NO_LOOK.format(_brief(error))
+        if self.refusal:
+            self.note(self.refusal)
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
@@ -108,7 +123,7 @@ class Watch:
         except CommandError:
             raise
         except Exception as error:
-            self.note(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
+            self.note(_brief(error))
             self.is_busy = False
             return
         shown = unescaped_percent(sql, self.connection.dialect) if is_escaped else sql
@@ -129,7 +144,7 @@ class Watch:
                 self.observer.freed.clear()
                 self.seen.append(Seen(shown, path, line, transaction, uses, times, freed))
         except Exception as error:
-            self.note(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
+            self.note(_brief(error))
         finally:
             self.is_busy = False
         self._finish(failed)
@@ -267,6 +282,10 @@ def _opened_elsewhere(scratch: Scratch, watch: Watch) -> Iterator[None]:
     finally:
         for one, connect in before:
             setattr(one, "connect", connect)  # noqa: B010
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
 def _watched(kind: type[Any], watch: Watch) -> type[Any]:
