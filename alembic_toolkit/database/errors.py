@@ -75,7 +75,8 @@ _NO_TABLE = {"42P01", "3F000", 1146}
 # PostgreSQL's hint here is the intended name. For other errors it may be CASCADE.
 _HINTS = _UNKNOWN | {"42804"}
 # A name that is already taken.
-_TAKEN = {"42P07", "42710", "42723", 1005, 1050, 1061, 1826, 3822}
+_TAKEN = {"42P07", "42710", "42723", 1050, 1061, 1826, 3822}
+_CANNOT_CREATE = 1005  # MariaDB, with the reason as InnoDB's number: 121 is a name that is taken
 # Rows that do not fit, for which PyMySQL raises an operational or programming error: a NULL, a
 # truncated or invalid value, a MySQL check.
 _UNFIT = {1138, 1265, 1366, 3819}
@@ -241,6 +242,8 @@ def is_missing_table(error: BaseException | None) -> bool:
 def is_taken(error: BaseException | None) -> bool:
     """Return whether a name is already taken."""
     found = drivers_error(error)
+    if code(found) == _CANNOT_CREATE:
+        return "errno: 121 " in str(found)
     return code(found) in _TAKEN or bool(_SQLITE_TAKEN.search(str(found)))
 
 

@@ -21,6 +21,7 @@ from alembic_toolkit.verbs.kinds.constraint import in_period
 from alembic_toolkit.verbs.offending import Rows, offending, reads_rows
 from alembic_toolkit.verbs.remedy import code_of, schema_code, wanted_foreign_key
 from alembic_toolkit.verbs.scratch import SCRATCH, SCRATCH_INDEX
+from alembic_toolkit.verbs.unknown import names_columns, refuse_unknown_columns
 from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Step
 from alembic_toolkit.verbs.words import wish
 
@@ -30,10 +31,12 @@ LOOKS_FOR = 3000  # milliseconds, while locks may be held
 @contextmanager
 def refusals(step: Step) -> Iterator[None]:
     """Turn the server's refusal of a step into an error with four parts."""
-    point = Savepoint(step.database, reads_rows(step) and not is_in_steps(step))
+    is_looking = reads_rows(step) or names_columns(step)
+    point = Savepoint(step.database, is_looking and not is_in_steps(step))
 
     def look_and_refuse(error: DBAPIError) -> NoReturn:
         with point.looking():
+            refuse_unknown_columns(step)
             rows = offending(step) if reads_rows(step) else None
             way = rows.way if rows else way_on(step, error)
         refuse(step, error, rows, way)
@@ -186,7 +189,9 @@ def foreign_keys(step: Step, said: str) -> list[str]:
         found, others = describe_constraints(step), step.server.referring(step)
     keys = [(name, step.table) for name, kind, _ in found if kind == "foreignkey" and name]
     named = [key for key in [*keys, *others] if f"'{key[0]}'" in said]
-    return [drop_key(name, table, step.schema) for name, table in named or keys]
+    # a table is refused for the keys of others: MariaDB names none
+    found_keys = named or (others if step.verb == "drop_table" else keys)
+    return [drop_key(name, table, step.schema) for name, table in found_keys]
 
 
 def drop_key(name: str, table: str, schema: str | None, type_: str = ", type_='foreignkey'") -> str:

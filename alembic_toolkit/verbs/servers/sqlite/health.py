@@ -14,6 +14,7 @@ from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.servers.sqlite.catalog import master_table, stored_columns
 from alembic_toolkit.verbs.servers.sqlite.survey import Survey
 from alembic_toolkit.verbs.source import key_follows
+from alembic_toolkit.verbs.unknown import refuse_unknown_columns
 from alembic_toolkit.verbs.values import Step
 
 
@@ -96,6 +97,7 @@ def compare_health(step: Step, before: Health, after: Health) -> None:
     if after.rows != before.rows:
         problems.append(f"{after.rows} of {before.rows} rows would be left")
     if problems:
+        refuse_unknown_columns(step)
         stop(
             UnsafeOperation,
             f"{step.call}: the table would not be sound without it.",

@@ -124,6 +124,8 @@ def try_to_create(step: Step, sql: str, found: Survey) -> None:
     try:
         step.database.run(sql)
     except sa.exc.OperationalError as error:
+        if not step.verb.startswith("drop_"):
+            raise  # about what this step adds
         stop(
             UnsafeOperation,
             f"{step.call}: the table cannot be rebuilt: {error.orig}.",
