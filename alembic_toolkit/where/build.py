@@ -64,7 +64,7 @@ def build(
         def steps(context: MigrationContext) -> Iterator[WalkStep]:
             connection = context.connection
             assert connection is not None
-            watch = _Watch(connection, own(context.version_table))
+            watch = _Watch(connection, own(context.version_table, context.version_table_schema))
             found.append(Part(part_of(connection), watch.made))
             with watch.listening():
                 _settle(context)

@@ -108,7 +108,9 @@ def _verified(name: str, ignore: tuple[str, ...], context: MigrationContext) -> 
         standing: Any = apply(directory, heads).heads
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
-        one.differences = expected.differences(connection, standing, own(context.version_table))
+        one.differences = expected.differences(
+            connection, standing, own(context.version_table, context.version_table_schema)
+        )
     except CommandError as error:
         one.error = str(error)
     return one
