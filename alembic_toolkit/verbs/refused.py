@@ -37,7 +37,8 @@ def refusals(step: Step) -> Iterator[None]:
     def look_and_refuse(error: DBAPIError) -> NoReturn:
         with point.looking():
             refuse_unknown_columns(step)
-            rows = offending(step) if reads_rows(step) else None
+            is_of_rows = reads_rows(step) and not errors.is_of_definition(error)
+            rows = offending(step) if is_of_rows else None
             way = rows.way if rows else way_on(step, error)
         refuse(step, error, rows, way)
 
@@ -159,11 +160,24 @@ def way_on(step: Step, error: DBAPIError) -> list[str]:
         return ["# ask the database's operator to fix that; then run the command again"]
     if errors.is_taken(error):
         return renamed(step, said)
+    if step.kind == "foreignkey" and errors.has_no_key(error):
+        return [key_to_lead_to(step)]
     if lines := users_of(step, said):
         return lines
-    if "foreign key" in said.lower() and (keys := foreign_keys(step, said)):
+    is_new_key = step.verb == "create_foreign_key"
+    if "foreign key" in said.lower() and not is_new_key and (keys := foreign_keys(step, said)):
         return keys
     return ["# change this line, or what it meets in the database; then run the command again"]
+
+
+def key_to_lead_to(step: Step) -> str:
+    """Return code that gives a foreign key the unique key that it must lead to."""
+    key = wanted_foreign_key(step.wanted)
+    table, columns = key["referred_table"], key["referred_columns"]
+    name = f"uq_{table}_{'_'.join(columns)}"
+    schema = schema_code(key["referred_schema"])
+    call = f"helpers.create_unique_constraint({name!r}, {table!r}, {columns!r}{schema})"
+    return f"{call}  # before this line, if there is none; and the types must be equal"
 
 
 def renamed(step: Step, said: str) -> list[str]:
@@ -295,7 +309,7 @@ USERS: dict[str, Callable[[Step, str, str], str]] = {
     rf"\bconstraint {NAME} on table {NAME} depends": lambda _, name, table: drop_key(
         named(name)[0], *named(table), ""
     ),
-    rf"\bgenerated column {NAME}": lambda step, name, _: drop_generated(step, named(name)[0]),
+    rf"\bby generated column {NAME}": lambda step, name, _: drop_generated(step, named(name)[0]),
     rf"\bcolumn {NAME} of table {NAME} depends": lambda step, name, _: drop_generated(
         step, named(name)[0]
     ),

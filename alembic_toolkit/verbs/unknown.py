@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,7 +52,10 @@ def named_columns(step: Step) -> Iterator[tuple[str, str | None, list[str]]]:
     if step.kind == "column":
         keys = [*step.wanted.foreign_keys]
     else:
-        yield step.table, step.schema, [str(column.name) for column in step.wanted.columns]
+        parts: Any = step.wanted.expressions if step.kind == "index" else step.wanted.columns
+        # Alembic wraps the text of an expression
+        columns = [p for p in parts if isinstance(p, sa.Column) and not hasattr(p, "text")]
+        yield step.table, step.schema, [str(column.name) for column in columns]
         keys = list(getattr(step.wanted, "elements", ()))
     for key in keys:
         target = key.column

@@ -233,3 +233,41 @@ def test_dropped_table_is_refused_with_the_keys_of_others(database: Database) ->
     with revision(database), pytest.raises(helpers.DatabaseRefused) as refused:
         helpers.drop_table("users")
     assert "helpers.drop_constraint('fk_u', 'kids', type_='foreignkey')" in str(refused.value)
+
+
+def test_foreign_key_to_what_is_not_unique_is_told_what_to_make_unique(database: Database) -> None:
+    orphans = ["DELETE FROM bills"] if database.name == "sqlite" else []  # it looks at them first
+    prepare(database, *USERS, *orphans)
+    with (
+        revision(database),
+        pytest.raises((helpers.DatabaseRefused, helpers.UnsafeOperation)) as refused,
+    ):
+        helpers.create_foreign_key("fk", "bills", "users", ["amount"], ["n"])
+    message = str(refused.value)
+    assert "create_unique_constraint('uq_users_n', 'users', ['n'])  # before" in message
+    assert " in no row of users" not in message  # no row is at fault
+
+
+def test_rows_are_not_blamed_for_a_definition(database: Database) -> None:
+    prepare(database, *USERS)
+    with revision(database), pytest.raises(helpers.DatabaseRefused) as refused:
+        helpers.create_index("ix", "users", [sa.text("nope nope")], unique=True)
+    assert "no column" not in str(refused.value)
+    assert " rows" not in str(refused.value)
+
+
+@pytest.mark.databases("sqlite")
+def test_what_needs_a_dropped_column_is_named_with_the_way_on(database: Database) -> None:
+    prepare(
+        database,
+        *USERS,
+        "ALTER TABLE users ADD COLUMN twice INTEGER GENERATED ALWAYS AS (n * 2)",
+        "CREATE VIEW v AS SELECT amount FROM bills",
+    )
+    ways = {("users", "n"): "helpers.drop_column('users', 'twice')"}
+    ways["bills", "amount"] = "helpers.drop_view('v')  # before this line; and after it: "
+    for (table, column), way in ways.items():
+        with revision(database), pytest.raises(helpers.UnsafeOperation) as refused:
+            helpers.drop_column(table, column)
+        assert way in str(refused.value)
+        assert "UPDATE" not in str(refused.value)
