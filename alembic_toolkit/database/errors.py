@@ -75,10 +75,15 @@ _NO_TABLE = {"42P01", "3F000", 1146}
 # PostgreSQL's hint here is the intended name. For other errors it may be CASCADE.
 _HINTS = _UNKNOWN | {"42804"}
 # A name that is already taken.
-_TAKEN = {"42P07", "42710", "42723", 1005, 1050, 1061, 1826, 3822}
+_TAKEN = {"42P07", "42710", "42723", 1050, 1061, 1826, 3822}
+_CANNOT_CREATE = 1005  # MariaDB, with the reason as InnoDB's number: 121 is a name that is taken
 # Rows that do not fit, for which PyMySQL raises an operational or programming error: a NULL, a
 # truncated or invalid value, a MySQL check.
 _UNFIT = {1138, 1265, 1366, 3819}
+# Syntax, a second AUTO_INCREMENT, its type.
+_DEFINITION = {"42601", 1063, 1064, 1075}
+# What a foreign key leads to is not unique, or has another type.
+_NO_KEY = {"42830", _CANNOT_CREATE, 1822, 3780, 6125}
 _SQLITE_TAKEN = re.compile(r"already exists|there is already")
 _SQLITE_OPERATORS = (
     "attempt to write a readonly database",
@@ -128,6 +133,17 @@ def is_of_rows(error: BaseException | None) -> bool:
     """Return whether a statement failed because of the contents of rows."""
     found = _wrapped(error)
     return isinstance(found, IntegrityError | DataError) or code(drivers_error(error)) in _UNFIT
+
+
+def is_of_definition(error: BaseException | None) -> bool:
+    """Return whether a definition is refused, whatever the rows are."""
+    return code(drivers_error(error)) in _DEFINITION or has_no_key(error)
+
+
+def has_no_key(error: BaseException | None) -> bool:
+    """Return whether a foreign key leads to columns without a unique key, or of other types."""
+    found = drivers_error(error)
+    return code(found) in _NO_KEY or str(found).startswith("foreign key mismatch")  # SQLite's
 
 
 def is_lock_error(error: BaseException | None) -> bool:
@@ -241,6 +257,8 @@ def is_missing_table(error: BaseException | None) -> bool:
 def is_taken(error: BaseException | None) -> bool:
     """Return whether a name is already taken."""
     found = drivers_error(error)
+    if code(found) == _CANNOT_CREATE:
+        return "errno: 121 " in str(found)
     return code(found) in _TAKEN or bool(_SQLITE_TAKEN.search(str(found)))
 
 

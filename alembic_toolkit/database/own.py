@@ -13,10 +13,14 @@ def lock_name_of(version_table: str) -> str:
     return f"{version_table}_lock"
 
 
-def own(version_table: str = "alembic_version") -> tuple[str, ...]:
-    """Return the names of the version table, the journal, the marks and the lock."""
+def own(version_table: str = "alembic_version", schema: str | None = None) -> tuple[str, ...]:
+    """Return the names of the version table, the journal, the marks and the lock.
+
+    :param schema: that of the version table, if it has one of its own.
+    """
     ours = journal.name_of(version_table), marks.name_of(version_table)
-    return version_table, *ours, lock_name_of(version_table)
+    names = version_table, *ours, lock_name_of(version_table)
+    return names if schema is None else (*names, *(f"{schema}.{name}" for name in names))
 
 
 IGNORE = own()

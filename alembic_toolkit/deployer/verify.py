@@ -39,7 +39,7 @@ class Verification:
         :raises CommandError: the schema differs.
         """
         heads = sorted(heads)
-        tables = own(self.context.version_table)
+        tables = own(self.context.version_table, self.context.version_table_schema)
         lines = self.expected.differences(self.connection, heads, tables)
         if lines:
             differing = "\n".join(f"    {line}" for line in lines)

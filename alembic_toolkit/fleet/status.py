@@ -179,7 +179,9 @@ def _look_at_models(line: Line, context: MigrationContext, given: Any) -> None:
     from alembic_toolkit.drift.judge import look as look_at
     from alembic_toolkit.drift.models import NO_MODELS
 
-    line.looked, line.unjudged = look_at(context, given, own(context.version_table))
+    line.looked, line.unjudged = look_at(
+        context, given, own(context.version_table, context.version_table_schema)
+    )
     if line.looked is None and line.unjudged.startswith(NO_MODELS):
         raise CommandError(f"--drift: {line.unjudged}")
 
@@ -196,7 +198,9 @@ def _look_at_schema(line: Line, context: MigrationContext, ignore: tuple[str, ..
         standing = apply(directory, tuple(line.revisions)).heads
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
-        line.drift = expected.differences(connection, standing, own(context.version_table))
+        line.drift = expected.differences(
+            connection, standing, own(context.version_table, context.version_table_schema)
+        )
         line.against = ", ".join(line.revisions) or "no revision"
     except CommandError as error:
         line.unjudged = f"{behind}; with its own revision it was not compared:\n{error}"

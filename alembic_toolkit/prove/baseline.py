@@ -231,7 +231,7 @@ class _Comparison:
 
     def _walk(self, steps: list[Any]) -> None:
         def begun(context: MigrationContext) -> Iterator[Step]:
-            self.tables = own(context.version_table)
+            self.tables = own(context.version_table, context.version_table_schema)
             context.impl.memo.clear()  # the enum types that this process has made before
             yield from steps
 

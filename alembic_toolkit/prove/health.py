@@ -264,7 +264,7 @@ _SEQUENCE = re.compile(r" OWNS (\S+) AS (smallint|integer)\b")
 
 
 def _narrower(was: Mapping[Thing, str], now: Mapping[Thing, str]) -> Broken:
-    """Return the sequences that end before their column does, since that was widened.
+    """Return the sequences that end before their column does, since that was made or widened.
 
     PostgreSQL widens the sequence of an identity column with it, and not that of a serial one.
     https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-SERIAL
@@ -272,7 +272,8 @@ def _narrower(was: Mapping[Thing, str], now: Mapping[Thing, str]) -> Broken:
     found = Broken()
     for thing, text in now.items():
         sequence = _SEQUENCE.search(text) if thing.kind == "column" else None
-        types = [one.partition(" ")[0] for one in (was.get(thing, ""), text)]
+        # a new column is made and widened by one step
+        types = [one.partition(" ")[0] for one in (was.get(thing, _WIDTHS[0]), text)]
         if sequence and all(type_ in _WIDTHS for type_ in types):
             width, of_sequence = _WIDTHS.index(types[1]), _WIDTHS.index(sequence[2])
             if of_sequence < width and _WIDTHS.index(types[0]) < width:

@@ -257,7 +257,7 @@ MYSQL = ScratchServer(
     empty=_empty_mysql,
     # no such column, table, alias, routine; a view that is not valid; other arguments
     # https://mariadb.com/kb/en/mariadb-error-code-reference/
-    is_broken=lambda code: code in (1054, 1146, 1109, 1305, 1356, 1318),
+    is_broken=lambda code: code in (1054, 1146, 1109, 1136, 1305, 1318, 1356, 1364),
     # Other engines know no transactions.
     takes_back=lambda schema: all(
         "ENGINE=InnoDB" in text for thing, text in schema.items() if thing.kind == "table"

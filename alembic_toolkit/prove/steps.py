@@ -113,7 +113,9 @@ class Steps:
                 self.scratch.server.drop_temporary(connection, made)
         if not running.silent:
             record.seconds[running.check] = time.perf_counter() - begin
-        marks = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \W?{self.version_table}\b")
+        marks = re.compile(
+            rf"(INSERT INTO|UPDATE|DELETE FROM) \W?(\w+\W?\.\W?)?{self.version_table}\b"
+        )
         return [sql for sql in executed if not marks.match(sql)]
 
     def at(self, position: int) -> Attempt:
@@ -163,7 +165,7 @@ class Steps:
     @property
     def own_tables(self) -> tuple[str, ...]:
         """Return the tables that belong to no revision: versions, and marks of unfinished steps."""
-        return own(self.version_table)
+        return own(self.version_table, self.context.version_table_schema)
 
     @contextmanager
     def aside(self) -> Iterator[Connection]:

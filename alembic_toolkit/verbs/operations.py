@@ -49,6 +49,8 @@ def step(verb: str, kind: str, name: str | None, schema: str | None = None, **mo
 def pass_on(operations: Any, operation: Any) -> Any:
     """Run an operation that is not a verb as Alembic does."""
     call = f"{type(operation).__name__}"
+    if isinstance(operation, ops.BulkInsertOp):
+        call = f"bulk_insert({operation.table.fullname!r}, ...)"
     if isinstance(operation, ops.ExecuteSQLOp):
         call = f"execute({brief(operation.sqltext)!r})"
         require_values(call, operation.sqltext)

@@ -21,6 +21,7 @@ from alembic_toolkit.verbs.kinds.constraint import in_period
 from alembic_toolkit.verbs.offending import Rows, offending, reads_rows
 from alembic_toolkit.verbs.remedy import code_of, schema_code, wanted_foreign_key
 from alembic_toolkit.verbs.scratch import SCRATCH, SCRATCH_INDEX
+from alembic_toolkit.verbs.unknown import names_columns, refuse_unknown_columns
 from alembic_toolkit.verbs.values import LONG_NAMES, Constraint, Database, Step
 from alembic_toolkit.verbs.words import wish
 
@@ -30,11 +31,14 @@ LOOKS_FOR = 3000  # milliseconds, while locks may be held
 @contextmanager
 def refusals(step: Step) -> Iterator[None]:
     """Turn the server's refusal of a step into an error with four parts."""
-    point = Savepoint(step.database, reads_rows(step) and not is_in_steps(step))
+    is_looking = reads_rows(step) or names_columns(step)
+    point = Savepoint(step.database, is_looking and not is_in_steps(step))
 
     def look_and_refuse(error: DBAPIError) -> NoReturn:
         with point.looking():
-            rows = offending(step) if reads_rows(step) else None
+            refuse_unknown_columns(step)
+            is_of_rows = reads_rows(step) and not errors.is_of_definition(error)
+            rows = offending(step) if is_of_rows else None
             way = rows.way if rows else way_on(step, error)
         refuse(step, error, rows, way)
 
@@ -156,11 +160,24 @@ def way_on(step: Step, error: DBAPIError) -> list[str]:
         return ["# ask the database's operator to fix that; then run the command again"]
     if errors.is_taken(error):
         return renamed(step, said)
+    if step.kind == "foreignkey" and errors.has_no_key(error):
+        return [key_to_lead_to(step)]
     if lines := users_of(step, said):
         return lines
-    if "foreign key" in said.lower() and (keys := foreign_keys(step, said)):
+    is_new_key = step.verb == "create_foreign_key"
+    if "foreign key" in said.lower() and not is_new_key and (keys := foreign_keys(step, said)):
         return keys
     return ["# change this line, or what it meets in the database; then run the command again"]
+
+
+def key_to_lead_to(step: Step) -> str:
+    """Return code that gives a foreign key the unique key that it must lead to."""
+    key = wanted_foreign_key(step.wanted)
+    table, columns = key["referred_table"], key["referred_columns"]
+    name = f"uq_{table}_{'_'.join(columns)}"
+    schema = schema_code(key["referred_schema"])
+    call = f"helpers.create_unique_constraint({name!r}, {table!r}, {columns!r}{schema})"
+    return f"{call}  # before this line, if there is none; and the types must be equal"
 
 
 def renamed(step: Step, said: str) -> list[str]:
@@ -186,7 +203,9 @@ def foreign_keys(step: Step, said: str) -> list[str]:
         found, others = describe_constraints(step), step.server.referring(step)
     keys = [(name, step.table) for name, kind, _ in found if kind == "foreignkey" and name]
     named = [key for key in [*keys, *others] if f"'{key[0]}'" in said]
-    return [drop_key(name, table, step.schema) for name, table in named or keys]
+    # a table is refused for the keys of others: MariaDB names none
+    found_keys = named or (others if step.verb == "drop_table" else keys)
+    return [drop_key(name, table, step.schema) for name, table in found_keys]
 
 
 def drop_key(name: str, table: str, schema: str | None, type_: str = ", type_='foreignkey'") -> str:
@@ -290,7 +309,7 @@ USERS: dict[str, Callable[[Step, str, str], str]] = {
     rf"\bconstraint {NAME} on table {NAME} depends": lambda _, name, table: drop_key(
         named(name)[0], *named(table), ""
     ),
-    rf"\bgenerated column {NAME}": lambda step, name, _: drop_generated(step, named(name)[0]),
+    rf"\bby generated column {NAME}": lambda step, name, _: drop_generated(step, named(name)[0]),
     rf"\bcolumn {NAME} of table {NAME} depends": lambda step, name, _: drop_generated(
         step, named(name)[0]
     ),

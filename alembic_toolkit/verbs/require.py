@@ -200,7 +200,7 @@ def require_free_name(step: Step) -> None:
         way = renamed(step, "")
     stop(
         SchemaConflict,
-        f"{step.call}: this is the name of a {sort}.",
+        f"{step.call}: this is the name of a{'n' if sort == 'index' else ''} {sort}.",
         (f"{sort} {whole}", f"{step.kind} {whole}"),
         "Stopped, because only a person knows which of the two is right.",
         *way,

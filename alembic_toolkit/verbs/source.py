@@ -127,6 +127,8 @@ def words_of(code: CodeType) -> frozenset[str]:
             words |= words_of(constant)
         elif isinstance(constant, tuple):
             words.update(one for one in constant if isinstance(one, str))
+        elif isinstance(constant, str) and renaming(constant):
+            words |= {"rename_table", "new_column_name"}
     return frozenset(words)
 
 
@@ -210,6 +212,7 @@ def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator
             call, name = item.context_expr, item.optional_vars
             if isinstance(call, ast.Call) and called(call) == BATCH and isinstance(name, ast.Name):
                 batches = batches | {name.id: (call, block)}
+    node = as_verb(node)
     if isinstance(node, ast.Call) and called(node) in VERBS:
         on = getattr(getattr(node.func, "value", None), "id", "")
         batch, block = batches.get(on, (None, (0, 0)))
@@ -226,6 +229,38 @@ def calls_within(node: ast.AST, batches: Batches, function: ast.AST) -> Iterator
         yield Call(called(node), node, batch, block, frozenset(texts), is_open, function)
     for child in ast.iter_child_nodes(node):
         yield from calls_within(child, batches, function)
+
+
+_NAME = r"""["`]?(\w+)["`]?"""
+_RENAMES = [
+    re.compile(rf"ALTER TABLE (?:ONLY )?{_NAME} RENAME (?:TO|AS) {_NAME}", re.I),
+    re.compile(rf"RENAME TABLE {_NAME} TO {_NAME}", re.I),
+    re.compile(rf"ALTER TABLE (?:ONLY )?{_NAME} RENAME (?:COLUMN )?{_NAME} TO {_NAME}", re.I),
+]
+
+
+def renaming(sql: str) -> tuple[str, ...]:
+    """Return the names in a statement that renames a table, or a column of one."""
+    text = " ".join(sql.split()).rstrip("; ") if len(sql) < 300 else ""
+    found = next((match for one in _RENAMES if (match := one.fullmatch(text))), None)
+    return found.groups() if found else ()
+
+
+def as_verb(node: ast.AST) -> ast.AST:
+    """Return ``execute`` of SQL that only renames as the verb that renames; others as they are."""
+    if not (isinstance(node, ast.Call) and called(node) == "execute" and node.args):
+        return node
+    sql = node.args[0]
+    if isinstance(sql, ast.Call) and called(sql) == "text" and sql.args:
+        sql = sql.args[0]
+    names = renaming(str(sql.value)) if isinstance(sql, ast.Constant) else ()
+    if not names:
+        return node
+    *old, new = [ast.Constant(name) for name in names]
+    verb = ast.Name("alter_column" if len(old) > 1 else "rename_table")
+    keyword = "new_column_name" if len(old) > 1 else "new_table_name"
+    made = ast.Call(verb, [*old], [ast.keyword(keyword, new)])
+    return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
 def names_in_call(node: ast.Call) -> list[ast.expr]:

@@ -64,7 +64,7 @@ def build(
         def steps(context: MigrationContext) -> Iterator[WalkStep]:
             connection = context.connection
             assert connection is not None
-            watch = _Watch(connection, own(context.version_table))
+            watch = _Watch(connection, own(context.version_table, context.version_table_schema))
             with watch.listening():
                 beside = frozenset(judge(connection, watch.known))
                 found.append(Part(part_of(connection), watch.made, beside))

@@ -46,7 +46,7 @@ def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
     refuse_without_rights(connection)
     marked = tuple(sorted(context.get_current_heads()))
     heads, inside = standing(context, marked)
-    tables = own(context.version_table)
+    tables = own(context.version_table, context.version_table_schema)
     return Seen(
         name or shown(connection.engine.url),
         part_of(connection),

@@ -109,7 +109,9 @@ def _verified(name: str, ignore: tuple[str, ...], context: MigrationContext) -> 
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
         refuse_closed(one.name, closed_schemas(connection), spaces_of(expected.part))
-        one.differences = expected.differences(connection, standing, own(context.version_table))
+        one.differences = expected.differences(
+            connection, standing, own(context.version_table, context.version_table_schema)
+        )
     except CommandError as error:
         one.error = str(error)
     return one

@@ -397,6 +397,30 @@ def test_names_that_are_worked_out_are_known_further_down(
     assert state(database) == before
 
 
+RENAMING = {
+    "a table": ('op.drop_table("t_new")', "ALTER TABLE t RENAME TO t_new"),
+    "a column": ('op.drop_column("t", "a")', "ALTER TABLE t RENAME COLUMN b TO a;"),
+}
+
+
+@pytest.mark.databases("sqlite", "mariadb")
+@pytest.mark.parametrize("project", ["plain"], indirect=True)
+@pytest.mark.parametrize("case", RENAMING.values(), ids=RENAMING.keys())
+def test_what_sql_has_renamed_is_not_dropped_again(
+    case: tuple[str, str], project: Project, database: Database
+) -> None:
+    drop, sql = case
+    project.revision("a2", "a1", f"{drop}\nop.get_bind().execute(sa.text({sql!r}))", "pass", HEAD)
+    go(project, database, "upgrade", "a2")
+    before = state(database)
+    rewind(database, "a1")
+    project.revision("a2", "a1", f"{drop}\nop.execute({sql!r})", "pass", HEAD)
+    with database.engine.connect() as connection:
+        project.attributes["connection"] = connection
+        assert "the database refused it" in project.refusal("upgrade", "a2")  # the SQL itself
+    assert state(database) | {"alembic_version": ()} == before | {"alembic_version": ()}
+
+
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("project", ["plain", "run"], indirect=True)
 @pytest.mark.parametrize(

@@ -163,3 +163,111 @@ def test_refusal_counts_the_rows_in_the_way(
         with revision(database):
             case.act()
             case.act()
+
+
+UNKNOWN: dict[str, tuple[Act, str, str]] = {
+    "of an index": (
+        lambda: helpers.create_index("ix", "users", ["emial"]),
+        "no column 'emial' in users. Did you mean 'email'?",
+        "id, email, age, n",
+    ),
+    "of a unique key": (
+        lambda: helpers.create_unique_constraint("uq", "bills", ["id", "amout"]),
+        "no column 'amout' in bills. Did you mean 'amount'?",
+        "id, user_id, amount",
+    ),
+    "of a foreign key": (
+        lambda: helpers.create_foreign_key("fk", "bills", "users", ["usr_id"], ["id"]),
+        "no column 'usr_id' in bills. Did you mean 'user_id'?",
+        "id, user_id, amount",
+    ),
+    "a foreign key leads to": (
+        lambda: helpers.create_foreign_key("fk", "bills", "users", ["user_id"], ["idd"]),
+        "no column 'idd' in users. Did you mean 'id'?",
+        "id, email, age, n",
+    ),
+    "a new column leads to": (
+        lambda: helpers.add_column(
+            "bills", sa.Column("by", sa.Integer(), sa.ForeignKey("users.idd"))
+        ),
+        "no column 'idd' in users. Did you mean 'id'?",
+        "id, email, age, n",
+    ),
+    "of rows": (
+        lambda: helpers.bulk_insert(
+            sa.table("users", sa.column("id"), sa.column("emial")),
+            [{"id": 9, "emial": "z"}],
+            key=["id"],
+        ),
+        "there is no such column. Did you mean 'email'?",
+        "no column emial in users",
+    ),
+}
+
+
+def test_column_that_is_not_there_is_named_with_a_suggestion(database: Database) -> None:
+    prepare(database, *USERS)
+    for act, problem, has in UNKNOWN.values():
+        with revision(database):
+            with pytest.raises(helpers.MissingParent) as refused:
+                act()
+            first, second, *_ = str(refused.value).splitlines()
+            assert first.endswith(problem)
+            assert second == f"  database has:    {has}"
+            assert helpers.table_exists("users")  # the transaction goes on
+
+
+@pytest.mark.databases("sqlite")
+def test_check_of_an_unknown_column_advises_to_drop_nothing(database: Database) -> None:
+    prepare(database, *USERS)
+    with revision(database), pytest.raises(helpers.DatabaseRefused) as refused:
+        helpers.create_check_constraint("ck", "bills", "amont > 0")
+    assert "no such column: amont" in str(refused.value)
+    assert "drop_column" not in str(refused.value)
+
+
+@pytest.mark.databases("mariadb", "mysql")
+def test_dropped_table_is_refused_with_the_keys_of_others(database: Database) -> None:
+    child = "CREATE TABLE kids (id INTEGER, CONSTRAINT fk_u FOREIGN KEY (id) REFERENCES users (id))"
+    prepare(database, *USERS, child)
+    with revision(database), pytest.raises(helpers.DatabaseRefused) as refused:
+        helpers.drop_table("users")
+    assert "helpers.drop_constraint('fk_u', 'kids', type_='foreignkey')" in str(refused.value)
+
+
+def test_foreign_key_to_what_is_not_unique_is_told_what_to_make_unique(database: Database) -> None:
+    orphans = ["DELETE FROM bills"] if database.name == "sqlite" else []  # it looks at them first
+    prepare(database, *USERS, *orphans)
+    with (
+        revision(database),
+        pytest.raises((helpers.DatabaseRefused, helpers.UnsafeOperation)) as refused,
+    ):
+        helpers.create_foreign_key("fk", "bills", "users", ["amount"], ["n"])
+    message = str(refused.value)
+    assert "create_unique_constraint('uq_users_n', 'users', ['n'])  # before" in message
+    assert " in no row of users" not in message  # no row is at fault
+
+
+def test_rows_are_not_blamed_for_a_definition(database: Database) -> None:
+    prepare(database, *USERS)
+    with revision(database), pytest.raises(helpers.DatabaseRefused) as refused:
+        helpers.create_index("ix", "users", [sa.text("nope nope")], unique=True)
+    assert "no column" not in str(refused.value)
+    assert " rows" not in str(refused.value)
+
+
+@pytest.mark.databases("sqlite")
+def test_what_needs_a_dropped_column_is_named_with_the_way_on(database: Database) -> None:
+    prepare(
+        database,
+        *USERS,
+        "ALTER TABLE users ADD COLUMN twice INTEGER GENERATED ALWAYS AS (n * 2)",
+        "CREATE VIEW v AS SELECT amount FROM bills",
+    )
+    ways = {("users", "n"): "helpers.drop_column('users', 'twice')"}
+    ways["bills", "amount"] = "helpers.drop_view('v')  # before this line; and after it: "
+    for (table, column), way in ways.items():
+        with revision(database), pytest.raises(helpers.UnsafeOperation) as refused:
+            helpers.drop_column(table, column)
+        assert way in str(refused.value)
+        assert "UPDATE" not in str(refused.value)

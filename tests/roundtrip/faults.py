@@ -1824,6 +1824,28 @@ UNUSABLE = [
         on=(POSTGRESQL,),
         first=(FOO, NO_FOO),
     ),
+    unusable(
+        "the sequence of a new key that is wider",
+        'op.execute("CREATE TABLE bar (id smallserial PRIMARY KEY)")\n'
+        'op.alter_column("bar", "id", type_=sa.BigInteger, existing_type=sa.SmallInteger)',
+        'op.drop_table("bar")',
+        "sequence bar_id_seq",
+        "ALTER SEQUENCE bar_id_seq AS bigint",
+        on=(POSTGRESQL,),
+        first=(FOO, NO_FOO),
+    ),
+    *[
+        unusable(
+            f"the trigger by a column more, {written}",
+            'op.add_column("log", sa.Column("why", sa.Integer, nullable=False))',
+            'op.drop_column("log", "why")',
+            "trigger tr on foo",
+            on=(MARIADB,),
+            first=(up.replace("log (what) VALUES ('x')", f"log {written}"), down),
+        )
+        for up, down in (triggered(MARIADB, "DELETE"),)
+        for written in ("(what) VALUES ('x')", "VALUES (OLD.id, 'x', 1)")
+    ],
 ]
 
 CHECKED = (

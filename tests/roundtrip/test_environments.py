@@ -201,6 +201,27 @@ def asynchronous(history: History) -> str:
     return driver
 
 
+OF_VERSIONS = """\
+from alembic import context
+import sqlalchemy as sa
+
+with sa.create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS meta"))
+    connection.commit()
+    context.configure(
+        connection=connection, version_table="versions", version_table_schema="meta"
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+@pytest.mark.databases("postgresql")
+def test_version_table_in_a_schema_of_its_own_is_no_table_of_the_history(history: History) -> None:
+    (history.directory / "migrations" / "env.py").write_text(OF_VERSIONS)
+    is_judged(history)
+
+
 @pytest.mark.databases("postgresql", "mariadb", "mysql")
 def test_driver_that_is_used_instead_is_named(history: History) -> None:
     url = sa.make_url(history.url)

@@ -116,7 +116,7 @@ def look_and_insert(
     if is_passed(step):
         return log_skip(step, PASSED)
     if rows:
-        require_columns(step, table, keys)
+        require_columns(step, table, keys, rows)
     for turn in rounds(rows, keys):
         for start in range(0, len(turn), ROWS_AT_ONCE):
             some = turn[start : start + ROWS_AT_ONCE]
@@ -133,9 +133,12 @@ def look_and_insert(
         log_line(f"skip bulk_insert on {table.fullname}: all {len(rows)} rows are there")
 
 
-def require_columns(step: Step, table: Any, keys: list[str]) -> None:
+def require_columns(
+    step: Step, table: Any, keys: list[str], rows: Sequence[dict[str, Any]]
+) -> None:
     """Refuse a table, or a column of it, that does not exist in the database."""
-    columns = [table.c[key] for key in keys]
+    named = dict.fromkeys([*keys, *(name for row in rows for name in row)])
+    columns = [table.c[name] for name in named]
     kinds = [step.question("table"), step.question("view")]  # both accept inserts
     asked = [step.question("column", column.name) for column in columns]
     found = ask_all(step.database, [*kinds, *asked])
@@ -145,11 +148,15 @@ def require_columns(step: Step, table: Any, keys: list[str]) -> None:
         if there is None:
             known = inspected_columns(step.database, table.name, table.schema)
             near = meant(column.name, [one["name"] for one in known])
+            is_key = column.key in keys
+            wanted = f"{', '.join(keys)} as the key" if is_key else f"values for {column.name}"
             stop(
                 MissingParent,
                 f"bulk_insert({table.fullname!r}, ...): there is no such column.{near}",
-                (f"no column {column.name} in {table.name}", f"{', '.join(keys)} as the key"),
-                "Stopped, because without the key it is unknown which rows exist.",
+                (f"no column {column.name} in {table.name}", wanted),
+                "Stopped, because without the key it is unknown which rows exist."
+                if is_key
+                else "Stopped, because there is nothing to write to.",
                 f"helpers.add_column({table.name!r}, sa.Column({column.name!r}, ...))  # before",
             )
 

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from alembic_toolkit.sql.statements import explained
 from alembic_toolkit.sql.tokens import tokenize
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
+from alembic_toolkit.verbs.refused import drop_used_view, key_to_lead_to
 from alembic_toolkit.verbs.servers.sqlite.catalog import master_table, stored_columns
 from alembic_toolkit.verbs.servers.sqlite.survey import Survey
 from alembic_toolkit.verbs.source import key_follows
+from alembic_toolkit.verbs.unknown import refuse_unknown_columns
 from alembic_toolkit.verbs.values import Step
 
 
@@ -96,11 +98,29 @@ def compare_health(step: Step, before: Health, after: Health) -> None:
     if after.rows != before.rows:
         problems.append(f"{after.rows} of {before.rows} rows would be left")
     if problems:
+        refuse_unknown_columns(step)
         stop(
             UnsafeOperation,
             f"{step.call}: the table would not be sound without it.",
             ("; ".join(problems), "all rows, views and triggers intact"),
             "Stopped, and rolled back: nothing was changed.",
-            f"helpers.execute('UPDATE {step.table} SET ...')"
-            "  # or drop what uses it, before this line",
+            *ways_on(step, broken),
         )
+
+
+def ways_on(step: Step, broken: list[str]) -> list[str]:
+    """Return code for what would be unusable; without that, rows are in the way."""
+    ways = []
+    for sort, _, name in (one.partition(" ") for one in broken):
+        if sort == "view":
+            ways.append(drop_used_view(step, name, step.schema))
+        elif sort == "trigger":
+            sql = f"DROP TRIGGER IF EXISTS {step.database.quoted(name, step.schema)}"
+            ways.append(f"helpers.execute({sql!r})  # before this line; and create it again after")
+        elif step.kind == "foreignkey":
+            ways.append(key_to_lead_to(step))
+        else:
+            table = name.removeprefix("key of ")
+            call = f"helpers.drop_constraint(..., {table!r}, type_='foreignkey')"
+            ways.append(f"{call}  # before this line: the one that leads to {step.table}")
+    return ways or [f"helpers.execute('UPDATE {step.table} SET ...')  # before this line"]

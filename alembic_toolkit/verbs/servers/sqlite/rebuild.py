@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from alembic_toolkit.sql.create_table import (
+    column_name,
     index_definition,
     is_column,
     join_clauses,
@@ -124,12 +125,21 @@ def try_to_create(step: Step, sql: str, found: Survey) -> None:
     try:
         step.database.run(sql)
     except sa.exc.OperationalError as error:
+        if not step.verb.startswith("drop_"):
+            raise  # about what this step adds
+        gone = str(step.name)
+        others = [i for i in found.text.items if not is_column(i) or column_name(i) != gone]
+        users = [item for item in others if references_column(item, gone)]
+        names = [repr(column_name(item)) for item in users if is_column(item)] or ["..."]
         stop(
             UnsafeOperation,
             f"{step.call}: the table cannot be rebuilt: {error.orig}.",
-            (" ".join(found.text.items), " ".join(sql.split())),
+            ("; ".join(" ".join(item.split()) for item in users or others), "nothing that uses it"),
             "Stopped, because the rest of the table would not work without it.",
-            f"helpers.drop_column({step.table!r}, ...)  # what uses it, before this line",
+            *(
+                f"helpers.drop_column({step.table!r}, {name})  # what uses it, before this line"
+                for name in names
+            ),
         )
 
 
