@@ -24,6 +24,7 @@ from alembic_toolkit.project import pyproject, since
 from alembic_toolkit.project.env import read_config
 from alembic_toolkit.prove import results, settings
 from alembic_toolkit.usage import (
+    FORMATS,
     USAGES,
     Formatter,
     Parser,
@@ -241,9 +242,6 @@ def _print(report: results.Report, form: str) -> None:
                 _refused(f"could not run on {one.database}: {one.error}")
 
 
-_FORMATS = ("text", "json", "github", "gitlab", "sarif", "markdown")
-
-
 def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
     """Return the ids of the requested revisions; None for all."""
     directory = ScriptDirectory.from_config(read_config(path))
@@ -290,9 +288,8 @@ def _observed(arguments: argparse.Namespace, dialect: str | None) -> Notes:
     path = Path(arguments.config)
     wanted = settings.read(path)
     wanted.x += arguments.x or []
-    wanted.only = since.between(
-        ScriptDirectory.from_config(read_config(path)), arguments.start, arguments.end
-    )
+    directory = ScriptDirectory.from_config(read_config(path))
+    wanted.only = since.between(directory, arguments.start, arguments.end)
     with ExitStack() as stack:
         address = stack.enter_context(given.empty(dialect, arguments.scratch))
         wanted.urls = [address] if address else []  # a temporary file
@@ -545,7 +542,7 @@ def _add_roundtrip(command: argparse.ArgumentParser) -> None:
     command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
     command.add_argument("--json", action="store_true", help="print the report for machines")
     about = "how to print it (default: %(default)s)"
-    command.add_argument("--format", choices=_FORMATS, default="text", help=about)
+    command.add_argument("--format", choices=FORMATS, default="text", help=about)
     command.add_argument("--html", metavar="FILE", help="write the report as one page, too")
     command.set_defaults(run=proven)
 
@@ -584,7 +581,7 @@ def _add_locks(command: argparse.ArgumentParser) -> None:
     about = "say whose code each upgrade breaks, too; markdown always does"
     command.add_argument("--old-code", action="store_true", help=about)
     about = "how to print it (default: %(default)s)"
-    command.add_argument("--format", choices=_FORMATS, default="text", help=about)
+    command.add_argument("--format", choices=FORMATS, default="text", help=about)
     command.add_argument("--timeout", type=float, metavar="SECONDS", help="for one step (600)")
     command.set_defaults(run=locked)
 

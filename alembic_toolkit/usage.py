@@ -43,6 +43,8 @@ class Usage:
 _DATABASE = "--url postgresql+psycopg://me@localhost/bills"
 _SCRATCH = "--url postgresql+psycopg://me@localhost/scratch"
 
+FORMATS = ("text", "json", "github", "gitlab", "sarif", "markdown")
+
 USAGES = {
     "check": Usage(
         "read the revisions, without a database",

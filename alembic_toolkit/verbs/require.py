@@ -198,9 +198,10 @@ def require_free_name(step: Step) -> None:
     way = ["# before this line, if the revision is right:", *way]
     if step.kind == "index":  # its name is easier to change
         way = renamed(step, "")
+    called = "an index" if sort == "index" else f"a {sort}"
     stop(
         SchemaConflict,
-        f"{step.call}: this is the name of a{'n' if sort == 'index' else ''} {sort}.",
+        f"{step.call}: this is the name of {called}.",
         (f"{sort} {whole}", f"{step.kind} {whole}"),
         "Stopped, because only a person knows which of the two is right.",
         *way,
