@@ -286,6 +286,14 @@ def rewind(database: Database, revision: str) -> None:
     prepare(database, f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
+# Both commit each DDL statement: a case is killed with a record on one, and without on the other.
+COMMITTING = {"mariadb": 0, "mysql": 1}
+
+
+def number_of(case: Case) -> int:
+    return [*CASES.values()].index(case)
+
+
 def places(database: Database, statements: int) -> list[int]:
     """Return where to kill: at each statement, and at three on a server that takes all back."""
     if database.name == "postgresql":
@@ -301,6 +309,8 @@ def test_revision_arrives_where_it_should_when_killed_at_any_statement(
     if case.server not in ("", database.name):
         pytest.skip(f"only on {case.server}")
     kept = "run" in request.node.callspec.id.split("-")
+    if database.name in COMMITTING and (COMMITTING[database.name] + number_of(case)) % 2 == kept:
+        pytest.skip("tried with the other env.py here, and with this one on the other server")
     project.revision("a2", "a1", case.up, case.down, HEAD)
     go(project, database, "upgrade", "a1")
     ends, statements = {}, {}
