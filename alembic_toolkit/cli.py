@@ -244,17 +244,14 @@ def _print(report: results.Report, form: str) -> None:
 
 def _chosen(path: Path, arguments: argparse.Namespace) -> frozenset[str] | None:
     """Return the ids of the requested revisions; None for all."""
-    directory = ScriptDirectory.from_config(read_config(path))
+    is_named = {arguments.since, arguments.revision} != {None}
     ends = getattr(arguments, "start", "base"), getattr(arguments, "end", "heads")
-    if ends != ("base", "heads") and (arguments.since or arguments.revision) is not None:
+    if ends == ("base", "heads") and not is_named:
+        return None  # unread: a history that cannot be read is the command's to explain
+    if ends != ("base", "heads") and is_named:
         arguments.parser.error("--from and --to: not allowed with REV|A:B or --since")
-    if arguments.since is not None:
-        ids = since.since(directory, arguments.since)
-    elif arguments.revision is not None:
-        ids = since.chosen(directory, arguments.revision)
-    else:
-        ids = since.between(directory, *ends)
-    return None if ids == {one.revision for one in directory.walk_revisions()} else ids
+    directory = ScriptDirectory.from_config(read_config(path))
+    return since.asked(directory, arguments.since, arguments.revision, *ends)
 
 
 def sql(arguments: argparse.Namespace) -> int:

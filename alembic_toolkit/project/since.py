@@ -16,6 +16,22 @@ from alembic_toolkit.project import revisions
 from alembic_toolkit.project.commit import git
 
 
+def asked(
+    directory: ScriptDirectory, reference: str | None, name: str | None, start: str, end: str
+) -> frozenset[str] | None:
+    """Return the ids of the revisions that a command names in one of three ways; None if all.
+
+    :raises CommandError: as `since`, `chosen` and `between`.
+    """
+    if reference is not None:
+        ids = since(directory, reference)
+    elif name is not None:
+        ids = chosen(directory, name)
+    else:
+        ids = between(directory, start, end)
+    return None if ids == {one.revision for one in directory.walk_revisions()} else ids
+
+
 def between(directory: ScriptDirectory, start: str, end: str) -> frozenset[str]:
     """Return the ids of the revisions after ``start``, up to ``end``.
 
