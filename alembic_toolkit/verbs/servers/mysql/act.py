@@ -36,6 +36,7 @@ from alembic_toolkit.verbs.ensure import drop
 from alembic_toolkit.verbs.errors import UnsafeOperation, stop
 from alembic_toolkit.verbs.kinds.column import counts_up
 from alembic_toolkit.verbs.kinds.constraint import compiled_definition
+from alembic_toolkit.verbs.remedy import schema_code
 from alembic_toolkit.verbs.servers.mysql.catalog import has_escapes, items_to_write, table_items
 from alembic_toolkit.verbs.servers.mysql.keys import (
     expressions,
@@ -97,9 +98,27 @@ def alter_column(step: Step) -> None:
         alter = f"CHANGE {column} {database.quoted(str(new_name))}"
         parts["check"] = with_renamed(parts["check"], name, str(new_name))
     if "GENERATED" in parts["default"]:  # only MySQL allows NOT NULL here, after it
+        require_nullable(step, parts)
         parts["counts"] = parts.pop("null")
     more = {} if new_name is None else following(step, str(new_name))
     run_following(step, f"ALTER TABLE {table} {alter} {''.join(parts.values())}", more)
+
+
+def require_nullable(step: Step, parts: dict[str, Any]) -> None:
+    """Refuse NOT NULL for a generated column on MariaDB, which has no syntax for it.
+
+    https://mariadb.com/kb/en/generated-columns/
+    """
+    if parts["null"] != " NOT NULL" or not is_mariadb(step.database.dialect):
+        return
+    check = f"'ck_{step.table}_{step.name}', {step.table!r}, '{step.name} IS NOT NULL'"
+    stop(
+        UnsafeOperation,
+        f"{step.call}: MariaDB has no NOT NULL for generated columns.",
+        (f"column {step.name}{parts['default']}", "NOT NULL"),
+        "Stopped, because the server would refuse the definition.",
+        f"helpers.create_check_constraint({check}{schema_code(step.schema)})  # instead",
+    )
 
 
 def with_precision(default: str, type_: str) -> str:
