@@ -111,7 +111,8 @@ def require_nullable(step: Step, parts: dict[str, Any]) -> None:
     """
     if parts["null"] != " NOT NULL" or not is_mariadb(step.database.dialect):
         return
-    check = f"'ck_{step.table}_{step.name}', {step.table!r}, '{step.name} IS NOT NULL'"
+    condition = f"{step.database.quoted(str(step.name))} IS NOT NULL"
+    check = f"{f'ck_{step.table}_{step.name}'!r}, {step.table!r}, {condition!r}"
     stop(
         UnsafeOperation,
         f"{step.call}: MariaDB has no NOT NULL for generated columns.",
