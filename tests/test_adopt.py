@@ -24,6 +24,8 @@ from tests.copies import ROOT, Outcome, environment, run
 from tests.databases import Database
 from tests.test_documents import Block, commands, matches
 
+pytestmark = pytest.mark.long
+
 PAGE = ROOT / "docs" / "adopt.md"
 MODELS = """\
 import sqlalchemy as sa

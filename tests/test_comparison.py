@@ -19,6 +19,8 @@ from alembic.operations import Operations
 from tests.copies import ROOT, Outcome, run
 from tests.databases import Database
 
+pytestmark = pytest.mark.long
+
 ENV = """\
 from alembic import context
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine

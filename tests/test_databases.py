@@ -20,6 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from tests import databases
 from tests.databases import Database, new_database
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 
 USES_DATABASE = """

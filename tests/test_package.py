@@ -310,6 +310,7 @@ def errors(request: pytest.FixtureRequest, user: Path) -> set[Mistake]:
     return found
 
 
+@pytest.mark.long
 def test_type_checker_has_nothing_to_say_of_what_is_right(errors: set[Mistake]) -> None:
     assert {error for error in errors if error[0] != "wrong.py"} == set()
 

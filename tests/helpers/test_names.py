@@ -119,6 +119,7 @@ def go_round(names: Names, pair: Callable[[Names], tuple[Act, Act]]) -> None:
     assert_skipped(drop)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_verbs_act_and_skip_when_names_are_hostile(database: Database, name: str) -> None:
     if database.kin == "mariadb" and "\n" in name:

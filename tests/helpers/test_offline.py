@@ -159,6 +159,7 @@ def test_script_of_a_drop_is_a_skip_when_the_table_is_gone(
 # Hostile names
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", NAMES)
 @pytest.mark.parametrize("name", names.HOSTILE)
 def test_script_is_right_when_names_are_hostile(
@@ -188,6 +189,7 @@ def test_script_is_right_when_names_are_hostile(
     assert_scripted(server, new_database, [], act)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql"])
 @pytest.mark.parametrize("name", names.HOSTILE)
 def test_script_renames_when_names_are_hostile(

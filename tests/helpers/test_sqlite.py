@@ -662,6 +662,7 @@ print(json.dumps({"statements": statements, "died": died, "findings": findings})
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["create_check_constraint", "drop_column", "add_column"])
 def test_verb_finishes_when_run_again_after_kill(database: Database, verb: str) -> None:
     prepare(

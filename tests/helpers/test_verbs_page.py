@@ -11,6 +11,7 @@ from tests.helpers.verbs_page import NewDatabase, outcome, section, statements
 ON_BOTH = [row for row in ROWS if {"mariadb", "mysql"} <= {*row.servers}]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_page_says_what_the_verb_does(row: Row, new_database: NewDatabase) -> None:
     text = verbs_page.PAGE.read_text(encoding="utf-8")

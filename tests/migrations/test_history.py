@@ -35,6 +35,7 @@ def test_head_has_the_checks_of_the_models(at: At):
     assert checks - {("bills", "bill_status")} == wanted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("revision", [r for r in REVISIONS if r >= "0005"])
 def test_sample_data_is_the_same_to_the_cent_when_taken_down_and_up_again(at: At, revision: str):
     """From 0005 on there is an audit trail, which keeps what the older schema cannot."""
@@ -107,6 +108,7 @@ def beside(database: Database) -> Iterator[None]:
         connection.exec_driver_sql(f"DROP {kind} {name}{' CASCADE' * (kind == 'SCHEMA')}")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("beside")
 def test_each_upgrade_and_downgrade_is_a_skip_when_only_the_version_was_rewound(
     history: History,

@@ -12,6 +12,8 @@ from alembic_toolkit.prove.results import Proof
 from alembic_toolkit.prove.settings import Settings
 from tests.roundtrip.test_projects import ENV, MEANT, History, history, outcome, told
 
+pytestmark = pytest.mark.long
+
 __all__ = ["history"]
 
 sqlite = pytest.mark.databases("sqlite")

@@ -173,6 +173,7 @@ def test_fault_is_found(case: Case, server: str, tmp_path: Path) -> None:
         assert re.search(pattern, text), f"{part!r} is not in:\n{shown(findings)}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("case", "server"), on_each(faults.CASES, "silent"))
 def test_fault_of_another_server_is_not_found(case: Case, server: str, tmp_path: Path) -> None:
     findings, found = proven(case, write(case, tmp_path), server)

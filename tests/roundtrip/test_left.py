@@ -13,6 +13,8 @@ from alembic_toolkit.report.machines import to_json
 from tests.roundtrip.test_fallback import ADD, TITLE, faults, notes
 from tests.roundtrip.test_projects import History, history, outcome, told
 
+pytestmark = pytest.mark.long
+
 __all__ = ["history"]
 
 sqlite = pytest.mark.databases("sqlite")

@@ -49,6 +49,7 @@ def test_error_of_a_revision_has_its_line_whatever_it_is(project: Project) -> No
         path.unlink()
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", BROKEN)

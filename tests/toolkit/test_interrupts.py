@@ -70,6 +70,7 @@ def assert_in_words(printed: str) -> None:
         assert noise not in printed, printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "code"), SIGNALS)
 @pytest.mark.parametrize("number", range(3))
 def test_each_driver_ends_in_words(

@@ -16,6 +16,8 @@ from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, rows, tables
 from tests.toolkit.machines import sarif
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "alembic_toolkit.cli"]
 COLUMN = "op.add_column('t_0001', sa.Column('n', sa.Integer))\n"

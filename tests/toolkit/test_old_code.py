@@ -43,6 +43,7 @@ def proven(project: Project, *argv: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.long
 def test_the_same_bytes_are_printed_each_time(project: Project, database: Database) -> None:
     history(project)
     argv = ("--old-code", "--url", database.url, "--format", "json")

@@ -14,6 +14,8 @@ from tests.copies import environment
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 
+pytestmark = pytest.mark.long
+
 LEFT = "op.execute('SELECT 1')"  # a downgrade that does nothing
 SHORT = {"down leaves no trace": "down", "up again": "again", "rows survive": "rows"}
 EACH = ["up", "down leaves no trace", "up again", "rows survive"]

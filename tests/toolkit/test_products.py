@@ -18,6 +18,8 @@ from tests.databases import Database
 from tests.toolkit.conftest import Project, execute, tables
 from tests.toolkit.deployers import end, start
 
+pytestmark = pytest.mark.long
+
 LOOK_ALIKES = {
     ("postgresql", "YugabyteDB"): [
         "PostgreSQL 11.2-YB-2.20.0.0-b0 on x86_64-pc-linux-gnu, compiled by clang version 16.0.6",

@@ -104,6 +104,7 @@ SLOW = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", ["op.execute", "helpers.execute", BIND])
 def test_interruption_ends_a_statement(call: str, bills: Project, database: Database) -> None:
     flag = bills.directory / "running"

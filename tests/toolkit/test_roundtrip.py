@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "alembic_toolkit.cli", "roundtrip"]
 PLAIN_ENV = """\

@@ -31,6 +31,7 @@ def times(project: Project, text: str, call: str) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.databases(*SERVERS)
 @pytest.mark.parametrize(
     "call",
@@ -108,6 +109,7 @@ def test_no_byte_of_a_value_is_changed(project: Project, database: Database, val
 NAMES = ["t$", "t$sql", "t$sql$", "t$sql_", "t$alembic", "t$alembic$", "$sql$", "t$$", "t$s"]
 
 
+@pytest.mark.long
 @pytest.mark.databases("postgresql")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
