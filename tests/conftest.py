@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +14,11 @@ import pytest
 
 from tests import databases
 from tests.databases import Database
+
+# A test writes a revision twice within a second. Python would run the bytecode of the first one, if
+# both have the same length: https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # How a test that is skipped says what this machine lacks; others have no such case.
 LACKING = re.compile(r"not on this machine: (.+)|(?=could not import)(.+)")
