@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from alembic_toolkit.database.servers import is_mariadb
 from alembic_toolkit.sql import quoting
 
 
@@ -55,9 +56,8 @@ def _at_once(connection: Connection, statements: Sequence[str]) -> list[list[Any
     if connection.dialect.driver != "pymysql" or len(statements) < 2:
         return []
     sent, itself = "; ".join(statements), connection.connection.driver_connection
-    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
     with suppress(Exception):  # each statement by itself tells which one failed, and why
-        if is_mariadb:  # https://mariadb.com/kb/en/begin-end/
+        if is_mariadb(connection.dialect):  # https://mariadb.com/kb/en/begin-end/
             return _results(connection, f"BEGIN NOT ATOMIC {sent}; END", len(statements))
         with _several_statements(itself):
             return _results(connection, sent, len(statements))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from alembic.runtime.migration import MigrationContext
+
 from alembic_toolkit.database import journal, marks
 
 
@@ -21,6 +23,11 @@ def own(version_table: str = "alembic_version", schema: str | None = None) -> tu
     ours = journal.name_of(version_table), marks.name_of(version_table)
     names = version_table, *ours, lock_name_of(version_table)
     return names if schema is None else (*names, *(f"{schema}.{name}" for name in names))
+
+
+def own_of(context: MigrationContext) -> tuple[str, ...]:
+    """Return the names of these tables for the version table that ``env.py`` configures."""
+    return own(context.version_table, context.version_table_schema)
 
 
 IGNORE = own()

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_toolkit.database.address import shown
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own_of
 from alembic_toolkit.project.baselines import refuse_inside
 from alembic_toolkit.project.pyproject import ignored
 
@@ -39,7 +39,7 @@ class Verification:
         :raises CommandError: the schema differs.
         """
         heads = sorted(heads)
-        tables = own(self.context.version_table, self.context.version_table_schema)
+        tables = own_of(self.context)
         lines = self.expected.differences(self.connection, heads, tables)
         if lines:
             differing = "\n".join(f"    {line}" for line in lines)

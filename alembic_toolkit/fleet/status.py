@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic_toolkit import exits
 from alembic_toolkit.database import journal
 from alembic_toolkit.database.address import shown
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own, own_of
 from alembic_toolkit.database.schemas import real_schema
 from alembic_toolkit.drift.instead import in_the_models
 from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
@@ -179,9 +179,7 @@ def _look_at_models(line: Line, context: MigrationContext, given: Any) -> None:
     from alembic_toolkit.drift.judge import look as look_at
     from alembic_toolkit.drift.models import NO_MODELS
 
-    line.looked, line.unjudged = look_at(
-        context, given, own(context.version_table, context.version_table_schema)
-    )
+    line.looked, line.unjudged = look_at(context, given, own_of(context))
     if line.looked is None and line.unjudged.startswith(NO_MODELS):
         raise CommandError(f"--drift: {line.unjudged}")
 
@@ -198,9 +196,7 @@ def _look_at_schema(line: Line, context: MigrationContext, ignore: tuple[str, ..
         standing = apply(directory, tuple(line.revisions)).heads
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
-        line.drift = expected.differences(
-            connection, standing, own(context.version_table, context.version_table_schema)
-        )
+        line.drift = expected.differences(connection, standing, own_of(context))
         line.against = ", ".join(line.revisions) or "no revision"
     except CommandError as error:
         line.unjudged = f"{behind}; with its own revision it was not compared:\n{error}"

@@ -22,7 +22,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
 from alembic_toolkit.database.address import concealed
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own, own_of
 from alembic_toolkit.project import baselines
 from alembic_toolkit.project.env import Project, own_drivername, read_config, refuse_another_server
 from alembic_toolkit.project.revisions import shown
@@ -231,7 +231,7 @@ class _Comparison:
 
     def _walk(self, steps: list[Any]) -> None:
         def begun(context: MigrationContext) -> Iterator[Step]:
-            self.tables = own(context.version_table, context.version_table_schema)
+            self.tables = own_of(context)
             context.impl.memo.clear()  # the enum types that this process has made before
             yield from steps
 

@@ -233,7 +233,7 @@ WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE'
 
 
 def _count_mysql(connection: Connection) -> dict[str, int]:
-    if not getattr(connection.dialect, "is_mariadb", False):
+    if not servers.is_mariadb(connection.dialect):
         # https://dev.mysql.com/doc/refman/8.4/en/information-schema-optimization.html
         ask(connection, "SET SESSION information_schema_stats_expiry = 0")
     found = {f"AUTO_INCREMENT of {name}": int(n) for name, n in ask(connection, _MYSQL_COUNTERS)}

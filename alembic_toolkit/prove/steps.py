@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from sqlalchemy import Connection
 
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own_of
 from alembic_toolkit.database.skips import Skip, heard
 from alembic_toolkit.project.env import Project
 from alembic_toolkit.prove import results
@@ -165,7 +165,7 @@ class Steps:
     @property
     def own_tables(self) -> tuple[str, ...]:
         """Return the tables that belong to no revision: versions, and marks of unfinished steps."""
-        return own(self.version_table, self.context.version_table_schema)
+        return own_of(self.context)
 
     @contextmanager
     def aside(self) -> Iterator[Connection]:

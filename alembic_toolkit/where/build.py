@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, event
 
 from alembic_toolkit.database import marks
 from alembic_toolkit.database.driver import is_idle
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own_of
 from alembic_toolkit.messages import place
 from alembic_toolkit.project.env import Project
 from alembic_toolkit.prove.recorder import recorder
@@ -64,7 +64,7 @@ def build(
         def steps(context: MigrationContext) -> Iterator[WalkStep]:
             connection = context.connection
             assert connection is not None
-            watch = _Watch(connection, own(context.version_table, context.version_table_schema))
+            watch = _Watch(connection, own_of(context))
             with watch.listening():
                 beside = frozenset(judge(connection, watch.known))
                 found.append(Part(part_of(connection), watch.made, beside))

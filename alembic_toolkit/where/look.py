@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database import journal, marks
 from alembic_toolkit.database.address import shown
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own_of
 from alembic_toolkit.fleet.look import look
 from alembic_toolkit.fleet.processes import Task
 from alembic_toolkit.project import baselines
@@ -46,7 +46,7 @@ def seen(name: str, ignore: tuple[str, ...], context: MigrationContext) -> Seen:
     refuse_without_rights(connection)
     marked = tuple(sorted(context.get_current_heads()))
     heads, inside = standing(context, marked)
-    tables = own(context.version_table, context.version_table_schema)
+    tables = own_of(context)
     return Seen(
         name or shown(connection.engine.url),
         part_of(connection),

@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 from alembic_toolkit.database.address import shown
-from alembic_toolkit.database.own import own
+from alembic_toolkit.database.own import own_of
 from alembic_toolkit.fleet.databases import AT_ONCE, TIMEOUT, Database
 from alembic_toolkit.fleet.env import name_of
 from alembic_toolkit.fleet.look import look
@@ -109,9 +109,7 @@ def _verified(name: str, ignore: tuple[str, ...], context: MigrationContext) -> 
         refuse_inside(directory)
         expected = Expected(connection, directory, ignore)
         refuse_closed(one.name, closed_schemas(connection), spaces_of(expected.part))
-        one.differences = expected.differences(
-            connection, standing, own(context.version_table, context.version_table_schema)
-        )
+        one.differences = expected.differences(connection, standing, own_of(context))
     except CommandError as error:
         one.error = str(error)
     return one

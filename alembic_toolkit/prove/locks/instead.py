@@ -15,6 +15,7 @@ from alembic_toolkit.prove.locks.rows import last, outside, says, split, target
 from alembic_toolkit.prove.locks.seen import Seen, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, READ
 from alembic_toolkit.rows.tables.table import without_strings
+from alembic_toolkit.sql.tokens import split_list, tokenize
 
 _WINDOW = "# when nobody uses {table}: nothing does this without the wait"
 _IN_FILE = """\
@@ -466,10 +467,8 @@ def _set(text: str) -> tuple[dict[str, str], str] | None:
 
 def _values(text: str) -> dict[str, str]:
     """Return the columns that an UPDATE sets, and their values; none if they cannot be moved."""
-    starts = [match.start() for match in re.finditer(",", outside(without_strings(text)))]
-    ends = [*starts, len(text)]
-    parts = [text[start:end].strip(", ") for start, end in zip([0, *starts], ends, strict=True)]
-    found = [_ONE.match(part) for part in parts]
+    parts = split_list(tokenize(text))
+    found = [_ONE.match("".join(part).strip()) for part in parts]
     values = {one[1]: one[2].strip() for one in found if one}
     if len(values) < len(parts):
         return {}

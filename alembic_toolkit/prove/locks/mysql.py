@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.copying import Way, altered, asked, plain, way_of
 from alembic_toolkit.database.driver import commits_each, run
+from alembic_toolkit.database.servers import is_mariadb
 from alembic_toolkit.prove.locks.rows import is_endless, named, sources, target
 from alembic_toolkit.prove.locks.seen import Observing, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, MOMENT, NOBODY, READ, WRITERS
@@ -140,9 +141,8 @@ def _tells(connection: Connection, sql: str, name: str) -> bool:
     https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
     """
     dialect: Any = connection.dialect
-    is_mariadb = getattr(dialect, "is_mariadb", False)
-    copies_online = is_mariadb and dialect.server_version_info >= _ONLINE
-    is_in_parts = not is_mariadb and _OF_PARTS.search(sql)
+    copies_online = is_mariadb(dialect) and dialect.server_version_info >= _ONLINE
+    is_in_parts = not is_mariadb(dialect) and _OF_PARTS.search(sql)
     if copies_online or is_in_parts or _ALSO_LOCKS.search(sql) or asked(sql):
         return False
     return bool(run(connection, f"SELECT 1 FROM {name} LIMIT 1"))
