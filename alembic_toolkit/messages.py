@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 Spot = tuple[str, int]
 """A file and a line."""
 
-_kept: WeakKeyDictionary[Any, Spot] = WeakKeyDictionary()  # for operations waiting in a batch
 _running: list[Spot] = []
 
 
@@ -73,16 +70,24 @@ def four_parts(problem: str, shown: tuple[str, str], why: str, *way: str) -> str
 
 def is_revisions(frame: FrameType) -> bool:
     """Tell whether a function belongs to a revision's file."""
-    return "revision" in frame.f_globals and "down_revision" in frame.f_globals
+    names = frame.f_globals
+    return "down_revision" in names and "revision" in names
 
 
-def revision_frames() -> Iterator[FrameType]:
-    """Yield the running functions of the revision, innermost first."""
-    frame = inspect.currentframe()
+def revision_frames() -> list[FrameType]:
+    """Return the running functions of the revision, innermost first."""
+    found, frame = [], inspect.currentframe()
     while frame is not None:
-        if "down_revision" in frame.f_globals and is_revisions(frame):  # most are not: be quick
-            yield frame
+        names = frame.f_globals
+        if "down_revision" in names and "revision" in names:  # `is_revisions`, without its call
+            found.append(frame)
+        elif frame.f_code.co_name == "run_migrations" and names["__name__"] == _CALLS_REVISIONS:
+            break
         frame = frame.f_back
+    return found
+
+
+_CALLS_REVISIONS = "alembic.runtime.migration"
 
 
 def place() -> str:
@@ -116,15 +121,17 @@ def at(where: str, problem: str) -> str:
 
 def keep_place(operation: Any) -> None:
     """Remember where an operation that will run later was requested."""
-    _kept[operation] = _spot()
+    operation._toolkit_spot = _spot()
 
 
-@contextmanager
-def at_place_of(operation: Any) -> Iterator[None]:
-    """Make calls within the block appear to come from where the operation was requested."""
-    _running.append(_kept.get(operation) or _spot())
+def at_place_of(operation: Any, run: Callable[[Any], Any]) -> Any:
+    """Run an operation; its calls appear to come from where it was requested, if that is kept."""
+    spot: Spot | None = getattr(operation, "_toolkit_spot", None)
+    if spot is None:
+        return run(operation)
+    _running.append(spot)
     try:
-        yield
+        return run(operation)
     finally:
         _running.pop()
 

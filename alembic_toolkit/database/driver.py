@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from alembic_toolkit.database import libpq
 from alembic_toolkit.database.servers import is_mariadb
 from alembic_toolkit.sql import quoting
 
@@ -34,6 +35,37 @@ def fetch(connection: Connection, sql: str) -> list[Any]:
     if not connection.in_transaction():
         connection.begin()  # as any statement does; a later commit ends it
     return run(connection, sql)
+
+
+def look(connection: Connection, sql: str) -> list[Any]:
+    """Read the rows of a query that only looks, in the transaction; errors are the driver's own."""
+    itself = libpq.connection_of(connection)
+    if itself is not None:
+        return libpq.rows_of(itself, libpq.send(itself, sql))
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def look_with_names(connection: Connection, sql: str) -> tuple[list[Any], list[str]]:
+    """Do the same as :func:`look`; return the names of the columns, too."""
+    itself = libpq.connection_of(connection)
+    if itself is not None:
+        result = libpq.send(itself, sql)
+        return libpq.rows_of(itself, result), libpq.names_of(itself, result)
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall()), [column[0] for column in cursor.description]
+
+
+def mark(connection: Connection, sql: str) -> None:
+    """Set, release or return to a savepoint, which is no statement of the revision."""
+    itself = libpq.connection_of(connection)
+    if itself is not None:
+        libpq.send(itself, sql)
+        return
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql)
 
 
 AT_ONCE = 1000  # statements in one round trip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -35,7 +34,7 @@ def act(step: Step, more: str = "") -> Any:
 
 def act_silently(step: Step) -> Any:
     """Run the operation: in the server's own way if it has one, otherwise as Alembic does."""
-    operation = step.operation = copy.copy(step.operation)
+    operation = step.operation = copy_of(step.operation)
     for flag in ("if_exists", "if_not_exists"):  # these have been checked already
         if getattr(operation, flag, None) is not None:
             setattr(operation, flag, None)
@@ -45,6 +44,15 @@ def act_silently(step: Step) -> Any:
     if sql is not None:
         return step.database.run(sql)
     return ACTS.get(step.verb, run_alembic)(step)
+
+
+def copy_of(operation: Any) -> Any:
+    """Return a shallow copy of an operation; the module `copy` takes ten times as long."""
+    if operation is None:
+        return None
+    made = object.__new__(type(operation))
+    vars(made).update(vars(operation))
+    return made
 
 
 def statement_of(step: Step) -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import cache, partial, wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -112,26 +111,22 @@ def refuse_kind(verb: str, operation: Any, name: str, given: Any, code: str) -> 
     )
 
 
-@contextmanager
-def refused_definitions(operation: Any) -> Iterator[None]:
-    """Turn errors of SQLAlchemy about a definition into an error with four parts.
+def refuse_definition(operation: Any, error: sa.exc.SQLAlchemyError) -> None:
+    """Raise an error with four parts in place of one of SQLAlchemy's about a definition.
 
     For example a name that is too long, a column without a type, a key over a missing column.
     """
-    try:
-        yield
-    except UNWRITABLE as error:
-        if isinstance(error, sa.exc.InvalidRequestError) and type(error) not in UNWRITABLE:
-            raise  # for example about a transaction
-        call = call_of(operation)
-        text = " ".join(str(error).partition("(Background on")[0].split())
-        stop(
-            CommandError,
-            f"{call}: there is no SQL for it.",
-            ("nothing was changed by this line", text),
-            "Stopped, because SQLAlchemy cannot write the statement.",
-            f"helpers.{call[:-1]}, ...)  # corrected, in place of this line",
-        )
+    if isinstance(error, sa.exc.InvalidRequestError) and type(error) not in UNWRITABLE:
+        return  # for example about a transaction
+    call = call_of(operation)
+    text = " ".join(str(error).partition("(Background on")[0].split())
+    stop(
+        CommandError,
+        f"{call}: there is no SQL for it.",
+        ("nothing was changed by this line", text),
+        "Stopped, because SQLAlchemy cannot write the statement.",
+        f"helpers.{call[:-1]}, ...)  # corrected, in place of this line",
+    )
 
 
 UNWRITABLE = (

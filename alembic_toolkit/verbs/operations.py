@@ -11,7 +11,7 @@ from alembic_toolkit.database.portrait import refuse_greeting
 from alembic_toolkit.messages import at_place_of
 from alembic_toolkit.sql.offline import verbatim
 from alembic_toolkit.sql.quoting import brief
-from alembic_toolkit.verbs.arguments import refused_definitions, require_sense
+from alembic_toolkit.verbs.arguments import UNWRITABLE, refuse_definition, require_sense
 from alembic_toolkit.verbs.ensure import ensure
 from alembic_toolkit.verbs.recorded import recorded_sql
 from alembic_toolkit.verbs.refused import refused_sql
@@ -32,9 +32,16 @@ class Guarded(Entrance):
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not is_verb(operation):
             return pass_on(self, operation)
-        with at_place_of(operation), refused_definitions(operation):
+        return at_place_of(operation, self.ensure)
+
+    def ensure(self, operation: ops.MigrateOperation) -> Any:
+        """Check a verb, compare, then act, skip or refuse."""
+        try:
             require_sense(operation)
             return ensure(step_of(self, operation))
+        except UNWRITABLE as error:
+            refuse_definition(operation, error)
+            raise
 
 
 def guarded(batch: Batch | None = None) -> Guarded:

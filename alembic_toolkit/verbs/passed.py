@@ -30,6 +30,7 @@ from alembic_toolkit.verbs.conflict import FIND, WANT
 from alembic_toolkit.verbs.errors import SchemaConflict, stop
 from alembic_toolkit.verbs.running import direction_of, revision_below
 from alembic_toolkit.verbs.source import (
+    RENAMING,
     VERBS,
     has_words,
     is_read_below,
@@ -262,13 +263,15 @@ def may_be_reversed(step: Step) -> bool:
     if step.verb.startswith(("create_", "add_")):  # these remove nothing
         return has_words(TAKING)
     own = effects_of(step)
-    words = TAKING if own.needs or own.makes else set()
-    return has_words(words | GIVING if own.removes else words)
+    if not (own.needs or own.makes):
+        return has_words(GIVING) if own.removes else False
+    return has_words(EITHER if own.removes else TAKING)
 
 
 # Names of verbs that remove objects, and of verbs that create them; alter_column can rename
-TAKING = {verb for verb in VERBS if verb.startswith("drop_")} | {"rename_table", "new_column_name"}
-GIVING = VERBS - TAKING | {"rename_table", "new_column_name"}
+TAKING = frozenset({verb for verb in VERBS if verb.startswith("drop_")} | RENAMING)
+GIVING = frozenset(VERBS - TAKING | RENAMING)
+EITHER = TAKING | GIVING
 
 
 def likely(stages: list[Stage], found: Stage, few: set[Thing]) -> list[int]:

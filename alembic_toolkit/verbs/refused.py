@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NoReturn
 
 from alembic.operations import ops
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from alembic_toolkit.database import errors, servers
+from alembic_toolkit.database import driver, errors, servers
 from alembic_toolkit.database.standby import standby
 from alembic_toolkit.messages import four_parts
 from alembic_toolkit.sql.quoting import brief, in_parentheses, qualified
@@ -28,46 +28,60 @@ from alembic_toolkit.verbs.words import wish
 LOOKS_FOR = 3000  # milliseconds, while locks may be held
 
 
-@contextmanager
-def refusals(step: Step) -> Iterator[None]:
-    """Turn the server's refusal of a step into an error with four parts."""
-    is_looking = reads_rows(step) or names_columns(step)
-    point = Savepoint(step.database, is_looking and not is_in_steps(step))
+class Refusing:
+    """A block in which the server's refusal becomes a readable error, which `refuse` raises.
 
-    def look_and_refuse(error: DBAPIError) -> NoReturn:
-        with point.looking():
+    Errors about locks, deadlocks and lost sessions are not changed: they are retried elsewhere.
+    """
+
+    def __enter__(self) -> None:
+        """Begin the block: a class, because each verb has two, and a generator takes longer."""
+
+    def __exit__(self, type_: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self.end()
+        elif isinstance(error, DatabaseRefused):
+            return
+        elif isinstance(error, DBAPIError) and errors.is_refusal(error):
+            self.refuse(error)
+
+    def end(self) -> None:
+        """Finish the block when nothing was refused."""
+
+    def refuse(self, error: DBAPIError) -> NoReturn:
+        raise NotImplementedError
+
+
+class refusals(Refusing):
+    """Turn the server's refusal of a step into an error with four parts."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        is_looking = reads_rows(step) or names_columns(step)
+        self.point = Savepoint(step.database) if is_looking and not is_in_steps(step) else None
+
+    def end(self) -> None:
+        if self.point is not None:
+            self.point.release()
+
+    def refuse(self, error: DBAPIError) -> NoReturn:
+        step = self.step
+        with self.point.looking() if self.point is not None else nullcontext():
             refuse_unknown_columns(step)
             is_of_rows = reads_rows(step) and not errors.is_of_definition(error)
             rows = offending(step) if is_of_rows else None
             way = rows.way if rows else way_on(step, error)
         refuse(step, error, rows, way)
 
-    with told(look_and_refuse):
-        yield
-    point.release()
 
-
-@contextmanager
-def refused_looks(step: Step) -> Iterator[None]:
+class refused_looks(Refusing):
     """Turn the server's refusal of a query, mostly about a wanted definition, into an error."""
-    with told(lambda error: refuse(step, error, None, way_on(step, error))):
-        yield
 
+    def __init__(self, step: Step) -> None:
+        self.step = step
 
-@contextmanager
-def told(refuse: Callable[[DBAPIError], NoReturn]) -> Iterator[None]:
-    """Pass the server's refusal to a function that raises a readable error.
-
-    Errors about locks, deadlocks and lost sessions are not changed: they are retried elsewhere.
-    """
-    try:
-        yield
-    except DatabaseRefused:
-        raise
-    except DBAPIError as error:
-        if not errors.is_refusal(error):
-            raise
-        refuse(error)
+    def refuse(self, error: DBAPIError) -> NoReturn:
+        refuse(self.step, error, None, way_on(self.step, error))
 
 
 def is_in_steps(step: Step) -> bool:
@@ -83,13 +97,12 @@ class Savepoint:
     It uses the driver directly, because it is not a statement of the revision.
     """
 
-    def __init__(self, database: Database, wanted: bool) -> None:
-        """Set the savepoint if it is wanted and useful."""
+    def __init__(self, database: Database) -> None:
+        """Set the savepoint if it is useful."""
         facts = servers.server_of(database.dialect.name)
         self.database = database
         self.is_set = (
-            wanted
-            and facts.error_ends_transaction
+            facts.error_ends_transaction
             and database.connection.in_transaction()
             and not database.autocommits
         )
@@ -97,8 +110,7 @@ class Savepoint:
 
     def run(self, sql: str) -> None:
         if self.is_set:
-            with closing(self.database.connection.connection.cursor()) as cursor:
-                cursor.execute(sql)
+            driver.mark(self.database.connection, sql)
 
     def release(self) -> None:
         self.run("RELEASE SAVEPOINT alembic_helpers")
@@ -133,19 +145,18 @@ def kept(step: Step) -> str:
     return "  What ran before this line is kept; a verb that runs again looks first."
 
 
-@contextmanager
-def refused_sql(call: str) -> Iterator[None]:
+class refused_sql(Refusing):
     """Turn the server's refusal of the author's own SQL into an error with four parts."""
 
-    def refuse_sql(error: DBAPIError) -> NoReturn:
-        where = at_place(f"{call}: the database refused it.")
+    def __init__(self, call: str) -> None:
+        self.call = call
+
+    def refuse(self, error: DBAPIError) -> NoReturn:
+        where = at_place(f"{self.call}: the database refused it.")
         shown = errors.words(error), brief(error.statement, 200)
         why = "Stopped, because the server does not run this statement."
         way = "# fix the statement, or the data that it conflicts with; then run the command again"
         raise refusal(error, four_parts(where, shown, why, way)) from error
-
-    with told(refuse_sql):
-        yield
 
 
 # What to do next

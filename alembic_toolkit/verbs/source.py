@@ -95,7 +95,7 @@ def related_steps(step: Step, names: set[str]) -> list[Step]:
     return found
 
 
-MAKING = {"add_column", "alter_column", "create_table", "rename_table"}
+MAKING = frozenset({"add_column", "alter_column", "create_table", "rename_table"})
 
 
 def makes_unknown(step: Step) -> bool:
@@ -110,26 +110,36 @@ def makes_unknown(step: Step) -> bool:
     )
 
 
-def has_words(words: set[str]) -> bool:
+def has_words(words: frozenset[str]) -> bool:
     """Tell whether the running functions contain one of these names of verbs or arguments.
 
     A function without them need not be parsed, which takes longer than most catalog queries.
     """
-    return any(not words.isdisjoint(words_of(frame.f_code)) for frame in revision_frames())
+    return any(uses_words(frame.f_code, words) for frame in revision_frames())
 
 
 @lru_cache(maxsize=32)
-def words_of(code: CodeType) -> frozenset[str]:
-    """Return the names that a function uses, and the names of its keyword arguments."""
-    words = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            words |= words_of(constant)
-        elif isinstance(constant, tuple):
-            words.update(one for one in constant if isinstance(one, str))
-        elif isinstance(constant, str) and renaming(constant):
-            words |= {"rename_table", "new_column_name"}
-    return frozenset(words)
+def uses_words(code: CodeType, words: frozenset[str]) -> bool:
+    """Tell whether a function uses one of these names, for a keyword argument among others."""
+    of_code = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    if not all(map(words.isdisjoint, of_code)):
+        return True
+    return any(of_constant(constant, words) for constant in code.co_consts)
+
+
+def of_constant(constant: Any, words: frozenset[str]) -> bool:
+    """Tell whether a constant is a function or names of arguments with one of these words.
+
+    SQL that renames counts as the verb that does so.
+    """
+    if type(constant) is str:
+        return not words.isdisjoint(RENAMING) and bool(renaming(constant))
+    if type(constant) is tuple:
+        return not words.isdisjoint(constant)
+    return type(constant) is CodeType and uses_words(constant, words)
+
+
+RENAMING = {"rename_table", "new_column_name"}
 
 
 def relate(names: set[str], steps: list[Step]) -> list[Step]:
@@ -241,7 +251,9 @@ _RENAMES = [
 
 def renaming(sql: str) -> tuple[str, ...]:
     """Return the names in a statement that renames a table, or a column of one."""
-    text = " ".join(sql.split()).rstrip("; ") if len(sql) < 300 else ""
+    if len(sql) >= 300 or "RENAME" not in sql.upper():
+        return ()
+    text = " ".join(sql.split()).rstrip("; ")
     found = next((match for one in _RENAMES if (match := one.fullmatch(text))), None)
     return found.groups() if found else ()
 

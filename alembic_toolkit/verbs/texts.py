@@ -71,11 +71,22 @@ def _(thing: Mapping) -> Sequence[Any]:  # type: ignore[type-arg]
 
 @parts.register
 def _(thing: sa.Table) -> Sequence[Any]:
-    return [*thing.columns, *thing.constraints, *thing.indexes]
+    of_columns = [one for column in thing.columns for one in of_column(column)]
+    return [*of_columns, *filter(may_hold_text, thing.constraints), *thing.indexes]
 
 
-@parts.register
-def _(thing: sa.Column) -> Sequence[Any]:  # type: ignore[type-arg]
+def may_hold_text(constraint: sa.Constraint) -> bool:
+    """Tell whether a constraint may contain SQL: a key over columns does so in options only."""
+    return type(constraint) not in OF_COLUMNS or "dialect_options" in vars(constraint)
+
+
+OF_COLUMNS = {sa.PrimaryKeyConstraint, sa.UniqueConstraint, sa.ForeignKeyConstraint}
+
+
+@parts.register(sa.Column)
+def of_column(thing: sa.Column[Any]) -> Sequence[Any]:
+    if thing.server_default is None and thing.server_onupdate is None:
+        return ()
     return thing.server_default, thing.server_onupdate
 
 

@@ -10,7 +10,7 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 from sqlalchemy.sql.base import SchemaEventTarget
 
-from alembic_toolkit.database.schemas import translations, with_schemas
+from alembic_toolkit.database.schemas import with_schemas
 from alembic_toolkit.verbs.errors import Nameless, stop
 from alembic_toolkit.verbs.texts import keep_colons, with_text_conditions
 from alembic_toolkit.verbs.values import Database, Entrance, Step, by_name
@@ -46,14 +46,15 @@ def step_of(operations: Entrance, operation: Any) -> Step:
     operation, concurrently = without_keyword(with_text_conditions(operation))
     on, schema = getattr(operation, "table_name", None) or "", getattr(operation, "schema", None)
     dialect, real = database.dialect, with_real_schemas(database, operation)
-    keep_colons(operation)
 
     def step(verb: str, kind: str, name: Any, wanted: Any = None) -> Step:
         table = getattr(wanted, "table", wanted)
-        if isinstance(table, sa.Table):
+        if isinstance(table, sa.Table):  # it has all SQL of the operation
             keep_colons(table)
             place_tables(database, table)
             shorten_names(table, dialect)
+        else:
+            keep_colons(operation)
         made = Step(operations, real, verb, kind, shortened(name, dialect), on, schema, wanted)
         made.concurrently = concurrently
         return made
@@ -147,14 +148,14 @@ def parts_of(step: Step, created: bool) -> list[Step]:
 
 def with_real_schemas(database: Database, operation: Any) -> Any:
     """Return the operation with its schema names translated."""
-    if not translations(database.connection):
+    if not database.translations:
         return operation
     return with_schemas(operation, database.real_schema)
 
 
 def place_tables(database: Database, table: sa.Table) -> None:
     """Move a wanted table, and the tables its keys refer to, to their translated schemas."""
-    for one in (table, *table.metadata.tables.values()):
+    for one in (table, *table.metadata.tables.values()) if database.translations else ():
         real = database.real_schema(one.schema)
         if real != one.schema:
             one.schema = real

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
 from alembic_toolkit.database import driver
-from alembic_toolkit.database.schemas import real_schema
+from alembic_toolkit.database.schemas import translations
 from alembic_toolkit.sql.bodies import SQLITE
 from alembic_toolkit.sql.comments import commented
 from alembic_toolkit.sql.guarded import Single, Verbatim
 from alembic_toolkit.sql.offline import write_statement
 from alembic_toolkit.sql.quoting import identifier, literal, qualified
 from alembic_toolkit.sql.statements import Statement, Syntax
+
+T = TypeVar("T")
 
 Question = tuple[str, str, str, str | None]
 """What is asked of the catalog, of which table, by which name, in which schema."""
@@ -168,6 +171,11 @@ class Database:
     def dialect(self) -> sa.Dialect:
         return self.connection.dialect
 
+    @cached_property
+    def translations(self) -> Mapping[str | None, str | None]:
+        """Return the schemas that stand in place of written ones."""
+        return translations(self.connection)
+
     @property
     def autocommits(self) -> bool:
         return driver.commits_each(self.connection)
@@ -186,34 +194,32 @@ class Database:
 
     def fetch(self, sql: str) -> tuple[Sequence[Any], list[str]]:
         """Return rows and the names of their columns."""
-        rows, description = self.look(sql)
-        return rows, [column[0] for column in description]
+        return self.look(sql, driver.look_with_names)
 
     def rows(self, sql: str) -> Sequence[Any]:
         """Return rows only: some drivers take as long to read the columns' names."""
-        return self.look(sql)[0]
+        return self.look(sql, driver.look)
 
-    def look(self, sql: str) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Return rows and the driver's description of their columns.
+    def look(self, sql: str, read: Callable[[sa.Connection, str], T]) -> T:
+        """Read rows with a function of `driver`; errors are SQLAlchemy's.
 
-        Reading them through SQLAlchemy takes longer than most queries.  Errors are SQLAlchemy's.
+        Reading them through SQLAlchemy takes longer than most queries.
         """
         if not self.connection.in_transaction():
             self.connection.begin()  # as any statement does; a later commit ends it
         error: Any = self.dialect.loaded_dbapi.Error
-        with closing(self.connection.connection.cursor()) as cursor:
-            try:
-                cursor.execute(sql)
-            except error as raised:
-                lost = self.dialect.is_disconnect(raised, self.connection.connection, cursor)
-                raise sa.exc.DBAPIError.instance(
-                    sql, None, raised, error, connection_invalidated=lost, dialect=self.dialect
-                ) from raised
-            return cursor.fetchall(), cursor.description
+        try:
+            return read(self.connection, sql)
+        except error as raised:
+            itself: Any = self.connection.connection
+            lost = self.dialect.is_disconnect(raised, itself, None)
+            raise sa.exc.DBAPIError.instance(
+                sql, None, raised, error, connection_invalidated=lost, dialect=self.dialect
+            ) from raised
 
     def real_schema(self, written: str | None) -> str | None:
         """Return the schema to which a revision's schema name is translated."""
-        return real_schema(self.connection, written)
+        return self.translations.get(written, written)
 
     def literal(self, text: str) -> str:
         return self.server.literal(text, self.dialect)

@@ -50,7 +50,8 @@ def _skip(step: Step, reason: str, is_missing: bool) -> Skip:
 
 def log_done(step: Step, more: str = "") -> None:
     """Log a change after it is made: ``added column crm.bills.due``."""
-    log_line(f"{done(step)}: {more}" if more else done(step))
+    if log.isEnabledFor(logging.INFO):
+        log_line(f"{done(step)}: {more}" if more else done(step))
 
 
 def subject(step: Step) -> str:

@@ -25,6 +25,7 @@ from alembic.util import CommandError
 from sqlalchemy import event
 
 import alembic_helpers as helpers
+from alembic_toolkit.database import libpq
 from alembic_toolkit.verbs import values
 from tests.databases import Database
 
@@ -133,13 +134,20 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
             statements.append(str(query))
         return original(cursor, query, *arguments, **options)
 
-    def noted(looked: Any, sql: str) -> Any:
+    def noted(looked: Any, sql: str, read: Any) -> Any:
         statements.append(sql)
-        return look(looked, sql)
+        return look(looked, sql, read)
+
+    def sent(itself: Any, sql: str) -> Any:
+        if itself.info.dbname == engine.url.database:
+            statements.append(sql)
+        return send(itself, sql)
 
     if engine.dialect.driver == "psycopg":
+        send = libpq.send
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(psycopg.Cursor, "execute", execute)
+            patch.setattr(libpq, "send", sent)
             yield statements
         return
     look = values.Database.look

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,9 +14,10 @@ from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import (
     comment_clause,
     filled_in,
+    identifier,
     postgresql_literal,
 )
-from alembic_toolkit.verbs.ask import ask_in_one, ask_rows
+from alembic_toolkit.verbs.ask import ask_rows
 from alembic_toolkit.verbs.kinds.constraint import (
     deferral,
     foreign_key_text,
@@ -104,20 +106,51 @@ QUESTIONS["sort beside"] = QUESTIONS["sort"].replace(
 SCHEMA_HERE = pinned("quote_ident(current_schema()::text) || '.' || ")
 
 
+# The same without a catalog, as an expression: planning a query of one takes longer than to run it.
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-OBJECT
+SORT = "(pg_identify_object('pg_class'::regclass, to_regclass(:table), 0)).type"
+EXPRESSIONS = {
+    "table": f"CASE WHEN {SORT} IN ('table', 'foreign table') THEN 1 END",
+    "indexable": f"CASE WHEN {SORT} IN ('table', 'foreign table', 'materialized view') THEN 1 END",
+    "relation": "to_regclass(:table)::oid",
+    "named index": "to_regclass(:index)::oid",
+    "place": PLAIN_QUESTIONS["place"].removeprefix("SELECT "),
+}
+ANSWERS = {what: f"({sql} LIMIT 1)" for what, sql in QUESTIONS.items()}
+# At most one row has these names.
+ANSWERS |= {what: f"({QUESTIONS[what]})" for what in ("column", "constraint", "index")}
+ANSWERS |= {what: pinned(sql) for what, sql in EXPRESSIONS.items()}
+
+
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
-    return ask_in_one(database, questions, QUESTIONS)
+    asked = [
+        filled_in(ANSWERS.get(one[0], ANSWERS["table"]), placeholders(database, one))
+        for one in questions
+    ]
+    return list(database.rows(f"SELECT {', '.join(asked)}")[0])
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
-    _, table, name, schema = question
+    return literals(*question[1:])
+
+
+@lru_cache(maxsize=256)
+def literals(table: str, name: str, schema: str | None) -> dict[str, str]:
+    """Return a table, an index beside it, and a name, as literals."""
     here = SCHEMA_HERE if schema == HERE else ""
-    names = {"table": table, "index": database.truncated(name)}
-    quoted = {key: postgresql_literal(database.quoted(n, schema)) for key, n in names.items()}
-    located = {key: f"{here}{text}" for key, text in quoted.items()}
-    return located | {"name": postgresql_literal(database.truncated(name))}
+    short = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return {
+        "table": f"{here}{postgresql_literal(identifier(MARK, schema, table))}",
+        "index": f"{here}{postgresql_literal(identifier(MARK, schema, short))}",
+        "name": postgresql_literal(short),
+    }
+
+
+MARK, LONGEST_NAME = '"', 63
 
 
 # A column can be NOT NULL for new rows only: https://www.postgresql.org/docs/18/release-18.html
+OF_NEW_ROWS = (18,)
 NULLABILITY = """CASE WHEN NOT a.attnotnull THEN 'NULL'
             WHEN EXISTS (SELECT 1 FROM pg_constraint AS n WHERE n.conrelid = a.attrelid
                          AND n.contype = 'n' AND n.conkey[1] = a.attnum AND NOT n.convalidated)
@@ -154,21 +187,24 @@ COLUMN_KEYS = re.findall(r' AS "?(\w+)"?(?=,|\nFROM)', PLAIN_COLUMNS)
 COLUMNS = pinned(PLAIN_COLUMNS)
 # All facts about an ordinary column: planning this query takes a quarter of the time.
 # The collations are none, and "default".
-ORDINARY_COLUMN = pinned(f"""
+PLAIN_ORDINARY_COLUMN = f"""
 SELECT a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        {NULLABILITY},
        'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) AS "default",
        (SELECT description FROM pg_description WHERE objoid = a.attrelid
         AND classoid = 'pg_class'::regclass AND objsubid = a.attnum) AS comment,
-       (SELECT relkind::text FROM pg_class WHERE oid = a.attrelid) AS sort,
+       {SORT} AS sort,
        a.attgenerated = '' AND a.attidentity = ''
        AND a.attcollation IN (0, 100) AS is_ordinary
 FROM pg_attribute AS a
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = to_regclass(:table) AND a.attname = :name
 AND a.attnum > 0 AND NOT a.attisdropped
-""")
+"""
+ORDINARY_COLUMN = pinned(PLAIN_ORDINARY_COLUMN)
+OLD_NULLABILITY = """CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END AS "null\""""
+OLD_ORDINARY_COLUMN = pinned(PLAIN_ORDINARY_COLUMN.replace(NULLABILITY, OLD_NULLABILITY))
 
 
 def columns(database: Database, table: str, schema: str | None) -> dict[str, Definition]:
@@ -177,12 +213,14 @@ def columns(database: Database, table: str, schema: str | None) -> dict[str, Def
 
 
 def column(database: Database, table: str, name: str, schema: str | None) -> Definition | None:
-    rows = ask_rows(database, ORDINARY_COLUMN, ("column", table, name, schema))
+    is_old = (database.dialect.server_version_info or OF_NEW_ROWS) < OF_NEW_ROWS
+    sql = OLD_ORDINARY_COLUMN if is_old else ORDINARY_COLUMN
+    rows = ask_rows(database, sql, ("column", table, name, schema))
     if not rows:
         return None
     row = rows[0]
     sort, is_ordinary = row.pop("sort"), row.pop("is_ordinary")
-    of = {"r": "", "p": "", "f": "", "v": "of a view"}.get(sort, "of no table")
+    of = {"table": "", "foreign table": "", "view": "of a view"}.get(sort, "of no table")
     if is_ordinary:
         return define_column(dict.fromkeys(COLUMN_KEYS) | row) | {"of": of}
     return columns(database, table, schema)[row["name"]] | {"of": of}
