@@ -91,8 +91,13 @@ def of_column(thing: sa.Column[Any]) -> Sequence[Any]:
 
 
 @parts.register
-def _(thing: sa.ClauseElement) -> Sequence[Any]:
+def of_expression(thing: sa.ClauseElement) -> Sequence[Any]:
     return [one for one in sa.sql.visitors.iterate(thing) if isinstance(one, sa.TextClause)]
+
+
+@parts.register
+def _(thing: sa.sql.functions.FunctionElement) -> Sequence[Any]:  # type: ignore[type-arg]
+    return of_expression(thing) if thing.clauses.clauses else ()  # now(): the usual default
 
 
 @parts.register(ops.MigrateOperation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -106,20 +106,26 @@ QUESTIONS["sort beside"] = QUESTIONS["sort"].replace(
 SCHEMA_HERE = pinned("quote_ident(current_schema()::text) || '.' || ")
 
 
-# The same without a catalog, as an expression: planning a query of one takes longer than to run it.
+# The same as expressions without a catalog, and their answers: planning takes longer than running.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-OBJECT
 SORT = "(pg_identify_object('pg_class'::regclass, to_regclass(:table), 0)).type"
-EXPRESSIONS = {
-    "table": f"CASE WHEN {SORT} IN ('table', 'foreign table') THEN 1 END",
-    "indexable": f"CASE WHEN {SORT} IN ('table', 'foreign table', 'materialized view') THEN 1 END",
-    "relation": "to_regclass(:table)::oid",
-    "named index": "to_regclass(:index)::oid",
-    "place": PLAIN_QUESTIONS["place"].removeprefix("SELECT "),
+TABLES = {"table", "foreign table"}
+EXPRESSIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "table": (SORT, TABLES.__contains__),
+    "indexable": (SORT, {*TABLES, "materialized view"}.__contains__),
+    "relation": ("to_regclass(:table)", bool),
+    "named index": ("to_regclass(:index)", bool),
+    "constraint": (f"({CONSTRAINT})", bool),
+    "constraint types": (f"({CONSTRAINT})", bool),
+    "place": (PLAIN_QUESTIONS["place"].removeprefix("SELECT "), bool),
+    "column": (  # a system column has a number below 0
+        "(SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass(:table)"
+        " AND attname = :name)",
+        lambda number: number is not None and number > 0,
+    ),
 }
 ANSWERS = {what: f"({sql} LIMIT 1)" for what, sql in QUESTIONS.items()}
-# At most one row has these names.
-ANSWERS |= {what: f"({QUESTIONS[what]})" for what in ("column", "constraint", "index")}
-ANSWERS |= {what: pinned(sql) for what, sql in EXPRESSIONS.items()}
+ANSWERS |= {what: pinned(sql) for what, (sql, _) in EXPRESSIONS.items()}
 
 
 def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
@@ -127,7 +133,15 @@ def answer(database: Database, questions: Sequence[Question]) -> list[Any]:
         filled_in(ANSWERS.get(one[0], ANSWERS["table"]), placeholders(database, one))
         for one in questions
     ]
-    return list(database.rows(f"SELECT {', '.join(asked)}")[0])
+    found = database.rows(f"SELECT {', '.join(asked)}")[0]
+    return [read(one[0], value) for one, value in zip(questions, found, strict=True)]
+
+
+def read(what: str, found: Any) -> Any:
+    """Return the answer to a question; None if there is no such thing."""
+    if what not in EXPRESSIONS:
+        return found
+    return found if EXPRESSIONS[what][1](found) else None
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
