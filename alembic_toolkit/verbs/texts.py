@@ -85,9 +85,9 @@ OF_COLUMNS = {sa.PrimaryKeyConstraint, sa.UniqueConstraint, sa.ForeignKeyConstra
 
 @parts.register(sa.Column)
 def of_column(thing: sa.Column[Any]) -> Sequence[Any]:
-    if thing.server_default is None and thing.server_onupdate is None:
+    if thing.server_default is None and thing.server_onupdate is None and not thing.constraints:
         return ()
-    return thing.server_default, thing.server_onupdate
+    return thing.server_default, thing.server_onupdate, *thing.constraints
 
 
 @parts.register
@@ -119,9 +119,8 @@ def keep_colons(*things: Any) -> None:
     DDL has no parameters, and a check ``kind <> ':b'`` is meant literally.
     """
     for text in texts_in(*things):
-        kept: dict[str, Any] = {
-            n: sa.literal_column(f":{n}") for n in parameters_without_value(text)
-        }
+        # no column: SQLAlchemy refuses to copy a check of a column that has another one
+        kept: dict[str, Any] = {n: sa.text(f"\\:{n}") for n in parameters_without_value(text)}
         text._bindparams = text._bindparams | kept if kept else text._bindparams
 
 

@@ -74,6 +74,7 @@ def step_of(operations: Entrance, operation: Any) -> Step:
             column = made.columns[operation.column.key]
             return step("add_column", "column", column.name, column)
         case ops.CreateIndexOp():
+            keep_colons(operation.columns)  # the index hides the text of an expression
             index = operation.to_index(context)
             return step("create_index", "index", index.name, index)
         case ops.DropConstraintOp():

@@ -54,6 +54,9 @@ def colons(database: Database) -> dict[str, Act]:
         "altered default": lambda: helpers.alter_column(
             "t", "s", server_default=sa.text(COLONS), existing_type=sa.String(50)
         ),
+        "check of a column": lambda: helpers.create_table(
+            "t3", sa.Column("s", sa.String(50), sa.CheckConstraint(f"s <> {COLONS}"))
+        ),
         "index": lambda: helpers.create_index("ix", "t", expressions, **keyed),
         "index of strings": lambda: helpers.create_index("ix2", "t", ["s"], **where),
         "index concurrently": lambda: helpers.create_index(
