@@ -39,9 +39,9 @@ def fetch(connection: Connection, sql: str) -> list[Any]:
 
 def look(connection: Connection, sql: str) -> list[Any]:
     """Read the rows of a query that only looks, in the transaction; errors are the driver's own."""
-    itself = libpq.connection_of(connection)
-    if itself is not None:
-        return libpq.rows_of(itself, libpq.send(itself, sql))
+    session = libpq.session_of(connection)
+    if session is not None:
+        return libpq.rows_of(session, libpq.send(session, sql))
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
@@ -49,10 +49,10 @@ def look(connection: Connection, sql: str) -> list[Any]:
 
 def look_with_names(connection: Connection, sql: str) -> tuple[list[Any], list[str]]:
     """Do the same as :func:`look`; return the names of the columns, too."""
-    itself = libpq.connection_of(connection)
-    if itself is not None:
-        result = libpq.send(itself, sql)
-        return libpq.rows_of(itself, result), libpq.names_of(itself, result)
+    session = libpq.session_of(connection)
+    if session is not None:
+        result = libpq.send(session, sql)
+        return libpq.rows_of(session, result), libpq.names_of(session, result)
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall()), [column[0] for column in cursor.description]
@@ -60,9 +60,9 @@ def look_with_names(connection: Connection, sql: str) -> tuple[list[Any], list[s
 
 def mark(connection: Connection, sql: str) -> None:
     """Set, release or return to a savepoint, which is no statement of the revision."""
-    itself = libpq.connection_of(connection)
-    if itself is not None:
-        libpq.send(itself, sql)
+    session = libpq.session_of(connection)
+    if session is not None:
+        libpq.send(session, sql)
         return
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql)

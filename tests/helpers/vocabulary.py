@@ -138,10 +138,10 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
         statements.append(sql)
         return look(looked, sql, read)
 
-    def sent(itself: Any, sql: str) -> Any:
-        if itself.info.dbname == engine.url.database:
+    def sent(session: libpq.Session, sql: str) -> Any:
+        if session.itself.info.dbname == engine.url.database:
             statements.append(sql)
-        return send(itself, sql)
+        return send(session, sql)
 
     if engine.dialect.driver == "psycopg":
         send = libpq.send
