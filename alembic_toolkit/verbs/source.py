@@ -111,11 +111,21 @@ def makes_unknown(step: Step) -> bool:
 
 
 def has_words(words: frozenset[str]) -> bool:
-    """Tell whether the running functions contain one of these names of verbs or arguments.
+    """Tell whether the running functions may go on with one of these names of verbs or arguments.
 
-    A function without them need not be parsed, which takes longer than most catalog queries.
+    A function that does not need not be parsed, which takes longer than most catalog queries.
     """
-    return any(uses_words(frame.f_code, words) for frame in revision_frames())
+    frames = revision_frames()
+    return any(uses_words(one.f_code, words) and calls_more(one) for one in frames)
+
+
+def calls_more(frame: FrameType) -> bool:
+    """Tell whether a function has calls behind the one that is running."""
+    return not CALLS.isdisjoint(frame.f_code.co_code[frame.f_lasti + INSTRUCTION :: INSTRUCTION])
+
+
+INSTRUCTION = 2  # bytes, of which the first is the operation
+CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
 
 
 @lru_cache(maxsize=32)

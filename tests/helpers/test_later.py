@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import alembic_helpers as helpers
+from alembic_toolkit.verbs import source
 from tests.databases import Database
 from tests.helpers.conftest import Load
 from tests.helpers.vocabulary import counted, prepare, revision, rows, snapshot
@@ -279,3 +280,19 @@ def test_a_first_run_makes_a_column_anew_under_its_name(
         upgrade()
     with revision(database) as connection:
         assert rows(connection, "SELECT id, b FROM bills ORDER BY id") == [(1, 20), (2, 40)]
+
+
+def test_a_function_with_nothing_below_the_call_is_not_parsed(
+    database: Database, load: Load
+) -> None:
+    prepare(database, "CREATE TABLE bills (id INTEGER NOT NULL PRIMARY KEY, kind INTEGER)")
+    alone, followed = (
+        load('op.drop_column("bills", "kind")\n' + more) for more in ("", "str(1)\n")
+    )
+    parsed = []
+    for upgrade in (alone, followed):
+        before = source.function_of.cache_info().misses
+        with revision(database):
+            upgrade()
+        parsed.append(source.function_of.cache_info().misses - before)
+    assert parsed == [0, 1]
