@@ -58,6 +58,19 @@ def look_with_names(connection: Connection, sql: str) -> tuple[list[Any], list[s
         return list(cursor.fetchall()), [column[0] for column in cursor.description]
 
 
+def sends_several(connection: Connection) -> bool:
+    """Tell whether `look` may be given statements to run before the query, in the same message."""
+    return libpq.session_of(connection) is not None
+
+
+def goes_on(connection: Connection) -> bool:
+    """Tell whether a transaction takes statements, of a driver that sends several at once."""
+    if connection.closed or connection.invalidated:
+        return False
+    itself: Any = connection.connection.dbapi_connection
+    return int(itself.pgconn.transaction_status) == libpq.IN_TRANSACTION
+
+
 def mark(connection: Connection, sql: str) -> None:
     """Set, release or return to a savepoint, which is no statement of the revision."""
     session = libpq.session_of(connection)

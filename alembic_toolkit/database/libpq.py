@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-_IDLE, _IN_TRANSACTION, _ROWS, _DONE = 0, 2, 2, 1  # libpq's names for them are enumerations
+_IDLE, IN_TRANSACTION, _ROWS, _DONE = 0, 2, 2, 1  # libpq's names for them are enumerations
 
 
 class Session(NamedTuple):
@@ -28,7 +28,7 @@ def session_of(connection: Connection) -> Session | None:
     pgconn = itself.pgconn
     if pgconn.pipeline_status:
         return None
-    is_begun = pgconn.transaction_status == _IN_TRANSACTION or itself.autocommit
+    is_begun = pgconn.transaction_status == IN_TRANSACTION or itself.autocommit
     if is_begun or (pgconn.transaction_status == _IDLE and _begins_plainly(itself)):
         return Session(itself, dialect.loaded_dbapi)
     return None

@@ -18,7 +18,7 @@ from alembic_toolkit.verbs.kinds.view import find_view, want_view
 from alembic_toolkit.verbs.meant import find_index_as_given, find_meant
 from alembic_toolkit.verbs.passed import PASSED, is_passed
 from alembic_toolkit.verbs.recorded import recorded_step
-from alembic_toolkit.verbs.refused import refused_looks
+from alembic_toolkit.verbs.refused import may_be_refused, refused_looks, savepoint_ahead
 from alembic_toolkit.verbs.require import (
     existence_question,
     partition_question,
@@ -74,7 +74,11 @@ def skip_passed(step: Step) -> Any:
 
 def do(step: Step) -> Any:
     """Do a step as its verb requires, and report objects that cannot be used afterwards."""
-    result = look_and_act(step)
+    if may_be_refused(step):
+        with savepoint_ahead(step):
+            result = look_and_act(step)
+    else:
+        result = look_and_act(step)
     say_broken(step)
     return result
 

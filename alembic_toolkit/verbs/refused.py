@@ -56,9 +56,11 @@ class refusals(Refusing):
     """Turn the server's refusal of a step into an error with four parts."""
 
     def __init__(self, step: Step) -> None:
-        self.step = step
-        is_looking = reads_rows(step) or names_columns(step)
-        self.point = Savepoint(step.database) if is_looking and not is_in_steps(step) else None
+        self.step, self.point = step, step.point
+        if self.point is None and may_be_refused(step):
+            self.point = Savepoint(step.database)
+        elif self.point is not None:
+            self.point.set()
 
     def end(self) -> None:
         if self.point is not None:
@@ -84,6 +86,26 @@ class refused_looks(Refusing):
         refuse(self.step, error, None, way_on(self.step, error))
 
 
+def may_be_refused(step: Step) -> bool:
+    """Tell whether queries are wanted after a refusal: about rows, or about columns."""
+    return (reads_rows(step) or names_columns(step)) and not is_in_steps(step)
+
+
+@contextmanager
+def savepoint_ahead(step: Step) -> Iterator[None]:
+    """Set the savepoint that a step may need in the message of its first look, if that can be."""
+    database = step.database
+    if not driver.sends_several(database.connection):
+        yield
+        return
+    step.point = Savepoint(database, is_ahead=True)
+    try:
+        yield
+    finally:
+        step.point.leave()
+        step.point = None
+
+
 def is_in_steps(step: Step) -> bool:
     """Tell whether a step is done concurrently, so that earlier changes are committed."""
     return step.concurrently or bool(
@@ -97,34 +119,57 @@ class Savepoint:
     It uses the driver directly, because it is not a statement of the revision.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Set the savepoint if it is useful."""
+    def __init__(self, database: Database, is_ahead: bool = False) -> None:
+        """Set the savepoint if it is useful.
+
+        :param is_ahead: with the next look.
+        """
         facts = servers.server_of(database.dialect.name)
         self.database = database
         self.is_set = (
             facts.error_ends_transaction
-            and database.connection.in_transaction()
+            and (is_ahead or database.connection.in_transaction())
             and not database.autocommits
         )
-        self.run("SAVEPOINT alembic_helpers")
+        if self.is_set and is_ahead:
+            database.ahead.append(SAVEPOINT)
+        else:
+            self.run(SAVEPOINT)
 
     def run(self, sql: str) -> None:
         if self.is_set:
             driver.mark(self.database.connection, sql)
 
+    def set(self) -> None:
+        """Set the savepoint now, if no look has done so."""
+        if self.database.ahead:
+            self.database.ahead.clear()
+            self.run(SAVEPOINT)
+
     def release(self) -> None:
-        self.run("RELEASE SAVEPOINT alembic_helpers")
+        self.run(f"RELEASE {SAVEPOINT}")
+        self.is_set = False
+
+    def leave(self) -> None:
+        """Release the savepoint of a step that did nothing."""
+        if self.database.ahead:
+            self.database.ahead.clear()
+        elif self.is_set and driver.goes_on(self.database.connection):
+            self.release()
 
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Run queries, for a limited time; afterwards the state is as before the step."""
-        self.run("ROLLBACK TO SAVEPOINT alembic_helpers")
+        self.run(f"ROLLBACK TO {SAVEPOINT}")
         self.run(f"SET LOCAL statement_timeout = {LOOKS_FOR}")
         try:
             yield
         finally:
-            self.run("ROLLBACK TO SAVEPOINT alembic_helpers")
+            self.run(f"ROLLBACK TO {SAVEPOINT}")
             self.release()
+
+
+SAVEPOINT = "SAVEPOINT alembic_helpers"
 
 
 def refuse(step: Step, error: DBAPIError, rows: Rows | None, way: list[str]) -> NoReturn:

@@ -166,6 +166,8 @@ class Database:
     server: Server
     # The results of a verb's queries, cached for the same verb until it acts
     read: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    # Statements to send in the message of the next query: see `Savepoint`
+    ahead: list[str] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -208,6 +210,9 @@ class Database:
         if not self.connection.in_transaction():
             self.connection.begin()  # as any statement does; a later commit ends it
         error: Any = self.dialect.loaded_dbapi.Error
+        if self.ahead:
+            sql = "; ".join([*self.ahead, sql])
+            self.ahead.clear()
         try:
             return read(self.connection, sql)
         except error as raised:
@@ -293,6 +298,7 @@ class Step:
     concurrently: bool = False  # on PostgreSQL: in steps that block nobody, each committed
     is_of_new: bool = False  # a part of a table to be created
     limits: str = ""  # limits of the comparison, for the log
+    point: Any = None  # the savepoint that was set with the step's first query
 
     def __post_init__(self) -> None:
         self.database: Database = self.operations.database

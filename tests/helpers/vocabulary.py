@@ -27,6 +27,7 @@ from sqlalchemy import event
 import alembic_helpers as helpers
 from alembic_toolkit.database import libpq
 from alembic_toolkit.verbs import values
+from alembic_toolkit.verbs.refused import SAVEPOINT
 from tests.databases import Database
 
 Act = Callable[[], Any]
@@ -140,7 +141,8 @@ def counted(engine: sa.Engine) -> Iterator[list[str]]:
 
     def sent(session: libpq.Session, sql: str) -> Any:
         if session.itself.info.dbname == engine.url.database:
-            statements.append(sql)
+            first, ahead, look = sql.partition(f"{SAVEPOINT}; ")
+            statements.extend([ahead, look] if ahead and not first else [sql])
         return send(session, sql)
 
     if engine.dialect.driver == "psycopg":

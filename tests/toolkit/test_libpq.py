@@ -6,11 +6,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
+import alembic_helpers as helpers
+from alembic_helpers import MissingParent, SchemaConflict
 from alembic_toolkit.database import driver, libpq
 from alembic_toolkit.verbs.servers import server_of
 from alembic_toolkit.verbs.values import Database as Looking
@@ -122,3 +128,65 @@ def test_ctrl_c_ends_a_look(database: Database) -> None:
         assert time.monotonic() - begun < 30
         connection.rollback()
         assert looking(connection).rows("SELECT 1") == [(1,)]
+
+
+@contextmanager
+def verbs_on(connection: sa.Connection) -> Iterator[None]:
+    with Operations.context(MigrationContext.configure(connection)):
+        yield
+
+
+def messages_of(connection: sa.Connection, act: Callable[[], Any]) -> list[str]:
+    """Return what is sent past SQLAlchemy while a verb runs."""
+    sent: list[str] = []
+    send = libpq.send
+
+    def noted(session: libpq.Session, sql: str) -> Any:
+        sent.append(sql.split()[0] if sql.startswith("RELEASE") else sql)
+        return send(session, sql)
+
+    with pytest.MonkeyPatch.context() as patch, verbs_on(connection):
+        patch.setattr(libpq, "send", noted)
+        act()
+    return sent
+
+
+def test_a_savepoint_is_set_with_the_look_and_released(database: Database) -> None:
+    def act() -> None:
+        helpers.create_unique_constraint("uq", "t", ["id"])
+
+    with connected(database) as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER)")
+        look, release = messages_of(connection, act)
+        assert look.startswith("SAVEPOINT alembic_helpers; SELECT ")
+        assert release == "RELEASE"
+        *looks, release = messages_of(connection, act)  # which finds nothing to do
+        assert sum(look.startswith("SAVEPOINT") for look in looks) == 1
+        assert release == "RELEASE"
+        connection.commit()
+        assert status(connection) == "IDLE"
+
+
+def test_a_savepoint_is_released_when_a_verb_refuses(database: Database) -> None:
+    with connected(database) as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER, CONSTRAINT uq CHECK (id > 0))")
+        with verbs_on(connection):
+            with pytest.raises(SchemaConflict):
+                helpers.create_unique_constraint("uq", "t", ["id"])
+            with pytest.raises(MissingParent):
+                helpers.create_unique_constraint("uq2", "nowhere", ["id"])
+        with pytest.raises(sa.exc.DBAPIError, match="does not exist"):
+            connection.exec_driver_sql("RELEASE SAVEPOINT alembic_helpers")
+
+
+def test_a_savepoint_of_the_author_is_kept(database: Database) -> None:
+    with connected(database) as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER, a INTEGER)")
+        with verbs_on(connection):
+            for name in ("ix_1", "ix_2"):
+                with connection.begin_nested() as nested:
+                    helpers.create_index(name, "t", ["id", "a"], unique=True)
+                    if name == "ix_2":
+                        nested.rollback()
+        names = connection.exec_driver_sql("SELECT relname FROM pg_class WHERE relname ~ '^ix_'")
+        assert [*names.scalars()] == ["ix_1"]
