@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import os
+import re
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -88,6 +90,16 @@ def revision_frames() -> list[FrameType]:
 
 
 _CALLS_REVISIONS = "alembic.runtime.migration"
+
+
+def calls_more(frame: FrameType) -> bool:
+    """Tell whether a function has calls behind the one that is running, or is in a loop."""
+    return not _CALLS.isdisjoint(frame.f_code.co_code[frame.f_lasti + _INSTRUCTION :: _INSTRUCTION])
+
+
+_INSTRUCTION = 2  # bytes, of which the first is the operation
+_GOES_ON = re.compile("CALL|BACKWARD|JUMP_ABSOLUTE")
+_CALLS = {code for name, code in dis.opmap.items() if _GOES_ON.search(name)}
 
 
 def place() -> str:

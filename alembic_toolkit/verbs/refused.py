@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic_toolkit.database import driver, errors, servers
 from alembic_toolkit.database.standby import standby
-from alembic_toolkit.messages import four_parts
+from alembic_toolkit.messages import calls_more, four_parts, revision_frames
 from alembic_toolkit.sql.quoting import brief, in_parentheses, qualified
 from alembic_toolkit.verbs.ask import describe_constraints, view_select
 from alembic_toolkit.verbs.errors import DatabaseRefused, at_place, refusal
@@ -63,7 +63,11 @@ class refusals(Refusing):
             self.point.set()
 
     def end(self) -> None:
-        if self.point is not None:
+        if self.point is None:
+            return
+        if is_committed_next(self.step):
+            self.point.is_set = False
+        else:
             self.point.release()
 
     def refuse(self, error: DBAPIError) -> NoReturn:
@@ -89,6 +93,13 @@ class refused_looks(Refusing):
 def may_be_refused(step: Step) -> bool:
     """Tell whether queries are wanted after a refusal: about rows, or about columns."""
     return (reads_rows(step) or names_columns(step)) and not is_in_steps(step)
+
+
+def is_committed_next(step: Step) -> bool:
+    """Tell whether the revision has no more calls, so that a commit follows, which releases all."""
+    is_own = bool(step.context.opts.get("transaction_per_migration")) and not step.batch.later
+    frames = revision_frames() if is_own else []
+    return bool(frames) and not any(map(calls_more, frames))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import BatchOperations, ops
 
-from alembic_toolkit.messages import revision_frames
+from alembic_toolkit.messages import calls_more, revision_frames
 from alembic_toolkit.verbs.translate import is_verb, step_of
 from alembic_toolkit.verbs.values import Entrance, Step
 
@@ -117,15 +117,6 @@ def has_words(words: frozenset[str]) -> bool:
     """
     frames = revision_frames()
     return any(uses_words(one.f_code, words) and calls_more(one) for one in frames)
-
-
-def calls_more(frame: FrameType) -> bool:
-    """Tell whether a function has calls behind the one that is running."""
-    return not CALLS.isdisjoint(frame.f_code.co_code[frame.f_lasti + INSTRUCTION :: INSTRUCTION])
-
-
-INSTRUCTION = 2  # bytes, of which the first is the operation
-CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
 
 
 @lru_cache(maxsize=32)

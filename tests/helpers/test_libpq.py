@@ -21,6 +21,7 @@ from alembic_toolkit.database import driver, libpq
 from alembic_toolkit.verbs.servers import server_of
 from alembic_toolkit.verbs.values import Database as Looking
 from tests.databases import Database
+from tests.helpers.conftest import Load
 
 pytestmark = pytest.mark.databases("postgresql")
 VALUES = (
@@ -131,12 +132,12 @@ def test_ctrl_c_ends_a_look(database: Database) -> None:
 
 
 @contextmanager
-def verbs_on(connection: sa.Connection) -> Iterator[None]:
-    with Operations.context(MigrationContext.configure(connection)):
+def verbs_on(connection: sa.Connection, **options: Any) -> Iterator[None]:
+    with Operations.context(MigrationContext.configure(connection, opts=options)):
         yield
 
 
-def messages_of(connection: sa.Connection, act: Callable[[], Any]) -> list[str]:
+def messages_of(connection: sa.Connection, act: Callable[[], Any], **options: Any) -> list[str]:
     """Return what is sent past SQLAlchemy while a verb runs."""
     sent: list[str] = []
     send = libpq.send
@@ -145,7 +146,7 @@ def messages_of(connection: sa.Connection, act: Callable[[], Any]) -> list[str]:
         sent.append(sql.split()[0] if sql.startswith("RELEASE") else sql)
         return send(session, sql)
 
-    with pytest.MonkeyPatch.context() as patch, verbs_on(connection):
+    with pytest.MonkeyPatch.context() as patch, verbs_on(connection, **options):
         patch.setattr(libpq, "send", noted)
         act()
     return sent
@@ -190,3 +191,28 @@ def test_a_savepoint_of_the_author_is_kept(database: Database) -> None:
                         nested.rollback()
         names = connection.exec_driver_sql("SELECT relname FROM pg_class WHERE relname ~ '^ix_'")
         assert [*names.scalars()] == ["ix_1"]
+
+
+RELEASED = {
+    "the last call": ("op.create_index('ix', 't', ['id'], unique=True)\n", 0),
+    "a call follows": ("op.create_index('ix', 't', ['id'], unique=True)\nstr()\n", 1),
+    "in a loop": ("for n in 'abc':\n    op.create_index(f'ix_{n}', 't', ['id'], unique=True)\n", 3),
+}
+
+
+@pytest.mark.parametrize(("body", "times"), RELEASED.values(), ids=RELEASED)
+@pytest.mark.parametrize("per_migration", [True, False])
+def test_the_savepoint_of_a_revisions_last_call_is_left_to_the_commit(
+    per_migration: bool, body: str, times: int, database: Database, load: Load
+) -> None:
+    upgrade = load(body)
+    with connected(database) as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER)")
+        options = {"transaction_per_migration": per_migration}
+        sent = messages_of(connection, upgrade, **options)
+        assert sent.count("RELEASE") == (times if per_migration else max(times, 1))
+        connection.commit()
+        assert status(connection) == "IDLE"
+        connection.exec_driver_sql("SELECT 1")
+        with pytest.raises(sa.exc.DBAPIError, match="does not exist"):
+            connection.exec_driver_sql("RELEASE SAVEPOINT alembic_helpers")
