@@ -20,7 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, partial
 from multiprocessing.connection import Connection as Pipe
@@ -55,17 +55,31 @@ class _Running:
 
     scratch: Scratch
     proof: Proof
-    start: Callable[[Scratch], tuple[Any, Pipe]]
+    start: Callable[[Scratch, _Board], tuple[Any, Pipe]]
+    progress: Callable[[str, int, int, str], None] = lambda *_: None
     process: Any = None
     pipe: Any = None
+    board: _Board = field(default_factory=lambda: _Board())
     heard: float = 0
     at: str = ""
     step: Place | None = None
 
     def begin(self) -> None:
         """Start the process, again if a step has ended it."""
-        self.process, self.pipe = self.start(self.scratch)
+        self.board = _Board()
+        self.process, self.pipe = self.start(self.scratch, self.board)
         self.heard, self.step, self.at = time.monotonic(), None, ""
+
+    def read(self) -> None:
+        """Read where the process is."""
+        found = self.board.read()
+        if found is None:
+            return
+        self.heard = time.monotonic()
+        self.step, at = found
+        if at:
+            self.at = at[-1]
+            self.progress(self.proof.database, *at)
 
     def release(self) -> None:
         """Let the process go on: until then it changes nothing."""
@@ -97,6 +111,46 @@ class _Running:
         return f", after {self.at}" if self.at else ""
 
 
+_At = tuple[int, int, str]  # the steps done, all of them, the revision
+
+
+class _Board:
+    """Where a process writes what it is at, for the one that watches: a message would wake that.
+
+    There are ten steps for each revision.
+    """
+
+    def __init__(self) -> None:
+        """Take memory that both processes have."""
+        self.memory = multiprocessing.get_context("spawn").RawArray("c", _ROOM)
+        self.written, self.seen = 0, b""
+        self.step: Place | None = None
+        self.at: _At | None = None
+
+    def write(self, step: Place | None, at: _At | None = None) -> None:
+        self.step, self.at, self.written = step, at or self.at, self.written + 1
+        text = pickle.dumps((self.written, self.step, self.at))
+        size, self.memory[:_HEAD] = len(text), bytes(_HEAD)  # nothing, until all is there
+        if _HEAD + size <= _ROOM:
+            self.memory[_HEAD : _HEAD + size] = text
+            self.memory[:_HEAD] = size.to_bytes(_HEAD, "big")
+
+    def read(self) -> tuple[Place | None, _At | None] | None:
+        """Return what is new, if anything is."""
+        size = int.from_bytes(self.memory[:_HEAD], "big")
+        text = self.memory[_HEAD : _HEAD + size]
+        if not size or text == self.seen:
+            return None
+        with suppress(Exception):  # half of it is the next one
+            _, step, at = pickle.loads(text)
+            self.seen = text
+            return step, at
+        return None
+
+
+_ROOM, _HEAD = 4096, 4
+
+
 def roundtrip(
     path: Path,
     settings: Settings | None = None,
@@ -116,13 +170,13 @@ def roundtrip(
     if settings.only is not None:
         settings = replace(settings, checks=settings.checks - {*results.OF_DATABASE})
     with ExitStack() as stack:
-        running, refused = _begun(stack, path, settings)
+        running, refused = _begun(stack, path, settings, progress)
         files = _Files.read(path)  # while the processes start
         report = _judged(files, settings)
         if not files.is_blocked:
             if refused is not None:
                 raise refused
-            report.proofs = _work(running, settings.timeout, progress)
+            report.proofs = _work(running, settings.timeout)
             idle.agree(report.proofs)
             _note_stale(report, settings)
     if settings.only is not None:
@@ -336,7 +390,10 @@ def _judged(files: _Files, wanted: Settings) -> Report:
 
 
 def _begun(
-    stack: ExitStack, path: Path, settings: Settings
+    stack: ExitStack,
+    path: Path,
+    settings: Settings,
+    progress: Callable[[str, int, int, str], None],
 ) -> tuple[list[_Running], CommandError | None]:
     """Open each scratch database, and start its process, which waits for our word.
 
@@ -349,7 +406,7 @@ def _begun(
         given = [stack.enter_context(scratch(url)) for url in addresses]
         for name, one in zip(names(addresses), given, strict=True):
             start = partial(_start, path, name, settings)
-            running.append(_Running(one, Proof(name, shown(one.url)), start))
+            running.append(_Running(one, Proof(name, shown(one.url)), start, progress))
             stack.callback(running[-1].leave)
             running[-1].begin()
     except CommandError as error:
@@ -360,11 +417,13 @@ def _begun(
 _OURS: WeakSet[Pipe] = WeakSet()  # this process's ends of pipes
 
 
-def _start(path: Path, name: str, settings: Settings, one: Scratch) -> tuple[Any, Pipe]:
+def _start(
+    path: Path, name: str, settings: Settings, one: Scratch, board: _Board
+) -> tuple[Any, Pipe]:
     context = multiprocessing.get_context(_way(settings))
     ours, theirs = context.Pipe()
     _OURS.add(ours)
-    arguments = (path, name, one.address, settings, theirs, one.ended)
+    arguments = (path, name, one.address, settings, theirs, board, one.ended)
     process = context.Process(target=_run, args=arguments, daemon=True)  # type: ignore[attr-defined]
     process.start()
     theirs.close()
@@ -381,36 +440,32 @@ def _way(settings: Settings) -> str:
     return "fork" if is_plain and sys.platform == "linux" else "spawn"
 
 
-def _work(
-    running: list[_Running], timeout: float, progress: Callable[[str, int, int, str], None]
-) -> list[Proof]:
+def _work(running: list[_Running], timeout: float) -> list[Proof]:
     for each in running:
         each.release()
     left = running
     while left:
         wait([each.pipe for each in left], 0.2)
-        left = [each for each in left if not _hear(each, timeout, progress)]
+        left = [each for each in left if not _hear(each, timeout)]
     return [each.proof for each in running]
 
 
-def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str], None]) -> bool:
+def _hear(one: _Running, timeout: float) -> bool:
     """Receive what a process sends; return whether it has ended."""
+    one.read()
     try:
         while one.pipe.poll():
             what, *values = one.pipe.recv()
             one.heard = time.monotonic()
-            if what == "at":
-                one.at = values[-1]
-                progress(one.proof.database, *values)
-            elif what == "step":
-                one.step = values[0]
-            elif what == "session":
+            if what == "session":
                 one.scratch.sessions.add(*values)
             else:
+                one.read()
                 one.proof = values[0]
                 return True
     except EOFError:
         one.process.join()
+        one.read()
         if one.process.exitcode in (-signal.SIGKILL, -signal.SIGTERM):  # by somebody else
             one.step = None
         return one.end("the process that ran it ended: it was killed, or crashed")
@@ -421,7 +476,13 @@ def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str]
 
 
 def _run(
-    path: Path, name: str, url: str, settings: Settings, pipe: Pipe, ended: dict[Place, str]
+    path: Path,
+    name: str,
+    url: str,
+    settings: Settings,
+    pipe: Pipe,
+    board: _Board,
+    ended: dict[Place, str],
 ) -> None:
     """Prove one database, and send the results through the pipe."""
     from alembic_toolkit.prove.prover import prove  # the process that waits does not need it
@@ -441,7 +502,7 @@ def _run(
         os.dup2(quiet, stream)
     one = opened(parse_known(url))
     one.on_session = lambda session: pipe.send(("session", session))
-    one.on_step = lambda place: pipe.send(("step", place))
+    one.on_step = board.write
     one.ended = ended
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
@@ -457,7 +518,7 @@ def _run(
             refuse_another_server(project, one.server.facts.name, command)
         pipe.recv()  # the word to begin
         begin = time.perf_counter()
-        prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
+        prove(project, one, settings, found, lambda *at: board.write(board.step, at))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
