@@ -218,5 +218,7 @@ def without_strings(sql: str) -> str:
 
 def names_in(text: str, names: Iterable[str]) -> list[str]:
     """Return the names that occur in an expression."""
+    if not text:
+        return []
     plain = without_strings(text)
     return [n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", plain, re.I)]
