@@ -487,19 +487,7 @@ def _run(
     """Prove one database, and send the results through the pipe."""
     from alembic_toolkit.prove.prover import prove  # the process that waits does not need it
 
-    for end in _OURS:  # in a copy: else it would not notice that nobody listens
-        end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # in a copy of that process, it has a meaning
-    messages.note_typed(settings.command)
-    logging.disable(logging.CRITICAL)
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(20_000, 50, 100)  # and so does most of what a long history needs
-    warnings.simplefilter("ignore")
-    # What revisions and env.py print does not belong into the report.
-    quiet = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(quiet, stream)
+    _set_up(settings)
     one = opened(parse_known(url))
     one.on_session = lambda session: pipe.send(("session", session))
     one.on_step = board.write
@@ -531,6 +519,23 @@ def _run(
         pipe.send(("done", found))
     except OSError:  # nobody listens any more
         last.join()
+
+
+def _set_up(settings: Settings) -> None:
+    """Make this process fit for the code of a project, whether or not it is a copy."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # in a copy of that process, it has a meaning
+    messages.note_typed(settings.command)
+    logging.disable(logging.CRITICAL)
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 50, 100)  # and so does most of what a long history needs
+    warnings.simplefilter("ignore")
+    # What revisions and env.py print does not belong into the report.
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(quiet, stream)
+    for end in _OURS:  # in a copy: else it would not notice that nobody listens
+        end.close()
 
 
 def _leave_nothing(one: Scratch) -> None:
