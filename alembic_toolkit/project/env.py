@@ -7,7 +7,7 @@ import ast
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -52,15 +52,23 @@ class Project:
     order: list[Script] = field(default_factory=list)
     beyond: list[Script] = field(default_factory=list)  # those after a file that is left out
     failed: dict[Path, Exception] = field(default_factory=dict)  # the files that no import survives
+    unloadable: frozenset[Path] | None = None  # for Alembic; None: not known yet
 
     @classmethod
-    def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
+    def load(
+        cls,
+        path: Path,
+        x: tuple[str, ...] = (),
+        url: str = "",
+        unloadable: frozenset[Path] | None = None,
+    ) -> Project:
         """Load every revision, once; none if one needs the beginning of ``env.py``.
 
         :param url: of the scratch database, for what the revisions import of the application.
+        :param unloadable: the files that Alembic cannot load, if they have been read already.
         """
         config = read_config(path)
-        project = cls(path, config, ScriptDirectory.from_config(config), x)
+        project = cls(path, config, ScriptDirectory.from_config(config), x, unloadable=unloadable)
         with told(project, url), suppress(Exception):  # load_in_env raises it again
             project.load_revisions()
         return project
@@ -70,8 +78,7 @@ class Project:
 
         A file that is none, and what comes after it, is left out: the others can be proven.
         """
-        broken = {one.path for one in revisions.broken(self.directory)}
-        if broken:
+        if broken := self._broken():
             self.directory.revision_map = RevisionMap(lambda: self._whole(broken))
         order = [*baselines.seen(self.directory).walk_revisions()][::-1]
         for one in order:
@@ -86,14 +93,19 @@ class Project:
         try:
             self.load_revisions()
         except Exception as error:
-            broken = {one.path for one in revisions.broken(self.directory)}
+            broken = self._broken()
             self.directory.revision_map = RevisionMap(lambda: self._whole(broken, self.failed))
             self.order = [*baselines.seen(self.directory).walk_revisions()][::-1]
             if not self.order:
                 raise error from None
 
+    def _broken(self) -> frozenset[Path]:
+        if self.unloadable is None:
+            return frozenset(one.path for one in revisions.broken(self.directory))
+        return self.unloadable
+
     def _whole(
-        self, broken: set[Path], failed: dict[Path, Exception] | None = None
+        self, broken: Collection[Path], failed: dict[Path, Exception] | None = None
     ) -> list[Script]:
         """Return the revisions below those that are left out.
 

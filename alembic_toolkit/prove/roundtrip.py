@@ -63,6 +63,7 @@ class _Running:
     heard: float = 0
     at: str = ""
     step: Place | None = None
+    unloadable: frozenset[Path] = frozenset()
 
     def begin(self) -> None:
         """Start the process, again if a step has ended it."""
@@ -81,11 +82,14 @@ class _Running:
             self.at = at[-1]
             self.progress(self.proof.database, *at)
 
-    def release(self) -> None:
-        """Let the process go on: until then it changes nothing."""
-        self.heard = time.monotonic()
+    def release(self, unloadable: frozenset[Path]) -> None:
+        """Let the process go on: until then it changes nothing.
+
+        :param unloadable: the files that it need not read to know that they cannot be loaded.
+        """
+        self.heard, self.unloadable = time.monotonic(), unloadable
         with suppress(OSError):  # it has ended; that is heard later
-            self.pipe.send(True)
+            self.pipe.send(unloadable)
 
     def leave(self) -> None:
         """End the process, whatever it does."""
@@ -103,7 +107,7 @@ class _Running:
         self.scratch.ended[self.step] = words
         empty(self.scratch)
         self.begin()
-        self.release()
+        self.release(self.unloadable)
         return False
 
     @property
@@ -176,6 +180,8 @@ def roundtrip(
         if not files.is_blocked:
             if refused is not None:
                 raise refused
+            for each in running:
+                each.release(frozenset(one.path for one in files.broken))
             report.proofs = _work(running, settings.timeout)
             idle.agree(report.proofs)
             _note_stale(report, settings)
@@ -441,8 +447,6 @@ def _way(settings: Settings) -> str:
 
 
 def _work(running: list[_Running], timeout: float) -> list[Proof]:
-    for each in running:
-        each.release()
     left = running
     while left:
         wait([each.pipe for each in left], 0.2)
@@ -500,12 +504,12 @@ def _run(
         with one.engine.connect() as connection:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
-        project = Project.load(path, tuple(settings.x), url)
+        unloadable = pipe.recv()  # and it is the word to begin
+        begin = time.perf_counter()
+        project = Project.load(path, tuple(settings.x), url, unloadable)
         if not settings.urls:
             command = messages.typed_with_url("roundtrip")
             refuse_another_server(project, one.server.facts.name, command)
-        pipe.recv()  # the word to begin
-        begin = time.perf_counter()
         prove(project, one, settings, found, lambda *at: board.write(board.step, at))
     except CommandError as error:
         found.error = str(error)

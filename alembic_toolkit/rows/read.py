@@ -54,6 +54,14 @@ def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
 
 
 def every_column(connection: Connection, table: Table) -> str:
+    """Write what selects all columns of a table of this server."""
+    kept = vars(table)  # as `cached_property` does: a table is read after each step
+    if "selected" not in kept:
+        kept["selected"] = _every_column(connection, table)
+    return str(kept["selected"])
+
+
+def _every_column(connection: Connection, table: Table) -> str:
     select = server_of(connection).selected
     columns = (select(identifier(connection, column.name), column) for column in table.columns)
     return ", ".join(columns) or "NULL"

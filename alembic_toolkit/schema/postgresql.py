@@ -449,12 +449,18 @@ def take(
     return snapshot
 
 
+@cache
+def _prefix(schema: str) -> tuple[str, re.Pattern[str]]:
+    """Return how the server writes a schema before a name, and a pattern of it."""
+    is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", schema)
+    prefix = (schema if is_plain else identifier('"', schema)) + "."
+    return prefix, re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
+
+
 def _items(
     rows: Iterable[Any], default: str, ignore: frozenset[str]
 ) -> Iterator[tuple[str, Thing, str]]:
-    is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", default)
-    prefix = (default if is_plain else identifier('"', default)) + "."
-    qualified = re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
+    prefix, qualified = _prefix(default)
     for kind, space, group, name, definition in rows:
         if not kind or group in ignore:
             continue
