@@ -82,14 +82,20 @@ class _Running:
             self.at = at[-1]
             self.progress(self.proof.database, *at)
 
-    def release(self, unloadable: frozenset[Path]) -> None:
-        """Let the process go on: until then it changes nothing.
+    def tell(self, unloadable: frozenset[Path]) -> None:
+        """Let the process load the history.
 
-        :param unloadable: the files that it need not read to know that they cannot be loaded.
+        :param unloadable: the files that Alembic cannot load, so that it need not read them all.
         """
-        self.heard, self.unloadable = time.monotonic(), unloadable
+        self.unloadable = unloadable
         with suppress(OSError):  # it has ended; that is heard later
             self.pipe.send(unloadable)
+
+    def release(self) -> None:
+        """Let the process go on: until then it changes nothing."""
+        self.heard = time.monotonic()
+        with suppress(OSError):
+            self.pipe.send(None)
 
     def leave(self) -> None:
         """End the process, whatever it does."""
@@ -107,7 +113,8 @@ class _Running:
         self.scratch.ended[self.step] = words
         empty(self.scratch)
         self.begin()
-        self.release(self.unloadable)
+        self.tell(self.unloadable)
+        self.release()
         return False
 
     @property
@@ -176,12 +183,12 @@ def roundtrip(
     with ExitStack() as stack:
         running, refused = _begun(stack, path, settings, progress)
         files = _Files.read(path)  # while the processes start
+        for each in running:
+            each.tell(frozenset(one.path for one in files.broken))
         report = _judged(files, settings)
         if not files.is_blocked:
             if refused is not None:
                 raise refused
-            for each in running:
-                each.release(frozenset(one.path for one in files.broken))
             report.proofs = _work(running, settings.timeout)
             idle.agree(report.proofs)
             _note_stale(report, settings)
@@ -447,6 +454,8 @@ def _way(settings: Settings) -> str:
 
 
 def _work(running: list[_Running], timeout: float) -> list[Proof]:
+    for each in running:
+        each.release()
     left = running
     while left:
         wait([each.pipe for each in left], 0.2)
@@ -504,12 +513,12 @@ def _run(
         with one.engine.connect() as connection:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
-        unloadable = pipe.recv()  # and it is the word to begin
-        begin = time.perf_counter()
-        project = Project.load(path, tuple(settings.x), url, unloadable)
+        project = Project.load(path, tuple(settings.x), url, unloadable=pipe.recv())
         if not settings.urls:
             command = messages.typed_with_url("roundtrip")
             refuse_another_server(project, one.server.facts.name, command)
+        pipe.recv()  # the word to begin
+        begin = time.perf_counter()
         prove(project, one, settings, found, lambda *at: board.write(board.step, at))
     except CommandError as error:
         found.error = str(error)
