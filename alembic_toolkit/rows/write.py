@@ -169,7 +169,8 @@ def alone(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.rollback()  # does nothing, but after an error within BEGIN
+        if not _is_idle(driver):  # after an error within BEGIN
+            driver.rollback()
         driver.autocommit = False
 
 
