@@ -62,6 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
         with suppress(AttributeError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _parsed(argv)
+    arguments.alone = argv is None  # the command is the whole program
     exits.listen()
     before = note_typed(f"alembic-toolkit {arguments.command}")
     try:
@@ -210,6 +211,7 @@ def _wanted(path: Path, arguments: argparse.Namespace) -> settings.Settings:
     wanted.timeout = arguments.timeout or wanted.timeout
     wanted.only = _chosen(path, arguments)
     wanted.command = typed("roundtrip")
+    wanted.alone = arguments.alone
     return wanted
 
 
@@ -285,6 +287,7 @@ def _observed(arguments: argparse.Namespace, dialect: str | None) -> Notes:
     path = Path(arguments.config)
     wanted = settings.read(path)
     wanted.x += arguments.x or []
+    wanted.alone = arguments.alone
     directory = ScriptDirectory.from_config(read_config(path))
     wanted.only = since.between(directory, arguments.start, arguments.end)
     with ExitStack() as stack:

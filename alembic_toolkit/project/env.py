@@ -7,12 +7,15 @@ import ast
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import Any
+from types import CodeType, ModuleType
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
@@ -49,15 +52,23 @@ class Project:
     order: list[Script] = field(default_factory=list)
     beyond: list[Script] = field(default_factory=list)  # those after a file that is left out
     failed: dict[Path, Exception] = field(default_factory=dict)  # the files that no import survives
+    unloadable: frozenset[Path] | None = None  # for Alembic; None: not known yet
 
     @classmethod
-    def load(cls, path: Path, x: tuple[str, ...] = (), url: str = "") -> Project:
+    def load(
+        cls,
+        path: Path,
+        x: tuple[str, ...] = (),
+        url: str = "",
+        unloadable: frozenset[Path] | None = None,
+    ) -> Project:
         """Load every revision, once; none if one needs the beginning of ``env.py``.
 
         :param url: of the scratch database, for what the revisions import of the application.
+        :param unloadable: the files that Alembic cannot load, if they have been read already.
         """
         config = read_config(path)
-        project = cls(path, config, ScriptDirectory.from_config(config), x)
+        project = cls(path, config, ScriptDirectory.from_config(config), x, unloadable=unloadable)
         with told(project, url), suppress(Exception):  # load_in_env raises it again
             project.load_revisions()
         return project
@@ -67,8 +78,7 @@ class Project:
 
         A file that is none, and what comes after it, is left out: the others can be proven.
         """
-        broken = {one.path for one in revisions.broken(self.directory)}
-        if broken:
+        if broken := self._broken():
             self.directory.revision_map = RevisionMap(lambda: self._whole(broken))
         order = [*baselines.seen(self.directory).walk_revisions()][::-1]
         for one in order:
@@ -83,14 +93,19 @@ class Project:
         try:
             self.load_revisions()
         except Exception as error:
-            broken = {one.path for one in revisions.broken(self.directory)}
+            broken = self._broken()
             self.directory.revision_map = RevisionMap(lambda: self._whole(broken, self.failed))
             self.order = [*baselines.seen(self.directory).walk_revisions()][::-1]
             if not self.order:
                 raise error from None
 
+    def _broken(self) -> frozenset[Path]:
+        if self.unloadable is None:
+            return frozenset(one.path for one in revisions.broken(self.directory))
+        return self.unloadable
+
     def _whole(
-        self, broken: set[Path], failed: dict[Path, Exception] | None = None
+        self, broken: Collection[Path], failed: dict[Path, Exception] | None = None
     ) -> list[Script]:
         """Return the revisions below those that are left out.
 
@@ -188,7 +203,7 @@ class Project:
         step = _Step(self.directory.revision_map, revision, up)
         if fresh:
             path = Path(revision.path)
-            module = load_python_file(str(path.parent), path.name)
+            module = _loaded(path)
             step.migration_fn = module.upgrade if up else module.downgrade
         return step
 
@@ -200,6 +215,27 @@ class Project:
         after: Any = (revision.revision,) if branch else revision.revision
         from_, to_ = (before, after) if up else (after, before)
         return StampStep(from_ or None, to_ or None, up, branch, self.directory.revision_map)
+
+
+def _loaded(path: Path) -> ModuleType:
+    """Load a revision's file as Alembic does, but compile the same text only once."""
+    if path.suffix != ".py" or not path.exists():
+        return load_python_file(str(path.parent), path.name)
+    name = re.sub(r"\W", "_", path.name)
+    loader = _Loader(name, str(path))
+    module = module_from_spec(cast("ModuleSpec", spec_from_loader(name, loader)))
+    loader.exec_module(module)
+    return module
+
+
+class _Loader(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        return _compiled(self.path, self.get_data(self.path))
+
+
+@lru_cache(maxsize=16)
+def _compiled(path: str, source: bytes) -> CodeType:
+    return compile(source, path, "exec", dont_inherit=True)
 
 
 def _refuse_without_upgrade(script: Script | None) -> None:

@@ -62,7 +62,12 @@ def read(script: ScriptDirectory) -> tuple[list[Revision], list[Finding]]:
 
 def broken(script: ScriptDirectory) -> list[Finding]:
     """Return why Alembic cannot load files; computed values are left to Alembic."""
-    return [one for one in read(script)[1] if "computed" not in one.problem]
+    return unloadable(read(script)[1])
+
+
+def unloadable(unread: Iterable[Finding]) -> list[Finding]:
+    """Return why Alembic cannot load files, of those that `read` could not."""
+    return [one for one in unread if "computed" not in one.problem]
 
 
 def locations(script: ScriptDirectory) -> list[Path]:

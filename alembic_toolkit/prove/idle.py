@@ -69,6 +69,8 @@ class Idle:
     def in_vain(self, was: Snapshot) -> list[str]:
         """Report drops by the last step's verbs that found nothing."""
         missing = [skip for skip in self.steps.skips if skip.is_missing and not _had(was, skip)]
+        if not missing:
+            return []
         tables = [thing.name for thing in was if thing.kind in ("table", "view")]
         lines = []
         for skip in missing:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.known import Known
 from alembic_toolkit.prove.results import Outcome, Running
-from alembic_toolkit.prove.scripts import Written, scripts, scripts_elsewhere
 from alembic_toolkit.prove.steps import Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 from alembic_toolkit.prove.wording import running_name
 from alembic_toolkit.schema.snapshot import Snapshot
-from alembic_toolkit.script.servers import server_of
 from alembic_toolkit.sql.statements import is_comment
+
+# Most round trips do not ask for scripts, and import this all the same.
+if TYPE_CHECKING:
+    from alembic_toolkit.prove.scripts import Written
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Offline:
 
     def write(self) -> None:
         """Have every script written, in two processes; note why, where that is impossible."""
+        from alembic_toolkit.prove.scripts import scripts, scripts_elsewhere
+
         url = self.steps.scratch.address
         try:
             self.scripts = {up: scripts(self.steps.project, url, up) for up in (True, False)}
@@ -73,6 +78,8 @@ class Offline:
             self.known.look(executed)
             self.known.read_rows(executed)
             return
+        from alembic_toolkit.script.servers import server_of
+
         self.steps.running, self.steps.is_inside = Running(position, up, results.OFFLINE), True
         self.steps.executed = written.statements
         with self.steps.scratch.engine.connect() as connection:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic.script import Script
 from alembic.util import to_tuple
 
-from alembic_toolkit.drift.instead import in_the_models
-from alembic_toolkit.drift.judge import Drift, Looked, judge, look
 from alembic_toolkit.project.env import Project
 from alembic_toolkit.project.revisions import Revision, read_file, shown
 from alembic_toolkit.prove import results, wording
@@ -30,7 +29,6 @@ from alembic_toolkit.prove.health import Health
 from alembic_toolkit.prove.idle import Idle
 from alembic_toolkit.prove.known import Known, Moment
 from alembic_toolkit.prove.locks.judge import Locks
-from alembic_toolkit.prove.locks.watch import Watch, watching
 from alembic_toolkit.prove.offline import Offline
 from alembic_toolkit.prove.recorder import Recorder, recorder
 from alembic_toolkit.prove.results import Finding, Outcome, Proof, RevisionProof, Running
@@ -43,6 +41,11 @@ from alembic_toolkit.prove.wording import running_name
 from alembic_toolkit.rows import differences
 from alembic_toolkit.rows.lost import changed_by, lost_after_down, lost_after_up, since
 from alembic_toolkit.schema.snapshot import Snapshot, difference
+
+# What few need, or nobody at first, is imported where it is used.
+if TYPE_CHECKING:
+    from alembic_toolkit.drift.judge import Drift, Looked
+    from alembic_toolkit.prove.locks.watch import Watch
 
 
 def prove(
@@ -57,7 +60,11 @@ def prove(
     :param progress: called with the steps done, all of them, and the revision at hand.
     :raises CommandError: ``env.py`` cannot be run on the database.
     """
-    watched = watching(scratch) if results.LOCKS in wanted.checks else nullcontext()
+    watched: AbstractContextManager[Watch | None] = nullcontext()
+    if results.LOCKS in wanted.checks:
+        from alembic_toolkit.prove.locks.watch import watching
+
+        watched = watching(scratch)
     with recorder(scratch) as listening, watched as watch:
         if not project.order:
             load_in_env(project, scratch)
@@ -230,7 +237,8 @@ class Prover:
         first = self.known.look(None)
         self.at_base = first if self.at_base is None else self.at_base
         yield from self.steps.lead(start)
-        self.known.look(None)
+        if start:
+            self.known.look(None)
         self.known.read_rows(None)
         self.known.fill(None, sort=self.steps.at(start).sort)
         self.health.begin()
@@ -394,6 +402,8 @@ class Prover:
     def _models(self) -> None:
         if results.MODELS not in self.wanted.checks:
             return
+        from alembic_toolkit.drift.judge import look
+
         context, own = self.steps.context, self.steps.own_tables
         with self.steps.aside():
             self.looked, why = look(context, self.wanted.metadata, own, self.known.snap)
@@ -404,6 +414,8 @@ class Prover:
         """Make the models' tables in the empty database, and compare them with those at head."""
         if self.looked is None:
             return
+        from alembic_toolkit.drift.judge import judge
+
         empty(self.scratch)
         drift = judge(self.looked, self.scratch.engine)
         empty(self.scratch)
@@ -414,6 +426,8 @@ class Prover:
             self._find_drift(drift)
 
     def _find_drift(self, drift: Drift) -> None:
+        from alembic_toolkit.drift.instead import in_the_models
+
         problem = "at head, the database is not what the models say"
         more = [f"not judged: {line}" for line in drift.unjudged.splitlines()[:1]]
         code = "\n".join(f"    {line}" for line in drift.code)

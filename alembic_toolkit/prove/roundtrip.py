@@ -14,20 +14,23 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
@@ -52,17 +55,53 @@ class _Running:
 
     scratch: Scratch
     proof: Proof
-    start: Callable[[Scratch], tuple[Any, Pipe]]
+    start: Callable[[Scratch, _Board], tuple[Any, Pipe]]
+    progress: Callable[[str, int, int, str], None] = lambda *_: None
     process: Any = None
     pipe: Any = None
+    board: _Board = field(default_factory=lambda: _Board())
     heard: float = 0
     at: str = ""
     step: Place | None = None
+    unloadable: frozenset[Path] = frozenset()
 
     def begin(self) -> None:
         """Start the process, again if a step has ended it."""
-        self.process, self.pipe = self.start(self.scratch)
+        self.board = _Board()
+        self.process, self.pipe = self.start(self.scratch, self.board)
         self.heard, self.step, self.at = time.monotonic(), None, ""
+
+    def read(self) -> None:
+        """Read where the process is."""
+        found = self.board.read()
+        if found is None:
+            return
+        self.heard = time.monotonic()
+        self.step, at = found
+        if at:
+            self.at = at[-1]
+            self.progress(self.proof.database, *at)
+
+    def tell(self, unloadable: frozenset[Path]) -> None:
+        """Let the process load the history.
+
+        :param unloadable: the files that Alembic cannot load, so that it need not read them all.
+        """
+        self.unloadable = unloadable
+        with suppress(OSError):  # it has ended; that is heard later
+            self.pipe.send(unloadable)
+
+    def release(self) -> None:
+        """Let the process go on: until then it changes nothing."""
+        self.heard = time.monotonic()
+        with suppress(OSError):
+            self.pipe.send(None)
+
+    def leave(self) -> None:
+        """End the process, whatever it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
 
     def end(self, words: str) -> bool:
         """End the process; return False if it is started again, without the step that it ran."""
@@ -74,11 +113,53 @@ class _Running:
         self.scratch.ended[self.step] = words
         empty(self.scratch)
         self.begin()
+        self.tell(self.unloadable)
+        self.release()
         return False
 
     @property
     def after(self) -> str:
         return f", after {self.at}" if self.at else ""
+
+
+_At = tuple[int, int, str]  # the steps done, all of them, the revision
+
+
+class _Board:
+    """Where a process writes what it is at, for the one that watches: a message would wake that.
+
+    There are ten steps for each revision.
+    """
+
+    def __init__(self) -> None:
+        """Take memory that both processes have."""
+        self.memory = multiprocessing.get_context("spawn").RawArray("c", _ROOM)
+        self.written, self.seen = 0, b""
+        self.step: Place | None = None
+        self.at: _At | None = None
+
+    def write(self, step: Place | None, at: _At | None = None) -> None:
+        self.step, self.at, self.written = step, at or self.at, self.written + 1
+        text = pickle.dumps((self.written, self.step, self.at))
+        size, self.memory[:_HEAD] = len(text), bytes(_HEAD)  # nothing, until all is there
+        if _HEAD + size <= _ROOM:
+            self.memory[_HEAD : _HEAD + size] = text
+            self.memory[:_HEAD] = size.to_bytes(_HEAD, "big")
+
+    def read(self) -> tuple[Place | None, _At | None] | None:
+        """Return what is new, if anything is."""
+        size = int.from_bytes(self.memory[:_HEAD], "big")
+        text = self.memory[_HEAD : _HEAD + size]
+        if not size or text == self.seen:
+            return None
+        with suppress(Exception):  # half of it is the next one
+            _, step, at = pickle.loads(text)
+            self.seen = text
+            return step, at
+        return None
+
+
+_ROOM, _HEAD = 4096, 4
 
 
 def roundtrip(
@@ -99,15 +180,18 @@ def roundtrip(
     settings = _portable(read(path) if settings is None else settings)
     if settings.only is not None:
         settings = replace(settings, checks=settings.checks - {*results.OF_DATABASE})
-    report = read_files(path, settings)
-    if not _is_blocked(path):
-        addresses: Sequence[str | None] = settings.urls or [None]
-        with ExitStack() as stack:
-            given = [stack.enter_context(scratch(url)) for url in addresses]
-            databases = dict(zip(names(addresses), given, strict=True))
-            report.proofs = _work(path, settings, databases, progress)
-        idle.agree(report.proofs)
-        _note_stale(report, settings)
+    with ExitStack() as stack:
+        running, refused = _begun(stack, path, settings, progress)
+        files = _Files.read(path)  # while the processes start
+        for each in running:
+            each.tell(frozenset(one.path for one in files.broken))
+        report = _judged(files, settings)
+        if not files.is_blocked:
+            if refused is not None:
+                raise refused
+            report.proofs = _work(running, settings.timeout)
+            idle.agree(report.proofs)
+            _note_stale(report, settings)
     if settings.only is not None:
         _leave(report, settings.only)
         for one in report.proofs:
@@ -174,16 +258,6 @@ def _is_judged(outcome: Outcome | None) -> bool:
         results.FAULTY,
         results.EXCEPTED,
     )
-
-
-def _is_blocked(path: Path) -> bool:
-    """Return whether the graph cannot be walked.
-
-    What a broken file breaks is left out of it, and several heads are walked to, one by one.
-    """
-    script = ScriptDirectory.from_config(read_config(path))
-    readable, unread = revisions.read(script)
-    return not unread and not revisions.broken(script) and bool(checks.graph(readable))
 
 
 def _note_stale(report: Report, settings: Settings) -> None:
@@ -257,27 +331,61 @@ def names(addresses: Sequence[str | None]) -> list[str]:
 # The files
 
 
+@dataclass
+class _Files:
+    """The files of a history, each read once."""
+
+    path: Path
+    config: Config
+    script: ScriptDirectory
+    readable: list[revisions.Revision]
+    unread: list[revisions.Finding]
+
+    @classmethod
+    def read(cls, path: Path) -> _Files:
+        config = read_config(path)
+        script = ScriptDirectory.from_config(config)
+        return cls(path, config, script, *revisions.read(script))
+
+    @property
+    def broken(self) -> list[revisions.Finding]:
+        return revisions.unloadable(self.unread)
+
+    @cached_property
+    def graph(self) -> list[revisions.Finding]:
+        return [] if self.unread else checks.graph(self.readable)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether the graph cannot be walked.
+
+        What a broken file breaks is left out of it, and several heads are walked to, one by one.
+        """
+        return not self.broken and bool(self.graph)
+
+
 def read_files(path: Path, wanted: Settings) -> Report:
     """Make the checks that need only the files.
 
     :raises CommandError: none is a revision.
     """
-    config = read_config(path)
-    script = ScriptDirectory.from_config(config)
-    readable, unread = revisions.read(script)
-    if not readable and not unread:
+    return _judged(_Files.read(path), wanted)
+
+
+def _judged(files: _Files, wanted: Settings) -> Report:
+    readable, script = files.readable, files.script
+    if not readable and not files.unread:
         raise checks.nothing_there(script)
-    report = Report(str(path), len(checks.seen(readable)))
-    broken = revisions.broken(script)
-    if broken and not readable:
-        raise CommandError(str(broken[0]))
-    found: dict[str, Iterable[revisions.Finding]] = {results.GRAPH: broken}
-    if not unread:
-        found[results.GRAPH] = checks.graph(readable)
+    report = Report(str(files.path), len(checks.seen(readable)))
+    if files.broken and not readable:
+        raise CommandError(str(files.broken[0]))
+    found: dict[str, Iterable[revisions.Finding]] = {results.GRAPH: files.broken}
+    if not files.unread:
+        found[results.GRAPH] = files.graph
         # Several heads are fine where the labels of branches tell them apart.
-        if not found[results.GRAPH] and not any(one.branch_labels for one in readable):
+        if not files.graph and not any(one.branch_labels for one in readable):
             found[results.GRAPH] = checks.several_heads(checks.seen(readable))
-    roots = checks.import_roots(config)
+    roots = checks.import_roots(files.config)
     imports = checks.application_imports(readable, roots, Path(script.dir))
     found[results.SELF_CONTAINED] = imports
     ids = {revision.path: revision.id for revision in readable}
@@ -294,57 +402,83 @@ def read_files(path: Path, wanted: Settings) -> Report:
 # The processes
 
 
-def _work(
+def _begun(
+    stack: ExitStack,
     path: Path,
     settings: Settings,
-    databases: dict[str, Scratch],
     progress: Callable[[str, int, int, str], None],
-) -> list[Proof]:
-    spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
+) -> tuple[list[_Running], CommandError | None]:
+    """Open each scratch database, and start its process, which waits for our word.
 
-    def start(name: str, one: Scratch) -> tuple[Any, Pipe]:
-        ours, theirs = spawn.Pipe()
-        arguments = (path, name, one.address, settings, theirs, one.ended)
-        process = spawn.Process(target=_run, args=arguments, daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
-
+    :param stack: ends the processes, and then empties the databases.
+    :return: also the reason if a database cannot be used.
+    """
+    addresses: Sequence[str | None] = settings.urls or [None]
     running: list[_Running] = []
     try:
-        for name, one in databases.items():
-            running.append(_Running(one, Proof(name, shown(one.url)), partial(start, name)))
+        given = [stack.enter_context(scratch(url)) for url in addresses]
+        for name, one in zip(names(addresses), given, strict=True):
+            start = partial(_start, path, name, settings)
+            running.append(_Running(one, Proof(name, shown(one.url)), start, progress))
+            stack.callback(running[-1].leave)
             running[-1].begin()
-        left = running
-        while left:
-            wait([each.pipe for each in left], 0.2)
-            left = [each for each in left if not _hear(each, settings.timeout, progress)]
-    finally:
-        for each in running:
-            if each.process is not None:
-                each.process.kill()
-                each.process.join()
+    except CommandError as error:
+        return [], error
+    return running, None
+
+
+_OURS: WeakSet[Pipe] = WeakSet()  # this process's ends of pipes
+
+
+def _start(
+    path: Path, name: str, settings: Settings, one: Scratch, board: _Board
+) -> tuple[Any, Pipe]:
+    context = multiprocessing.get_context(_way(settings))
+    ours, theirs = context.Pipe()
+    _OURS.add(ours)
+    arguments = (path, name, one.address, settings, theirs, board, one.ended)
+    process = context.Process(target=_run, args=arguments, daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _way(settings: Settings) -> str:
+    """Return how to start a process: with nothing of this one in it, or as its copy.
+
+    To import everything once more takes longer than to prove fifty revisions. A copy of a thread's
+    locks would never be unlocked, and elsewhere than on Linux a library may keep such locks.
+    """
+    is_plain = settings.alone and threading.active_count() == 1
+    return "fork" if is_plain and sys.platform == "linux" else "spawn"
+
+
+def _work(running: list[_Running], timeout: float) -> list[Proof]:
+    for each in running:
+        each.release()
+    left = running
+    while left:
+        wait([each.pipe for each in left], 0.2)
+        left = [each for each in left if not _hear(each, timeout)]
     return [each.proof for each in running]
 
 
-def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str], None]) -> bool:
+def _hear(one: _Running, timeout: float) -> bool:
     """Receive what a process sends; return whether it has ended."""
+    one.read()
     try:
         while one.pipe.poll():
             what, *values = one.pipe.recv()
             one.heard = time.monotonic()
-            if what == "at":
-                one.at = values[-1]
-                progress(one.proof.database, *values)
-            elif what == "step":
-                one.step = values[0]
-            elif what == "session":
+            if what == "session":
                 one.scratch.sessions.add(*values)
             else:
+                one.read()
                 one.proof = values[0]
                 return True
     except EOFError:
         one.process.join()
+        one.read()
         if one.process.exitcode in (-signal.SIGKILL, -signal.SIGTERM):  # by somebody else
             one.step = None
         return one.end("the process that ran it ended: it was killed, or crashed")
@@ -355,23 +489,21 @@ def _hear(one: _Running, timeout: float, progress: Callable[[str, int, int, str]
 
 
 def _run(
-    path: Path, name: str, url: str, settings: Settings, pipe: Pipe, ended: dict[Place, str]
+    path: Path,
+    name: str,
+    url: str,
+    settings: Settings,
+    pipe: Pipe,
+    board: _Board,
+    ended: dict[Place, str],
 ) -> None:
     """Prove one database, and send the results through the pipe."""
     from alembic_toolkit.prove.prover import prove  # the process that waits does not need it
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
-    messages.note_typed(settings.command)
-    logging.disable(logging.CRITICAL)
-    gc.set_threshold(20_000, 50, 100)  # most of what a long history needs stays to the end
-    warnings.simplefilter("ignore")
-    # What revisions and env.py print does not belong into the report.
-    quiet = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(quiet, stream)
+    _set_up(settings)
     one = opened(parse_known(url))
     one.on_session = lambda session: pipe.send(("session", session))
-    one.on_step = lambda place: pipe.send(("step", place))
+    one.on_step = board.write
     one.ended = ended
     last = threading.Thread(target=_leave_nothing, args=(one,), daemon=True)
     last.start()
@@ -381,11 +513,13 @@ def _run(
         with one.engine.connect() as connection:
             version = connection.exec_driver_sql(one.server.version).scalar_one()
         found.server = one.server.title(version)
-        project = Project.load(path, tuple(settings.x), url)
+        project = Project.load(path, tuple(settings.x), url, unloadable=pipe.recv())
         if not settings.urls:
             command = messages.typed_with_url("roundtrip")
             refuse_another_server(project, one.server.facts.name, command)
-        prove(project, one, settings, found, lambda *at: pipe.send(("at", *at)))
+        pipe.recv()  # the word to begin
+        begin = time.perf_counter()
+        prove(project, one, settings, found, lambda *at: board.write(board.step, at))
     except CommandError as error:
         found.error = str(error)
     except BaseException as error:
@@ -398,6 +532,23 @@ def _run(
         pipe.send(("done", found))
     except OSError:  # nobody listens any more
         last.join()
+
+
+def _set_up(settings: Settings) -> None:
+    """Make this process fit for the code of a project, whether or not it is a copy."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that watches
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # in a copy of that process, it has a meaning
+    messages.note_typed(settings.command)
+    logging.disable(logging.CRITICAL)
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 50, 100)  # and so does most of what a long history needs
+    warnings.simplefilter("ignore")
+    # What revisions and env.py print does not belong into the report.
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(quiet, stream)
+    for end in _OURS:  # in a copy: else it would not notice that nobody listens
+        end.close()
 
 
 def _leave_nothing(one: Scratch) -> None:

@@ -57,6 +57,7 @@ class Settings:
     downgrades: bool = True
     only: frozenset[str] | None = None  # the ids of the revisions that are judged
     command: str = ""  # that was typed
+    alone: bool = False  # a command is the whole program: nothing of the project is loaded there
 
     def __post_init__(self) -> None:
         """Leave out what is about downgrades where there are none."""

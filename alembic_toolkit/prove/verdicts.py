@@ -97,10 +97,11 @@ class Verdicts:
         """
         doubled = []
         changed = changed_by(executed)
-        for name, now in rows[-1].items():
+        changed_now = ((n, now) for n, now in rows[-1].items() if now is not rows[-2].get(n))
+        for name, now in changed_now:
             # Without a key, a row with changed values cannot be told from a new row.
             is_clear = now.table.primary or (changed is not None and name not in changed)
-            if is_clear and all(name in some for some in rows) and now is not rows[-2][name]:
+            if is_clear and all(name in some for some in rows):
                 seen = [some[name] for some in rows]
                 doubled += [f"+ row of {name}: {row}" for row in differences.doubled(*seen)]
         if doubled:

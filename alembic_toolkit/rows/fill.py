@@ -81,7 +81,8 @@ def _sorted(table: Table, sort: Sort) -> Table:
     unique = {name for key in (table.primary, *table.uniques) for name in key}
 
     def column(one: Column) -> Column:
-        one = replace(one, of=table.name)
+        if one.of != table.name:
+            one = replace(one, of=table.name)
         if one.labels or one.name in table.references or one.form not in ("", "object"):
             return one
         if sort.texts and one.kind in ("text", "char", "json") and one.name not in unique:

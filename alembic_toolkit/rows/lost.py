@@ -55,9 +55,10 @@ def lost_after_up(before: Rows, after: Rows, deliberate: Collection[str] | None 
         folded = {name.lower() for name in excused}
         excused |= {name for name in before if name.lower() in folded}
     lines = []
-    for name, content in sorted(before.items(), key=itemgetter(0)):
-        if not content.rows or after.get(name) is content:
-            continue
+    changed = (
+        item for item in before.items() if item[1].rows and after.get(item[0]) is not item[1]
+    )
+    for name, content in sorted(changed, key=itemgetter(0)):
         now = _renamed_table(name, content, before, after)
         if now is None or name in excused or now in excused:
             continue
@@ -71,12 +72,13 @@ def lost_after_down(before: Rows, between: Rows, after: Rows, fed: bool = False)
     ``fed``: rows were written above into tables that were not there below (rule 5).
     """
     lines = []
-    for name, content in sorted(before.items(), key=itemgetter(0)):
-        if name in after and after[name] is not content:
+    changed = (item for item in before.items() if after.get(item[0]) is not item[1])
+    for name, content in sorted(changed, key=itemgetter(0)):
+        if name in after:
             now = _renamed_table(name, content, before, between)
             newer = between[now] if now is not None else None
             lines += _compare_back(content, newer, after[name], fed)
-        elif name not in after and content.rows:
+        elif content.rows:
             lines.append(f"rows of {name}: {len(content.rows)} before, no such table after")
     return lines
 
@@ -85,8 +87,11 @@ def since(earlier: Rows, now: Rows) -> Rows:
     """Return the rows that were written in between."""
     new = {}
     for name, content in now.items():
-        rows = Counter(content.rows) - Counter(earlier[name].rows if name in earlier else ())
-        new[name] = Content(content.table, [*rows.elements()])
+        before = earlier.get(name)
+        rows = content.rows if before is not content else []
+        if rows and before is not None:
+            rows = [*(Counter(rows) - Counter(before.rows)).elements()]
+        new[name] = Content(content.table, rows)
     return new
 
 

@@ -72,7 +72,9 @@ def _never_varies(table: Table, column: Column, existing: list[Row]) -> bool:
         return False
     values = {str(row[column.name]) for row in existing if row[column.name] is not None}
     # A check may allow one value alone.
-    if column.name in table.references or names_in(" ".join(table.checks), [column.name]):
+    if column.name in table.references or (
+        table.checks and names_in(" ".join(table.checks), [column.name])
+    ):
         return not values
     return len(values) < 2 and len(existing) > 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -47,10 +47,21 @@ def content(table: Table, rows: list[tuple[Any, ...]]) -> Content:
     """Put the rows of a table in order."""
     positions = [at for at, name in enumerate(table.names) if name in table.primary]
     positions = positions or [*range(len(table.columns))]
+    if len(positions) == 1:
+        [at] = positions
+        return Content(table, sorted(rows, key=lambda row: _order(row[at])))
     return Content(table, sorted(rows, key=lambda row: [_order(row[n]) for n in positions]))
 
 
 def every_column(connection: Connection, table: Table) -> str:
+    """Write what selects all columns of a table of this server."""
+    kept = vars(table)  # as `cached_property` does: a table is read after each step
+    if "selected" not in kept:
+        kept["selected"] = _every_column(connection, table)
+    return str(kept["selected"])
+
+
+def _every_column(connection: Connection, table: Table) -> str:
     select = server_of(connection).selected
     columns = (select(identifier(connection, column.name), column) for column in table.columns)
     return ", ".join(columns) or "NULL"
@@ -61,10 +72,18 @@ def by_value(table: Table, answer: list[Any]) -> list[tuple[Any, ...]]:
         return [() for _ in answer]
     makers = [_BY_KIND.get(column.kind, plain) for column in table.columns]
     columns = (
-        [None if value is None else make(value) for value in values]
-        for make, values in zip(makers, zip(*answer, strict=True), strict=False)
+        _made(make, values) for make, values in zip(makers, zip(*answer, strict=True), strict=False)
     )
     return [*zip(*columns, strict=True)]
+
+
+def _made(make: Callable[[Any], Any], values: Sequence[Any]) -> Sequence[Any]:
+    if make is plain and {*map(type, values)} <= _PLAIN:
+        return values
+    return [None if value is None else make(value) for value in values]
+
+
+_PLAIN = {str, type(None)}
 
 
 def same(one: Rows, other: Rows) -> bool:
@@ -106,7 +125,7 @@ def plain(value: Any) -> Any:
 def _moment(value: Any) -> Any:
     """Return a date or time without a fraction of zeros, and without the T."""
     text = plain(value)
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not ("T" in text or "." in text):
         return text
     text = re.sub(r"^(\d+-\d+-\d+)T", r"\1 ", text)
     return re.sub(r"(\.\d*[1-9])0+$|\.0+$", r"\1", text)

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from alembic_toolkit.rows.forms import made
@@ -28,7 +29,8 @@ from alembic_toolkit.rows.tables.table import Column
 UNSET = object()  # leave it to the default
 
 
-def candidates(column: Column) -> list[Any]:
+@lru_cache(maxsize=4096)
+def candidates(column: Column) -> Sequence[Any]:
     """Return values for a column, the nastiest first; none if its type is unknown."""
     if make := _CANDIDATES.get(column.kind):
         return make(column)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database.driver import ask, identifier
+from alembic_toolkit.database.driver import ask, fetch, identifier
 from alembic_toolkit.rows.filling import Filling, Row
 from alembic_toolkit.rows.read import by_value, every_column
 from alembic_toolkit.rows.servers import RowServer, server_of
@@ -77,11 +77,19 @@ def _insert_rows(filling: Filling, table: Table, rows: list[Row]) -> None:
     calls = [f"(SELECT {c})" for c in _setvals(filling, table)] if server.advances_on_insert else []
     returning = ", ".join([every_column(connection, table), *calls])
     with savepoint(connection):
-        answer = ask(connection, f"{sql} RETURNING {returning}")
+        answer = _answer(connection, f"{sql} RETURNING {returning}")
     if calls:
         filling.advanced.add(table.name)
     returned = [row[: len(table.columns) or 1] for row in answer]
     filling.filled.returned.setdefault(table.name, []).extend(by_value(table, returned))
+
+
+def _answer(connection: Connection, sql: str) -> list[Any]:
+    """Run a statement past SQLAlchemy where one that fails can be run again, for its error."""
+    if is_alone(connection):
+        with suppress(Exception):
+            return fetch(connection, sql)
+    return ask(connection, sql)
 
 
 def update(filling: Filling, table: Table, rows: list[Row], key: ForeignKey) -> None:
@@ -161,7 +169,8 @@ def alone(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.rollback()  # does nothing, but after an error within BEGIN
+        if not _is_idle(driver):  # after an error within BEGIN
+            driver.rollback()
         driver.autocommit = False
 
 

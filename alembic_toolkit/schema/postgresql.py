@@ -364,6 +364,7 @@ _BRANCHES = [
 ]
 
 _OF_RELATIONS = _BRANCHES[:7]
+_PLAIN = _BRANCHES[:4]  # without triggers, rules and policies
 
 # Catalogs whose entries are enough, without definitions.
 _IDENTIFIED = normal.words(
@@ -413,12 +414,14 @@ def _look(name: str) -> str:
     if name == "alembic_toolkit_all":
         return _statement(_TOUCHED, _TOUCH, _BRANCHES)
     relations = _WHOLE | {"relations": _TOUCHED["relations"]}
-    return _statement(relations, _TOUCH_RELATIONS, _OF_RELATIONS)
+    branches = _PLAIN if name == "alembic_toolkit_plain" else _OF_RELATIONS
+    return _statement(relations, _TOUCH_RELATIONS, branches)
 
 
-_LOOKS = ("alembic_toolkit_all", "alembic_toolkit_relations")
+_LOOKS = ("alembic_toolkit_all", "alembic_toolkit_relations", "alembic_toolkit_plain")
 _BEYOND_RELATIONS = normal.words("rename domain function procedure aggregate") | {ABOUT_TYPES}
 _ROUTINES = ("function", "procedure", "aggregate")
+_FIRED = normal.words("trigger rule policy")
 _BELONGING = normal.words(
     "column,primary key,unique,check,foreign key,exclusion,index,trigger,rule,policy", ","
 )
@@ -446,12 +449,18 @@ def take(
     return snapshot
 
 
+@cache
+def _prefix(schema: str) -> tuple[str, re.Pattern[str]]:
+    """Return how the server writes a schema before a name, and a pattern of it."""
+    is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", schema)
+    prefix = (schema if is_plain else identifier('"', schema)) + "."
+    return prefix, re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
+
+
 def _items(
     rows: Iterable[Any], default: str, ignore: frozenset[str]
 ) -> Iterator[tuple[str, Thing, str]]:
-    is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", default)
-    prefix = (default if is_plain else identifier('"', default)) + "."
-    qualified = re.compile(rf'(?<![\w".$]){re.escape(prefix)}')
+    prefix, qualified = _prefix(default)
     for kind, space, group, name, definition in rows:
         if not kind or group in ignore:
             continue
@@ -485,6 +494,8 @@ def _touched(
         asked |= {group.partition("\0")[2] for group in groups}
     few = not names & _BEYOND_RELATIONS
     look = "alembic_toolkit_relations" if few else "alembic_toolkit_all"
+    if few and not known.fired and not names & _FIRED:
+        look = "alembic_toolkit_plain"
     arguments, nothing = "pg_catalog.name[], boolean", "ARRAY[]::pg_catalog.name[], false"
     prepare(connection, look, arguments, _look(look), nothing)
     array = ", ".join(postgresql_literal(name) for name in sorted(asked) if "\0" not in name)

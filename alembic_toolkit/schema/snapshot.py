@@ -37,6 +37,7 @@ class Snapshot(dict[Thing, str]):
         self.implicit: frozenset[str] = frozenset()  # groups whose own text is not enough
         self.spaces: tuple[str, ...] = ("",)  # PostgreSQL: prefixes of groups, by schema
         self.watched = False  # PostgreSQL: an event trigger on DDL may do anything
+        self.fired: frozenset[Thing] = frozenset()  # triggers, rules, policies
         self.types: frozenset[tuple[Thing, str]] = frozenset()  # without the server's own
 
     def copy(self) -> Snapshot:
@@ -61,6 +62,8 @@ class Snapshot(dict[Thing, str]):
         space, separator, _ = group.partition("\0")
         if separator and thing.kind == "index":
             self.indexes[space, thing.name] = group
+        if thing.kind in _FIRED:
+            self.fired |= {thing}
         if next(iter(self.groups[group])).kind in _TYPES:  # a domain has checks as well
             self.types |= {(thing, definition)}
 
@@ -72,6 +75,8 @@ class Snapshot(dict[Thing, str]):
             del self[thing]
             if thing.kind == "index":
                 self.indexes.pop((space, thing.name), None)
+        if self.fired:
+            self.fired -= things.keys()
         if self.types:
             self.types -= frozenset(things.items())
 
@@ -97,6 +102,7 @@ class Snapshot(dict[Thing, str]):
 
 
 _TYPES = ("enum", "domain")
+_FIRED = ("trigger", "rule", "policy")
 
 
 def _decides(thing: Thing, text: str) -> bool:

@@ -63,19 +63,24 @@ def _pinned(tokens: list[str]) -> Iterator[str]:
 
 def _pinned_token(tokens: list[str], position: int) -> str:
     token = tokens[position]
+    if token[0].isalpha() or token[0] == "_":
+        return f"pg_catalog.{token}" if _is_of_catalog(tokens, position) else token
     if token in _OPERATORS and not _is_sign(tokens, position):
         return _operator(token)
     if token == "::":
         is_plain = _next(tokens, position).lower() in _OF_GRAMMAR
         return token if is_plain else "::pg_catalog."
-    if re.fullmatch(r"'pg_\w+'", token) and _is_class(tokens, position):
+    if _CATALOG.fullmatch(token) and _is_class(tokens, position):
         return f"'pg_catalog.{token[1:]}"
-    return f"pg_catalog.{token}" if _is_of_catalog(tokens, position) else token
+    return token
+
+
+_CATALOG = re.compile(r"'pg_\w+'")
 
 
 def _membership(tokens: list[str], position: int) -> tuple[str, int]:
     """Return the translation of IN, LIKE or a plain NOT, and where the SQL continues."""
-    text = "".join(tokens[position:])
+    text = "".join(tokens[position : position + 200])
     found = _MEMBERSHIP.match(text)
     if found is None:
         return tokens[position], position + 1

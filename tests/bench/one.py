@@ -101,7 +101,7 @@ def ours(
     from alembic_toolkit.prove.settings import ALWAYS, Settings
 
     begun = time.perf_counter()
-    wanted = Settings([urls[0]], ALWAYS - {results.MODELS} | {*more})
+    wanted = Settings([urls[0]], ALWAYS - {results.MODELS} | {*more}, alone=True)
     report = roundtrip(directory / "alembic.ini", wanted)
     seconds = time.perf_counter() - begun
     wrong = [f"{f.revision} {f.check}: {f.problem} {f.details}" for f in report.all_findings()]

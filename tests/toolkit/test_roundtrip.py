@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from alembic_toolkit.prove.roundtrip import roundtrip as prove
+from alembic_toolkit.prove.settings import Settings
 from tests.databases import Database
 from tests.toolkit.conftest import Outcome, Project, execute, tables
 
@@ -126,6 +128,20 @@ def test_endless_upgrade_is_ended(project: Project, database: Database) -> None:
     assert "1 of 2 revisions: proven" in outcome.out
     assert "a step took longer than 5 seconds" in outcome.out
     assert held(database) == set()
+
+
+@pytest.mark.databases("sqlite")
+def test_process_is_a_copy_of_the_command_and_not_of_a_program_that_calls_it(
+    project: Project, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    is_new = "'--multiprocessing-fork' in sys.orig_argv"
+    saying = f"import sys; open({str(said)!r}, 'w').write(str({is_new}))"
+    project.table("0001", upgrade=saying)
+    assert roundtrip(project).status == 0
+    assert said.read_text() == str(sys.platform != "linux")
+    prove(project.directory / "alembic.ini", Settings())
+    assert said.read_text() == "True"
 
 
 @pytest.mark.databases("sqlite")

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.known import Known
-from alembic_toolkit.prove.locks.instead import Author, apart, instead, torn
 from alembic_toolkit.prove.locks.rows import in_one_line, is_several, last, target
 from alembic_toolkit.prove.locks.seen import HOW, WHO, Seen, Use
-from alembic_toolkit.prove.locks.watch import Watch
 from alembic_toolkit.prove.results import Lock, Outcome
 from alembic_toolkit.prove.steps import Steps
 from alembic_toolkit.prove.verdicts import Verdicts
+
+# Most round trips do not ask for locks, and import this all the same.
+if TYPE_CHECKING:
+    from alembic_toolkit.prove.locks.instead import Author
+    from alembic_toolkit.prove.locks.watch import Watch
 
 _WAITS = {
     results.WRITERS: "who writes to {} waits",
@@ -75,6 +79,8 @@ class Locks:
         self.watch.seen, self.watch.unseen = [], []
 
     def _find(self, position: int, group: _Group) -> None:
+        from alembic_toolkit.prove.locks.instead import instead
+
         tables = " or ".join(sorted(group.uses))
         rows = "its rows" if len(group.uses) == 1 else "their rows"
         how = group.how.replace("all rows", f"all {rows}")
@@ -91,6 +97,8 @@ class Locks:
         self._note(position, group.seen, problem, details, remedy)
 
     def _find_held(self, position: int, found: _Held) -> None:
+        from alembic_toolkit.prove.locks.instead import apart, torn
+
         table, long = found.use.table, found.long
         while_ = _does(long, found.of)
         problem = f"holds {table} while it {while_}: {_WAITS[found.use.who].format(table)} "
@@ -115,6 +123,8 @@ class Locks:
         )
 
     def _author(self, seen: Seen) -> Author:
+        from alembic_toolkit.prove.locks.instead import Author
+
         server = self.steps.scratch.server
         return Author(Path(seen.path) if seen.path else None, server.schema_is_database,
                       server.facts.is_file)  # fmt: skip

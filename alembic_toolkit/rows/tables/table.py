@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from alembic_toolkit.rows.forms import fits
@@ -62,19 +62,23 @@ class Table:
     checks: tuple[str, ...] = ()
     only: bool = False  # PostgreSQL: without the rows of tables that inherit
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Return the names of all columns."""
         return [column.name for column in self.columns]
 
-    @property
-    def references(self) -> set[str]:
+    @cached_property
+    def references(self) -> frozenset[str]:
         """Return the names of the columns that refer to another table."""
-        return {name for key in self.foreign for name in key.columns}
+        return frozenset(name for key in self.foreign for name in key.columns)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in reversed(self.columns)}
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._by_name.get(name)
 
 
 Tables = dict[str, Table]
@@ -214,5 +218,7 @@ def without_strings(sql: str) -> str:
 
 def names_in(text: str, names: Iterable[str]) -> list[str]:
     """Return the names that occur in an expression."""
+    if not text:
+        return []
     plain = without_strings(text)
     return [n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", plain, re.I)]
