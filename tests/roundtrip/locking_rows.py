@@ -38,6 +38,25 @@ def alone(*statements: str) -> str:
 SELECTED = 'bind = op.get_bind()\nrows = bind.execute(sa.text("SELECT id FROM bills")).all()\n'
 WIDEN = "CREATE FUNCTION widen() RETURNS void LANGUAGE sql AS 'ALTER TABLE bills ALTER days TYPE bigint'"
 
+
+# Names that need quotes
+def copied(name: str) -> dict[str, set[tuple[str, str, str]]]:
+    return {MARIADB: {(name, WRITERS, COPIED)}}
+
+
+NAMED = [
+    Case(
+        f"a table called {name}",
+        (
+            sql(f"CREATE TABLE {quoted} (id int PRIMARY KEY, n int)"),
+            sql(f"ALTER TABLE {quoted} MODIFY n bigint"),
+        ),
+        copied(name),
+        (f"t={'|'.join((name, repr(name)))}",),
+    )
+    for name, quoted in (("dots.x", "`dots.x`"), ("back`tick", "`back``tick`"), ("a b", "`a b`"))
+]
+
 # Which rows a statement may change
 WHICH = [
     Case(
@@ -361,7 +380,7 @@ TWINS = [
     ),
 ]
 
-MORE = [*WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
+MORE = [*NAMED, *WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
 
 MORE_UNSEEN = [
     (

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from alembic_toolkit.database.copying import online
 from alembic_toolkit.prove.locks.rows import last, outside, says, split, target
 from alembic_toolkit.prove.locks.seen import Seen, Use
-from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, READ
+from alembic_toolkit.prove.results import COPIED, END, EVERYBODY
 from alembic_toolkit.rows.tables.table import without_strings
 from alembic_toolkit.sql.tokens import split_list, tokenize
 
@@ -92,7 +91,7 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
     if uses[0].how == END and (says(seen.sql, table) or not author.is_mysql):
         return _in_pages(seen.sql, table, author)
     if author.is_mysql:
-        return _mysql(seen, uses, call)
+        return _mysql(uses, call)
     seen = replace(seen, sql=_of_block(seen.sql, table))
     indexed = _INDEXED.match(seen.sql)
     if indexed and any(last(use.table) != last(indexed[1]) for use in uses):
@@ -515,14 +514,15 @@ def _python(table: str) -> tuple[str, str]:
 # MariaDB and MySQL
 
 
-def _mysql(seen: Seen, uses: list[Use], call: Call | None) -> str:
+def _mysql(uses: list[Use], call: Call | None) -> str:
     """Return a command that copies the table while others write, or SQL that locks fewer rows."""
-    command = online(seen.sql)
-    if command and uses[0].how in (COPIED, READ):
-        there = "the verb then says: already there"
-        if not (call and call.is_verb):
-            there = "with alembic_helpers the revision then says: already there"
-        return f"{command}\n# before the revision is deployed; {there}"
+    command = uses[0].command
+    is_verb = call is not None and call.is_verb and call.verb != "execute"
+    if command and not command.startswith("#"):
+        there = "the verb" if is_verb else "with a verb of alembic_helpers the revision"
+        return f"{command}\n# before the revision is deployed; {there} then says: already there"
+    if command:
+        return f"{command}\n{_WINDOW.format(table=uses[0].table)}"
     if uses[0].who == EVERYBODY:
         return _WINDOW.format(table=uses[0].table)
     return (

@@ -7,7 +7,7 @@ https://dev.mysql.com/doc/refman/8.4/en/innodb-locks-set.html
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.copying import Way, altered, asked, plain, way_of
 from alembic_toolkit.database.driver import commits_each, run
+from alembic_toolkit.database.online import online
 from alembic_toolkit.database.servers import is_mariadb
 from alembic_toolkit.prove.locks.rows import is_endless, named, sources, target
 from alembic_toolkit.prove.locks.seen import Observing, Use
@@ -94,7 +95,9 @@ class Observer(Observing):
         name, _written = altered(sql)
         table = named(plain(name), self.tables)
         if table is not None:
-            return [_altering(table.name, before, rows or 0)]
+            use = _altering(table.name, before, rows or 0)
+            waits = use.is_finding and not failed
+            return [replace(use, command=online(connection, sql) if waits else "")]
         if moment := _MOMENTS.match(sql):
             table = named(plain(moment[1]), self.tables)
             return [Use(table.name, EVERYBODY, MOMENT, "its metadata")] if table else []

@@ -12,7 +12,8 @@ from alembic_toolkit.rows.tables.table import Table
 from alembic_toolkit.sql.tokens import code_tokens, is_noise, tokenize, unquoted
 
 _LONGEST = 20_000  # letters that are looked at: after them, there are values
-_NAME = r"""(?P<name>(?:[\w$]+|"[^"]+"|`[^`]+`|\[[^\]]+\])(?:\.(?:[\w$]+|"[^"]+"|`[^`]+`))*)"""
+_PART = r"""[\w$]+|"(?:[^"]|"")+"|`(?:[^`]|``)+`"""
+_NAME = rf"""(?P<name>(?:{_PART}|\[[^\]]+\])(?:\.(?:{_PART}))*)"""
 _CHANGES = re.compile(
     rf"""\b(?P<verb>
       (?<!\bDO\ )(?<!\bKEY\ )(?<!\bFOR\ )(?<!\bON\ )(?<!\bOR\ )(?<!\bBEFORE\ )(?<!\bAFTER\ )
