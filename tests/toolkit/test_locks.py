@@ -386,7 +386,30 @@ def test_locks_that_a_role_may_not_see_are_not_judged(waiting: Project, database
     assert "the server does not let this role look" in said
     assert "permission denied for view pg_locks" in said
     assert "3 not wholly judged" in said
+    assert "Proven" not in said
     assert "upgrade() fails" not in said
+    assert outcome.status == 2
+
+
+SCRIPT = "op.get_bind().connection.cursor().executescript('SELECT 1')"
+
+
+def test_locks_end_with_2_when_a_revision_is_not_judged(file: Project) -> None:
+    file.revision("0004", "0003", SCRIPT)
+    for form in ("text", "json", "github"):
+        outcome = locks(file, "0004", "--format", form)
+        assert outcome.status == 2, outcome
+        assert "by executescript" in " ".join(outcome.out.split())
+    assert json.loads(locks(file, "0004", "--format", "json").out)["status"] == 2
+    assert locks(file).status == 1  # others are findings
+    assert locks(file, "0002").status == 0
+    file.write(
+        "pyproject.toml",
+        "[[tool.alembic-toolkit.roundtrip.exceptions]]\n"
+        'revision = "0004"\ncheck = "locks"\nreason = "t_0001 is small"\n',
+    )
+    outcome = locks(file, "0004")
+    assert (outcome.status, "t_0001 is small" in outcome.out) == (0, True)
 
 
 # What `run` refuses

@@ -15,7 +15,7 @@ from alembic_toolkit.prove.locks.instead import Author, apart, instead, torn
 from alembic_toolkit.prove.locks.rows import in_one_line, is_several, last, target
 from alembic_toolkit.prove.locks.seen import HOW, WHO, Seen, Use
 from alembic_toolkit.prove.locks.watch import Watch
-from alembic_toolkit.prove.results import Lock, Outcome
+from alembic_toolkit.prove.results import Lock
 from alembic_toolkit.prove.steps import Steps
 from alembic_toolkit.prove.verdicts import Verdicts
 
@@ -69,8 +69,7 @@ class Locks:
             why = "; ".join(sorted({*self.watch.unseen}))
             if results.LOCKS in record.checks:
                 self.steps.proof.notes.append(f"{record.id}: its locks are judged in part: {why}")
-            outcome = Outcome(results.NOT_JUDGED, why)
-            self.verdicts.note_all(record, [results.LOCKS], outcome)
+            self.verdicts.excuse(position, results.LOCKS, why)
         self.verdicts.note(position, results.LOCKS)
         self.watch.seen, self.watch.unseen = [], []
 
