@@ -35,6 +35,45 @@ def alone(*statements: str) -> str:
     return f"with op.get_context().autocommit_block():\n    {lines}"
 
 
+BESIDE = [
+    Case(
+        f"another table's rows read by {sql_}",
+        (sql(sql_),),
+        {MARIADB: {("bills", WRITERS, END), ("users", WRITERS, END)}},
+    )
+    for sql_ in (
+        "UPDATE bills JOIN users ON users.id = bills.user_id SET bills.days = 1",
+        "UPDATE bills AS b, users AS u SET b.days = 1 WHERE u.id = b.user_id",
+        "UPDATE users AS u JOIN bills AS b ON u.id = b.user_id SET b.days = 1",
+        "DELETE b FROM bills AS b JOIN users AS u ON u.id = b.user_id",
+        "DELETE FROM b USING bills AS b JOIN users AS u ON u.id = b.user_id",
+    )
+] + [
+    Case(
+        "one row of another table",
+        (
+            sql(
+                "UPDATE bills JOIN users ON users.id = bills.user_id SET days = 1 WHERE users.id = 1"
+            ),
+        ),
+        {MARIADB: ROWS},
+    ),
+    Case(
+        "the whole file",
+        (alone("VACUUM"),),
+        {SQLITE: {(name, WRITERS, COPIED) for name in ("bills", "payments", "users")}},
+    ),
+    Case(
+        "check of a domain",
+        (
+            sql("CREATE DOMAIN length AS int", "ALTER TABLE bills ADD COLUMN long length"),
+            sql("ALTER DOMAIN length ADD CONSTRAINT c CHECK (VALUE > -2147483648 OR VALUE < 0)"),
+        ),
+        {POSTGRESQL: {("bills", WRITERS, READ)}},
+        ("ALTER DOMAIN length VALIDATE CONSTRAINT c",),
+    ),
+]
+
 SELECTED = 'bind = op.get_bind()\nrows = bind.execute(sa.text("SELECT id FROM bills")).all()\n'
 WIDEN = "CREATE FUNCTION widen() RETURNS void LANGUAGE sql AS 'ALTER TABLE bills ALTER days TYPE bigint'"
 
@@ -131,7 +170,7 @@ WHICH = [
             "# a table's rows, by those of another\n"
             + sql("DELETE payments FROM payments JOIN bills ON bills.id > payments.id - 100000000"),
         ),
-        {MARIADB: {("payments", WRITERS, END)}},
+        {MARIADB: {("payments", WRITERS, END), ("bills", WRITERS, END)}},
     ),
     Case(
         "a query before an UPDATE",
@@ -380,7 +419,7 @@ TWINS = [
     ),
 ]
 
-MORE = [*NAMED, *WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
+MORE = [*NAMED, *BESIDE, *WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
 
 MORE_UNSEEN = [
     (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from alembic_toolkit.prove.locks.rows import last, outside, says, split, target
+from alembic_toolkit.prove.locks.rows import is_joined, last, outside, says, split, target
 from alembic_toolkit.prove.locks.seen import Seen, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY
 from alembic_toolkit.rows.tables.table import without_strings
@@ -88,7 +88,7 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
     table = uses[0].table
     if author.is_file:
         return _IN_FILE.format(table=table)
-    if uses[0].how == END and (says(seen.sql, table) or not author.is_mysql):
+    if uses[0].how == END and (not author.is_mysql or _changes(seen.sql, table)):
         return _in_pages(seen.sql, table, author)
     if author.is_mysql:
         return _mysql(uses, call)
@@ -99,6 +99,11 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
     if uses[0].how == COPIED and not _REFRESHES.match(seen.sql):
         return _beside(seen.sql, table, call)
     return _concurrently(seen.sql, table, call)
+
+
+def _changes(sql: str, table: str) -> bool:
+    """Return whether a statement changes rows of a table, or joins them to those that it does."""
+    return says(sql, table) or is_joined(sql, table)
 
 
 def torn(held: str, work: str) -> str:
@@ -301,7 +306,8 @@ def _concurrent_sql(sql: str, table: str) -> str:
     if match := _CONSTRAINT.search(text):
         name, kind = match[1], match[2].upper()
         if kind in ("CHECK", "FOREIGN") and text.upper().startswith("ALTER"):
-            later = f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+            of = _DOMAIN.match(text)
+            later = f"{of[0] if of else f'ALTER TABLE {table}'} VALIDATE CONSTRAINT {name}"
             return f"op.execute({text + ' NOT VALID'!r})\n{_OF_ITS_OWN}\nop.execute({later!r})"
         columns = re.search(r"\(.*\)", text)
         index = (
@@ -332,6 +338,7 @@ _ATTACHED = """\
 # before it, on {table}: a CHECK that says what the partition says, NOT VALID, and, in a revision of
 # its own, VALIDATE CONSTRAINT; to attach it then takes a moment"""
 _ALTERED = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(\S+)\s", re.I)
+_DOMAIN = re.compile(r"ALTER\s+DOMAIN\s+\S+", re.I)
 _NAMELESS = re.compile(r"\bADD\s+(CHECK|FOREIGN|UNIQUE|PRIMARY)\b(?:\s+KEY)?\s*\(([^)]*)\)", re.I)
 _ENDINGS = {"CHECK": "check", "FOREIGN": "fkey", "UNIQUE": "key", "PRIMARY": "pkey"}
 

@@ -17,7 +17,7 @@ from alembic_toolkit.database.copying import Way, altered, asked, plain, way_of
 from alembic_toolkit.database.driver import commits_each, run
 from alembic_toolkit.database.online import online
 from alembic_toolkit.database.servers import is_mariadb
-from alembic_toolkit.prove.locks.rows import is_endless, named, sources, target
+from alembic_toolkit.prove.locks.rows import is_endless, joined, named, sources, target
 from alembic_toolkit.prove.locks.seen import Observing, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, MOMENT, NOBODY, READ, WRITERS
 from alembic_toolkit.sql.quoting import literal
@@ -122,8 +122,11 @@ class Observer(Observing):
             endless = is_endless(sql, name, self.tables, rows)
             who, how = (WRITERS, END) if endless else (NOBODY, MOMENT)
             uses.append(Use(table.name, who, how, f"{rows} rows changed", endless))
+        beside = [one for one in joined(sql, self.tables) if one is not table]
+        joins = "a lock on each row that is joined"  # at any isolation level
+        uses += [Use(one.name, WRITERS, END, joins, True) for one in beside]
         for read in sources(sql, self.tables) if self.reads_lock else ():
-            if read is not table:
+            if read is not table and read not in beside:
                 seen = "a shared lock on each row read, as at REPEATABLE READ"
                 how = END if verb else READ  # CREATE TABLE ... SELECT commits by itself
                 uses.append(Use(read.name, WRITERS, how, seen, True))
