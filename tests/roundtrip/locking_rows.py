@@ -96,6 +96,29 @@ NAMED = [
     for name, quoted in (("dots.x", "`dots.x`"), ("back`tick", "`back``tick`"), ("a b", "`a b`"))
 ]
 
+# What the advice is code for: pasted, it runs, and nobody waits.
+PASTED = [
+    (POSTGRESQL, "UPDATE bills AS b SET days = 1 WHERE b.note IS NULL"),
+    (
+        POSTGRESQL,
+        "UPDATE bills b SET days = u.id, note = 'a b.c' FROM users u WHERE u.id = b.user_id",
+    ),
+    (POSTGRESQL, "DO $$ BEGIN UPDATE bills SET days = 1; UPDATE users SET email = NULL; END $$"),
+    (POSTGRESQL, "ALTER TABLE bills ADD COLUMN n serial"),
+    (POSTGRESQL, "ALTER TABLE bills ADD COLUMN n bigserial NOT NULL"),
+    (MARIADB, "UPDATE bills b SET b.days = 1 WHERE b.note IS NULL"),
+    (
+        MARIADB,
+        "UPDATE bills AS b JOIN users AS u ON u.id = b.user_id SET b.days = u.id WHERE u.id > 0",
+    ),
+    (MYSQL, "UPDATE bills INNER JOIN users ON users.id = bills.user_id SET bills.days = 7"),
+]
+# For these, only a person can write it.
+NOT_PASTED = [
+    (MARIADB, "UPDATE users AS u JOIN bills AS b ON u.id = b.user_id SET b.days = 1"),
+    (POSTGRESQL, "DO $$ BEGIN IF true THEN UPDATE bills SET days = 1; END IF; END $$"),
+]
+
 # Which rows a statement may change
 WHICH = [
     Case(

@@ -27,7 +27,7 @@ from tests.roundtrip.locking import (
     UNSEEN,
     Case,
 )
-from tests.roundtrip.locking_rows import MORE, MORE_UNSEEN
+from tests.roundtrip.locking_rows import MORE, MORE_UNSEEN, NOT_PASTED, PASTED
 from tests.roundtrip.test_faults import as_before, scratch_databases, shown, text_of
 
 __all__ = ["as_before", "scratch_databases"]
@@ -99,6 +99,33 @@ def test_who_waits_is_seen(
         source = (tmp_path / findings[0].path).read_text().splitlines()
         body = source.index("def upgrade():") + 1
         assert findings[0].line == body + case.line
+
+
+REVISIONS = re.compile(r"^# (?:a revision of its own, after this one|and one more):$", re.M)
+
+
+@pytest.mark.parametrize(("server", "sql"), PASTED)
+def test_advice_runs_as_it_is_printed_and_nobody_waits(
+    server: str, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings, _ = locked((locking.sql(sql),), server, tmp_path / "before", monkeypatch)
+    remedies = "\n".join(finding.remedy for finding in findings)
+    bodies = [one.strip() for one in REVISIONS.split(remedies)]
+    ups = tuple(f"{locking.VERBS}{one}" for one in bodies if "helpers." in one)
+    assert ups, shown(findings)
+    _, found = locked(ups, server, tmp_path / "after", monkeypatch)
+    wrong = [one for one in found.findings if one.check == results.LOCKS]
+    assert not wrong, shown(wrong)
+    for one in found.revisions[1:]:
+        assert one.checks[results.UP].status == results.PROVEN, shown(found.findings)
+
+
+@pytest.mark.parametrize(("server", "sql"), NOT_PASTED)
+def test_advice_is_a_comment_where_code_could_be_wrong(
+    server: str, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [finding] = locked((locking.sql(sql),), server, tmp_path, monkeypatch)[0]
+    assert "{...}" in finding.remedy
 
 
 @pytest.mark.parametrize("verb", CONCURRENTLY)
