@@ -64,6 +64,26 @@ BESIDE = [
         {SQLITE: {(name, WRITERS, COPIED) for name in ("bills", "payments", "users")}},
     ),
     Case(
+        "primary key of an index whose column may be NULL",
+        (
+            sql(
+                "CREATE TABLE k (id int CHECK (coalesce(id, 0) > 0))",
+                "CREATE UNIQUE INDEX ku ON k (id)",
+            ),
+            sql("ALTER TABLE k ADD CONSTRAINT kp PRIMARY KEY USING INDEX ku"),
+        ),
+        {POSTGRESQL: {("k", EVERYBODY, READ)}},
+        ("# before it, on k: a CHECK that no column of the index is NULL",),
+    ),
+    Case(
+        "the same once it may not",
+        (
+            sql("CREATE TABLE k (id int NOT NULL)", "CREATE UNIQUE INDEX ku ON k (id)"),
+            sql("ALTER TABLE k ADD CONSTRAINT kp PRIMARY KEY USING INDEX ku"),
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
         "check of a domain",
         (
             sql("CREATE DOMAIN length AS int", "ALTER TABLE bills ADD COLUMN long length"),

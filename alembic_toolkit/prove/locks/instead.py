@@ -310,9 +310,9 @@ def _concurrent_sql(sql: str, table: str) -> str:
             later = f"{of[0] if of else f'ALTER TABLE {table}'} VALIDATE CONSTRAINT {name}"
             return f"op.execute({text + ' NOT VALID'!r})\n{_OF_ITS_OWN}\nop.execute({later!r})"
         columns = re.search(r"\(.*\)", text)
-        index = (
-            f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {columns[0] if columns else ''}"
-        )
+        if columns is None:
+            return _USING.format(table=table)
+        index = f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {columns[0]}"
         using = f"ALTER TABLE {table} ADD CONSTRAINT {name} {kind}{' KEY' * (kind == 'PRIMARY')}"
         return f"{block}op.execute({index!r})\nop.execute({f'{using} USING INDEX {name}'!r})"
     if match := _NOT_NULL.search(text):
@@ -337,6 +337,9 @@ _IN_PARTS = """\
 _ATTACHED = """\
 # before it, on {table}: a CHECK that says what the partition says, NOT VALID, and, in a revision of
 # its own, VALIDATE CONSTRAINT; to attach it then takes a moment"""
+_USING = """\
+# before it, on {table}: a CHECK that no column of the index is NULL, NOT VALID; in a revision of
+# its own, VALIDATE CONSTRAINT, and one more, SET NOT NULL; the constraint then takes a moment"""
 _ALTERED = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(\S+)\s", re.I)
 _DOMAIN = re.compile(r"ALTER\s+DOMAIN\s+\S+", re.I)
 _NAMELESS = re.compile(r"\bADD\s+(CHECK|FOREIGN|UNIQUE|PRIMARY)\b(?:\s+KEY)?\s*\(([^)]*)\)", re.I)
