@@ -143,7 +143,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)  # of OF_HISTORY
     proofs: list[Proof] = field(default_factory=list)
     seconds: float = 0.0
-    question: frozenset[str] = frozenset()  # checks that must be judged, or there is no answer
+    question: list[str] = field(default_factory=list)  # checks that must all be judged
 
     def all_findings(self) -> list[Finding]:
         """Return every finding, those of the files first."""
@@ -164,10 +164,10 @@ class Report:
     def unanswered(self) -> bool:
         """Return whether what was asked for could not be judged of some revision."""
         return any(
-            one.checks[check].status == NOT_JUDGED
+            check in one.checks and one.checks[check].status == NOT_JUDGED
             for proof in self.proofs
             for one in proof.revisions
-            for check in self.question & one.checks.keys()
+            for check in self.question
         )
 
 

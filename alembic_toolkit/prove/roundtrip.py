@@ -130,7 +130,7 @@ def locks(
     checks = asked | {results.UP}
     wanted = replace(settings, checks=checks, downgrades=False)
     report = roundtrip(path, wanted, progress)
-    report.question = asked
+    report.question = sorted(asked)
     for proof in report.proofs:
         needless = (wording.ONLY_UP, _NOT_ASKED)
         proof.notes = [note for note in proof.notes if not note.startswith(needless)]
