@@ -178,7 +178,7 @@ USAGES = {
         ),
         "nobody waits longer than a moment",
         "somebody does",
-        "it could not run",
+        "it could not run, or a revision could not be judged, and nobody is known to wait",
     ),
 }
 

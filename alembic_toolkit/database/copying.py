@@ -8,7 +8,6 @@ https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,15 +16,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.driver import ask, run
-from alembic_toolkit.sql.quoting import literal
-from alembic_toolkit.sql.tokens import is_noise, tokenize, unquoted
+from alembic_toolkit.sql.quoting import identifier, literal
+from alembic_toolkit.sql.tokens import code_tokens, is_noise, tokenize, unquoted
 
-_NAME = r"((?:[\w$]+|`[^`]+`)(?:\.(?:[\w$]+|`[^`]+`))?)"
+NAME = r"((?:[\w$]+|`(?:[^`]|``)+`)(?:\.(?:[\w$]+|`(?:[^`]|``)+`))?)"
 _ALTER = re.compile(
-    rf"\s*ALTER\s+(?:ONLINE\s+|IGNORE\s+)*TABLE\s+(?:IF\s+EXISTS\s+)?{_NAME}\s+(.*)", re.I | re.S
+    rf"\s*ALTER\s+(?:ONLINE\s+|IGNORE\s+)*TABLE\s+(?:IF\s+EXISTS\s+)?{NAME}\s+(.*)", re.I | re.S
 )
 _INDEX = re.compile(
-    rf"\s*(CREATE\s+(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+.*?\s+ON\s+){_NAME}(\s*\(.*)",
+    rf"\s*(CREATE\s+(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+.*?\s+ON\s+){NAME}(\s*\(.*)",
     re.I | re.S,
 )
 _RENAMES = re.compile(r"RENAME\s+(?!COLUMN|INDEX|KEY)", re.I)
@@ -94,7 +93,12 @@ def altered(sql: str) -> tuple[str, Callable[[str, Way], str] | None]:
 
 def plain(name: str) -> str:
     """Return a name without quotes and schema."""
-    return unquoted(name.rpartition(".")[2])
+    return unquoted(code_tokens(name)[-1]) if name else ""
+
+
+def schema_of(name: str) -> str:
+    """Return the schema of a name, without quotes; empty if it has none."""
+    return unquoted(code_tokens(name)[0]) if len(code_tokens(name)) > 1 else ""
 
 
 def way_of(connection: Connection, aside: Connection, sql: str) -> Way | None:
@@ -107,8 +111,8 @@ def way_of(connection: Connection, aside: Connection, sql: str) -> Way | None:
     name, written = altered(sql)
     if not name or written is None:
         return None
-    schema = name.rpartition(".")[0]
-    twin = f"{schema}.{TWIN}" if schema else TWIN
+    schema = schema_of(name)
+    twin = f"{identifier('`', schema)}.{TWIN}" if schema else TWIN
     [(checks, mode)] = run(connection, _SESSION)
     try:
         settings = f"foreign_key_checks = {int(checks)}, sql_mode = '{mode}'"
@@ -146,7 +150,7 @@ def _allowed(sql: str) -> list[Way]:
 
 
 def _cascades(aside: Connection, schema: str, name: str) -> bool:
-    place = literal(unquoted(schema)) if schema else "DATABASE()"
+    place = literal(schema) if schema else "DATABASE()"
     return bool(ask(aside, _CASCADES.format(schema=place, name=literal(plain(name)))))
 
 
@@ -165,31 +169,18 @@ def _is_taken(aside: Connection, sql: str) -> bool:
 
 
 _CREATES = re.compile(
-    rf"\s*CREATE\s+(UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}"
-    rf"\s+ON\s+{_NAME}\s*(\(.*)",
+    rf"\s*CREATE\s+(UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?{NAME}"
+    rf"\s+ON\s+{NAME}\s*(\(.*)",
     re.I | re.S,
 )
 
 
-def online(sql: str) -> str:
-    """Return the command that alters a table while others write; empty if there is none.
-
-    https://docs.percona.com/percona-toolkit/pt-online-schema-change.html
-    """
-    name, text = "", ""
+def altered_parts(sql: str) -> tuple[str, str]:
+    """Return the table that a statement alters, and what ``ALTER TABLE`` says of it."""
     if match := _CREATES.match(sql):
-        name, text = match[3], f"ADD {(match[1] or '').upper()}INDEX {match[2]} {match[4]}"
-    elif match := _ALTER.match(sql):
-        name, text = match[1], match[2]
-    text = re.sub(r'([\\"$`])', r"\\\1", _bare(text))
-    if not text:
-        return ""
-    schema = unquoted(name.rpartition(".")[0])
-    place = f"D={shlex.quote(schema) if schema else '$DATABASE'},t={shlex.quote(plain(name))}"
-    return (
-        f'pt-online-schema-change --alter "{text}" --alter-foreign-keys-method=auto --execute'
-        f" {place}"
-    )
+        return match[3], f"ADD {(match[1] or '').upper()}INDEX {match[2]} {_bare(match[4])}"
+    match = _ALTER.match(sql)
+    return (match[1], _bare(match[2])) if match else ("", "")
 
 
 def _bare(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_toolkit.database.copying import altered, plain, way_of
+from alembic_toolkit.database.copying import altered, plain, schema_of, way_of
 from alembic_toolkit.database.driver import commits_each, is_idle, run
 from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import identifier, literal, postgresql_literal
@@ -96,7 +96,7 @@ def altered_mysql(sql: str) -> str:
 
 def rows_mysql(connection: Connection, name: str) -> int:
     """Return about how many rows a table has, as the server estimates them."""
-    schema = unquoted(name.rpartition(".")[0])
+    schema = schema_of(name)
     place = {"schema": literal(schema) if schema else "DATABASE()", "name": literal(plain(name))}
     found = run(connection, _ROWS_MYSQL.format(**place))
     return int(found[0][0] or 0) if found else 0

@@ -44,8 +44,12 @@ def refuse(connection: Connection, sql: str, limit: int) -> None:
     if not how:
         return
     way = ["alembic -x refuse_rewrite_over=0 upgrade head  # when nobody needs the table"]
-    if commanded := server.online(unescaped_percent(sql, connection.dialect)):
-        way = [commanded, "alembic upgrade head  # a verb then says: already there", *way]
+    if commanded := server.online(connection, unescaped_percent(sql, connection.dialect)):
+        way = [
+            *commanded.split("\n"),
+            "alembic upgrade head  # a verb then says: already there",
+            *way,
+        ]
     else:
         way = ["alembic-toolkit locks  # says what to write instead", *way]
     raise CommandError(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from alembic_toolkit.database import servers
-from alembic_toolkit.database.copying import online
 from alembic_toolkit.database.driver import commits_each, run
+from alembic_toolkit.database.online import online
 from alembic_toolkit.deployer import copies, sqlite
 from alembic_toolkit.deployer.galera import refuse_left
 from alembic_toolkit.sql import bodies
@@ -51,7 +51,9 @@ class RunServer:
     altered: Callable[[str], str] = lambda _: ""
     rows: Callable[[Connection, str], int] = lambda *_: 0
     copies: Callable[[Connection, str, str], str] = lambda *_: ""
-    online: Callable[[str], str] = lambda _: ""  # a command that does it while others write
+    online: Callable[[Connection, str], str] = lambda *_: (
+        ""
+    )  # a command that does it while others write
 
 
 def _bound_postgresql(connection: Connection, seconds: float) -> list[str]:

@@ -172,16 +172,16 @@ class Failures:
         return self.steps.loosen(running, running.check, lines)
 
     def _lacking(self, error: BaseException, running: Running) -> bool:
-        """Return whether a revision needs an extension that the server lacks."""
-        match = wording.NO_EXTENSION.search(str(error))
-        if match is None or running.check != results.UP:
+        """Return whether a revision needs an extension, or a right, that is not there."""
+        why, way_on = wording.lacking(error)
+        if not why or running.check != results.UP:
             return False
         record = self.verdicts.proof.revisions[running.position]
-        why = f"it needs the extension {match[1] or match[2]}, which this server does not have"
         self.verdicts.note_all(record, results.OF_REVISION, Outcome(results.NOT_JUDGED, why))
         self.verdicts.unreached(self.steps.lose(running.position))
-        way_on = "What to do next: --url of a PostgreSQL that has it"
-        self.verdicts.proof.error = f"{record.id}: {why}\n{way_on}"
+        self.verdicts.proof.error = (
+            f"{record.id}: {why}\nWhat to do next: --url of a server {way_on}"
+        )
         return True
 
     def _gentler(self, attempt: Attempt, failure: Failure) -> bool:

@@ -143,6 +143,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)  # of OF_HISTORY
     proofs: list[Proof] = field(default_factory=list)
     seconds: float = 0.0
+    question: list[str] = field(default_factory=list)  # checks that must all be judged
 
     def all_findings(self) -> list[Finding]:
         """Return every finding, those of the files first."""
@@ -155,8 +156,19 @@ class Report:
     @property
     def status(self) -> int:
         """Return the exit status: proven, findings, or something could not run."""
+        found = self.all_findings()
         judged = not any(proof.error for proof in self.proofs)
-        return exits.of_all([not self.all_findings()], judged=judged)
+        return exits.of_all([not found], judged=judged and bool(found or not self.unanswered))
+
+    @property
+    def unanswered(self) -> bool:
+        """Return whether what was asked for could not be judged of some revision."""
+        return any(
+            check in one.checks and one.checks[check].status == NOT_JUDGED
+            for proof in self.proofs
+            for one in proof.revisions
+            for check in self.question
+        )
 
 
 @dataclass

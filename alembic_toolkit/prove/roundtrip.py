@@ -41,7 +41,7 @@ from alembic_toolkit.project import checks, revisions
 from alembic_toolkit.project.env import Project, hint, read_config, refuse_another_server
 from alembic_toolkit.project.handed import another_driver
 from alembic_toolkit.prove import idle, results, wording
-from alembic_toolkit.prove.results import Finding, Outcome, Proof, Report
+from alembic_toolkit.prove.results import Finding, Proof, Report
 from alembic_toolkit.prove.scratch import TEMPORARY, Place, Scratch, close, empty, opened, scratch
 from alembic_toolkit.prove.settings import Settings, read
 
@@ -214,15 +214,16 @@ def locks(
     checks = asked | {results.UP}
     wanted = replace(settings, checks=checks, downgrades=False)
     report = roundtrip(path, wanted, progress)
+    report.question = sorted(asked)
     for proof in report.proofs:
         needless = (wording.ONLY_UP, _NOT_ASKED)
         proof.notes = [note for note in proof.notes if not note.startswith(needless)]
-        judged = {r.id for r in proof.revisions if _is_judged(r.checks.get(results.LOCKS))}
+        ran = {one.id for one in proof.revisions if results.UP in one.seconds}
         # That an upgrade is faulty matters here only where it cannot be run.
         proof.findings = [f for f in proof.findings if f.check in asked
-                          or f.revision not in judged]  # fmt: skip
+                          or f.revision not in ran]  # fmt: skip
         for one in proof.revisions:
-            if one.id in judged:
+            if one.id in ran:
                 one.checks.pop(results.UP, None)
     _forget_times(report)
     return report
@@ -250,14 +251,6 @@ def _forget_times(report: Report) -> None:
             proof.url = "sqlite://"
         for one in proof.revisions:
             one.seconds.clear()
-
-
-def _is_judged(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.status in (
-        results.PROVEN,
-        results.FAULTY,
-        results.EXCEPTED,
-    )
 
 
 def _note_stale(report: Report, settings: Settings) -> None:

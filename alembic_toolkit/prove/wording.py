@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from alembic_toolkit.database.errors import is_of_rows
+from alembic_toolkit.database.errors import is_denied, is_of_rows, message
 from alembic_toolkit.project.revisions import is_from_template, last_name
 from alembic_toolkit.prove import results
 from alembic_toolkit.prove.fallback import Ended
@@ -180,9 +180,20 @@ _NO_TABLE = re.compile(
     r"""relation "([^"]+)" does not exist|no such table: (\S+)|Table '([^']+)' doesn't exist"""
 )
 ENUM_VALUE = re.compile(r'invalid input value for enum (?:[\w"]+\.)?"?(\w+)"?:')
-NO_EXTENSION = re.compile(
+_NO_EXTENSION = re.compile(
     r'extension "([^"]+)" is not available|extension control file "[^"]*/([^"/]+)[.]control"'
 )
+
+
+def lacking(error: BaseException) -> tuple[str, str]:
+    """Return what a server, or its user, lacks for a revision, and what to do; or nothing."""
+    if match := _NO_EXTENSION.search(str(error)):
+        name = match[1] or match[2]
+        return f"it needs the extension {name}, which this server does not have", "that has it"
+    if is_denied(error) and isinstance(error, DBAPIError):
+        why = f"it needs a right, which this user does not have ({message(error)})"
+        return why, "and a user who may do this"
+    return "", ""
 
 
 def undo(left: Sequence[str]) -> str:

@@ -196,7 +196,7 @@ def verdict_of(report: Report) -> str:
     problems = findings_of(report)
     if problems:
         parts.append(count(len(problems), "finding"))
-    elif not stopped:
+    elif not stopped and not report.unanswered:
         parts.append("proven" if report.proofs else "no finding")
     excepted, declared, unjudged = (
         {id_ for reason in reasons_for(report, status) for id_ in reason.revisions}

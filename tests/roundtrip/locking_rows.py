@@ -35,8 +35,109 @@ def alone(*statements: str) -> str:
     return f"with op.get_context().autocommit_block():\n    {lines}"
 
 
+BESIDE = [
+    Case(
+        f"another table's rows read by {sql_}",
+        (sql(sql_),),
+        {MARIADB: {("bills", WRITERS, END), ("users", WRITERS, END)}},
+    )
+    for sql_ in (
+        "UPDATE bills JOIN users ON users.id = bills.user_id SET bills.days = 1",
+        "UPDATE bills AS b, users AS u SET b.days = 1 WHERE u.id = b.user_id",
+        "UPDATE users AS u JOIN bills AS b ON u.id = b.user_id SET b.days = 1",
+        "DELETE b FROM bills AS b JOIN users AS u ON u.id = b.user_id",
+        "DELETE FROM b USING bills AS b JOIN users AS u ON u.id = b.user_id",
+    )
+] + [
+    Case(
+        "one row of another table",
+        (
+            sql(
+                "UPDATE bills JOIN users ON users.id = bills.user_id SET days = 1 WHERE users.id = 1"
+            ),
+        ),
+        {MARIADB: ROWS},
+    ),
+    Case(
+        "the whole file",
+        (alone("VACUUM"),),
+        {SQLITE: {(name, WRITERS, COPIED) for name in ("bills", "payments", "users")}},
+    ),
+    Case(
+        "primary key of an index whose column may be NULL",
+        (
+            sql(
+                "CREATE TABLE k (id int CHECK (coalesce(id, 0) > 0))",
+                "CREATE UNIQUE INDEX ku ON k (id)",
+            ),
+            sql("ALTER TABLE k ADD CONSTRAINT kp PRIMARY KEY USING INDEX ku"),
+        ),
+        {POSTGRESQL: {("k", EVERYBODY, READ)}},
+        ("# before it, on k: a CHECK that no column of the index is NULL",),
+    ),
+    Case(
+        "the same once it may not",
+        (
+            sql("CREATE TABLE k (id int NOT NULL)", "CREATE UNIQUE INDEX ku ON k (id)"),
+            sql("ALTER TABLE k ADD CONSTRAINT kp PRIMARY KEY USING INDEX ku"),
+        ),
+        {POSTGRESQL: NOBODY},
+    ),
+    Case(
+        "check of a domain",
+        (
+            sql("CREATE DOMAIN length AS int", "ALTER TABLE bills ADD COLUMN long length"),
+            sql("ALTER DOMAIN length ADD CONSTRAINT c CHECK (VALUE > -2147483648 OR VALUE < 0)"),
+        ),
+        {POSTGRESQL: {("bills", WRITERS, READ)}},
+        ("ALTER DOMAIN length VALIDATE CONSTRAINT c",),
+    ),
+]
+
 SELECTED = 'bind = op.get_bind()\nrows = bind.execute(sa.text("SELECT id FROM bills")).all()\n'
 WIDEN = "CREATE FUNCTION widen() RETURNS void LANGUAGE sql AS 'ALTER TABLE bills ALTER days TYPE bigint'"
+
+
+# Names that need quotes
+def copied(name: str) -> dict[str, set[tuple[str, str, str]]]:
+    return {MARIADB: {(name, WRITERS, COPIED)}}
+
+
+NAMED = [
+    Case(
+        f"a table called {name}",
+        (
+            sql(f"CREATE TABLE {quoted} (id int PRIMARY KEY, n int)"),
+            sql(f"ALTER TABLE {quoted} MODIFY n bigint"),
+        ),
+        copied(name),
+        (f"t={'|'.join((name, repr(name)))}",),
+    )
+    for name, quoted in (("dots.x", "`dots.x`"), ("back`tick", "`back``tick`"), ("a b", "`a b`"))
+]
+
+# What the advice is code for: pasted, it runs, and nobody waits.
+PASTED = [
+    (POSTGRESQL, "UPDATE bills AS b SET days = 1 WHERE b.note IS NULL"),
+    (
+        POSTGRESQL,
+        "UPDATE bills b SET days = u.id, note = 'a b.c' FROM users u WHERE u.id = b.user_id",
+    ),
+    (POSTGRESQL, "DO $$ BEGIN UPDATE bills SET days = 1; UPDATE users SET email = NULL; END $$"),
+    (POSTGRESQL, "ALTER TABLE bills ADD COLUMN n serial"),
+    (POSTGRESQL, "ALTER TABLE bills ADD COLUMN n bigserial NOT NULL"),
+    (MARIADB, "UPDATE bills b SET b.days = 1 WHERE b.note IS NULL"),
+    (
+        MARIADB,
+        "UPDATE bills AS b JOIN users AS u ON u.id = b.user_id SET b.days = u.id WHERE u.id > 0",
+    ),
+    (MYSQL, "UPDATE bills INNER JOIN users ON users.id = bills.user_id SET bills.days = 7"),
+]
+# For these, only a person can write it.
+NOT_PASTED = [
+    (MARIADB, "UPDATE users AS u JOIN bills AS b ON u.id = b.user_id SET b.days = 1"),
+    (POSTGRESQL, "DO $$ BEGIN IF true THEN UPDATE bills SET days = 1; END IF; END $$"),
+]
 
 # Which rows a statement may change
 WHICH = [
@@ -112,7 +213,7 @@ WHICH = [
             "# a table's rows, by those of another\n"
             + sql("DELETE payments FROM payments JOIN bills ON bills.id > payments.id - 100000000"),
         ),
-        {MARIADB: {("payments", WRITERS, END)}},
+        {MARIADB: {("payments", WRITERS, END), ("bills", WRITERS, END)}},
     ),
     Case(
         "a query before an UPDATE",
@@ -361,7 +462,7 @@ TWINS = [
     ),
 ]
 
-MORE = [*WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
+MORE = [*NAMED, *BESIDE, *WHICH, *BLOCKS, *NAMES, *FILE, *PAGES, *TWINS]
 
 MORE_UNSEEN = [
     (

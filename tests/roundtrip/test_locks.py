@@ -27,7 +27,7 @@ from tests.roundtrip.locking import (
     UNSEEN,
     Case,
 )
-from tests.roundtrip.locking_rows import MORE, MORE_UNSEEN
+from tests.roundtrip.locking_rows import MORE, MORE_UNSEEN, NOT_PASTED, PASTED
 from tests.roundtrip.test_faults import as_before, scratch_databases, shown, text_of
 
 __all__ = ["as_before", "scratch_databases"]
@@ -101,6 +101,33 @@ def test_who_waits_is_seen(
         assert findings[0].line == body + case.line
 
 
+REVISIONS = re.compile(r"^# (?:a revision of its own, after this one|and one more):$", re.M)
+
+
+@pytest.mark.parametrize(("server", "sql"), PASTED)
+def test_advice_runs_as_it_is_printed_and_nobody_waits(
+    server: str, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings, _ = locked((locking.sql(sql),), server, tmp_path / "before", monkeypatch)
+    remedies = "\n".join(finding.remedy for finding in findings)
+    bodies = [one.strip() for one in REVISIONS.split(remedies)]
+    ups = tuple(f"{locking.VERBS}{one}" for one in bodies if "helpers." in one)
+    assert ups, shown(findings)
+    _, found = locked(ups, server, tmp_path / "after", monkeypatch)
+    wrong = [one for one in found.findings if one.check == results.LOCKS]
+    assert not wrong, shown(wrong)
+    for one in found.revisions[1:]:
+        assert one.checks[results.UP].status == results.PROVEN, shown(found.findings)
+
+
+@pytest.mark.parametrize(("server", "sql"), NOT_PASTED)
+def test_advice_is_a_comment_where_code_could_be_wrong(
+    server: str, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [finding] = locked((locking.sql(sql),), server, tmp_path, monkeypatch)[0]
+    assert "{...}" in finding.remedy
+
+
 @pytest.mark.parametrize("verb", CONCURRENTLY)
 def test_verbs_have_nobody_wait_concurrently(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,16 +161,20 @@ def test_what_cannot_be_seen_is_not_judged(
     assert why in outcome.why
 
 
+# A join locks rows at any isolation level, a query within a statement at none below this.
+LEVELS = {
+    "INSERT INTO payments (bill_id) SELECT id FROM bills": "READ COMMITTED",
+    "UPDATE payments SET bill_id = (SELECT MAX(id) FROM bills)": "READ COMMITTED",
+    "UPDATE payments JOIN bills ON bills.id = payments.bill_id SET payments.bill_id = 1": "",
+    "DELETE payments FROM payments JOIN bills ON bills.id = payments.bill_id": "",
+}
+
+
 @pytest.mark.databases("mariadb", "mysql")
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO payments (bill_id) SELECT id FROM bills",
-        "UPDATE payments SET bill_id = (SELECT MAX(id) FROM bills)",
-    ],
-)
+@pytest.mark.parametrize("sql", LEVELS)
 def test_server_locks_the_rows_that_are_read_to_write_others(sql: str, database: Database) -> None:
-    for level, is_free in (("REPEATABLE READ", False), ("READ COMMITTED", True)):
+    for level in ("REPEATABLE READ", "READ COMMITTED"):
+        is_free = LEVELS[sql] == level
         with (
             database.engine.connect().execution_options(isolation_level=level) as one,
             database.engine.connect() as other,

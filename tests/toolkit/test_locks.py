@@ -87,6 +87,23 @@ def test_locks_prints_the_same_bytes_of_a_file_of_its_own(file: Project) -> None
         assert len({locks(file, "--format", form).out for _ in range(2)}) == 1
 
 
+def test_locks_prints_the_same_bytes_of_a_rebuilt_parent(
+    file: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, key = "sa.Column('id', sa.Integer, primary_key=True)", "sa.ForeignKey('t_0001.id')"
+    column = f"sa.Column('t', sa.Integer, {key})"
+    made = [f"op.create_table('child_{name}', {one}, {column})" for name in "abcd"]
+    file.revision("0004", "0003", "\n".join(made))
+    unique = "helpers.create_unique_constraint('uq_n', 't_0001', ['n'])"
+    file.revision("0005", "0004", unique, head="import alembic_helpers as helpers")
+    found = set()
+    for seed in range(4):  # of the order in sets
+        monkeypatch.setenv("PYTHONHASHSEED", str(seed))
+        found.add(locks(file, "0005", "--format", "json").out)
+    assert len(found) == 1
+    assert "child_d" in found.pop()
+
+
 @pytest.mark.databases("mariadb", "mysql")
 def test_locks_has_the_very_command_that_copies_online(
     project: Project, database: Database
@@ -386,7 +403,30 @@ def test_locks_that_a_role_may_not_see_are_not_judged(waiting: Project, database
     assert "the server does not let this role look" in said
     assert "permission denied for view pg_locks" in said
     assert "3 not wholly judged" in said
+    assert "Proven" not in said
     assert "upgrade() fails" not in said
+    assert outcome.status == 2
+
+
+SCRIPT = "op.get_bind().connection.cursor().executescript('SELECT 1')"
+
+
+def test_locks_end_with_2_when_a_revision_is_not_judged(file: Project) -> None:
+    file.revision("0004", "0003", SCRIPT)
+    for form in ("text", "json", "github"):
+        outcome = locks(file, "0004", "--format", form)
+        assert outcome.status == 2, outcome
+        assert "by executescript" in " ".join(outcome.out.split())
+    assert json.loads(locks(file, "0004", "--format", "json").out)["status"] == 2
+    assert locks(file).status == 1  # others are findings
+    assert locks(file, "0002").status == 0
+    file.write(
+        "pyproject.toml",
+        "[[tool.alembic-toolkit.roundtrip.exceptions]]\n"
+        'revision = "0004"\ncheck = "locks"\nreason = "t_0001 is small"\n',
+    )
+    outcome = locks(file, "0004")
+    assert (outcome.status, "t_0001 is small" in outcome.out) == (0, True)
 
 
 # What `run` refuses

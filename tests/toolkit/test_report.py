@@ -251,7 +251,7 @@ def test_json_has_the_keys_that_are_promised() -> None:
     values = json.loads(to_json(reports.realistic()))
     assert list(values) == [
         *("version", "command", "status", "findings", "verdict", "warnings", "config"),
-        *("revisions", "proofs", "seconds"),
+        *("revisions", "proofs", "seconds", "question"),
     ]
     of_proof = [field.name for field in dataclasses.fields(Proof)]
     assert list(values["proofs"][0]) == [k for k in of_proof if k not in ("findings", "warnings")]

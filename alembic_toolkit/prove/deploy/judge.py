@@ -23,7 +23,7 @@ from alembic_toolkit.prove.deploy.one_by_one import Failed
 from alembic_toolkit.prove.deploy.servers import runner_of
 from alembic_toolkit.prove.fallback import Attempt
 from alembic_toolkit.prove.known import Known, Moment
-from alembic_toolkit.prove.results import Breaks, Order, Outcome, Running
+from alembic_toolkit.prove.results import Breaks, Order, Running
 from alembic_toolkit.prove.steps import Restart, Steps, Walking
 from alembic_toolkit.prove.verdicts import Verdicts
 from alembic_toolkit.rows import differences
@@ -131,9 +131,7 @@ class OldCode:
             if not found:
                 return self._judge(position, trial)
             if not self._takes_back(found):
-                outcome = Outcome(results.NOT_JUDGED, _KEPT)
-                record = self.verdicts.proof.revisions[position]
-                return self.verdicts.note_all(record, [results.OLD_CODE], outcome)
+                return self.verdicts.excuse(position, results.OLD_CODE, _KEPT)
             self.trials[position] = trial
             with self._filled(connection, trial) as added:
                 rows = rows_of(self._needed(found, tables), before.rows, seen.contents, added)
@@ -189,9 +187,8 @@ class OldCode:
                 raise
             self.trials.pop(position, None)
             words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            outcome = Outcome(results.NOT_JUDGED, f"its code cannot be tried: {words}")
-            record = self.verdicts.proof.revisions[position]
-            self.verdicts.note_all(record, [results.OLD_CODE], outcome)
+            why = f"its code cannot be tried: {words}"
+            self.verdicts.excuse(position, results.OLD_CODE, why)
 
     def _judge(self, position: int, trial: _Trial) -> None:
         breaks = (*trial.old.breaks("old"), *trial.new.breaks("new"))

@@ -86,22 +86,28 @@ class Holding:
         """Take the locks, and release them in another thread when the statement waits."""
         if not self.ids:
             return
-        holder = self.scratch.engine.connect()
+        looking = self.scratch.engine.connect()
+        try:
+            holder = self.scratch.engine.connect()
+        except DBAPIError:  # no more of them are allowed
+            looking.close()
+            raise
         try:
             names = ", ".join(one.name for one in self.ids.values())
             holder.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
             holder.exec_driver_sql(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE")
         except DBAPIError:  # no table that can be locked
             holder.close()
+            looking.close()
             return
-        self._thread = threading.Thread(target=self._look, args=(holder,), daemon=True)
+        self._thread = threading.Thread(target=self._look, args=(holder, looking), daemon=True)
         self._thread.start()
 
-    def _look(self, holder: Connection) -> None:
+    def _look(self, holder: Connection, looking: Connection) -> None:
         """Look until the statement waits, or has ended."""
         sql = _WAITING.format(session=self.session, ids=", ".join(map(str, self.ids)))
         try:
-            with self.scratch.engine.connect() as looking:
+            with looking:
                 while not self._ended.wait(_EVERY):
                     rows = run(looking, sql)
                     looking.rollback()

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from alembic_toolkit.database.copying import online
-from alembic_toolkit.prove.locks.rows import last, outside, says, split, target
+from alembic_toolkit.prove.locks.rows import is_joined, last, outside, says, split, target
 from alembic_toolkit.prove.locks.seen import Seen, Use
-from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, READ
+from alembic_toolkit.prove.results import COPIED, END, EVERYBODY
 from alembic_toolkit.rows.tables.table import without_strings
 from alembic_toolkit.sql.tokens import split_list, tokenize
 
@@ -89,10 +88,10 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
     table = uses[0].table
     if author.is_file:
         return _IN_FILE.format(table=table)
-    if uses[0].how == END and (says(seen.sql, table) or not author.is_mysql):
+    if uses[0].how == END and (not author.is_mysql or _changes(seen.sql, table)):
         return _in_pages(seen.sql, table, author)
     if author.is_mysql:
-        return _mysql(seen, uses, call)
+        return _mysql(uses, call)
     seen = replace(seen, sql=_of_block(seen.sql, table))
     indexed = _INDEXED.match(seen.sql)
     if indexed and any(last(use.table) != last(indexed[1]) for use in uses):
@@ -100,6 +99,11 @@ def _instead(author: Author, seen: Seen, uses: list[Use], call: Call | None) -> 
     if uses[0].how == COPIED and not _REFRESHES.match(seen.sql):
         return _beside(seen.sql, table, call)
     return _concurrently(seen.sql, table, call)
+
+
+def _changes(sql: str, table: str) -> bool:
+    """Return whether a statement changes rows of a table, or joins them to those that it does."""
+    return says(sql, table) or is_joined(sql, table)
 
 
 def torn(held: str, work: str) -> str:
@@ -302,12 +306,13 @@ def _concurrent_sql(sql: str, table: str) -> str:
     if match := _CONSTRAINT.search(text):
         name, kind = match[1], match[2].upper()
         if kind in ("CHECK", "FOREIGN") and text.upper().startswith("ALTER"):
-            later = f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+            of = _DOMAIN.match(text)
+            later = f"{of[0] if of else f'ALTER TABLE {table}'} VALIDATE CONSTRAINT {name}"
             return f"op.execute({text + ' NOT VALID'!r})\n{_OF_ITS_OWN}\nop.execute({later!r})"
         columns = re.search(r"\(.*\)", text)
-        index = (
-            f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {columns[0] if columns else ''}"
-        )
+        if columns is None:
+            return _USING.format(table=table)
+        index = f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {columns[0]}"
         using = f"ALTER TABLE {table} ADD CONSTRAINT {name} {kind}{' KEY' * (kind == 'PRIMARY')}"
         return f"{block}op.execute({index!r})\nop.execute({f'{using} USING INDEX {name}'!r})"
     if match := _NOT_NULL.search(text):
@@ -332,7 +337,11 @@ _IN_PARTS = """\
 _ATTACHED = """\
 # before it, on {table}: a CHECK that says what the partition says, NOT VALID, and, in a revision of
 # its own, VALIDATE CONSTRAINT; to attach it then takes a moment"""
+_USING = """\
+# before it, on {table}: a CHECK that no column of the index is NULL, NOT VALID; in a revision of
+# its own, VALIDATE CONSTRAINT, and one more, SET NOT NULL; the constraint then takes a moment"""
 _ALTERED = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(\S+)\s", re.I)
+_DOMAIN = re.compile(r"ALTER\s+DOMAIN\s+\S+", re.I)
 _NAMELESS = re.compile(r"\bADD\s+(CHECK|FOREIGN|UNIQUE|PRIMARY)\b(?:\s+KEY)?\s*\(([^)]*)\)", re.I)
 _ENDINGS = {"CHECK": "check", "FOREIGN": "fkey", "UNIQUE": "key", "PRIMARY": "pkey"}
 
@@ -384,6 +393,8 @@ def _beside(sql: str, table: str, call: Call | None) -> str:
                 f" where={f'{column} IS NULL'!r}{schema})",
             ]
         )
+    if added and (kind := _SERIAL.match(added[2])):
+        return _numbered(table, added[1].strip('"'), kind[1].upper())
     if added:
         column = added[1].strip('"')
         return (
@@ -392,6 +403,35 @@ def _beside(sql: str, table: str, call: Call | None) -> str:
             f"helpers.backfill({of}, {{{column!r}: ...}}, where={f'{column} IS NULL'!r}{schema})"
         )
     return _WINDOW.format(table=table)
+
+
+_SERIAL = re.compile(r"((?:BIG|SMALL)?)SERIAL[248]?\b", re.I)
+
+
+def _numbered(table: str, column: str, size: str) -> str:
+    """Return how to add a column that is numbered by a sequence."""
+    of, schema = _python(table)
+    name = f"{split(table)[1]}_{column}_seq"
+    sequence = f"{split(table)[0]}.{name}" if split(table)[0] else name
+    type_ = f"{size}INT"
+    default = f"nextval('{sequence}')"
+    first = [
+        f"CREATE SEQUENCE {sequence} AS {type_}",
+        f"ALTER TABLE {table} ADD COLUMN {column} {type_}",
+        f"ALTER TABLE {table} ALTER {column} SET DEFAULT {default}",
+        f"ALTER SEQUENCE {sequence} OWNED BY {table}.{column}",
+    ]
+    return "\n".join(
+        [
+            *(f"helpers.execute({one!r})" for one in first),
+            _OF_ITS_OWN,
+            f"helpers.backfill({of}, {{{column!r}: sa.text({default!r})}},"
+            f" where={f'{column} IS NULL'!r}{schema})",
+            "# and one more:",
+            f"helpers.alter_column({of}, {column!r}, nullable=False,"
+            f" postgresql_concurrently=True{schema})",
+        ]
+    )
 
 
 def _expanded(table: str, column: str, author_s: str, type_: str, using: str) -> str:
@@ -419,7 +459,7 @@ def _expanded(table: str, column: str, author_s: str, type_: str, using: str) ->
 _SET = re.compile(r"UPDATE\s+(?:ONLY\s+)?(\S+)\s+SET\s+", re.I)
 _WHERE = re.compile(r"\bWHERE\b", re.I)
 _FROM = re.compile(r"\bFROM\b", re.I)
-_ONE = re.compile(r"(\w+)\s*=\s*(.+)$", re.S)
+_ONE = re.compile(r"(?:[\w`]+\.)?`?(\w+)`?\s*=\s*(.+)$", re.S)
 _COUNTS_ON = re.compile(r"[-+*/%]|\|\|")
 _VALUES = re.compile(r"%\(\w+\)s|%s")  # which are not in the text
 _MORE = re.compile(r"=|\b(?:FROM|JOIN|RETURNING|ORDER|LIMIT)\b", re.I)
@@ -427,8 +467,10 @@ _MORE = re.compile(r"=|\b(?:FROM|JOIN|RETURNING|ORDER|LIMIT)\b", re.I)
 
 def _in_pages(sql: str, table: str, author: Author) -> str:
     """Return how to change rows page by page."""
+    sql = _change_of_block(sql, table)
     verb, _ = target(sql)
-    text = " ".join(sql.split()).rstrip("; ")
+    text = _unaliased(" ".join(sql.split()).rstrip("; "))
+    table = table if says(sql, table) or verb != "UPDATE" else target(sql)[1]
     head = "# pages of rows, each committed"
     head = f"{_OF_ITS_OWN}\n{head}"
     if verb == "DELETE" and not _VALUES.search(text):
@@ -436,7 +478,7 @@ def _in_pages(sql: str, table: str, author: Author) -> str:
     if verb == "SELECT":
         return f"{head}: lock those of a page, change them, commit"
     of, schema = _python(table)
-    if verb == "UPDATE" and (found := _set(text)):
+    if verb == "UPDATE" and (found := _set(_from_join(text), author.is_mysql)):
         values, where = found
         listed = ", ".join(f"{column!r}: sa.text({value!r})" for column, value in values.items())
         return f"{head}\nhelpers.backfill({of}, {{{listed}}}, where={where!r}{schema})"
@@ -444,7 +486,58 @@ def _in_pages(sql: str, table: str, author: Author) -> str:
     return f"{head}\nhelpers.backfill({of}, {{...}}, where=...{schema})  {done}"
 
 
-def _set(text: str) -> tuple[dict[str, str], str] | None:
+_UPDATES = re.compile(r"\b(?:UPDATE|DELETE\s+FROM)\s[^;$]*", re.I)
+_PROGRAM = re.compile(r"\b(?:LOOP|DECLARE|IF|EXECUTE|CASE)\b", re.I)
+_ALIASED = re.compile(
+    r"(UPDATE\s+(?:ONLY\s+)?)([\w$.]+|[`\"][^`\"]+[`\"])\s+(?:AS\s+)?(?!SET\b|JOIN\b|INNER\b|LEFT\b)"
+    r"(\w+)(?=\s+(?:SET|JOIN|INNER)\b)",
+    re.I,
+)
+_JOINS = re.compile(
+    r"(UPDATE\s+\S+)\s+(?:INNER\s+)?JOIN\s+(\S+(?:\s+(?:AS\s+)?(?!ON\b)\w+)?)\s+ON\s+(.+?)"
+    r"\s+(SET\s+.+?)(?:\s+WHERE\s+(.+))?$",
+    re.I,
+)
+
+
+def _change_of_block(sql: str, table: str) -> str:
+    """Return the only statement of a ``DO`` block that changes a table's rows, if it is plain."""
+    if not re.match(r"DO\b", sql, re.I) or _PROGRAM.search(sql):
+        return sql
+    found = [one.strip() for one in _UPDATES.findall(sql) if target(one)[1] == last(table)]
+    return found[0] if len(found) == 1 and found[0].count("'") % 2 == 0 else sql
+
+
+def _unaliased(text: str) -> str:
+    """Return an UPDATE whose table has no other name."""
+    match = _ALIASED.match(text)
+    if match is None:
+        return text
+    rest = _named_fully(text[match.end() :], match[3], match[2])
+    return f"{match[1]}{match[2]}{rest}"
+
+
+def _named_fully(text: str, alias: str, name: str) -> str:
+    tokens = tokenize(text)
+    after = [*tokens[1:], ""]
+    pairs = zip(tokens, after, strict=True)
+    return "".join(name if one == alias and then == "." else one for one, then in pairs)
+
+
+def _from_join(text: str) -> str:
+    """Return the UPDATE with a JOIN of MariaDB and MySQL as PostgreSQL writes it."""
+    match = _JOINS.match(text)
+    of = last(match[1].split()[1]) if match else ""
+    own = re.compile(rf"`?{re.escape(of)}`?\.`?\w+`?\s*=")
+    parts = split_list(tokenize(match[4][len("SET ") :])) if match else []
+    is_own = all(own.match("".join(part).strip()) for part in parts)
+    if match is None or not is_own or re.search(r"\bJOIN\b", match[3], re.I):
+        return text
+    where = f"{match[3]} AND ({match[5]})" if match[5] else match[3]
+    return f"{match[1]} {match[4]} FROM {match[2]} WHERE {where}"
+
+
+def _set(text: str, is_mysql: bool) -> tuple[dict[str, str], str] | None:
     """Return what an UPDATE sets, and a condition that excludes what is done."""
     match = _SET.match(text)
     if match is None or _VALUES.search(text):
@@ -461,7 +554,8 @@ def _set(text: str) -> tuple[dict[str, str], str] | None:
         return (values, condition or _unlike(values)) if values else None
     of = f"FROM {rest[source.end() : where.start()].strip()} WHERE {condition}"
     values = {column: f"(SELECT {value} {of})" for column, value in values.items()}
-    differs = " OR ".join(f"{column} IS DISTINCT FROM {value}" for column, value in values.items())
+    unlike = "NOT {} <=> {}" if is_mysql else "{} IS DISTINCT FROM {}"
+    differs = " OR ".join(unlike.format(column, value) for column, value in values.items())
     return values, f"EXISTS (SELECT 1 {of}) AND ({differs})"
 
 
@@ -515,14 +609,15 @@ def _python(table: str) -> tuple[str, str]:
 # MariaDB and MySQL
 
 
-def _mysql(seen: Seen, uses: list[Use], call: Call | None) -> str:
+def _mysql(uses: list[Use], call: Call | None) -> str:
     """Return a command that copies the table while others write, or SQL that locks fewer rows."""
-    command = online(seen.sql)
-    if command and uses[0].how in (COPIED, READ):
-        there = "the verb then says: already there"
-        if not (call and call.is_verb):
-            there = "with alembic_helpers the revision then says: already there"
-        return f"{command}\n# before the revision is deployed; {there}"
+    command = uses[0].command
+    is_verb = call is not None and call.is_verb and call.verb != "execute"
+    if command and not command.startswith("#"):
+        there = "the verb" if is_verb else "with a verb of alembic_helpers the revision"
+        return f"{command}\n# before the revision is deployed; {there} then says: already there"
+    if command:
+        return f"{command}\n{_WINDOW.format(table=uses[0].table)}"
     if uses[0].who == EVERYBODY:
         return _WINDOW.format(table=uses[0].table)
     return (

@@ -14,7 +14,7 @@ from alembic_toolkit.prove import results
 from alembic_toolkit.prove.known import Known
 from alembic_toolkit.prove.locks.rows import in_one_line, is_several, last, target
 from alembic_toolkit.prove.locks.seen import HOW, WHO, Seen, Use
-from alembic_toolkit.prove.results import Lock, Outcome
+from alembic_toolkit.prove.results import Lock
 from alembic_toolkit.prove.steps import Steps
 from alembic_toolkit.prove.verdicts import Verdicts
 
@@ -73,8 +73,7 @@ class Locks:
             why = "; ".join(sorted({*self.watch.unseen}))
             if results.LOCKS in record.checks:
                 self.steps.proof.notes.append(f"{record.id}: its locks are judged in part: {why}")
-            outcome = Outcome(results.NOT_JUDGED, why)
-            self.verdicts.note_all(record, [results.LOCKS], outcome)
+            self.verdicts.excuse(position, results.LOCKS, why)
         self.verdicts.note(position, results.LOCKS)
         self.watch.seen, self.watch.unseen = [], []
 

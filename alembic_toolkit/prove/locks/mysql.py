@@ -7,7 +7,7 @@ https://dev.mysql.com/doc/refman/8.4/en/innodb-locks-set.html
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_toolkit.database.copying import Way, altered, asked, plain, way_of
 from alembic_toolkit.database.driver import commits_each, run
+from alembic_toolkit.database.online import online
 from alembic_toolkit.database.servers import is_mariadb
-from alembic_toolkit.prove.locks.rows import is_endless, named, sources, target
+from alembic_toolkit.prove.locks.rows import is_endless, joined, named, sources, target
 from alembic_toolkit.prove.locks.seen import Observing, Use
 from alembic_toolkit.prove.results import COPIED, END, EVERYBODY, MOMENT, NOBODY, READ, WRITERS
 from alembic_toolkit.sql.quoting import literal
@@ -94,7 +95,9 @@ class Observer(Observing):
         name, _written = altered(sql)
         table = named(plain(name), self.tables)
         if table is not None:
-            return [_altering(table.name, before, rows or 0)]
+            use = _altering(table.name, before, rows or 0)
+            waits = use.is_finding and not failed
+            return [replace(use, command=online(connection, sql) if waits else "")]
         if moment := _MOMENTS.match(sql):
             table = named(plain(moment[1]), self.tables)
             return [Use(table.name, EVERYBODY, MOMENT, "its metadata")] if table else []
@@ -119,8 +122,11 @@ class Observer(Observing):
             endless = is_endless(sql, name, self.tables, rows)
             who, how = (WRITERS, END) if endless else (NOBODY, MOMENT)
             uses.append(Use(table.name, who, how, f"{rows} rows changed", endless))
+        beside = [one for one in joined(sql, self.tables) if one is not table]
+        joins = "a lock on each row that is joined"  # at any isolation level
+        uses += [Use(one.name, WRITERS, END, joins, True) for one in beside]
         for read in sources(sql, self.tables) if self.reads_lock else ():
-            if read is not table:
+            if read is not table and read not in beside:
                 seen = "a shared lock on each row read, as at REPEATABLE READ"
                 how = END if verb else READ  # CREATE TABLE ... SELECT commits by itself
                 uses.append(Use(read.name, WRITERS, how, seen, True))

@@ -219,15 +219,21 @@ class Observer(Observing):
             return None
         name = of.name
         did = _difference(self.known[oid], now)
+        if not self.counts and self._needs_counts(sql, name, was, rank):
+            self.unseen.append("track_counts is off: nobody counts the rows that are read")
         if rank <= was and not (did.scans or did.changed or did.file or did.looks):
             return None
         if rank >= _WRITERS and of.kind == "p":
             self.unseen.append(f"{name} is partitioned: its parts are seen, it is not")
-        if rank >= _WRITERS and not self.counts:
-            self.unseen.append("track_counts is off: nobody counts the rows that are read")
         is_there = now.file is not None  # nobody waits for a table that is dropped
         is_query = rank <= was and _QUERY.match(sql) is not None  # the lock came before
         return self._judged(sql, of, rank, did, now.deleted, is_there, is_query)
+
+    def _needs_counts(self, sql: str, name: str, was: int, rank: int) -> bool:
+        """Return whether only the counts tell what is done to a table's rows."""
+        if is_several(sql) and not says(sql, name):
+            return rank >= _ROWS or self.holds
+        return rank >= _WRITERS and rank > was
 
     def _judged(
         self,

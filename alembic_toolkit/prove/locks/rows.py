@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from alembic_toolkit.prove.locks.seen import tables_in
 from alembic_toolkit.prove.statements import read_by
 from alembic_toolkit.rows.tables.table import Table
 from alembic_toolkit.sql.tokens import code_tokens, is_noise, tokenize, unquoted
 
 _LONGEST = 20_000  # letters that are looked at: after them, there are values
-_NAME = r"""(?P<name>(?:[\w$]+|"[^"]+"|`[^`]+`|\[[^\]]+\])(?:\.(?:[\w$]+|"[^"]+"|`[^`]+`))*)"""
+_PART = r"""[\w$]+|"(?:[^"]|"")+"|`(?:[^`]|``)+`"""
+_NAME = rf"""(?P<name>(?:{_PART}|\[[^\]]+\])(?:\.(?:{_PART}))*)"""
 _CHANGES = re.compile(
     rf"""\b(?P<verb>
       (?<!\bDO\ )(?<!\bKEY\ )(?<!\bFOR\ )(?<!\bON\ )(?<!\bOR\ )(?<!\bBEFORE\ )(?<!\bAFTER\ )
@@ -40,6 +42,7 @@ _ABOVE = rf"""["`\]]?\s*>=?\s*{_VALUE}"""
 _BELOW = rf"""["`\]]?\s*<=?\s*{_VALUE}"""
 _WHERE = re.compile(r"\bWHERE\b", re.I)
 _LIMIT = re.compile(r"\b(?:LIMIT|FETCH\s+(?:FIRST|NEXT))\b", re.I)
+_HEAD = re.compile(r"(?:UPDATE\b.*?(?=\bSET\b)|DELETE\b.*?(?=\bWHERE\b|$))", re.I)
 _UPSERTS = re.compile(r"\bDO UPDATE\b|\bDUPLICATE KEY UPDATE\b", re.I)
 
 
@@ -211,6 +214,24 @@ def sources(sql: str, tables: Mapping[str, Table]) -> list[Table]:
         if table is not None and place and not is_limited(_up_to_end(text[place.start() :]), table):
             found[table.name] = table
     return [found[name] for name in sorted(found)]
+
+
+def joined(sql: str, tables: Mapping[str, Table]) -> list[Table]:
+    """Return the tables of which an UPDATE or a DELETE joins any number of rows."""
+    text = in_one_line(sql)
+    found = (tables[name] for name in _in_head(text, tables))
+    return [table for table in found if not is_limited(text, table)]
+
+
+def is_joined(sql: str, name: str) -> bool:
+    """Return whether an UPDATE or a DELETE joins rows of a table."""
+    return bool(_in_head(in_one_line(sql), [name]))
+
+
+def _in_head(text: str, names: Collection[str]) -> list[str]:
+    head = _HEAD.match(text)
+    several = head and re.search(r"\bJOIN\b|,", outside(head[0]), re.I)
+    return tables_in(outside(head[0]), names) if head and several else []
 
 
 def named(name: str, tables: Mapping[str, Table]) -> Table | None:

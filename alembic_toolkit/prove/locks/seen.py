@@ -35,6 +35,7 @@ class Use:
     observed: str = ""
     is_long: bool = False  # it takes the longer, the more rows there are
     is_kept: bool = False  # the lock stays until the transaction ends
+    command: str = ""  # that does the same while others write, or a comment why there is none
 
     @property
     def blocks(self) -> bool:

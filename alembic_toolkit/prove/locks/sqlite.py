@@ -21,6 +21,7 @@ from alembic_toolkit.prove.results import COPIED, END, MOMENT, NOBODY, READ, WRI
 _ROOTS = "SELECT tbl_name, rootpage FROM sqlite_master WHERE rootpage > 0"
 _REBUILDS = re.compile(r"\s*INSERT\s+INTO\s+\W?(?:\w+\W+)?_alembic_(?:tmp|new)_", re.I)
 _EXPLAINABLE = re.compile(r"\s*(VACUUM|PRAGMA|ATTACH|DETACH|BEGIN|COMMIT|ROLLBACK)\b", re.I)
+_REWRITES = re.compile(r"\s*VACUUM\b(?:\s+\w+)??(\s+INTO\b)?", re.I)
 # What visits every row of what a cursor is open on: from an end on, in a loop.
 _VISITS, _LOOPS = {"Rewind", "Last"}, {"Next", "Prev"}
 
@@ -69,6 +70,10 @@ class Observer(Observing):
         """Return what a statement did to the tables that were there before."""
         uses = []
         self.was_open = not is_idle(connection)
+        if rewrites := _REWRITES.match(sql):
+            how = READ if rewrites[1] else COPIED  # VACUUM INTO: others may read meanwhile
+            said = "the file is " + ("copied" if rewrites[1] else "written again")
+            return [Use(t, WRITERS, how, said, True) for t in sorted({*self.tables} - {*self.own})]
         verb, _name = target(sql)
         for name in sorted(before.reads | before.writes):
             table = named(name, self.tables)

@@ -127,15 +127,15 @@ class Watch:
             self.is_busy = False
             return
         shown = unescaped_percent(sql, self.connection.dialect) if is_escaped else sql
-        self._token = shown, path, int(line or 0), times, sql, before
+        self._token = shown, path, int(line or 0), times, before
 
     def end(self, rows: int | None, failed: bool = False) -> None:
         """Look after it ran."""
         if self._token is None or self.connection is None:
             return
-        (shown, path, line, times, sql, before), self._token = self._token, None
+        (shown, path, line, times, before), self._token = self._token, None
         try:
-            uses: list[Use] = self.observer.after(self.connection, sql, before, rows, failed)
+            uses: list[Use] = self.observer.after(self.connection, shown, before, rows, failed)
             transaction = self.observer.transaction
             if any(use.how == END for use in uses) and _in_pages():
                 uses = [one for one in uses if one.how != END]

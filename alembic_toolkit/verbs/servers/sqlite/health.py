@@ -39,7 +39,7 @@ def health_of(step: Step, found: Survey) -> Health:
         except sa.exc.OperationalError as error:
             broken[name] = str(error.orig)
     schema = database.quoted(step.schema or "main")
-    for table in {step.table, *found.children}:
+    for table in dict.fromkeys([step.table, *found.children]):  # in the same order each time
         try:
             lost = database.run(f"PRAGMA {schema}.foreign_key_check({database.quoted(table)})")
             dangling.update((row[0], row[2]) for row in lost)
