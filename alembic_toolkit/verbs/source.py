@@ -116,7 +116,7 @@ def has_words(words: frozenset[str]) -> bool:
     A function that does not need not be parsed, which takes longer than most catalog queries.
     """
     frames = revision_frames()
-    return any(uses_words(one.f_code, words) and calls_more(one) for one in frames)
+    return any(calls_more(one) and uses_words(one.f_code, words) for one in frames)
 
 
 @lru_cache(maxsize=32)
