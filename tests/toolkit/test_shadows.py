@@ -22,7 +22,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import alembic_helpers as helpers
-from alembic_toolkit.database import journal
+from alembic_toolkit.database import journal, libpq
 from alembic_toolkit.database.driver import ask, identifier
 from alembic_toolkit.database.errors import blockers
 from alembic_toolkit.deployer.lock import _lock
@@ -31,7 +31,8 @@ from alembic_toolkit.rows.servers import server_of as row_server
 from alembic_toolkit.rows.tables.look import look
 from alembic_toolkit.schema.take import take
 from alembic_toolkit.sql.quoting import filled_in
-from alembic_toolkit.verbs.servers.postgresql.catalog import QUESTIONS
+from alembic_toolkit.verbs.refused import SAVEPOINT
+from alembic_toolkit.verbs.servers.postgresql.catalog import ANSWERS, QUESTIONS
 from tests import databases
 from tests.databases import Database
 from tests.helpers.test_places import THINGS, VERBS, in_schema
@@ -97,7 +98,11 @@ OWN_OF_OTHERS = (
 def ours() -> Iterator[list[str]]:
     """Collect the statements that come from our own code, with their values in them."""
     statements: list[str] = []
-    original = psycopg.Cursor.execute
+    original, send = psycopg.Cursor.execute, libpq.send
+
+    def sent(session: libpq.Session, sql: str) -> Any:
+        statements.append(sql.removeprefix(f"{SAVEPOINT}; "))
+        return send(session, sql)
 
     def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
         if not is_others(sys._getframe(1)):
@@ -107,6 +112,7 @@ def ours() -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", execute)
+        patch.setattr(libpq, "send", sent)
         yield statements
 
 
@@ -190,7 +196,8 @@ def test_the_twins_are_what_a_plain_query_would_take(shadowed: Database) -> None
 def test_every_question_is_pinned(shadowed: Database) -> None:
     values = {"table": "'bills'", "name": "'id'", "index": "'ix'"}
     asked = [filled_in(sql.replace("{type}", "u"), values) for sql in QUESTIONS.values() if sql]
-    assert_pinned(shadowed, asked, 20)
+    asked += [f"SELECT {filled_in(sql, values)}" for sql in ANSWERS.values() if "{type}" not in sql]
+    assert_pinned(shadowed, asked, 40)
 
 
 @pytest.mark.parametrize("verb", VERBS)

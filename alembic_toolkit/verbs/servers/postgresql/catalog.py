@@ -124,7 +124,7 @@ EXPRESSIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda number: number is not None and number > 0,
     ),
 }
-ANSWERS = {what: f"({sql} LIMIT 1)" for what, sql in QUESTIONS.items()}
+ANSWERS = {what: f"({sql} LIMIT 1)" for what, sql in QUESTIONS.items() if sql}
 ANSWERS |= {what: pinned(sql) for what, (sql, _) in EXPRESSIONS.items()}
 
 
