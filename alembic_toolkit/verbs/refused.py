@@ -97,8 +97,11 @@ def may_be_refused(step: Step) -> bool:
 
 def is_committed_next(step: Step) -> bool:
     """Tell whether the revision has no more calls, so that a commit follows, which releases all."""
-    is_own = bool(step.context.opts.get("transaction_per_migration")) and not step.batch.later
-    frames = revision_frames() if is_own else []
+    if step.batch.later or not step.context.opts.get("transaction_per_migration"):
+        return False
+    if getattr(step.context, "_in_external_transaction", True):  # begun by env.py
+        return False
+    frames = revision_frames()
     return bool(frames) and not any(map(calls_more, frames))
 
 

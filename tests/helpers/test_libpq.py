@@ -201,16 +201,20 @@ RELEASED = {
 
 
 @pytest.mark.parametrize(("body", "times"), RELEASED.values(), ids=RELEASED)
-@pytest.mark.parametrize("per_migration", [True, False])
+@pytest.mark.parametrize(
+    ("per_migration", "is_begun"), [(True, False), (False, False), (True, True)]
+)
 def test_the_savepoint_of_a_revisions_last_call_is_left_to_the_commit(
-    per_migration: bool, body: str, times: int, database: Database, load: Load
+    per_migration: bool, is_begun: bool, body: str, times: int, database: Database, load: Load
 ) -> None:
     upgrade = load(body)
     with connected(database) as connection:
         connection.exec_driver_sql("CREATE TABLE t (id INTEGER)")
-        options = {"transaction_per_migration": per_migration}
-        sent = messages_of(connection, upgrade, **options)
-        assert sent.count("RELEASE") == (times if per_migration else max(times, 1))
+        if not is_begun:  # by env.py, for all revisions
+            connection.commit()
+        is_last = per_migration and not is_begun
+        sent = messages_of(connection, upgrade, transaction_per_migration=per_migration)
+        assert sent.count("RELEASE") == (times if is_last else max(times, 1))
         connection.commit()
         assert status(connection) == "IDLE"
         connection.exec_driver_sql("SELECT 1")
