@@ -214,8 +214,12 @@ def is_passed(step: Step, *, has_failed: bool = False) -> bool:
     The database is asked only if a later step reverses this one or removes an object that it needs,
     or if this one cannot be done.
     """
-    if not step.batch.later and not has_words(EITHER):
-        return False
+    follows = bool(step.batch.later) or has_words(EITHER)
+    return follows and is_past(step, has_failed)
+
+
+def is_past(step: Step, has_failed: bool) -> bool:
+    """Tell the same of a revision in which something follows the step."""
     if step.verb in ("drop_column", "drop_table") and makes_unknown(step):
         gone = effects_of(step).removes
         if done_before(step) and all(existing(step, gone).values()):
