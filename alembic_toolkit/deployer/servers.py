@@ -51,9 +51,8 @@ class RunServer:
     altered: Callable[[str], str] = lambda _: ""
     rows: Callable[[Connection, str], int] = lambda *_: 0
     copies: Callable[[Connection, str, str], str] = lambda *_: ""
-    online: Callable[[Connection, str], str] = lambda *_: (
-        ""
-    )  # a command that does it while others write
+    # a command that does it while others write
+    online: Callable[[Connection, str], str] = lambda *_: ""
 
 
 def _bound_postgresql(connection: Connection, seconds: float) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from alembic_toolkit.verbs.act import act
@@ -74,10 +75,7 @@ def skip_passed(step: Step) -> Any:
 
 def do(step: Step) -> Any:
     """Do a step as its verb requires, and report objects that cannot be used afterwards."""
-    if may_be_refused(step):
-        with savepoint_ahead(step):
-            result = look_and_act(step)
-    else:
+    with savepoint_ahead(step) if may_be_refused(step) else nullcontext():
         result = look_and_act(step)
     say_broken(step)
     return result

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +13,6 @@ from alembic_toolkit.sql.pinned import pinned
 from alembic_toolkit.sql.quoting import (
     comment_clause,
     filled_in,
-    identifier,
     postgresql_literal,
 )
 from alembic_toolkit.verbs.ask import ask_rows
@@ -145,22 +143,14 @@ def read(what: str, found: Any) -> Any:
 
 
 def placeholders(database: Database, question: Question) -> dict[str, str]:
-    return literals(*question[1:])
-
-
-@lru_cache(maxsize=256)
-def literals(table: str, name: str, schema: str | None) -> dict[str, str]:
     """Return a table, an index beside it, and a name, as literals."""
-    here = SCHEMA_HERE if schema == HERE else ""
-    short = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    _, table, name, schema = question
+    here, short = SCHEMA_HERE if schema == HERE else "", database.truncated(name)
     return {
-        "table": f"{here}{postgresql_literal(identifier(MARK, schema, table))}",
-        "index": f"{here}{postgresql_literal(identifier(MARK, schema, short))}",
+        "table": f"{here}{postgresql_literal(database.quoted(table, schema))}",
+        "index": f"{here}{postgresql_literal(database.quoted(short, schema))}",
         "name": postgresql_literal(short),
     }
-
-
-MARK, LONGEST_NAME = '"', 63
 
 
 # A column can be NOT NULL for new rows only: https://www.postgresql.org/docs/18/release-18.html
